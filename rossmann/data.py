@@ -1,0 +1,135 @@
+"""The sales history as one dense panel of stores × days: reading, cleaning, versions."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas; a code is the index
+STORE_TYPES = ("a", "b", "c", "d")
+ASSORTMENTS = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """What is known of a day beforehand, for every store: all int8 [stores, days]."""
+
+    dates: np.ndarray  # datetime64[D] [days], consecutive
+    open: np.ndarray  # 0 or 1
+    promo: np.ndarray  # 0 or 1
+    state_holiday: np.ndarray  # index into STATE_HOLIDAYS
+    school_holiday: np.ndarray  # 0 or 1
+
+    def between(self, first: np.datetime64, last: np.datetime64) -> "Calendar":
+        """The days first … last, both included."""
+        days = slice(_position(self.dates, first), _position(self.dates, last) + 1)
+        return Calendar(
+            self.dates[days],
+            self.open[:, days],
+            self.promo[:, days],
+            self.state_holiday[:, days],
+            self.school_holiday[:, days],
+        )
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The stores' own attributes, arrays [stores] in ascending order of number."""
+
+    number: np.ndarray  # int32, Kaggle's Store
+    store_type: np.ndarray  # int8 index into STORE_TYPES
+    assortment: np.ndarray  # int8 index into ASSORTMENTS
+    competition_distance_m: np.ndarray  # float64, NaN unknown
+    competition_since: np.ndarray  # datetime64[M], NaT unknown
+    promo2: np.ndarray  # bool, takes part in the continuing promotion
+    promo2_since: np.ndarray  # datetime64[D], NaT where it does not
+    promo2_months: np.ndarray  # bool [stores, 12], months in which a round starts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the shop already knows about days to come: one row per store and day, arrays [rows]. Has no outcomes."""
+
+    store: np.ndarray  # int32
+    date: np.ndarray  # datetime64[D]
+    open: np.ndarray  # int8, 0 or 1
+    promo: np.ndarray  # int8, 0 or 1
+    state_holiday: np.ndarray  # int8 index into STATE_HOLIDAYS
+    school_holiday: np.ndarray  # int8, 0 or 1
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What is known only when the day is over, arrays [rows], in the order of the plan they belong to."""
+
+    sales: np.ndarray  # float64
+    customers: np.ndarray  # float64
+
+
+@dataclass(frozen=True)
+class SalesHistory:
+    """What happened up to and including `origin`, and the published plan of the days after it."""
+
+    stores: Stores
+    calendar: Calendar  # the past and then the published plan, to origin + horizon at most
+    sales: np.ndarray  # float64 [stores, past days]; NaN where the store has no row (before its life, whole closures)
+    customers: np.ndarray  # the same
+
+    @property
+    def origin(self) -> np.datetime64:
+        """The last known day."""
+        return self.calendar.dates[self.sales.shape[1] - 1]
+
+    @property
+    def dates(self) -> np.ndarray:
+        """The days of the past. datetime64[D] [past days]"""
+        return self.calendar.dates[: self.sales.shape[1]]
+
+    def until(self, origin: np.datetime64, horizon_days: int = 48) -> "SalesHistory":
+        """The same history as it was known on `origin`: outcomes up to it, the calendar `horizon_days` further."""
+        known = _position(self.dates, origin) + 1
+        last = min(origin + np.timedelta64(horizon_days, "D"), self.calendar.dates[-1])
+        return replace(
+            self,
+            calendar=self.calendar.between(self.calendar.dates[0], last),
+            sales=self.sales[:, :known],
+            customers=self.customers[:, :known],
+        )
+
+    def plan(self, after: np.datetime64, days: int) -> Plan:
+        """The plan of the `days` days after `after`, by store, then date; past days in which a store has no row are left out."""
+        return self._rows(after, days)[0]
+
+    def outcomes(self, after: np.datetime64, days: int) -> Outcomes:
+        """What happened on the rows of `plan(after, days)`; all of these days must lie in the past."""
+        _, store, day = self._rows(after, days)
+        return Outcomes(self.sales[store, day], self.customers[store, day])
+
+    def _rows(self, after: np.datetime64, days: int) -> tuple[Plan, np.ndarray, np.ndarray]:
+        first = _position(self.calendar.dates, after) + 1
+        last = min(first + days, len(self.calendar.dates))
+        exists = np.ones((len(self.stores.number), last - first), dtype=bool)
+        past = self.sales[:, first:last]
+        exists[:, : past.shape[1]] = ~np.isnan(past)
+        store, day = np.nonzero(exists)
+        day = day + first
+        c = self.calendar
+        plan = Plan(
+            self.stores.number[store],
+            c.dates[day],
+            c.open[store, day],
+            c.promo[store, day],
+            c.state_holiday[store, day],
+            c.school_holiday[store, day],
+        )
+        return plan, store, day
+
+
+def _position(dates: np.ndarray, day: np.datetime64) -> int:
+    """Where `day` stands in the consecutive `dates`; raises ValueError outside them."""
+    position = int((np.datetime64(day, "D") - dates[0]).astype(int))
+    if not 0 <= position < len(dates):
+        raise ValueError(f"{day} is outside the history, which covers {dates[0]} to {dates[-1]}")
+    return position
