@@ -1,13 +1,24 @@
-"""What an operator turns: every knob, its default, and the environment variable that sets it (`ROSSMANN_` + name).
+"""What an operator turns: every knob, its default, and the environment variable that sets it (`ROSSMANN_` + its name).
 
 Built once, at the edges; inside the library functions take plain arguments.
 """
 
-from functools import cached_property
+import hashlib
+from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# Telemetry of what we run is off wherever we start it.
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+}
 
 
 class Settings(BaseSettings):
@@ -15,18 +26,60 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ROSSMANN_", frozen=True)
 
-    data_dir: str = Field("data", description="Where all state lies: a folder, or an s3:// address for data.")
+    data_dir: str = Field("data", description="Where all state lies: a folder, made when missing.")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow's server or database; default: SQLite in data_dir.")
     ray_address: str | None = Field(None, description="An existing Ray cluster; default: a local Ray for the run.")
 
     horizon_days: int = Field(48, ge=1, le=48, description="How far a forecast reaches. [days]")
     folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(48, ge=1, description="Days between the origins of two windows.")
-    candidates: tuple[str, ...] = Field(
-        ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"), description="Who races. The naive two always do."
+    candidates: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
+        description="Who races, separated by commas; the naive two always do.",
     )
     seed: int = Field(7, description="Of every random draw.")
     coverage: float = Field(0.9, gt=0, lt=1, description="Nominal share of days that lie between Lower and Upper.")
 
-    promote_probability: float = Field(0.95, description="P(challenger better) that a promotion needs.")
-    slice_margin: float = Field(0.05, description="How much worse, relatively, any slice may get in a promotion.")
+    promote_probability: float = Field(0.95, gt=0, le=1, description="P(challenger better) that a promotion needs.")
+    slice_margin: float = Field(0.05, ge=0, description="How much worse, relatively, a slice may get in a promotion.")
+
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def home(self) -> str:
+        """`data_dir`, absolute where it is a folder."""
+        return self.data_dir if "://" in self.data_dir else str(Path(self.data_dir).resolve())
+
+    def place(self, name: str) -> str:
+        """Address of something that lies in `data_dir`."""
+        return f"{self.home}/{name}"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.mlflow_tracking_uri or f"sqlite:///{self.place('mlflow.db')}"
+
+
+@cache
+def code_version() -> str:
+    """Hash of the library's own source and of the numeric packages: what a result depends on besides its inputs."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
+    numeric = {"numpy", "lightgbm", "xgboost-cpu", "xgboost"}
+    digest.update("\n".join(line for line in environment() if line.split("==")[0] in numeric).encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def environment() -> tuple[str, ...]:
+    """Every installed distribution as name==version, sorted."""
+    return tuple(sorted({f"{d.metadata['Name'].lower()}=={d.version}" for d in distributions()}))
+
+
+def environment_hash() -> str:
+    """Short hash of `environment()`."""
+    return hashlib.sha256("\n".join(environment()).encode()).hexdigest()[:16]
