@@ -1,4 +1,4 @@
-"""The sales history as one dense panel of stores × days: reading, cleaning, versions."""
+"""The dense panel: what happened, what is planned, and the words for both."""
 
 from dataclasses import dataclass, replace
 
