@@ -6,6 +6,7 @@ one thread and one CPU. Finished fits are kept by content, so that what was comp
 
 import hashlib
 import io
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -249,3 +250,22 @@ def _bytes(fitted: Fitted) -> bytes:
 def _read(cache: Storage, name: str) -> Fitted:
     with np.load(io.BytesIO(cache.read(name)), allow_pickle=False) as kept:
         return Fitted(kept["forecast"], float(kept["cpu_seconds"]))
+
+
+def save_race(finished: Race, storage: Storage, key: str) -> str:
+    """Keep every forecast row (Parquet) and the leaderboard (CSV) under `key`; answers the folder's address."""
+    race_folder = storage.within(key)
+    buffer = io.BytesIO()
+    finished.backtest.rows.to_parquet(buffer, index=False)
+    race_folder.write("backtest.parquet", buffer.getvalue())
+    race_folder.write("leaderboard.csv", finished.leaderboard().to_csv().encode())
+    remarks = {"cpu_seconds": finished.cpu_seconds, "failures": finished.failures}
+    race_folder.write("race.json", json.dumps(remarks, indent=2).encode())
+    return race_folder.address("")
+
+
+def load_race(storage: Storage, key: str) -> Race:
+    """A race that was kept."""
+    race_folder = storage.within(key)
+    rows = pd.read_parquet(io.BytesIO(race_folder.read("backtest.parquet")))
+    return Race(Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(race_folder.read("race.json")))

@@ -1,0 +1,94 @@
+"""The pictures: what a forecast looks like, where its errors lie, what a model listens to."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rossmann.data import SalesHistory
+from rossmann.evaluation import Backtest
+
+INK, FORECAST, BAND = "#30343b", "#d1495b", "#edae49"
+PAST_DAYS = 56  # of what happened, drawn before a forecast
+
+
+def backtest_figures(backtest: Backtest, candidate: str, folder: Path) -> Path:
+    """forecast_vs_actual.png and error_by_lead_day.png of one candidate, written into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = backtest.of(candidate)
+    _write(_forecast_vs_actual(rows, candidate), folder / "forecast_vs_actual.png")
+    _write(_error_by_lead_day(rows, candidate), folder / "error_by_lead_day.png")
+    return folder
+
+
+def importance_figure(importance: tuple[tuple[str, float], ...], file: Path, most: int = 25) -> None:
+    """The features with the largest gain, as shares of all gain."""
+    total = sum(gain for _, gain in importance)
+    top = sorted(importance, key=lambda pair: pair[1])[-most:]
+    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name for name, _ in top], [gain / total for _, gain in top], color=FORECAST)
+    axes.set(title="What the model listens to", xlabel="share of all gain")
+    _write(figure, file)
+
+
+def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, file: Path, stores: int = 4) -> None:
+    """All stores together, and a few alone with their intervals: the last weeks as they were, the next as forecast."""
+    shown = [int(number) for number in table.Store.drop_duplicates().iloc[:stores]]
+    figure = Figure(figsize=(10, 2.1 * (len(shown) + 1)), layout="constrained")
+    panels = figure.subplots(len(shown) + 1, sharex=True)
+    _total_panel(panels[0], history, table)
+    for panel, number in zip(panels[1:], shown, strict=True):
+        _store_panel(panel, history, table[table.Store == number].sort_values("Date"), number)
+    figure.suptitle(title)
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    _write(figure, file)
+
+
+def _total_panel(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
+    own = np.isin(history.stores.number, table.Store.unique())
+    axes.plot(history.dates[-PAST_DAYS:], np.nansum(history.sales[own, -PAST_DAYS:], axis=0) / 1e6, color=INK)
+    total = table.groupby("Date").Sales.sum() / 1e6
+    axes.plot(total.index, total, color=FORECAST)
+    axes.set(title=f"all {own.sum():,} stores", ylabel="sales, millions", ylim=(0, None))
+
+
+def _store_panel(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int) -> None:
+    store = int(np.searchsorted(history.stores.number, number))
+    axes.plot(history.dates[-PAST_DAYS:], history.sales[store, -PAST_DAYS:], color=INK, label="what happened")
+    axes.fill_between(rows.Date, rows.Lower, rows.Upper, color=BAND, alpha=0.5, lw=0, label="interval")
+    axes.plot(rows.Date, rows.Sales, color=FORECAST, label="forecast")
+    axes.set(title=f"store {number}", ylabel="sales", ylim=(0, None))
+
+
+def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:
+    daily = rows[rows.sales > 0].groupby("date")[["sales", "forecast"]].sum() / 1e6
+    daily = daily.asfreq("D")  # a line breaks where there is no day
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(daily.index, daily.sales, color=INK, label="what happened")
+    axes.plot(daily.index, daily.forecast, color=FORECAST, label="forecast")
+    for origin in rows.origin.unique():
+        axes.axvline(origin, color=INK, lw=0.8, ls=":")
+    axes.set(title=f"{candidate}: all stores, every fold (dotted: origins)", ylabel="sales, millions", ylim=(0, None))
+    axes.legend(frameon=False)
+    return figure
+
+
+def _error_by_lead_day(rows: pd.DataFrame, candidate: str) -> Figure:
+    sold = rows[rows.sales > 0]
+    squared = np.square(sold.forecast / sold.sales - 1)
+    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for origin, errors in squared.groupby(sold.origin):
+        by_lead = np.sqrt(errors.groupby(sold.lead_days).mean())
+        axes.plot(by_lead.index, by_lead, marker=".", lw=1, label=f"from {origin:%Y-%m-%d}")
+    axes.set(title=f"{candidate}: error by lead", xlabel="lead, days", ylabel="RMSPE", ylim=(0, None))
+    axes.legend(frameon=False)
+    return figure
+
+
+def _write(figure: Figure, file: Path) -> None:
+    figure.savefig(file, dpi=110)

@@ -1,0 +1,54 @@
+"""The champion's forecast as a table, for a person, a file or Kaggle."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rossmann import features
+from rossmann.data import Plan, SalesHistory
+from rossmann.models import Forecaster
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a planner wants to know of a forecast at a glance."""
+
+    rows: int
+    stores: int
+    first: str
+    last: str
+    total: float  # all sales that are forecast
+    same_days_last_year: float  # sales 364 days earlier of the same stores, NaN where the history is too short
+
+
+def forecast(forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.ndarray | None = None) -> pd.DataFrame:
+    """One row per row of the plan, in its order: Id where the plan has it, Store, Date, Sales, Lower, Upper."""
+    made = forecaster.predict(features.summarise(history), plan)
+    columns = {
+        "Store": plan.store,
+        "Date": plan.date.astype("datetime64[s]"),
+        "Sales": made.sales,
+        "Lower": made.lower,
+        "Upper": made.upper,
+    }
+    return pd.DataFrame(columns if ids is None else {"Id": ids, **columns})
+
+
+def kaggle(table: pd.DataFrame) -> pd.DataFrame:
+    """The two columns Kaggle takes; a table without Id is numbered from 1."""
+    ids = table["Id"] if "Id" in table else pd.Series(range(1, len(table) + 1))
+    return pd.DataFrame({"Id": ids, "Sales": table["Sales"]})
+
+
+def summarise(table: pd.DataFrame, history: SalesHistory) -> Summary:
+    """The totals of a forecast, beside the same weekdays a year before."""
+    year_ago = table.Date.to_numpy().astype("datetime64[D]") - np.timedelta64(364, "D")
+    day = (year_ago - history.dates[0]).astype(int)
+    store = np.searchsorted(history.stores.number, table.Store.to_numpy())
+    known = (day >= 0) & (day < len(history.dates))
+    before = float(np.nansum(history.sales[store, day])) if known.all() else np.nan
+    first, last = table.Date.min(), table.Date.max()
+    return Summary(
+        len(table), table.Store.nunique(), f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", float(table.Sales.sum()), before
+    )
