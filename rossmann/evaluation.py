@@ -150,6 +150,26 @@ class Backtest:
 
 
 @dataclass(frozen=True)
+class Race:
+    """Every forecast of every entrant that came through, with bounds, and why the others did not."""
+
+    key: str  # hash of all that it depends on
+    backtest: Backtest
+    cpu_seconds: dict[str, float]  # of all fits of an entrant, a blend's members included
+    failures: dict[str, str]
+
+    def leaderboard(self) -> pd.DataFrame:
+        """One row per entrant, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
+        per_fold = self.backtest.by("origin").rmspe.unstack("origin")
+        per_fold.columns = [f"{origin:%Y-%m-%d}" for origin in per_fold.columns]
+        board = self.backtest.score().drop(columns="rows").join(per_fold)
+        board["cpu_seconds"] = pd.Series(self.cpu_seconds)
+        board["failure"] = ""
+        failed = pd.DataFrame({"failure": pd.Series(self.failures, dtype=object)})
+        return pd.concat([board, failed]).rename_axis("candidate")
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The challenger beside one rival on the same rows."""
 

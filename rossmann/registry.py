@@ -7,7 +7,7 @@ says what serves; every change of it, and every refusal, is an entry in the ledg
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +19,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from rossmann import models
-from rossmann.evaluation import Verdict
-from rossmann.models import Forecaster
+from rossmann import figures, models
+from rossmann.evaluation import Race, Verdict
+from rossmann.models import Candidate, Forecaster
+from rossmann.settings import environment
 from rossmann.validation import DataError
 
 MODEL = "rossmann"
@@ -87,45 +88,28 @@ class Registry:
         return self.client.create_experiment(name, artifact_location=own_place)
 
 
-@dataclass(frozen=True)
-class CandidateRecord:
-    """What a child run of a training holds: how the candidate was made and how it did."""
-
-    params: Mapping[str, object]
-    metrics: Mapping[str, float]
-    per_fold: Mapping[str, float]  # RMSPE by origin
-    files: Path | None  # figures
-
-
 def record(
-    registry: Registry,
-    *,
-    key: str,
-    snapshot: str,
-    snapshot_address: str,
-    rows: int,
-    candidates: Mapping[str, CandidateRecord],
-    failures: Mapping[str, str],
-    files: Path,
+    registry: Registry, race: Race, candidates: Iterable[Candidate], snapshot: str, snapshot_address: str
 ) -> str:
-    """Keep a race: one parent run, one child per candidate. The same `key` again answers the run that is there."""
-    experiment = registry.experiment(TRAININGS)
-    finished = f"tags.key = '{key}' and attributes.status = 'FINISHED'"
-    if found := registry.client.search_runs([experiment], finished):
-        return found[0].info.run_id
-    client = registry.client
-    parent = client.create_run(experiment, run_name=f"race on {snapshot}", tags={"key": key, "snapshot": snapshot})
-    client.log_inputs(parent.info.run_id, [_dataset(snapshot, snapshot_address, rows)])
-    for name, candidate in candidates.items():
-        child = _child(registry, experiment, parent, name, {})
-        _log(client, child, candidate)
-        client.set_terminated(child.info.run_id)
-    for name, reason in failures.items():
-        child = _child(registry, experiment, parent, name, {"failure": reason})
-        client.set_terminated(child.info.run_id, "FAILED")
-    client.log_artifacts(parent.info.run_id, str(files))
-    client.set_terminated(parent.info.run_id)
-    return parent.info.run_id
+    """Keep a race: one parent run, one child per candidate. The same race again answers the run that is there."""
+    experiment, client = registry.experiment(TRAININGS), registry.client
+    done = client.search_runs([experiment], f"tags.race = '{race.key}' and attributes.status = 'FINISHED'")
+    if done:
+        return done[0].info.run_id
+    parent = client.create_run(experiment, run_name=f"race on {snapshot}", tags={"race": race.key}).info.run_id
+    client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(race.backtest.rows))])
+    board = race.leaderboard()
+    for candidate in candidates:
+        tags = {MLFLOW_PARENT_RUN_ID: parent, "failure": race.failures.get(candidate.name, "")}
+        child = client.create_run(experiment, run_name=candidate.name, tags=tags).info.run_id
+        client.log_batch(child, params=[Param(name, str(value)) for name, value in candidate.params])
+        if candidate.name not in race.failures:
+            _log_scores(client, child, board.loc[candidate.name])
+            _log_figures(client, child, race, candidate.name)
+        client.set_terminated(child, "FAILED" if candidate.name in race.failures else "FINISHED")
+    _log_rows(client, parent, race)
+    client.set_terminated(parent)
+    return parent
 
 
 def save(registry: Registry, forecaster: Forecaster, card: ModelCard, key: str) -> int:
@@ -136,6 +120,8 @@ def save(registry: Registry, forecaster: Forecaster, card: ModelCard, key: str) 
         with tempfile.TemporaryDirectory() as folder:
             forecaster.save(Path(folder))
             Path(folder, "card.json").write_text(json.dumps(asdict(card), indent=2))
+            if importance := forecaster.importance():
+                figures.importance_figure(importance, Path(folder, "importance.png"))
             client.log_artifacts(card.training, folder, f"model-{key}")
         _ensure_model(client)
         source = f"{client.get_run(card.training).info.artifact_uri}/model-{key}"
@@ -258,16 +244,24 @@ def _dataset(snapshot: str, address: str, rows: int) -> DatasetInput:
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _child(registry: Registry, experiment: str, parent: Run, name: str, tags: dict[str, str]) -> Run:
-    return registry.client.create_run(experiment, run_name=name, tags={MLFLOW_PARENT_RUN_ID: parent.info.run_id, **tags})
-
-
-def _log(client: MlflowClient, run: Run, candidate: CandidateRecord) -> None:
+def _log_scores(client: MlflowClient, run: str, scores: pd.Series) -> None:
+    """All numbers of a line of the leaderboard; RMSPE per fold also as the steps of one metric, oldest first."""
+    numbers = {str(name): float(value) for name, value in scores.items() if name != "failure" and value == value}
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, 0) for name, value in candidate.metrics.items() if value == value]
-    metrics += [Metric("fold_rmspe", value, now, step) for step, value in enumerate(candidate.per_fold.values())]
-    metrics += [Metric(f"rmspe_{origin}", value, now, 0) for origin, value in candidate.per_fold.items()]
-    params = [Param(name, str(value)) for name, value in candidate.params.items()]
-    client.log_batch(run.info.run_id, metrics=metrics, params=params)
-    if candidate.files:
-        client.log_artifacts(run.info.run_id, str(candidate.files), "figures")
+    metrics = [Metric(f"rmspe_{name}" if name[0].isdigit() else name, value, now, 0) for name, value in numbers.items()]
+    folds = [value for name, value in numbers.items() if name[0].isdigit()]
+    client.log_batch(run, metrics=metrics + [Metric("fold_rmspe", v, now, step) for step, v in enumerate(folds)])
+
+
+def _log_figures(client: MlflowClient, run: str, race: Race, candidate: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        figures.backtest_figures(race.backtest, candidate, Path(folder))
+        client.log_artifacts(run, folder, "figures")
+
+
+def _log_rows(client: MlflowClient, run: str, race: Race) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        race.backtest.rows.to_parquet(Path(folder, "backtest.parquet"), index=False)
+        race.leaderboard().to_csv(Path(folder, "leaderboard.csv"))
+        Path(folder, "environment.txt").write_text("\n".join(environment()))
+        client.log_artifacts(run, folder)

@@ -18,7 +18,7 @@ import ray
 
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
-from rossmann.evaluation import Backtest
+from rossmann.evaluation import Backtest, Race
 from rossmann.models import Candidate, Forecaster, Intervals
 from rossmann.settings import code_version
 from rossmann.storage import Storage
@@ -60,25 +60,6 @@ class Fitted:
     failure: str = ""
 
 
-@dataclass(frozen=True)
-class Race:
-    """Every forecast of every entrant that came through, with bounds, and why the others did not."""
-
-    backtest: Backtest
-    cpu_seconds: dict[str, float]  # of all fits of an entrant, a blend's members included
-    failures: dict[str, str]
-
-    def leaderboard(self) -> pd.DataFrame:
-        """One row per entrant, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
-        per_fold = self.backtest.by("origin").rmspe.unstack("origin")
-        per_fold.columns = [f"{origin:%Y-%m-%d}" for origin in per_fold.columns]
-        board = self.backtest.score().drop(columns="rows").join(per_fold)
-        board["cpu_seconds"] = pd.Series(self.cpu_seconds)
-        board["failure"] = ""
-        failed = pd.DataFrame({"failure": pd.Series(self.failures, dtype=object)})
-        return pd.concat([board, failed]).rename_axis("candidate")
-
-
 def race(
     history: SalesHistory,
     entrants: Sequence[Entrant],
@@ -88,21 +69,27 @@ def race(
     coverage: float,
     seed: int,
     ray_address: str | None,
-    cache: Storage,
+    kept: Storage,
     progress: Progress,
 ) -> Race:
-    """Backtest every entrant on every fold. An entrant that fails is reported and the rest go on; RuntimeError if all fail."""
+    """Backtest every entrant on every fold. An entrant that fails is reported and the rest go on; RuntimeError if all fail.
+
+    Each fit is kept as soon as it is done, and the race under its key: `kept` may hold either from an earlier run.
+    """
     fits = dict.fromkeys(fit for origin in origins for entrant in entrants for fit in entrant.fits(origin))
-    names = {fit: _name(history, fit, horizon_days, seed) for fit in fits}
-    done = {fit: _read(cache, name) for fit, name in names.items() if cache.exists(name)}
+    names = {fit: f"fits/{_hash(history.fingerprint, horizon_days, seed, fit)}.npz" for fit in fits}
+    done = {fit: _read(kept, name) for fit, name in names.items() if kept.exists(name)}
     missing = [fit for fit in fits if fit not in done]
-    progress(len(done), len(fits), "reused")
+    progress(len(done), len(fits), "kept from before" if done else "starting Ray")
     for fit, fitted in fit_all(history, missing, horizon_days, seed, ray_address) if missing else ():
         done[fit] = fitted
         if not fitted.failure:
-            cache.write(names[fit], _bytes(fitted))
+            kept.write(names[fit], _bytes(fitted))
         progress(len(done), len(fits), f"{fit.candidate.name} from {fit.origin}")
-    return _gather(history, entrants, origins, done, horizon_days, coverage)
+    key = _hash(history.fingerprint, horizon_days, seed, coverage, *entrants, *origins)
+    finished = _gather(key, history, entrants, origins, done, horizon_days, coverage)
+    save_race(finished, kept)
+    return finished
 
 
 def fit_all(
@@ -194,6 +181,7 @@ def _outcome(ref: ray.ObjectRef) -> Fitted:
 
 
 def _gather(
+    key: str,
     history: SalesHistory,
     entrants: Sequence[Entrant],
     origins: Sequence[np.datetime64],
@@ -216,7 +204,7 @@ def _gather(
     if not tables:
         raise RuntimeError("every candidate failed: " + "; ".join(f"{name}: {why}" for name, why in failures.items()))
     rows = pd.concat(tables, ignore_index=True)
-    return Race(Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), seconds, failures)
+    return Race(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), seconds, failures)
 
 
 def _bounded(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
@@ -235,10 +223,9 @@ def _calibrate(rows: pd.DataFrame, coverage: float) -> Intervals:
     return models.calibrate(sold.store.to_numpy(), residual, coverage)
 
 
-def _name(history: SalesHistory, fit: Fit, horizon_days: int, seed: int) -> str:
-    """The cache's file for a fit: all that it depends on, hashed."""
-    parts = (history.fingerprint, fit.candidate.key(), fit.origin, fit.known_until, horizon_days, seed, code_version())
-    return hashlib.sha256(repr([str(part) for part in parts]).encode()).hexdigest()[:24] + ".npz"
+def _hash(*parts: object) -> str:
+    """What a result depends on, this code's version included."""
+    return hashlib.sha256(repr([code_version(), *(str(part) for part in parts)]).encode()).hexdigest()[:16]
 
 
 def _bytes(fitted: Fitted) -> bytes:
@@ -252,20 +239,19 @@ def _read(cache: Storage, name: str) -> Fitted:
         return Fitted(kept["forecast"], float(kept["cpu_seconds"]))
 
 
-def save_race(finished: Race, storage: Storage, key: str) -> str:
-    """Keep every forecast row (Parquet) and the leaderboard (CSV) under `key`; answers the folder's address."""
-    race_folder = storage.within(key)
+def save_race(finished: Race, kept: Storage) -> None:
+    """Keep every forecast row (Parquet) and the leaderboard (CSV) in the folder named by the race's key."""
+    race_folder = kept.within(finished.key)
     buffer = io.BytesIO()
     finished.backtest.rows.to_parquet(buffer, index=False)
     race_folder.write("backtest.parquet", buffer.getvalue())
     race_folder.write("leaderboard.csv", finished.leaderboard().to_csv().encode())
     remarks = {"cpu_seconds": finished.cpu_seconds, "failures": finished.failures}
     race_folder.write("race.json", json.dumps(remarks, indent=2).encode())
-    return race_folder.address("")
 
 
-def load_race(storage: Storage, key: str) -> Race:
+def load_race(kept: Storage, key: str) -> Race:
     """A race that was kept."""
-    race_folder = storage.within(key)
+    race_folder = kept.within(key)
     rows = pd.read_parquet(io.BytesIO(race_folder.read("backtest.parquet")))
-    return Race(Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(race_folder.read("race.json")))
+    return Race(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(race_folder.read("race.json")))

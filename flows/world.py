@@ -1,0 +1,37 @@
+"""One world: where its parts lie and on which terms its races run, from the settings."""
+
+from rossmann.data import SalesHistory, load_snapshot
+from rossmann.registry import Registry
+from rossmann.settings import Settings
+from rossmann.storage import Storage
+
+
+def snapshots(settings: Settings) -> str:
+    """Where the versions of the history lie."""
+    return settings.place("snapshots")
+
+
+def history(settings: Settings, snapshot: str) -> SalesHistory:
+    """The history of a snapshot."""
+    return load_snapshot(snapshots(settings), snapshot)
+
+
+def backtests(settings: Settings) -> Storage:
+    """Finished fits and races."""
+    return Storage(settings.place("backtests"))
+
+
+def models(settings: Settings) -> Registry:
+    """The registry of models."""
+    return Registry(settings.tracking_uri, settings.place("models"))
+
+
+def race_terms(settings: Settings) -> dict[str, object]:
+    """The terms of `training.race` that are the same for every race of this world."""
+    return {
+        "horizon_days": settings.horizon_days,
+        "coverage": settings.coverage,
+        "seed": settings.seed,
+        "ray_address": settings.ray_address,
+        "kept": backtests(settings),
+    }
