@@ -1,23 +1,21 @@
-"""The sales history as one dense panel of stores × days: reading, cleaning, versions."""
+"""The sales history as one dense panel of stores by days: reading, cleaning, versions."""
 
-from rossmann.data.panel import (
-    ASSORTMENTS,
-    STATE_HOLIDAYS,
-    STORE_TYPES,
-    Calendar,
-    Outcomes,
-    Plan,
-    SalesHistory,
-    Stores,
-)
+from rossmann.data.cleaning import Cleaned, clean
+from rossmann.data.panel import Calendar, Outcomes, Plan, SalesHistory, Stores
+from rossmann.data.raw import Raw, read_raw
+from rossmann.validation import ASSORTMENTS, STATE_HOLIDAYS, STORE_TYPES
 
 __all__ = [
     "ASSORTMENTS",
     "STATE_HOLIDAYS",
     "STORE_TYPES",
     "Calendar",
+    "Cleaned",
     "Outcomes",
     "Plan",
+    "Raw",
     "SalesHistory",
     "Stores",
+    "clean",
+    "read_raw",
 ]

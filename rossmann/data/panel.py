@@ -4,10 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas; a code is the index
-STORE_TYPES = ("a", "b", "c", "d")
-ASSORTMENTS = ("a", "b", "c")
-
 
 @dataclass(frozen=True)
 class Calendar:
@@ -47,7 +43,7 @@ class Stores:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the shop already knows about days to come: one row per store and day, arrays [rows]. Has no outcomes."""
+    """What the shop already knows about days to come: a row per store and day, arrays [rows]. No outcomes."""
 
     store: np.ndarray  # int32
     date: np.ndarray  # datetime64[D]
@@ -74,7 +70,9 @@ class SalesHistory:
 
     stores: Stores
     calendar: Calendar  # the past and then the published plan, to origin + horizon at most
-    sales: np.ndarray  # float64 [stores, past days]; NaN where the store has no row (before its life, whole closures)
+    sales: (
+        np.ndarray
+    )  # float64 [stores, past days]; NaN where the store has no row (before its life, whole closures)
     customers: np.ndarray  # the same
 
     @property
@@ -88,7 +86,7 @@ class SalesHistory:
         return self.calendar.dates[: self.sales.shape[1]]
 
     def until(self, origin: np.datetime64, horizon_days: int = 48) -> "SalesHistory":
-        """The same history as it was known on `origin`: outcomes up to it, the calendar `horizon_days` further."""
+        """The same history as it was known on `origin`: outcomes up to it, the calendar further."""
         known = _position(self.dates, origin) + 1
         last = min(origin + np.timedelta64(horizon_days, "D"), self.calendar.dates[-1])
         return replace(
@@ -99,7 +97,7 @@ class SalesHistory:
         )
 
     def plan(self, after: np.datetime64, days: int) -> Plan:
-        """The plan of the `days` days after `after`, by store, then date; past days in which a store has no row are left out."""
+        """The plan of the `days` days after `after`, by store, then date, without past days that have no row."""
         return self._rows(after, days)[0]
 
     def outcomes(self, after: np.datetime64, days: int) -> Outcomes:
