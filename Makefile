@@ -1,0 +1,46 @@
+# What one types. Every setting can be given on the line: `make up PREFECT_PORT=4300 ROSSMANN_DATA_DIR=/tmp/world`.
+PYTHON ?= python3.11
+PREFECT_PORT ?= 4200
+MLFLOW_PORT ?= 5000
+WORLD := $(or $(ROSSMANN_DATA_DIR),data)
+HOME_OF_ALL_STATE = $(if $(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
+BIN := .venv/bin
+INSTALLED := .venv/installed-from-lock
+
+.PHONY: help install demo up deploy env test check bench lock
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+install: $(INSTALLED) ## .venv with exactly what requirements.lock names
+$(INSTALLED): requirements.lock  # the stamp comes last and lies inside: a half-made .venv has none
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: install ## a sample world, from raw sales to forecasts, without a server
+	@ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" $(BIN)/rossmann demo
+
+up: install ## Prefect, a worker and MLflow in the foreground; Ctrl-C stops all of it
+	@eval "$$($(MAKE) -s env)" && mkdir -p "$$ROSSMANN_DATA_DIR" && exec honcho start -d . -f deployments/Procfile
+
+deploy: install ## register every deployment of prefect.yaml with the running stack
+	@eval "$$($(MAKE) -s env)" && exec prefect --no-prompt deploy --all
+
+env: ## what a terminal needs to talk to the stack: eval "$$(make -s env)"
+	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \
+	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)'
+	@grep ^export deployments/local.env
+
+test: install ## every test
+	@$(BIN)/python -m pytest
+
+check: install ## format and lint
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+bench: install ## times and memory of every stage; RAW=folder adds the files there
+	@$(BIN)/python -m benchmarks $(RAW)
+
+lock: install ## resolve pyproject.toml anew
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-emit-index-url --no-header --no-annotate -o requirements.lock
