@@ -66,23 +66,27 @@ def record(race: str, snapshot: str, racing: tuple[Candidate, ...]) -> str:
 
 @task(cache_policy=NO_CACHE)
 def register(race: str, run: str, snapshot: str, racing: tuple[Candidate, ...]) -> int:
-    """Refit the winner on everything and register it as challenger, unless that was done; answers its version."""
+    """Make the winner of the race the challenger; answers its version."""
     settings = Settings()
+    models_known = world.models(settings)
+    version = registry.saved(models_known, race) or refit(settings, race, run, snapshot, racing)
+    registry.challenge(models_known, version)
+    return version
+
+
+def refit(settings: Settings, race: str, run: str, snapshot: str, racing: tuple[Candidate, ...]) -> int:
+    """Fit the winner on the whole history and save it with its card."""
     kept = training.load_race(world.backtests(settings), race)
     winner = next(candidate for candidate in racing if candidate.name == kept.backtest.best())
-    known = registry.saved(world.models(settings), race)
-    if known:
-        return known
     history = world.history(settings, snapshot)
     bounds = training.intervals(kept.backtest, winner.name, settings.coverage)
     forecaster = training.fit_final(history, winner, bounds, seed=settings.seed, ray_address=settings.ray_address)
-    score = kept.leaderboard().loc[winner.name]
     card = registry.ModelCard(
         candidate=winner.name,
         snapshot=snapshot,
         origin=str(history.origin),
         rmspe=kept.rmspe_by_fold(winner.name),
-        coverage=float(score.coverage),
+        coverage=kept.coverage(winner.name),
         seed=settings.seed,
         code_version=code_version(),
         environment=environment_hash(),

@@ -21,6 +21,11 @@ def backtests(settings: Settings) -> Storage:
     return Storage(settings.place("backtests"))
 
 
+def forecasts(settings: Settings) -> Storage:
+    """Forecasts of all stores."""
+    return Storage(settings.place("forecasts"))
+
+
 def models(settings: Settings) -> Registry:
     """The registry of models."""
     return Registry(settings.tracking_uri, settings.place("models"))

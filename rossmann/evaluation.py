@@ -158,6 +158,15 @@ class Race:
     cpu_seconds: dict[str, float]  # of all fits of an entrant, a blend's members included
     failures: dict[str, str]
 
+    def rmspe_by_fold(self, entrant: str) -> dict[str, float]:
+        """RMSPE of an entrant by origin, oldest first."""
+        per_fold = self.backtest.by("origin").rmspe.loc[entrant]
+        return {f"{origin:%Y-%m-%d}": float(value) for origin, value in per_fold.items()}
+
+    def coverage(self, entrant: str) -> float:
+        """Share of days inside the entrant's bounds, on folds that did not calibrate them."""
+        return float(self.backtest.score().coverage[entrant])
+
     def leaderboard(self) -> pd.DataFrame:
         """One row per entrant, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
         per_fold = self.backtest.by("origin").rmspe.unstack("origin")
@@ -191,14 +200,13 @@ class Verdict:
 def judge(
     backtest: Backtest,
     challenger: str,
-    champion: str | None,
+    rivals: Sequence[str],
     *,
     promote_probability: float,
     slice_margin: float,
     seed: int,
 ) -> Verdict:
-    """Promote only what beats the champion and the median baseline, and makes no slice worse by more than the margin."""
-    rivals = [champion, BASELINE] if champion else [BASELINE]
+    """Promote only what beats every rival, and makes no slice worse than the first rival's by more than the margin."""
     comparisons = tuple(compare(backtest, challenger, rival, seed) for rival in rivals)
     beaten = [c.p_better >= promote_probability for c in comparisons]
     worse = worse_slices(backtest, challenger, rivals[0], slice_margin)

@@ -1,6 +1,7 @@
-"""The pictures: what a forecast looks like, where its errors lie, what a model listens to."""
+"""The pictures: what a forecast looks like, where its errors lie, what a model listens to; all as PNG bytes."""
 
-from pathlib import Path
+import io
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,16 +15,16 @@ INK, FORECAST, BAND = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of what happened, drawn before a forecast
 
 
-def backtest_figures(backtest: Backtest, candidate: str, folder: Path) -> Path:
-    """forecast_vs_actual.png and error_by_lead_day.png of one candidate, written into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def backtest_figures(backtest: Backtest, candidate: str) -> dict[str, bytes]:
+    """Pictures of one candidate's backtest, by file name."""
     rows = backtest.of(candidate)
-    _write(_forecast_vs_actual(rows, candidate), folder / "forecast_vs_actual.png")
-    _write(_error_by_lead_day(rows, candidate), folder / "error_by_lead_day.png")
-    return folder
+    return {
+        "forecast_vs_actual.png": _png(_forecast_vs_actual(rows, candidate)),
+        "error_by_lead_day.png": _png(_error_by_lead_day(rows, candidate)),
+    }
 
 
-def importance_figure(importance: tuple[tuple[str, float], ...], file: Path, most: int = 25) -> None:
+def importance_figure(importance: Sequence[tuple[str, float]], most: int = 25) -> bytes:
     """The features with the largest gain, as shares of all gain."""
     total = sum(gain for _, gain in importance)
     top = sorted(importance, key=lambda pair: pair[1])[-most:]
@@ -31,10 +32,10 @@ def importance_figure(importance: tuple[tuple[str, float], ...], file: Path, mos
     axes = figure.subplots()
     axes.barh([name for name, _ in top], [gain / total for _, gain in top], color=FORECAST)
     axes.set(title="What the model listens to", xlabel="share of all gain")
-    _write(figure, file)
+    return _png(figure)
 
 
-def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, file: Path, stores: int = 4) -> None:
+def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, stores: int = 4) -> bytes:
     """All stores together, and a few alone with their intervals: the last weeks as they were, the next as forecast."""
     shown = [int(number) for number in table.Store.drop_duplicates().iloc[:stores]]
     figure = Figure(figsize=(10, 2.1 * (len(shown) + 1)), layout="constrained")
@@ -44,7 +45,7 @@ def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, file
         _store_panel(panel, history, table[table.Store == number].sort_values("Date"), number)
     figure.suptitle(title)
     figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    _write(figure, file)
+    return _png(figure)
 
 
 def _total_panel(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
@@ -90,5 +91,7 @@ def _error_by_lead_day(rows: pd.DataFrame, candidate: str) -> Figure:
     return figure
 
 
-def _write(figure: Figure, file: Path) -> None:
-    figure.savefig(file, dpi=110)
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    return buffer.getvalue()

@@ -1,5 +1,6 @@
 """The champion's forecast as a table, for a person, a file or Kaggle."""
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,16 @@ class Summary:
     last: str
     total: float  # all sales that are forecast
     same_days_last_year: float  # sales 364 days earlier of the same stores, NaN where the history is too short
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A forecast that was written, and where it lies."""
+
+    summary: Summary
+    champion: int  # version
+    file: str
+    picture: str
 
 
 def forecast(forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.ndarray | None = None) -> pd.DataFrame:
@@ -52,3 +63,15 @@ def summarise(table: pd.DataFrame, history: SalesHistory) -> Summary:
     return Summary(
         len(table), table.Store.nunique(), f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", float(table.Sales.sum()), before
     )
+
+
+def csv(table: pd.DataFrame) -> bytes:
+    """The table as a person or Kaggle reads it: sales to the cent, dates as 2015-08-01."""
+    return table.to_csv(index=False, float_format="%.2f", date_format="%Y-%m-%d", lineterminator="\n").encode()
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """The table with every digit."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
@@ -54,6 +55,10 @@ class Registered:
     aliases: tuple[str, ...]
     card: ModelCard
     source: str
+
+    def days_behind(self, other: "Registered") -> int:
+        """How many days less of history this version has learnt from; 0 if it has as many or more."""
+        return max(0, (date.fromisoformat(other.card.origin) - date.fromisoformat(self.card.origin)).days)
 
 
 @dataclass(frozen=True)
@@ -112,30 +117,31 @@ def record(
     return parent
 
 
-def save(registry: Registry, forecaster: Forecaster, card: ModelCard, key: str) -> int:
-    """Register a model as challenger, and answer its version. The same `key` again answers the version that is there."""
-    client = registry.client
-    version = next((v.version for v in client.search_model_versions(f"name = '{MODEL}' and tags.key = '{key}'")), None)
-    if version is None:
-        with tempfile.TemporaryDirectory() as folder:
-            forecaster.save(Path(folder))
-            Path(folder, "card.json").write_text(json.dumps(asdict(card), indent=2))
-            if importance := forecaster.importance():
-                figures.importance_figure(importance, Path(folder, "importance.png"))
-            client.log_artifacts(card.training, folder, f"model-{key}")
-        _ensure_model(client)
-        source = f"{client.get_run(card.training).info.artifact_uri}/model-{key}"
-        tags = {"key": key, "candidate": card.candidate, "snapshot": card.snapshot, "card": json.dumps(asdict(card))}
-        version = client.create_model_version(MODEL, source, card.training, tags=tags).version
-    client.set_registered_model_alias(MODEL, CHALLENGER, str(version))
-    return int(version)
+def save(registry: Registry, forecaster: Forecaster, card: ModelCard, race: str) -> int:
+    """Store a model and its card as a new version, under the race it won; answers the version."""
+    client, folder_name = registry.client, f"model-{race}"
+    with tempfile.TemporaryDirectory() as folder:
+        forecaster.save(Path(folder))
+        Path(folder, "card.json").write_text(json.dumps(asdict(card), indent=2))
+        if importance := forecaster.importance():
+            Path(folder, "importance.png").write_bytes(figures.importance_figure(importance))
+        client.log_artifacts(card.training, folder, folder_name)
+    _ensure_model(client)
+    source = f"{client.get_run(card.training).info.artifact_uri}/{folder_name}"
+    tags = {"race": race, "candidate": card.candidate, "snapshot": card.snapshot, "card": json.dumps(asdict(card))}
+    return int(client.create_model_version(MODEL, source, card.training, tags=tags).version)
 
 
-def find_key(registry: Registry, key: str) -> int | None:
-    """The version that was saved under `key`, if any."""
+def saved(registry: Registry, race: str) -> int | None:
+    """The version that was saved under the race, if any."""
     _ensure_model(registry.client)
-    found = registry.client.search_model_versions(f"name = '{MODEL}' and tags.key = '{key}'")
+    found = registry.client.search_model_versions(f"name = '{MODEL}' and tags.race = '{race}'")
     return int(found[0].version) if found else None
+
+
+def challenge(registry: Registry, version: int) -> None:
+    """Make the version the challenger."""
+    registry.client.set_registered_model_alias(MODEL, CHALLENGER, str(version))
 
 
 def versions(registry: Registry) -> tuple[Registered, ...]:
@@ -156,9 +162,18 @@ def find(registry: Registry, alias: str) -> Registered | None:
 
 def champion(registry: Registry) -> Registered:
     """The version that serves. Raises DataError where there is none yet."""
-    found = find(registry, CHAMPION)
+    return _need(registry, CHAMPION, "train a challenger (`rossmann train`) and release it (`rossmann release`)")
+
+
+def challenger(registry: Registry) -> Registered:
+    """The version that wants to serve. Raises DataError where there is none yet."""
+    return _need(registry, CHALLENGER, "train one (`rossmann train`)")
+
+
+def _need(registry: Registry, alias: str, remedy: str) -> Registered:
+    found = find(registry, alias)
     if found is None:
-        raise DataError("no champion yet: train a challenger (`rossmann train`) and release it (`rossmann release`)")
+        raise DataError(f"no {alias} yet in {registry.tracking_uri}: {remedy}")
     return found
 
 
@@ -255,7 +270,8 @@ def _log_scores(client: MlflowClient, run: str, scores: pd.Series) -> None:
 
 def _log_figures(client: MlflowClient, run: str, race: Race, candidate: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        figures.backtest_figures(race.backtest, candidate, Path(folder))
+        for name, png in figures.backtest_figures(race.backtest, candidate).items():
+            Path(folder, name).write_bytes(png)
         client.log_artifacts(run, folder, "figures")
 
 

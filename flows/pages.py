@@ -1,0 +1,22 @@
+"""What the Prefect UI shows of a run: artifacts in Markdown."""
+
+from rossmann.evaluation import Verdict
+from rossmann.forecasting import Delivered
+
+
+def verdict(decided: Verdict, challenger: int) -> str:
+    """The verdict on a challenger and every reason."""
+    outcome = "becomes champion" if decided.promote else "is refused, the champion stays"
+    reasons = "\n".join(f"- {reason}" for reason in decided.reasons)
+    return f"# Version {challenger} {outcome}\n\n{reasons}\n"
+
+
+def forecast(delivered: Delivered) -> str:
+    """What was forecast, and where it lies."""
+    made = delivered.summary
+    return (
+        f"# {made.stores:,} stores, {made.first} to {made.last}\n\n"
+        f"Model version {delivered.champion} forecasts sales of **{made.total:,.0f}** in {made.rows:,} rows; "
+        f"a year before, the same weekdays brought {made.same_days_last_year:,.0f}.\n\n"
+        f"- file: `{delivered.file}`\n- picture: `{delivered.picture}`\n"
+    )

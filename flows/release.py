@@ -1,0 +1,65 @@
+"""Challenger against champion → verdict → alias.
+
+After train; never cached, though the fits of the race are. Needs a challenger. The champion races with what it knew: its recipe,
+learnt from days that are as old, at each origin, as the champion's last day is today.
+"""
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows import pages, world
+from flows.progress import progress
+from rossmann import evaluation, models, registry, training
+from rossmann.evaluation import Verdict
+from rossmann.registry import CHAMPION, Registered
+from rossmann.settings import Settings
+
+
+@flow
+def release() -> Verdict:
+    """Promote the challenger if it beats the champion and the median baseline on the same folds; keep the champion if not."""
+    settings = Settings()
+    known = world.models(settings)
+    challenger, champion = registry.challenger(known), registry.find(known, CHAMPION)
+    if champion and champion.version == challenger.version:
+        return Verdict(False, (f"version {challenger.version} is champion already",), ())
+    verdict = decide(challenger, champion)
+    apply = promote if verdict.promote else refuse
+    apply(known, challenger.version, verdict)
+    return verdict
+
+
+@task(cache_policy=NO_CACHE)
+def decide(challenger: Registered, champion: Registered | None) -> Verdict:
+    """Score challenger, champion and the median baseline on the same folds in one go, and judge."""
+    settings = Settings()
+    history = world.history(settings, challenger.card.snapshot)
+    origins = evaluation.fold_origins(history, settings.folds, settings.fold_step_days, settings.horizon_days)
+    (median,) = (c for c in models.candidates((), 0, settings.seed) if c.name == evaluation.BASELINE)
+    rivals = [training.Entrant(median.name, median)]
+    if champion:
+        rivals.insert(0, entrant(champion, "champion", champion.days_behind(challenger)))
+    racing = [entrant(challenger, "challenger", 0), *rivals]
+    with progress("release") as report:
+        race = training.race(history, racing, origins, **world.race_terms(settings), progress=report)
+    verdict = evaluation.judge(
+        race.backtest,
+        racing[0].name,
+        [rival.name for rival in rivals],
+        promote_probability=settings.promote_probability,
+        slice_margin=settings.slice_margin,
+        seed=settings.seed,
+    )
+    create_markdown_artifact(pages.verdict(verdict, challenger.version), key="verdict")
+    return verdict
+
+
+def entrant(version: Registered, role: str, age_days: int) -> training.Entrant:
+    """A version as it would forecast: its recipe, learnt from days as old as its own last day is."""
+    recipe = registry.load(world.models(Settings()), version).candidate
+    return training.Entrant(f"{role} v{version.version} ({recipe.name})", recipe, age_days)
+
+
+promote = task(registry.promote, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
+refuse = task(registry.refuse, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
