@@ -27,7 +27,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROSSMANN_", frozen=True)
 
     data_dir: str = Field("data", description="Where all state lies: a folder, made when missing.")
-    mlflow_tracking_uri: str | None = Field(None, description="MLflow's server or database; default: SQLite in data_dir.")
+    mlflow_tracking_uri: str | None = Field(
+        None, description="MLflow's server or database; default: SQLite in data_dir."
+    )
     ray_address: str | None = Field(None, description="An existing Ray cluster; default: a local Ray for the run.")
 
     horizon_days: int = Field(48, ge=1, le=48, description="How far a forecast reaches. [days]")

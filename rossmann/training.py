@@ -117,7 +117,9 @@ def fit_final(
     with cluster(ray_address):
         lessons = list(_lessons(history, ray.put(history), history.origin).values())
         leaves = candidate.members or (candidate,)
-        fitted = ray.get([_fit_whole.remote(leaf, history.origin, seed, *(lessons if leaf.learns else ())) for leaf in leaves])
+        fitted = ray.get(
+            [_fit_whole.remote(leaf, history.origin, seed, *(lessons if leaf.learns else ())) for leaf in leaves]
+        )
     forecaster = models.blend(candidate, fitted) if candidate.members else fitted[0]
     return forecaster.with_intervals(bounds)
 

@@ -1,0 +1,196 @@
+"""The `rossmann` command: the same flows as the deployments, run here and now, with no server to start first."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rossmann.settings import QUIET, Settings
+from rossmann.validation import DataError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Daily sales of every store, forecast six weeks ahead. All state lies under ROSSMANN_DATA_DIR (default: data).",
+)
+snapshots_app = typer.Typer(help="The versions of the history.", invoke_without_command=True)
+models_app = typer.Typer(help="The versions of the model, and who serves.", invoke_without_command=True)
+app.add_typer(snapshots_app, name="snapshots")
+app.add_typer(models_app, name="models")
+
+RawFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--raw",
+        help="Folder with train.csv, store.csv and, if known, test.csv. [default: raw/ in the data dir]",
+    ),
+]
+AsOf = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Reveal the raw files only up to this day.")]
+Folds = Annotated[
+    int | None,
+    typer.Option(min=2, help="Backtest windows, counted back from the end of the history. [default: 3]"),
+]
+Candidates = Annotated[
+    str | None,
+    typer.Option(help="Who races, separated by commas; last_week and median always do. [default: all]"),
+]
+Search = Annotated[int, typer.Option(min=0, help="Hyperparameter draws that race beside each booster.")]
+Plan = Annotated[
+    str | None,
+    typer.Option(
+        help="CSV of the days to forecast: Store, Date and what is known of them. [default: the published plan]"
+    ),
+]
+Out = Annotated[str | None, typer.Option(help="CSV to write. [default: a file in forecasts/ of the data dir]")]
+Kaggle = Annotated[bool, typer.Option("--kaggle", help="Write Id and Sales only, as Kaggle takes them.")]
+
+
+@app.command()
+def sample(
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder for train.csv, store.csv and test.csv. [default: raw/ in the data dir]"),
+    ] = None,
+    stores: Annotated[int, typer.Option(min=1, help="How many stores.")] = 60,
+    days: Annotated[int, typer.Option(help="How many days of history, from 2013-01-01.")] = 942,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 7,
+    force: Annotated[bool, typer.Option("--force", help="Replace other files that lie there.")] = False,
+) -> None:
+    """Write a made-up world in the format of Kaggle's Rossmann files, to try everything on."""
+    from rossmann.sample import write_world
+
+    folder = write_world(out or Settings().place("raw"), stores, days, seed, replace=force)
+    console().print(f"{stores} stores × {days} days in {folder}")
+
+
+@app.command()
+def ingest(raw: RawFolder = None, as_of: AsOf = None) -> None:
+    """Validate and clean raw files, and keep them as the current snapshot. Prints its fingerprint."""
+    from flows.ingest import ingest as flow
+
+    print(flow(raw, as_of.date() if as_of else None))
+
+
+@app.command()
+def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0) -> None:
+    """Race all candidates on the current snapshot; the best becomes challenger."""
+    from flows import screen
+    from flows.train import train as flow
+
+    screen.trained(console(), flow(folds, _names(candidates), search))
+
+
+@app.command()
+def release() -> None:
+    """Promote the challenger if it beats the champion and the median baseline on the same folds."""
+    from flows import screen
+    from flows.release import release as flow
+
+    screen.verdict(console(), flow())
+
+
+@app.command()
+def forecast(plan: Plan = None, out: Out = None, kaggle: Kaggle = False) -> None:
+    """Forecast the next 48 days of every store, or every row of a plan, with the champion."""
+    from flows import screen
+    from flows.forecast import forecast as flow
+
+    screen.delivered(console(), flow(plan, out, kaggle))
+
+
+@app.command()
+def retrain(
+    raw: RawFolder = None,
+    as_of: AsOf = None,
+    folds: Folds = None,
+    candidates: Candidates = None,
+    search: Search = 0,
+) -> None:
+    """Ingest, train, release and forecast in one go."""
+    from flows import screen
+    from flows.retrain import retrain as flow
+
+    screen.retrained(console(), flow(raw, as_of.date() if as_of else None, folds, _names(candidates), search))
+
+
+@snapshots_app.callback()
+def snapshots(context: typer.Context) -> None:
+    """List the versions of the history, newest first."""
+    if context.invoked_subcommand is None:
+        from flows import screen
+
+        screen.snapshots(console(), Settings())
+
+
+@snapshots_app.command()
+def restore(
+    fingerprint: Annotated[str, typer.Argument(help="Of the snapshot, or its first letters.")],
+) -> None:
+    """Make an older version of the history the current one."""
+    from flows import world
+    from rossmann.data import restore_snapshot
+
+    print(restore_snapshot(world.snapshots(Settings()), fingerprint))
+
+
+@models_app.callback()
+def models(context: typer.Context) -> None:
+    """List the versions of the model and the promotion ledger, newest first."""
+    if context.invoked_subcommand is None:
+        from flows import screen
+
+        screen.models(console(), Settings())
+
+
+@models_app.command()
+def rollback() -> None:
+    """Make the champion before this one champion again."""
+    from flows import world
+    from rossmann import registry
+
+    print(f"version {registry.rollback(world.models(Settings()))} is champion again")
+
+
+def main() -> None:
+    """Exit codes: 0 done, 2 something the caller can mend (said in one screen), 1 anything else."""
+    prepare(Settings())
+    try:
+        app()
+    except DataError as error:
+        Console(stderr=True, highlight=False).print(f"rossmann: {error}", markup=False)
+        sys.exit(2)
+
+
+def prepare(settings: Settings) -> None:
+    """Environment of an embedded run: telemetry off, Prefect's own state in this world unless a server is named."""
+    embedded = {
+        "PREFECT_HOME": settings.place("prefect"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the command line speaks for itself
+    }
+    for name, value in (QUIET if "PREFECT_API_URL" in os.environ else QUIET | embedded).items():
+        os.environ.setdefault(name, value)
+    Path(settings.home).mkdir(parents=True, exist_ok=True)
+
+
+def console() -> Console:
+    """The terminal; from here on, long work shows its progress there."""
+    from flows import progress
+
+    progress.terminal = Console(stderr=True)
+    return Console(highlight=False)
+
+
+def _names(candidates: str | None) -> list[str] | None:
+    return [name.strip() for name in candidates.split(",")] if candidates else None
+
+
+if __name__ == "__main__":
+    main()
