@@ -3,6 +3,15 @@
 from rossmann.data.cleaning import Cleaned, clean
 from rossmann.data.panel import Calendar, Outcomes, Plan, SalesHistory, Stores
 from rossmann.data.raw import Raw, read_raw
+from rossmann.data.snapshots import (
+    Snapshot,
+    current_snapshot,
+    list_snapshots,
+    load_snapshot,
+    resolve_snapshot,
+    restore_snapshot,
+    save_snapshot,
+)
 from rossmann.validation import ASSORTMENTS, STATE_HOLIDAYS, STORE_TYPES
 
 __all__ = [
@@ -15,7 +24,14 @@ __all__ = [
     "Plan",
     "Raw",
     "SalesHistory",
+    "Snapshot",
     "Stores",
     "clean",
+    "current_snapshot",
+    "list_snapshots",
+    "load_snapshot",
     "read_raw",
+    "resolve_snapshot",
+    "restore_snapshot",
+    "save_snapshot",
 ]

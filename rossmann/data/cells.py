@@ -124,9 +124,7 @@ def _wrong_rows(
     )
     last = cut_off and content.endswith(wrong[-1].text.encode())
     if last and len(wrong) == 1:
-        return Finding(
-            file, "truncated", "the last line is cut off", "The file is not whole: fetch it again.", rows
-        )
+        return Finding(file, "truncated", "the last line is cut off", "The file is not whole: fetch it again.", rows)
     return Finding(
         file,
         "cells_per_line",
@@ -149,9 +147,7 @@ def _unreadable(text: Text, name: str, cells: pa.Table, kept: np.ndarray, bad: n
     wrong = cells.take(at)
     seen = [c for c in ("Store", "Date") if c in cells.column_names and c != name]
     rows = pd.DataFrame({"line": text.line[kept[at]], **{c: wrong[c].to_pylist() for c in (*seen, name)}})
-    problem, mend = _PROBLEM.get(
-        name, ("is not a number", "Write plain numbers with a decimal point: 3.5, not 3,5.")
-    )
+    problem, mend = _PROBLEM.get(name, ("is not a number", "Write plain numbers with a decimal point: 3.5, not 3,5."))
     if text.cut_off and kept[at[-1]] == len(text.line) - 1:
         mend += " (The last line has no line end: the file may be cut off.)"
     return Finding(text.file, f"readable_{name}", f"{name} {problem}", mend, rows)

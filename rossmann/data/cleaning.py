@@ -179,7 +179,7 @@ def _to_come(
 
 
 def _complete_plan(plan: _Calendar, past: _Calendar, habit: np.ndarray) -> _Calendar:
-    """Where a store has no plan: what the other stores' plan says of the day, else the day 52 weeks before."""
+    """Where a store has no plan: as the other stores' plan has it, else the calendar of 52 weeks before."""
     covered = ~np.isnan(plan.promo)
     told = covered.any(axis=0)
     before = (plan.dates - YEAR_DAYS - past.dates[0]).astype(int)

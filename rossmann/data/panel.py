@@ -1,6 +1,7 @@
 """The dense panel: what happened, what is planned, and the words for both."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -70,9 +71,7 @@ class SalesHistory:
 
     stores: Stores
     calendar: Calendar  # the past and then the published plan, to origin + horizon at most
-    sales: (
-        np.ndarray
-    )  # float64 [stores, past days]; NaN where the store has no row (before its life, whole closures)
+    sales: np.ndarray  # float64 [stores, past days]; NaN where the store has no row (before its life, whole closures)
     customers: np.ndarray  # the same
 
     @property
@@ -84,6 +83,17 @@ class SalesHistory:
     def dates(self) -> np.ndarray:
         """The days of the past. datetime64[D] [past days]"""
         return self.calendar.dates[: self.sales.shape[1]]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of the content: the same for the same history, on any machine."""
+        digest = hashlib.sha256()
+        parts = [("stores", self.stores), ("calendar", self.calendar)]
+        named = {f"{of}.{f.name}": getattr(part, f.name) for of, part in parts for f in fields(part)}
+        for name, values in (named | {"sales": self.sales, "customers": self.customers}).items():
+            digest.update(f"{name}{values.shape}".encode())
+            digest.update(_canonical(values).tobytes())
+        return digest.hexdigest()[:16]
 
     def until(self, origin: np.datetime64, horizon_days: int = 48) -> "SalesHistory":
         """The same history as it was known on `origin`: outcomes up to it, the calendar further."""
@@ -97,7 +107,7 @@ class SalesHistory:
         )
 
     def plan(self, after: np.datetime64, days: int) -> Plan:
-        """The plan of the `days` days after `after`, by store, then date, without past days that have no row."""
+        """Plan of the `days` days after `after`, by store, then date; without past days that have no row."""
         return self._rows(after, days)[0]
 
     def outcomes(self, after: np.datetime64, days: int) -> Outcomes:
@@ -131,3 +141,10 @@ def _position(dates: np.ndarray, day: np.datetime64) -> int:
     if not 0 <= position < len(dates):
         raise ValueError(f"{day} is outside the history, which covers {dates[0]} to {dates[-1]}")
     return position
+
+
+def _canonical(values: np.ndarray) -> np.ndarray:
+    """Little-endian and with one kind of NaN and of zero, whatever machine or calculation it came from."""
+    if values.dtype.kind == "f":
+        return (np.where(np.isnan(values), np.nan, values) + 0.0).astype("<f8")
+    return values.astype("<i8") if values.dtype.kind in "Mi" else values.astype("u1")

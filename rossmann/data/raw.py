@@ -20,13 +20,11 @@ TRAIN_FILE, STORE_FILE, PLAN_FILE = "train.csv", "store.csv", "test.csv"
 
 @dataclass(frozen=True)
 class Raw:
-    """What the raw files say, typed but not yet judged. Columns are named as Kaggle does; `line` in the file."""
+    """What the raw files say, typed but not yet judged. Columns bear Kaggle's names; `line` in the file."""
 
     days: pd.DataFrame  # train.csv up to as_of
     stores: pd.DataFrame  # store.csv
-    plan: (
-        pd.DataFrame
-    )  # the calendar of days to come: train.csv after as_of, then test.csv; `file` says which
+    plan: pd.DataFrame  # the calendar of days to come: train.csv after as_of, then test.csv; `file` says which
     extra_columns: tuple[str, ...]  # "file: column" of what is there and not used
     source: str  # where the files lie
     as_of: date | None
@@ -49,9 +47,7 @@ def read_raw(raw_dir: str, as_of: date | None = None) -> Raw:
         days=typed(train, DAY, ~later),
         stores=typed(store, STORE),
         plan=pd.concat(filled, ignore_index=True) if filled else to_come[0],
-        extra_columns=tuple(
-            f"{text.file}: {name}" for text in (train, store, test) if text for name in text.extra
-        ),
+        extra_columns=tuple(f"{text.file}: {name}" for text in (train, store, test) if text for name in text.extra),
         source=files.address("").rstrip("/"),
         as_of=as_of,
     )

@@ -15,7 +15,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Finding:
-    """The rows that break one rule. `rows` has the columns worth seeing, and `line` if they are from a file."""
+    """The rows that break one rule. `rows` has the columns worth seeing, and `line` if from a file."""
 
     where: str
     check: str
