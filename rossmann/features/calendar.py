@@ -1,0 +1,87 @@
+"""What the calendar alone says of a day: its date, the days around it, and the runs it stands in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rossmann.data import Calendar, Stores
+
+DAY = np.timedelta64(1, "D")
+YEAR_DAYS = 365.25
+
+
+@dataclass(frozen=True)
+class Dates:
+    """A run of dates taken apart. int64 [days] each."""
+
+    weekday: np.ndarray  # 0 Monday … 6 Sunday
+    day: np.ndarray  # of the month, from 1
+    days_left: np.ndarray  # in the month, 0 on its last day
+    month: np.ndarray  # 0 January … 11 December
+    day_of_year: np.ndarray  # from 0
+
+
+def take_apart(dates: np.ndarray) -> Dates:
+    """The parts of `dates`, datetime64[D] [days]."""
+    month = dates.astype("datetime64[M]")
+    next_month = (month + 1).astype("datetime64[D]")
+    return Dates(
+        weekday=(dates.astype(np.int64) + 3) % 7,
+        day=(dates - month.astype("datetime64[D]")).astype(np.int64) + 1,
+        days_left=(next_month - dates).astype(np.int64) - 1,
+        month=month.astype(np.int64) % 12,
+        day_of_year=(dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64),
+    )
+
+
+def days_since(event: np.ndarray, cap: int) -> np.ndarray:
+    """Days since the last event, 0 on its day, at most `cap`; `event` is bool [stores, days]. int64"""
+    position = np.arange(event.shape[1])
+    last = np.maximum.accumulate(np.where(event, position, -cap), axis=1)
+    return np.minimum(position - last, cap)
+
+
+def days_until(event: np.ndarray, cap: int) -> np.ndarray:
+    """Days until the next event, 0 on its day, at most `cap`, also where none is in sight."""
+    return days_since(event[:, ::-1], cap)[:, ::-1]
+
+
+def shifted(values: np.ndarray, days: int) -> np.ndarray:
+    """The value `days` earlier (later if negative); the edge is repeated where there is none. [stores, days]"""
+    position = np.clip(np.arange(values.shape[1]) - days, 0, values.shape[1] - 1)
+    return values[:, position]
+
+
+def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
+    """How many days of day + first … day + last carry the flag, days beyond the edges counting as not. [stores, days]"""
+    days = flag.shape[1]
+    total = np.zeros((len(flag), days + 1), np.int64)
+    np.cumsum(flag, axis=1, out=total[:, 1:])
+    position = np.arange(days)
+    return total[:, np.clip(position + last + 1, 0, days)] - total[:, np.clip(position + first, 0, days)]
+
+
+def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
+    """Months since the current promo2 round began: 0, 1, 2; 3 where the store takes no part (yet). int8 [stores, days]"""
+    month = take_apart(dates).month
+    phase = np.full((len(stores.number), len(dates)), 2, np.int8)
+    for months_ago in (1, 0):
+        phase[stores.promo2_months[:, (month - months_ago) % 12]] = months_ago
+    active = stores.promo2[:, None] & (dates >= stores.promo2_since[:, None])
+    return np.where(active, phase, np.int8(3))
+
+
+def extended(calendar: Calendar, last: np.datetime64) -> Calendar:
+    """The calendar up to `last`; days beyond its end are as the same weekday a week before, without promo and holidays."""
+    missing = int((last - calendar.dates[-1]).astype(int))
+    if missing <= 0:
+        return calendar
+    week = np.arange(missing) % 7 - 7
+    nothing = np.zeros((len(calendar.open), missing), np.int8)
+    return Calendar(
+        np.concatenate([calendar.dates, calendar.dates[-1] + DAY * np.arange(1, missing + 1)]),
+        np.concatenate([calendar.open, calendar.open[:, week]], axis=1),
+        np.concatenate([calendar.promo, nothing], axis=1),
+        np.concatenate([calendar.state_holiday, nothing], axis=1),
+        np.concatenate([calendar.school_holiday, nothing], axis=1),
+    )

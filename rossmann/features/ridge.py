@@ -1,0 +1,244 @@
+"""A linear model of log sales per store, fitted for all stores in one batch.
+
+Every store's coefficients are drawn towards those of the whole chain; days are weighted by age and, against outliers, by a
+Huber rule. Trees cannot extrapolate a season or a trend and learn little from one store; this can, and they correct it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rossmann.data import Calendar, Stores
+from rossmann.features.calendar import YEAR_DAYS, promo2_phase, shifted, take_apart
+
+HALF_LIFE_DAYS = 600
+HUBER_CLIP = 2.0  # in median absolute deviations
+REWEIGHTINGS = 2
+CHAIN_PENALTY = 1.0
+STORE_PENALTY = {"trend": 20.0, "season": 2.0}  # by the first word of a column; 1 for all others
+SHORT_HISTORY_DAYS = 400  # below, no season is learnt: there is none to learn from
+CONTEXT_DAYS = 7  # the design of a day looks this far back, and one day ahead
+STORES_AT_ONCE = 64  # bounds the memory of the design
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Fitted coefficients, and how the store has lately sold beside them."""
+
+    level: np.ndarray  # mean log sales that the target is taken from. float64 [stores]
+    coefficients: np.ndarray  # float64 [stores, columns of the design]
+    recent: (
+        np.ndarray
+    )  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
+    spread: (
+        np.ndarray
+    )  # standard deviation of the residuals of the last SPREAD_DAYS, outliers clipped. float64 [stores]
+
+
+RECENT_DAYS = (14, 28, 91)
+SPREAD_DAYS = 364
+
+
+def design(calendar: Calendar, stores: Stores, origin: np.datetime64) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and values of the explaining columns: float32 [stores, days, columns], C-order.
+
+    A day's values depend on the days CONTEXT_DAYS before to one after it, as far as `calendar` has them.
+    """
+    columns = {**_date_columns(calendar.dates, origin), **_store_columns(calendar, stores)}
+    shape = calendar.open.shape
+    values = np.empty((*shape, len(columns)), np.float32)
+    for k, column in enumerate(columns.values()):
+        values[:, :, k] = column
+    return tuple(columns), values
+
+
+def _date_columns(dates: np.ndarray, origin: np.datetime64) -> dict[str, np.ndarray]:
+    """What is the same for all stores. [days] each"""
+    d = take_apart(dates)
+    year = 2 * np.pi * d.day_of_year / YEAR_DAYS
+    age = (dates - origin).astype(np.int64) / YEAR_DAYS
+    december = d.month == 11
+    columns = {f"weekday {w}": d.weekday == w for w in range(7)}
+    columns |= {
+        f"day {a}-{b}": (d.day >= a) & (d.day <= b)
+        for a, b in ((1, 2), (3, 5), (6, 9), (10, 14), (15, 18), (19, 22))
+    }
+    columns |= {"last day": d.days_left == 0, "days before last": (d.days_left == 1) | (d.days_left == 2)}
+    columns |= {f"season sin {k}": np.sin(k * year) for k in range(1, 5)}
+    columns |= {f"season cos {k}": np.cos(k * year) for k in range(1, 5)}
+    columns |= {"advent": np.where(december & (d.day <= 24), d.day / 24, 0)}
+    columns |= {
+        f"december {a}-{b}": december & (d.day >= a) & (d.day <= b) for a, b in ((15, 24), (22, 24), (25, 31))
+    }
+    columns |= {"monday turn of month": (d.weekday == 0) & ((d.day <= 3) | (d.days_left <= 1))}
+    columns |= {
+        "season saturday sin": (d.weekday == 5) * np.sin(year),
+        "season saturday cos": (d.weekday == 5) * np.cos(year),
+    }
+    return columns | {"trend": np.clip(age, -2.5, 0), "trend lately": np.clip(age, -0.5, 0)}
+
+
+def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
+    """What differs between stores. [stores, days] each"""
+    d = take_apart(calendar.dates)
+    year = 2 * np.pi * d.day_of_year / YEAR_DAYS
+    promo, school = calendar.promo == 1, calendar.school_holiday == 1
+    closed, holiday = calendar.open == 0, calendar.state_holiday > 0
+    monday, saturday = d.weekday == 0, d.weekday == 5
+    phase = promo2_phase(calendar.dates, stores)
+    rival_open = ~(
+        calendar.dates < stores.competition_since[:, None]
+    )  # unknown since when: has always been there
+    columns = {f"promo {w}": promo & (d.weekday == w) for w in range(5)}
+    columns |= {
+        "monday after promo": monday & shifted(promo, 3),
+        "promo again": promo & shifted(promo, 7),
+        "season promo sin": promo * np.sin(year),
+        "season promo cos": promo * np.cos(year),
+        "promo early in month": promo & (d.day <= 5),
+        "saturday after promo": saturday & shifted(promo, 1),
+        "school": school,
+        "school saturday": school & saturday,
+        "school promo": school & promo,
+        "holiday": holiday,
+        "before holiday": shifted(holiday, -1),
+        "after holiday": shifted(holiday, 1),
+        "closed yesterday": shifted(closed, 1) & ~monday,
+        "closed tomorrow": shifted(closed, -1) & ~saturday,
+        "promo2": phase < 3,
+        "promo2 month 0": phase == 0,
+        "promo2 month 1": phase == 1,
+        "competitor": rival_open,
+    }
+    return columns
+
+
+def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
+    """The model of the days of `log_sales` (NaN: not to be learnt from), the first days of `calendar`. [stores, days]"""
+    days = log_sales.shape[1]
+    origin = calendar.dates[days - 1]
+    valid = ~np.isnan(log_sales)
+    age_weight = np.float32(0.5) ** (np.arange(days - 1, -1, -1, dtype=np.float32) / HALF_LIFE_DAYS)
+    weight = valid * age_weight
+    level = _store_level(log_sales, weight)
+    target = np.where(valid, log_sales - level[:, None], 0).astype(np.float32)
+
+    parts = [slice(i, i + STORES_AT_ONCE) for i in range(0, len(level), STORES_AT_ONCE)]
+    names, designs = (), []
+    for part in parts:
+        names, values = design(_of(calendar, part), stores_at(stores, part), origin)
+        designs.append(np.ascontiguousarray(values[:, :days]))
+    grams = [_gram(A, weight[part], target[part]) for A, part in zip(designs, parts, strict=True)]
+    chain = _chain(names, grams, days)
+    penalty = np.array([STORE_PENALTY.get(name.split()[0], 1.0) for name in names])
+    fitted = [
+        _reweighted(A, target[part], weight[part], gram, chain, penalty)
+        for A, part, gram in zip(designs, parts, grams, strict=True)
+    ]
+    residual = np.where(valid, np.concatenate([residual for _, residual in fitted]), np.nan)
+    coefficients = np.concatenate([coefficients for coefficients, _ in fitted])
+    return Ridge(level, coefficients, _recent(residual), _spread(residual))
+
+
+def predict(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Log sales of the stores at positions `store` for a design [those stores, days, columns]. float64 [stores, days]"""
+    terms = (
+        values * ridge.coefficients[store][:, None, :]
+    )  # summed row by row: a sum that no other row can change
+    return ridge.level[store][:, None] + terms.sum(axis=2)
+
+
+def stores_at(stores: Stores, which: np.ndarray | slice) -> Stores:
+    """The attributes of the stores at these positions."""
+    return Stores(**{name: values[which] for name, values in vars(stores).items()})
+
+
+def _of(calendar: Calendar, part: slice) -> Calendar:
+    c = calendar
+    return Calendar(c.dates, c.open[part], c.promo[part], c.state_holiday[part], c.school_holiday[part])
+
+
+def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted mean per store; a store that never sold has the chain's. [stores]"""
+    sums, weights = np.nansum(log_sales * weight, axis=1), weight.sum(axis=1)
+    chain = sums.sum() / max(weights.sum(), 1e-12)
+    return np.where(weights > 0, sums / np.maximum(weights, 1e-12), chain)
+
+
+def _gram(A: np.ndarray, weight: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AᵀWA and AᵀWy per store. float64 [stores, columns, columns], [stores, columns]"""
+    weighted = A * weight[:, :, None]
+    across = weighted.transpose(0, 2, 1)
+    return (across @ A).astype(float), (across @ target[:, :, None])[:, :, 0].astype(float)
+
+
+def _chain(names: tuple[str, ...], grams: list[tuple[np.ndarray, np.ndarray]], days: int) -> np.ndarray:
+    """One ridge over all stores, which every store's is drawn to. [columns]"""
+    moments = sum(gram.sum(axis=0) for gram, _ in grams), sum(moment.sum(axis=0) for _, moment in grams)
+    short = days < SHORT_HISTORY_DAYS
+    penalty = [1e9 if short and name.startswith("season") else CHAIN_PENALTY for name in names]
+    return np.linalg.solve(moments[0] + np.diag(penalty), moments[1])
+
+
+def _reweighted(
+    A: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    gram: tuple[np.ndarray, np.ndarray],
+    chain: np.ndarray,
+    penalty: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients [stores, columns] and residuals [stores, days] after down-weighting outliers."""
+    coefficients = _towards(chain, gram, penalty)
+    residual = _residual(A, target, coefficients)
+    for _ in range(REWEIGHTINGS):
+        gram = _gram(A, weight * _huber(residual, weight > 0), target)
+        coefficients = _towards(chain, gram, penalty)
+        residual = _residual(A, target, coefficients)
+    return coefficients, residual
+
+
+def _towards(chain: np.ndarray, gram: tuple[np.ndarray, np.ndarray], penalty: np.ndarray) -> np.ndarray:
+    """chain + (AᵀWA + diag(penalty))⁻¹ (AᵀWy − AᵀWA chain), per store."""
+    quadratic, linear = gram
+    step = np.linalg.solve(quadratic + np.diag(penalty), (linear - quadratic @ chain)[:, :, None])
+    return chain + step[:, :, 0]
+
+
+def _residual(A: np.ndarray, target: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    return target - (A @ coefficients[:, :, None].astype(np.float32))[:, :, 0]
+
+
+def _huber(residual: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Weights that bound a day's pull at HUBER_CLIP median absolute deviations of its store."""
+    size = np.where(valid, np.abs(residual), np.nan)
+    limit = HUBER_CLIP * np.maximum(_median(size), 1e-3)[:, None]
+    return np.minimum(1, limit / np.maximum(np.abs(residual), 1e-6)).astype(np.float32)
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Median of each row without its NaN; 0 for a row of nothing else. [rows]"""
+    count = (~np.isnan(values)).sum(axis=1)
+    ordered = np.sort(values, axis=1)  # NaN last
+    rows = np.arange(len(values))
+    middle = (ordered[rows, np.maximum(count - 1, 0) // 2] + ordered[rows, count // 2]) / 2
+    return np.where(count > 0, middle, 0)
+
+
+def _recent(residual: np.ndarray) -> np.ndarray:
+    means = [_mean(residual[:, -days:]) for days in RECENT_DAYS]
+    return np.stack(means, axis=1).astype(np.float32)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    count = (~np.isnan(values)).sum(axis=1)
+    return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
+
+
+def _spread(residual: np.ndarray) -> np.ndarray:
+    """As if each store had twenty more days of the chain's spread."""
+    lately = np.clip(residual[:, -SPREAD_DAYS:], -0.5, 0.5)
+    count = (~np.isnan(lately)).sum(axis=1)
+    square = np.nansum(lately * lately, axis=1)
+    chain = square.sum() / max(count.sum(), 1)
+    return np.sqrt((square + 20 * chain) / (count + 20))
