@@ -29,13 +29,11 @@ STORE_HEADER = (
 )  # fmt: skip
 
 
-def write_world(
-    out: str | Path, stores: int = 60, days: int = 942, seed: int = 7, horizon_days: int = 48
-) -> Path:
+def write_world(out: str | Path, stores: int = 60, days: int = 942, seed: int = 7, horizon_days: int = 48) -> Path:
     """Write train.csv, store.csv and test.csv into the folder `out` and return it.
 
-    The same arguments give the same bytes; a longer horizon leaves train.csv as it is. Each file appears whole
-    or not at all. ValueError for a world that cannot be.
+    The same arguments give the same bytes; a longer horizon leaves train.csv as it is. Each file appears
+    whole or not at all. ValueError for a world that cannot be.
     """
     _check(stores, days, horizon_days)
     of_calendar, of_stores, of_sales = np.random.default_rng(seed).spawn(3)
@@ -128,7 +126,7 @@ def _chain(stores: int, days: int, rng: np.random.Generator) -> _Chain:
     distance = np.rint(np.exp(7.7 + 1.45 * rng.standard_normal(stores)).clip(20, 75_000) / 10) * 10
     distance[rng.random(stores) < 0.003] = np.nan
     opened_now = rng.random(stores) < 0.25
-    opened_before = -365 - np.rint(365 * rng.exponential(6, stores)).astype(int)
+    opened_before = -1 - np.rint(365 * rng.exponential(6, stores)).astype(int)
     rebuilt = _some(0.06, stores, rng)
     rebuilt_from = rng.integers(days // 20, days - days // 10, stores)
     rebuilt_days = rng.integers(14, 45, stores).clip(max=max(14, days // 10))
@@ -142,7 +140,7 @@ def _chain(stores: int, days: int, rng: np.random.Generator) -> _Chain:
         competition_day=np.where(opened_now, rng.integers(0, days, stores), opened_before),
         competition_known=rng.random(stores) < 0.68,
         promo2=rng.random(stores) < 0.512,
-        promo2_day=rng.integers(-1400, max(days - 30, 1), stores),
+        promo2_day=rng.integers(-1400, days * 4 // 5, stores),
         interval=rng.choice(3, size=stores, p=[0.586, 0.228, 0.186]),
         rebuilt_from=np.where(rebuilt, rebuilt_from, -1),
         rebuilt_to=np.where(rebuilt, rebuilt_from + rebuilt_days - 1, -1),
@@ -188,9 +186,9 @@ def _calendar(chain: _Chain, all_days: int, rng: np.random.Generator) -> _Calend
     dates = FIRST_DAY + np.arange(all_days)
     weekday = (dates.astype(int) + 3) % 7  # 1970-01-01 was a Thursday
     code, kept = (of_states[:, chain.state] for of_states in _holidays(dates))
-    of_towns = (rng.random(code.shape) < 0.008) & (weekday < 5)[:, None]
+    of_towns = (rng.random(code.shape) < 0.005) & (weekday < 5)[:, None]
     by_rule = np.where(weekday[:, None] == 6, chain.on_sundays, True)
-    by_rule = np.where(kept == _REGIONAL, chain.on_regional | chain.on_sundays, by_rule)
+    by_rule = np.where(kept == _REGIONAL, by_rule & (chain.on_regional | chain.on_sundays), by_rule)
     by_rule = np.where(kept == _NATIONAL, chain.on_sundays, by_rule)
     by_rule = np.where(kept == _QUIET, chain.store_type == "b", by_rule)
     day = np.arange(all_days)[:, None]
@@ -264,7 +262,7 @@ def _school(dates: np.ndarray, weekday: np.ndarray) -> np.ndarray:
                 (easter - 13 + state.summer % 3, 16 - state.summer % 3),
                 (easter + 40, 1),
                 (easter + 51, state.whitsun),
-                (new_year + summer, 44),
+                (new_year + summer, 42),
                 (
                     new_year + (299 if state.summer == 6 else 276 + 3 * state.summer),
                     5 if state.summer == 6 else 12,
@@ -280,18 +278,18 @@ def _school(dates: np.ndarray, weekday: np.ndarray) -> np.ndarray:
 
 _TYPE_LEVEL = {"a": 0.0, "b": 0.36, "c": 0.02, "d": 0.02}
 _TYPE_SPEND = {"a": 2.16, "b": 1.60, "c": 2.13, "d": 2.40}
-_WEEKDAY = np.array([0.043, -0.031, -0.042, -0.019, 0.084, -0.034, -0.265])
-_WEEKDAY_SPREAD = np.array([0.05, 0.06, 0.045, 0.055, 0.045, 0.23, 0.5])
-_WEEKDAY_SPEND = np.array([0.0, 0.0, 0.005, 0.005, 0.03, 0.055, -0.3])
-_PROMO = np.array([0.47, 0.376, 0.317, 0.282, 0.201, 0.0, 0.0])
-_MONTH = np.array([-0.03, -0.02, 0.01, 0.01, 0.045, 0.02, 0.0, -0.01, -0.035, -0.01, 0.03, 0.08])
+_WEEKDAY = np.array([0.043, -0.031, -0.042, -0.019, 0.084, -0.034, -0.05])
+_WEEKDAY_SPREAD = np.array([0.05, 0.06, 0.045, 0.055, 0.045, 0.26, 0.55])
+_WEEKDAY_SPEND = np.array([0.0, 0.0, 0.005, 0.005, 0.03, 0.055, -0.1])
+_PROMO = np.array([0.45, 0.37, 0.31, 0.27, 0.18, 0.0, 0.0])
+_MONTH = np.array([-0.035, 0.007, 0.05, -0.03, 0.01, 0.04, 0.045, -0.03, -0.07, -0.035, 0.075, 0.02])
 _DAY_OF_MONTH = (
     (1, 2, 5, 10, 18, 26, 27, 29, 30, 31),
-    (0.08, 0.04, 0.01, 0, -0.035, -0.04, 0, 0.04, 0.1, 0.13),
+    (0.08, 0.04, 0.01, 0, -0.035, -0.04, 0, 0.05, 0.11, 0.13),
 )
 _DECEMBER = (
     (1, 5, 14, 16, 20, 21, 22, 23, 24, 25, 27, 30, 31),
-    (0.03, 0.1, 0.12, 0.22, 0.3, 0.38, 0.5, 0.6, -0.2, -0.1, 0.05, 0.15, -0.4),
+    (0.02, 0.14, 0.14, 0.26, 0.34, 0.42, 0.64, 0.72, -0.35, 0.0, 0.05, 0.22, -0.6),
 )
 
 
@@ -317,9 +315,9 @@ def _of(table: dict[str, float], letters: np.ndarray) -> np.ndarray:
 def _level(chain: _Chain, calendar: _Calendar, rng: np.random.Generator) -> np.ndarray:
     """Where a store stands: size, trend, slow wandering, competitor, promo2, rebuilding. [days, stores]"""
     stores, day = len(chain.state), np.arange(len(calendar.dates))[:, None]
-    size = 8.61 + _of(_TYPE_LEVEL, chain.store_type) + 0.1 * (chain.assortment == "c")
-    size = size + 0.27 * rng.standard_normal(stores)
-    trend = 0.04 + 0.035 * rng.standard_normal(stores)
+    size = 8.555 + _of(_TYPE_LEVEL, chain.store_type) + 0.1 * ((chain.assortment == "c") | chain.on_sundays)
+    size = size + 0.25 * rng.standard_normal(stores) + 0.15 * rng.exponential(1, stores) - 0.15
+    trend = 0.04 + 0.025 * rng.standard_normal(stores)
     near = np.exp(-np.nan_to_num(chain.competition_distance_m, nan=5000) / 6000)
     lost = (0.04 + 0.16 * rng.random(stores)) * near
     gained = 0.04 + 0.06 * rng.standard_normal(stores)  # by rebuilding
@@ -327,12 +325,10 @@ def _level(chain: _Chain, calendar: _Calendar, rng: np.random.Generator) -> np.n
     level -= lost * ((day - chain.competition_day) / 40).clip(0, 1)
     level += gained * ((chain.rebuilt_to >= 0) & (day > chain.rebuilt_to))
     level += gained * (chain.gap & (day > chain.gap_to))
-    return level + _promo2(chain, calendar, rng) + _wander(len(day), stores, 0.062, 75, rng)
+    return level + _promo2(chain, calendar, rng) + _wander(len(day), stores, 0.05, 110, rng)
 
 
-def _wander(
-    days: int, stores: int, spread: float, memory_days: float, rng: np.random.Generator
-) -> np.ndarray:
+def _wander(days: int, stores: int, spread: float, memory_days: float, rng: np.random.Generator) -> np.ndarray:
     """A stationary first-order autoregression for every store. [days, stores]"""
     keep = 1 - 1 / memory_days
     walk = spread * rng.standard_normal((days, stores))
@@ -358,14 +354,14 @@ def _rhythm(calendar: _Calendar, stores: int, rng: np.random.Generator) -> np.nd
     phase = 2 * np.pi * (dates - dates.astype("datetime64[Y]")).astype(int)[:, None] / 365.25
     weekdays = _WEEKDAY + _WEEKDAY_SPREAD * rng.standard_normal((stores, 7))
     rhythm = np.ascontiguousarray(weekdays.T)[weekday]
-    rhythm += np.outer(promo * _PROMO[weekday], own(0.22))
+    rhythm += np.outer(promo * _PROMO[weekday], own(0.25))
     rhythm += np.outer(promo * (day_of_month <= 3) * 0.03 - 0.03 * _just_after_promo(calendar), own(0.5))
     rhythm += np.outer(np.interp(day_of_month, *_DAY_OF_MONTH), own(0.35))
     middles = np.arange(-1, 13) * 30.44 + 15
     rhythm += np.interp(phase / (2 * np.pi) * 365.25, middles, _MONTH[np.arange(-1, 13) % 12])
     for harmonic in (1, 2):
-        rhythm += np.sin(harmonic * phase) * (0.03 * rng.standard_normal(stores))
-        rhythm += np.cos(harmonic * phase) * (0.03 * rng.standard_normal(stores))
+        rhythm += np.sin(harmonic * phase) * (0.02 * rng.standard_normal(stores))
+        rhythm += np.cos(harmonic * phase) * (0.02 * rng.standard_normal(stores))
     december = months.astype(int) % 12 == 11
     return rhythm + np.outer(december * np.interp(day_of_month, *_DECEMBER), own(0.25))
 
@@ -389,7 +385,7 @@ def _neighbours(chain: _Chain, calendar: _Calendar, rng: np.random.Generator) ->
     reopened = np.exp(-since.clip(0) / 6) * ((chain.rebuilt_to >= 0) & (since > 0))
     selling_out = (day >= chain.rebuilt_from - 4) & (day < chain.rebuilt_from)
     return (
-        own(0.19, 0.07) * tomorrow
+        own(0.21, 0.07) * tomorrow
         + own(0.14, 0.06) * yesterday
         + own(0.3, 0.15) * reopened
         - own(0.25, 0.15) * selling_out
@@ -402,19 +398,19 @@ def _neighbours(chain: _Chain, calendar: _Calendar, rng: np.random.Generator) ->
 def _noise(chain: _Chain, calendar: _Calendar, rng: np.random.Generator) -> np.ndarray:
     """A shock for all, one for each state (weather), and the store's own, heavy-tailed. [days, stores]"""
     days, stores = calendar.open.shape
-    shock = 0.033 * rng.standard_normal((days, 1))
+    shock = 0.04 * rng.standard_normal((days, 1))
     weather = 0.02 * rng.standard_normal((days, len(_STATES)))[:, chain.state]
-    restless = 0.065 * np.exp(0.25 * rng.standard_normal(stores))
-    return shock + weather + restless * rng.standard_t(5, (days, stores))
+    restless = 0.047 * np.exp(0.25 * rng.standard_normal(stores))
+    return shock + weather + restless * rng.standard_t(4, (days, stores)).clip(-9, 9)
 
 
 def _log_spend(chain: _Chain, calendar: _Calendar, rng: np.random.Generator) -> np.ndarray:
     """Log of what a customer spends: more on promo days, and more every year. [days, stores]"""
     days, stores = calendar.open.shape
-    of_store = _of(_TYPE_SPEND, chain.store_type) + 0.13 * rng.standard_normal(stores)
+    of_store = _of(_TYPE_SPEND, chain.store_type) + 0.15 * rng.standard_normal(stores)
     growth = (0.02 + 0.02 * rng.standard_normal(stores)) * np.arange(days)[:, None] / 365
-    of_day = _WEEKDAY_SPEND[calendar.weekday] + 0.13 * calendar.promo - 0.05
-    return of_store + of_day[:, None] + growth + 0.045 * rng.standard_normal((days, stores))
+    of_day = _WEEKDAY_SPEND[calendar.weekday] + 0.14 * calendar.promo - 0.085
+    return of_store + of_day[:, None] + growth + 0.055 * rng.standard_normal((days, stores))
 
 
 # writing --------------------------------------------------------------------------------------------
@@ -447,9 +443,7 @@ def _known(calendar: _Calendar, day: np.ndarray, store: np.ndarray) -> dict[str,
     }
 
 
-def _train_rows(
-    chain: _Chain, calendar: _Calendar, sales: np.ndarray, customers: np.ndarray
-) -> dict[str, np.ndarray]:
+def _train_rows(chain: _Chain, calendar: _Calendar, sales: np.ndarray, customers: np.ndarray) -> dict[str, np.ndarray]:
     """The latest day first, stores in ascending order; no rows in a store's gap."""
     days = np.arange(len(sales))[::-1, None]
     exists = ~(chain.gap & (days >= chain.gap_from) & (days <= chain.gap_to))
