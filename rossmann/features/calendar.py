@@ -47,13 +47,13 @@ def days_until(event: np.ndarray, cap: int) -> np.ndarray:
 
 
 def shifted(values: np.ndarray, days: int) -> np.ndarray:
-    """The value `days` earlier (later if negative); the edge is repeated where there is none. [stores, days]"""
+    """The value `days` earlier (later if negative); the edge's where there is none. [stores, days]"""
     position = np.clip(np.arange(values.shape[1]) - days, 0, values.shape[1] - 1)
     return values[:, position]
 
 
 def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
-    """How many days of day + first … day + last carry the flag, days beyond the edges counting as not. [stores, days]"""
+    """How many of the days day + first … day + last carry the flag; none beyond the edges. [stores, days]"""
     days = flag.shape[1]
     total = np.zeros((len(flag), days + 1), np.int64)
     np.cumsum(flag, axis=1, out=total[:, 1:])
@@ -62,7 +62,7 @@ def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
 
 
 def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
-    """Months since the current promo2 round began: 0, 1, 2; 3 where the store takes no part (yet). int8 [stores, days]"""
+    """Months since promo2's round began: 0, 1, 2; 3 where the store takes no part (yet). int8 [stores, days]"""
     month = take_apart(dates).month
     phase = np.full((len(stores.number), len(dates)), 2, np.int8)
     for months_ago in (1, 0):
@@ -72,7 +72,7 @@ def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
 
 
 def extended(calendar: Calendar, last: np.datetime64) -> Calendar:
-    """The calendar up to `last`; days beyond its end are as the same weekday a week before, without promo and holidays."""
+    """The calendar up to `last`; beyond its end as a week before, without promo and holidays."""
     missing = int((last - calendar.dates[-1]).astype(int))
     if missing <= 0:
         return calendar

@@ -1,4 +1,4 @@
-"""What a store usually sells on a weekday with and without promo, and how it has lately departed from that."""
+"""What a store usually sells on a weekday with and without promo, and how it lately departed from that."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CELLS = 14  # weekday × promo
 
 @dataclass(frozen=True)
 class Levels:
-    """Cells are [stores, 7 weekdays, 2 promo]; all but the `sales` pair are of log sales and departures from `expected`."""
+    """Log sales and departures from `expected`, but for the two named sales. Cells: [stores, 7 weekdays, 2 promo]."""
 
     expected: np.ndarray  # shrunken mean of log sales, never NaN. float64 cells
     count: np.ndarray  # days behind it. float32 cells
@@ -26,13 +26,9 @@ class Levels:
     last_sales: np.ndarray  # sales on the last such day; the expected where there is none. float64 cells
     median_sales: np.ndarray  # median sales; the expected where there is none. float64 cells
     recent: np.ndarray  # mean departure over RECENT_DAYS; NaN without days. float32 [stores, windows]
-    decayed: (
-        np.ndarray
-    )  # mean departure, weight halving every DECAY_HALF_LIFE_DAYS, drawn to 0. float64 [stores]
+    decayed: np.ndarray  # mean departure, weight halving every DECAY_HALF_LIFE_DAYS, drawn to 0. float64 [stores]
     slope: np.ndarray  # of the departure per year over 182 days; NaN with too few. float32 [stores]
-    year_ago: (
-        np.ndarray
-    )  # mean departure around the same day a year before. float32 [stores, horizon, YEAR_AGO_AROUND]
+    year_ago: np.ndarray  # mean departure around the same day a year before. float32 [stores, horizon, YEAR_AGO_AROUND]
     on_year: np.ndarray  # mean departure of 28 and of 91 days minus that a year before. float32 [stores, 2]
     school: np.ndarray  # departure on school holidays minus on other days, shrunk. float32 [stores]
     month_part: np.ndarray  # departure on days 1–5, 6–15, 16–25, 26–31, shrunk. float32 [stores, 4]
@@ -49,7 +45,7 @@ def summarise(
     customers: np.ndarray,
     horizon_days: int,
 ) -> Levels:
-    """The levels on the last of `dates`; all others are [stores, days], days with sales of 0 or NaN are not counted."""
+    """The levels on the last of `dates`; the others are [stores, days]. Sales of 0 or NaN do not count."""
     sold = sales > 0
     log_sales = np.log(np.where(sold, sales, np.nan))
     cell = take_apart(dates).weekday * 2 + promo  # [stores, days]
@@ -74,9 +70,9 @@ def summarise(
         decayed=_decayed(departure),
         slope=_slope(departure[:, -182:]).astype(np.float32),
         year_ago=_year_ago(sums, horizon_days).astype(np.float32),
-        on_year=np.stack(
-            [sums.mean(-n, 0) - sums.mean(-n - YEAR_DAYS, -YEAR_DAYS) for n in (28, 91)], 1
-        ).astype(np.float32),
+        on_year=np.stack([sums.mean(-n, 0) - sums.mean(-n - YEAR_DAYS, -YEAR_DAYS) for n in (28, 91)], 1).astype(
+            np.float32
+        ),
         school=_school_effect(departure[:, recent], school[:, recent] == 1).astype(np.float32),
         month_part=_month_parts(departure[:, recent], take_apart(dates[recent]).day).astype(np.float32),
         customers=(nanmean(buyers[:, lately]) - nanmean(buyers[:, usually])).astype(np.float32),
@@ -102,7 +98,7 @@ class _PrefixSums:
         self.counts = np.concatenate([start, np.cumsum(known, axis=1)], axis=1)
 
     def mean(self, first: np.ndarray | int, stop: np.ndarray | int) -> np.ndarray:
-        """Mean over days first … stop−1, counted from the end (0: just after the last day); NaN where none is known."""
+        """Mean over days first … stop - 1 from the end (0: just after the last day); NaN where none is known."""
         days = self.sums.shape[1] - 1
         a, b = np.clip(days + np.asarray(first), 0, days), np.clip(days + np.asarray(stop), 0, days)
         count = self.counts[:, b] - self.counts[:, a]
@@ -114,15 +110,13 @@ def _as_cells(values: np.ndarray) -> np.ndarray:
 
 
 def _life_level(log_sales: np.ndarray) -> np.ndarray:
-    """Mean log sales over the whole life; the chain's for a store that never sold; 0 in a chain that never sold. [stores]"""
+    """Mean log sales over the whole life; the chain's for a store that never sold, else 0. [stores]"""
     own = nanmean(log_sales)
     chain = nanmean(own[None])[0]
     return np.nan_to_num(np.where(np.isnan(own), chain, own))
 
 
-def _cells(
-    log_sales: np.ndarray, cell: np.ndarray, life: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cells(log_sales: np.ndarray, cell: np.ndarray, life: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shrunken mean, count and standard deviation of log sales per store and cell. [stores, CELLS] each"""
     known = ~np.isnan(log_sales)
     store, day = np.nonzero(known)
@@ -136,9 +130,7 @@ def _cells(
     own = nanmean(log_sales)
     store_mean = np.where(np.isnan(own), life, own)[:, None]
     chain = ((total - count * store_mean).sum(axis=0) / np.maximum(count.sum(axis=0), 1))[None]
-    expected = (
-        store_mean + chain + count / (count + SHRINK_DAYS) * np.where(count > 0, mean - store_mean - chain, 0)
-    )
+    expected = store_mean + chain + count / (count + SHRINK_DAYS) * np.where(count > 0, mean - store_mean - chain, 0)
     variance = np.maximum(square / np.maximum(count, 1) - mean * mean, 0)
     return expected, count, np.where(count > 1, np.sqrt(variance), np.nan)
 
@@ -154,9 +146,7 @@ def _cell_medians(sales: np.ndarray, sold: np.ndarray, cell: np.ndarray, otherwi
         own = np.where(sold[:, days] & (cell[:, days] == c), sales[:, days], np.inf)
         count = np.isfinite(own).sum(axis=1)
         own.sort(axis=1)
-        middle = (
-            own[rows, np.maximum(count - 1, 0) // 2] + own[rows, np.minimum(count // 2, own.shape[1] - 1)]
-        ) / 2
+        middle = (own[rows, np.maximum(count - 1, 0) // 2] + own[rows, np.minimum(count // 2, own.shape[1] - 1)]) / 2
         medians[:, c] = np.where(count > 0, middle, medians[:, c])
     return medians
 
@@ -207,6 +197,6 @@ def _month_parts(departure: np.ndarray, day: np.ndarray) -> np.ndarray:
 
 
 def _towards_chain(effect: np.ndarray, count: np.ndarray, shrink: float) -> np.ndarray:
-    """A store's effect minus the chain's, shrunk: the chain's own is constant over stores, and trees memorise such numbers."""
+    """A store's effect minus the chain's, shrunk. (The chain's own would tell trees which period it is.)"""
     chain = np.nan_to_num(nanmean(effect[None])[0])
     return np.where(np.isnan(effect), 0, (effect - chain) * count / (count + shrink))

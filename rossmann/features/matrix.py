@@ -39,13 +39,14 @@ def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
 
 
 def lay(state: State, plan: Plan) -> "Rows":
-    """The plan's rows laid over the published plan. ValueError for a day outside the horizon or an unknown store."""
+    """The plan's rows over the published plan. ValueError for a day outside the horizon or an unknown store."""
     lead = (plan.date - state.origin).astype(np.int64)
     outside = (lead < 1) | (lead > HORIZON_DAYS)
     if outside.any():
         first = int(np.argmax(outside))
         raise ValueError(
-            f"plan for store {plan.store[first]} asks for {plan.date[first]}, but sales are known until {state.origin}; "
+            f"plan for store {plan.store[first]} asks for {plan.date[first]}, but sales are known "
+            f"until {state.origin}; "
             f"plan days from {state.origin + DAY} to {state.origin + HORIZON_DAYS * DAY}"
         )
     stores, own = np.unique(state.positions(plan.store), return_inverse=True)
@@ -229,7 +230,7 @@ class Rows:
 
 
 def _closures(closed: np.ndarray) -> dict[str, np.ndarray]:
-    """Days since a store came back from CLOSURE_DAYS or more, and how long it had been away. [stores, days]"""
+    """Days since a store came back from a long closure, and how long it had been away. [stores, days]"""
     run = days_since(~closed, REOPENED_CAP)  # days closed so far, 0 when open
     back = ~closed & (shifted(run, 1) >= CLOSURE_DAYS)
     back[:, 0] = False

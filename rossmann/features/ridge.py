@@ -1,7 +1,8 @@
 """A linear model of log sales per store, fitted for all stores in one batch.
 
-Every store's coefficients are drawn towards those of the whole chain; days are weighted by age and, against outliers, by a
-Huber rule. Trees cannot extrapolate a season or a trend and learn little from one store; this can, and they correct it.
+Every store's coefficients are drawn towards those of the whole chain; days are weighted by age and, against
+outliers, by a Huber rule. Trees cannot extrapolate a season and learn little from one store; this can, and they
+correct it.
 """
 
 from dataclasses import dataclass
@@ -27,9 +28,7 @@ class Ridge:
 
     level: np.ndarray  # mean log sales that the target is taken from. float64 [stores]
     coefficients: np.ndarray  # float64 [stores, columns of the design]
-    recent: (
-        np.ndarray
-    )  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
+    recent: np.ndarray  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
     spread: (
         np.ndarray
     )  # standard deviation of the residuals of the last SPREAD_DAYS, outliers clipped. float64 [stores]
@@ -60,16 +59,13 @@ def _date_columns(dates: np.ndarray, origin: np.datetime64) -> dict[str, np.ndar
     december = d.month == 11
     columns = {f"weekday {w}": d.weekday == w for w in range(7)}
     columns |= {
-        f"day {a}-{b}": (d.day >= a) & (d.day <= b)
-        for a, b in ((1, 2), (3, 5), (6, 9), (10, 14), (15, 18), (19, 22))
+        f"day {a}-{b}": (d.day >= a) & (d.day <= b) for a, b in ((1, 2), (3, 5), (6, 9), (10, 14), (15, 18), (19, 22))
     }
     columns |= {"last day": d.days_left == 0, "days before last": (d.days_left == 1) | (d.days_left == 2)}
     columns |= {f"season sin {k}": np.sin(k * year) for k in range(1, 5)}
     columns |= {f"season cos {k}": np.cos(k * year) for k in range(1, 5)}
     columns |= {"advent": np.where(december & (d.day <= 24), d.day / 24, 0)}
-    columns |= {
-        f"december {a}-{b}": december & (d.day >= a) & (d.day <= b) for a, b in ((15, 24), (22, 24), (25, 31))
-    }
+    columns |= {f"december {a}-{b}": december & (d.day >= a) & (d.day <= b) for a, b in ((15, 24), (22, 24), (25, 31))}
     columns |= {"monday turn of month": (d.weekday == 0) & ((d.day <= 3) | (d.days_left <= 1))}
     columns |= {
         "season saturday sin": (d.weekday == 5) * np.sin(year),
@@ -86,9 +82,7 @@ def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
     closed, holiday = calendar.open == 0, calendar.state_holiday > 0
     monday, saturday = d.weekday == 0, d.weekday == 5
     phase = promo2_phase(calendar.dates, stores)
-    rival_open = ~(
-        calendar.dates < stores.competition_since[:, None]
-    )  # unknown since when: has always been there
+    rival_open = ~(calendar.dates < stores.competition_since[:, None])  # unknown since when: has always been there
     columns = {f"promo {w}": promo & (d.weekday == w) for w in range(5)}
     columns |= {
         "monday after promo": monday & shifted(promo, 3),
@@ -114,7 +108,7 @@ def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
 
 
 def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
-    """The model of the days of `log_sales` (NaN: not to be learnt from), the first days of `calendar`. [stores, days]"""
+    """The model of `log_sales` (NaN: not to be learnt from), of the first days of `calendar`. [stores, days]"""
     days = log_sales.shape[1]
     origin = calendar.dates[days - 1]
     valid = ~np.isnan(log_sales)
@@ -141,10 +135,8 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
 
 
 def predict(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Log sales of the stores at positions `store` for a design [those stores, days, columns]. float64 [stores, days]"""
-    terms = (
-        values * ridge.coefficients[store][:, None, :]
-    )  # summed row by row: a sum that no other row can change
+    """Log sales of the stores at positions `store`, for their design. float64 [stores, days]"""
+    terms = values * ridge.coefficients[store][:, None, :]  # summed row by row: a sum that no other row can change
     return ridge.level[store][:, None] + terms.sum(axis=2)
 
 

@@ -13,7 +13,8 @@ _NEIGHBOURS = (
     "reopened_since", "closure_length",
 )  # fmt: skip
 _STORE = (
-    "store_type", "assortment", "competition_log_distance", "competition_months", "promo2", "promo2_phase", "promo2_months",
+    "store_type", "assortment", "competition_log_distance", "competition_months",
+    "promo2", "promo2_phase", "promo2_months",
 )  # fmt: skip
 _LEVEL = (
     "cell_expected", "cell_count", "cell_deviation", "cell_median", "departure_decayed", "departure_slope",

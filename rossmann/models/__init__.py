@@ -6,6 +6,6 @@ from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.lesson import Lesson, lesson, lesson_origins
 
 __all__ = [
-    "Candidate", "Forecast", "Forecaster", "Intervals", "Lesson", "blend", "calibrate", "candidates", "fit", "lesson",
-    "lesson_origins", "load", "pool",
+    "Candidate", "Forecast", "Forecaster", "Intervals", "Lesson", "blend", "calibrate", "candidates", "fit",
+    "lesson", "lesson_origins", "load", "pool",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Candidate:
     name: str
     learner: str  # one of NAMES
     params: tuple[tuple[str, Param], ...] = ()
-    spec: FeatureSpec = FeatureSpec()
+    spec: FeatureSpec = field(default_factory=FeatureSpec)
     members: tuple["Candidate", ...] = ()  # of a blend
 
     @property
@@ -79,16 +79,13 @@ class Candidate:
 
 
 def candidates(names: Sequence[str], search: int = 0, seed: int = 7) -> tuple[Candidate, ...]:
-    """The named ones, always with the naive two, and `search` draws of each named booster. ValueError for an unknown name."""
+    """The named, always with the naive two, and `search` draws of each named booster. ValueError if unknown."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         raise ValueError(f"unknown candidate {', '.join(unknown)}; known are {', '.join(NAMES)}")
     wanted = [name for name in NAMES if name in NAIVE or name in names]
     drawn = [
-        drawn_candidate(name, number, seed)
-        for name in BOOSTERS
-        if name in names
-        for number in range(1, search + 1)
+        drawn_candidate(name, number, seed) for name in BOOSTERS if name in names for number in range(1, search + 1)
     ]
     return (*(_default(name) for name in wanted), *drawn)
 
@@ -97,9 +94,7 @@ def drawn_candidate(booster: str, number: int, seed: int) -> Candidate:
     """The `number`th random recipe of a booster; the same for a seed, however many are drawn."""
     random = np.random.default_rng([seed, BOOSTERS.index(booster), number])
     default = DEFAULTS[booster]
-    drawn = {
-        name: _draw(random, low, high, type(default[name])) for name, (low, high) in RANGES[booster].items()
-    }
+    drawn = {name: _draw(random, low, high, type(default[name])) for name, (low, high) in RANGES[booster].items()}
     return Candidate(f"{booster}-s{number}", booster, _frozen(default | drawn))
 
 

@@ -21,7 +21,7 @@ CANDIDATE_FILE = "candidate.json"
 
 @dataclass(frozen=True)
 class Forecast:
-    """Sales of the rows of a plan, in its order; bounds are NaN until intervals are given. float64 [rows] each"""
+    """Sales of a plan's rows, in its order; bounds are NaN until there are intervals. float64 [rows] each"""
 
     sales: np.ndarray
     lower: np.ndarray
@@ -50,7 +50,7 @@ class Forecaster:
         return replace(self, intervals=intervals)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
-        """(column, share of the gain), largest first; a blend's is the mean of its members'; empty for the others."""
+        """(column, share of the gain), largest first; of a blend the mean of its members'; empty for others."""
         shares: dict[str, float] = {}
         learnt = [ranked for member in self.members or (self,) if (ranked := _shares(member))]
         for ranked in learnt:
@@ -85,9 +85,7 @@ def fit(
 ) -> Forecaster:
     """Learnt from lesson rows up to `known_until`; candidates that do not learn need no lessons."""
     if candidate.members:
-        return blend(
-            candidate, [fit(member, lessons, known_until, seed, threads) for member in candidate.members]
-        )
+        return blend(candidate, [fit(member, lessons, known_until, seed, threads) for member in candidate.members])
     return Forecaster(candidate, learners.learn(candidate, lessons, known_until, seed, threads))
 
 

@@ -42,9 +42,7 @@ class Intervals:
 def calibrate(store: np.ndarray, log_residual: np.ndarray, coverage: float) -> Intervals:
     """From log(sales / forecast) of backtest rows. ValueError without rows."""
     if not len(store):
-        raise ValueError(
-            "no backtest rows with sales to calibrate intervals on; backtest at least one fold first"
-        )
+        raise ValueError("no backtest rows with sales to calibrate intervals on; backtest at least one fold first")
     stores, own, count = np.unique(store, return_inverse=True, return_counts=True)
     size = np.abs(log_residual)
     pooled = float(size.mean())

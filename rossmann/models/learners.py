@@ -110,7 +110,8 @@ def load(candidate: Candidate, folder: Path) -> Model:
 def _lightgbm(taught: Lesson, params: dict, rounds: int, seed: int, threads: int) -> LightGBM:
     fixed = {
         "objective": "regression", "max_bin": 63, "seed": seed, "num_threads": threads, "verbosity": -1,
-        "deterministic": True, "force_row_wise": True, "use_quantized_grad": True, "feature_pre_filter": False,
+        "deterministic": True, "force_row_wise": True,
+         "use_quantized_grad": True, "feature_pre_filter": False,
     }  # fmt: skip
     days = lightgbm.Dataset(
         taught.matrix,
@@ -144,7 +145,7 @@ def _ridge(rows: Rows) -> np.ndarray:
 
 
 def _median_to_rmspe(rows: Rows) -> np.ndarray:
-    """For log-normal errors of spread σ, exp(−1.5 σ²) times the median has the least relative squared error."""
+    """With log-normal errors of spread σ, exp(−1.5 σ²) × the median has the least relative squared error."""
     return -1.5 * np.square(rows.of_store(rows.state.ridge.spread))
 
 

@@ -32,7 +32,7 @@ class Lesson:
 def lesson_origins(
     first: np.datetime64, last: np.datetime64, step: int = STEP_DAYS, min_history: int = MIN_HISTORY_DAYS
 ) -> list[np.datetime64]:
-    """Origins to learn from, ascending, counted back from `last` so that folds of any multiple of `step` share them.
+    """Origins to learn from, ascending, counted back from `last`, so that folds a multiple of `step` apart share them.
 
     Each has `min_history` days before it; where the history is short fewer must do, down to FLOOR_DAYS.
     """
@@ -71,14 +71,14 @@ def level_base(rows: Rows) -> np.ndarray:
 
 
 def gather(lessons: Sequence[Lesson], known_until: np.datetime64, most: int, seed: int) -> Lesson:
-    """All rows up to `known_until` as one lesson, at most `most` of them, drawn by the seed. ValueError if there is none."""
+    """All rows up to `known_until` as one lesson, at most `most`, drawn by the seed. ValueError without any."""
     usable = [each for each in lessons if each.origin < known_until]
     kept = [np.flatnonzero(each.date <= known_until) for each in usable]
     found = sum(len(rows) for rows in kept)
     if not found:
         raise ValueError(
-            f"nothing to learn from before {known_until}: a history of about {FLOOR_DAYS + STEP_DAYS} days before it is "
-            f"needed; bring more days or ask for fewer folds"
+            f"nothing to learn from before {known_until}: a history of about "
+            f"{FLOOR_DAYS + STEP_DAYS} days before it is needed; bring more days or ask for fewer folds"
         )
     if found > most:
         drawn = np.sort(np.random.default_rng(seed).choice(found, most, replace=False))

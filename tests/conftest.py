@@ -1,0 +1,92 @@
+"""Two small chains: `toy`, whose answers are known by hand, and `noisy`, in which nothing is constant."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several threads differ in their last bits
+
+import numpy as np
+import pytest
+
+from rossmann.data import Calendar, SalesHistory, Stores
+
+TOY_DAYS, NOISY_DAYS, PLAN_DAYS = 400, 500, 48
+TOY_LEVEL = np.array([1000.0, 2000.0, 4000.0])
+TOY_WEEKDAY = np.array([1.2, 1.0, 0.9, 1.0, 1.1, 0.8, 0.0])
+TOY_PROMO = 1.5
+
+
+def toy_sales(store: np.ndarray, weekday: np.ndarray, promo: np.ndarray) -> np.ndarray:
+    """The closed form: level of the store (1, 2, 3) × weekday (0 Monday, closed on Sundays) × promo."""
+    return TOY_LEVEL[store - 1] * TOY_WEEKDAY[weekday] * np.where(promo == 1, TOY_PROMO, 1.0)
+
+
+@pytest.fixture(scope="session")
+def toy() -> SalesHistory:
+    """3 stores × 400 days from Monday, 6 January 2014; promo from Monday to Friday of every second week."""
+    dates = np.datetime64("2014-01-06", "D") + np.arange(TOY_DAYS + PLAN_DAYS)
+    day = np.arange(len(dates))
+    weekday = day % 7
+    promo = np.tile((day // 7 % 2 == 0) & (weekday < 5), (3, 1)).astype(np.int8)
+    nothing = np.zeros_like(promo)
+    number = np.array([1, 2, 3], np.int32)
+    sales = toy_sales(number[:, None], weekday, promo)[:, :TOY_DAYS]
+    stores = Stores(
+        number=number,
+        store_type=np.array([0, 1, 2], np.int8),
+        assortment=np.array([0, 0, 1], np.int8),
+        competition_distance_m=np.array([100.0, 1000.0, np.nan]),
+        competition_since=np.array(["2010-01", "2014-06", "NaT"], "datetime64[M]"),
+        promo2=np.array([False, True, False]),
+        promo2_since=np.array(["NaT", "2014-03-03", "NaT"], "datetime64[D]"),
+        promo2_months=np.stack([np.zeros(12, bool), np.arange(12) % 3 == 0, np.zeros(12, bool)]),
+    )
+    calendar = Calendar(dates, np.tile(weekday < 6, (3, 1)).astype(np.int8), promo, nothing, nothing)
+    return SalesHistory(stores, calendar, sales, sales / 10)
+
+
+@pytest.fixture(scope="session")
+def noisy() -> SalesHistory:
+    """12 stores × 500 days of random sales: holidays, gaps, an open day without sales, a store that began late."""
+    random = np.random.default_rng(11)
+    stores, days = 12, NOISY_DAYS + PLAN_DAYS
+    dates = np.datetime64("2013-06-03", "D") + np.arange(days)  # a Monday
+    weekday = np.arange(days) % 7
+    holiday = (random.random((stores, days)) < 0.02) & (weekday < 6)
+    closed = (weekday == 6) | (holiday & (random.random((stores, days)) < 0.7))
+    closed[4] &= weekday != 6  # open on Sundays
+    closed[2, 200:230] = True  # refurbished
+    closed[5, 505:522] = True  # will be refurbished
+    promo = (np.arange(days) // 7 % 2 == 0) & (weekday < 5) & (random.random((stores, days)) < 0.95)
+    school = np.repeat(random.random((stores, days // 7 + 1)) < 0.2, 7, axis=1)[:, :days]
+    log_sales = (
+        random.normal(8.5, 0.4, (stores, 1))
+        + random.normal(0, 0.1, (stores, 7))[:, weekday]
+        + 0.3 * promo
+        + 0.1 * np.sin(np.arange(days) / 58)
+        + random.normal(0, 0.12, (stores, days))
+    )
+    sales = np.where(closed, 0.0, np.round(np.exp(log_sales)))[:, :NOISY_DAYS]
+    sales[3, 100] = 0.0  # open, and nobody came
+    sales[2, 200:230] = np.nan
+    sales[7, :150] = np.nan
+    customers = np.round(sales / random.uniform(7, 12, sales.shape))
+    closed[7, :150] = True
+    attributes = Stores(
+        number=np.sort(random.choice(np.arange(1, 100), stores, replace=False)).astype(np.int32),
+        store_type=random.integers(0, 4, stores).astype(np.int8),
+        assortment=random.integers(0, 3, stores).astype(np.int8),
+        competition_distance_m=np.where(np.arange(stores) == 1, np.nan, random.uniform(50, 20_000, stores)),
+        competition_since=np.where(
+            np.arange(stores) % 4 == 0,
+            np.datetime64("NaT", "M"),
+            np.datetime64("2013-09", "M") + random.integers(0, 12, stores),
+        ),
+        promo2=np.arange(stores) % 2 == 0,
+        promo2_since=np.where(np.arange(stores) % 2 == 0, np.datetime64("2013-08-05", "D"), np.datetime64("NaT", "D")),
+        promo2_months=(np.arange(stores) % 2 == 0)[:, None] & (np.arange(12) % 3 == 1),
+    )
+    calendar = Calendar(
+        dates,
+        *(flags.astype(np.int8) for flags in (~closed, promo, holiday * random.integers(1, 4, holiday.shape), school)),
+    )
+    return SalesHistory(attributes, calendar, sales, customers)
