@@ -26,9 +26,12 @@ class Text:
     line: np.ndarray  # int64 [rows], where each row stands in the file
     extra: tuple[str, ...]  # columns nobody asked for
     cut_off: bool  # the last line has no line end
+    stage: str  # whose cells they are, for errors
 
 
-def cut(file: str, content: bytes, required: Sequence[str], ignored: Sequence[str] = ()) -> Text:
+def cut(
+    file: str, content: bytes, required: Sequence[str], ignored: Sequence[str] = (), stage: str = "raw data"
+) -> Text:
     """The cells of a CSV file with at least the `required` columns; `ignored` ones do not count as extra."""
     _check_encoding(file, content)
     names = _header(file, content, required)
@@ -52,13 +55,13 @@ def cut(file: str, content: bytes, required: Sequence[str], ignored: Sequence[st
             raise DataError(f"{file} cannot be read as CSV: {refusal}. Save it again as plain CSV.") from None
     cut_off = not content.endswith((b"\n", b"\r"))
     if wrong:
-        raise ValidationError("raw", [_wrong_rows(file, wrong, names, content, cut_off)])
+        raise ValidationError(stage, [_wrong_rows(file, wrong, names, content, cut_off)])
     if not len(cells):
         raise DataError(f"{file} has a header but no rows: the export is empty. Export it again.")
     if content.count(b'"') % 2:
         raise DataError(f"{file} ends within a quoted cell: it was cut off. Fetch the whole file again.")
     extra = tuple(name for name in names if name not in required and name not in ignored)
-    return Text(file, cells, _lines(content, len(cells)), extra, cut_off)
+    return Text(file, cells, _lines(content, len(cells)), extra, cut_off, stage)
 
 
 def typed(text: Text, columns: Sequence[str], rows: np.ndarray | None = None) -> pd.DataFrame:
@@ -74,7 +77,7 @@ def typed(text: Text, columns: Sequence[str], rows: np.ndarray | None = None) ->
         if bad.any():
             findings.append(_unreadable(text, name, cells, kept, bad))
     if findings:
-        raise ValidationError("raw", findings)
+        raise ValidationError(text.stage, findings)
     return pd.DataFrame(values, copy=False).assign(file=text.file, line=text.line[kept])
 
 
@@ -183,6 +186,15 @@ def _code(codes: Sequence[str]) -> Callable[[pa.ChunkedArray], tuple[np.ndarray,
     return read
 
 
+def _label(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers if all of them are; else the text."""
+    try:
+        values = pc.cast(cells, pa.int64())
+    except pa.ArrowInvalid:
+        values = cells
+    return (values if not values.null_count else cells).to_numpy(), np.zeros(len(cells), dtype=bool)
+
+
 def _words(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     return cells.to_numpy(), np.zeros(len(cells), dtype=bool)
 
@@ -192,6 +204,7 @@ def _empty(cells: pa.ChunkedArray) -> np.ndarray:
 
 
 _READ = {
+    "Id": _label,
     "Date": _day,
     "StateHoliday": _code(STATE_HOLIDAYS),
     "StoreType": _code(STORE_TYPES),

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data.panel import Calendar, SalesHistory, Stores
-from rossmann.data.raw import Raw
-from rossmann.validation import CLOSURE_DAYS, Repair
+from rossmann.data.raw import PLAN_FILE, Raw
+from rossmann.validation import CLOSURE_DAYS, MONTHS, Repair
 
 HORIZON_DAYS = 48
 HABIT_DAYS = 56
 YEAR_DAYS = 364  # 52 whole weeks: the same weekday a year before
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 REPAIRS = {
     "open_missing": ("a past day without Open", "open if it has sales, else closed"),
@@ -173,7 +172,7 @@ def _to_come(
         "plan_open_missing": int((covered & np.isnan(calendar.open)).sum()),
         "plan_row_missing": int((~covered).sum()),
         "plan_row_past": int((known & (day < 0)).sum()),
-        "plan_row_far": int((known & (day >= horizon_days)).sum()),
+        "plan_row_far": int((known & (day >= horizon_days) & (plan["file"] == PLAN_FILE)).sum()),
         "plan_store_without_history": int((~known).sum()),
     }
 

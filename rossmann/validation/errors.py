@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from rossmann.validation.report import Checked, StageReport
+
 FIRST_ROWS = 3
 FIRST_FINDINGS = 6
 
@@ -22,6 +24,7 @@ class Finding:
     problem: str
     mend: str
     rows: pd.DataFrame
+    contract: str = ""  # of which contract the check is
 
     def __str__(self) -> str:
         count = f"{len(self.rows):,} row{'s' if len(self.rows) != 1 else ''}"
@@ -29,32 +32,30 @@ class Finding:
         more = len(self.rows) - len(shown)
         if more:
             shown.append(f"    … and {more:,} more")
-        return "\n".join(
-            [f"  {self.where}: {count}: {self.problem} [{self.check}]", *shown, f"    → {self.mend}"]
-        )
+        return "\n".join([f"  {self.where}: {count}: {self.problem} [{self.check}]", *shown, f"    → {self.mend}"])
 
 
 class ValidationError(DataError):
-    """Rows broke rules; `table` has all of them, one line per check and row."""
+    """Rows broke rules; `table` has all of them, one line per check and row, `report` what was checked."""
 
-    def __init__(self, stage: str, findings: Sequence[Finding]) -> None:
+    def __init__(self, stage: str, findings: Sequence[Finding], report: StageReport | None = None) -> None:
         self.stage = stage
         self.findings = tuple(findings)
+        self.report = report or StageReport(
+            stage, tuple(Checked(f.where, f.check, len(f.rows), len(f.rows)) for f in self.findings)
+        )
         told = [str(finding) for finding in self.findings[:FIRST_FINDINGS]]
         if len(self.findings) > FIRST_FINDINGS:
             told.append("  … and also: " + ", ".join(f.check for f in self.findings[FIRST_FINDINGS:]))
-        super().__init__("\n".join([f"The {stage} data cannot be used; nothing was written.", *told]))
+        super().__init__("\n".join([f"The {stage} cannot be used:", *told]))
 
     def __reduce__(self) -> tuple:
-        return ValidationError, (self.stage, self.findings)
+        return ValidationError, (self.stage, self.findings, self.report)
 
     @property
     def table(self) -> pd.DataFrame:
         """Every failing row: check, where, problem, line, key and the values at fault."""
-        named = [
-            f.rows.assign(check=f.check, where=f.where, problem=f.problem).astype(object)
-            for f in self.findings
-        ]
+        named = [f.rows.assign(check=f.check, where=f.where, problem=f.problem).astype(object) for f in self.findings]
         table = pd.concat(named, ignore_index=True)
         first = [c for c in ("check", "where", "problem", "line") if c in table]
         return table[first + [c for c in table.columns if c not in first]]
