@@ -13,7 +13,7 @@ _WEEKDAY = np.array([0.043, -0.031, -0.042, -0.019, 0.084, -0.034, 0.03])
 _WEEKDAY_SPREAD = np.array([0.05, 0.06, 0.045, 0.055, 0.045, 0.26, 0.55])
 _WEEKDAY_SPEND = np.array([0.0, 0.0, 0.005, 0.005, 0.03, 0.055, -0.1])
 _PROMO = np.array([0.45, 0.37, 0.31, 0.27, 0.18, 0.0, 0.0])
-_MONTH = np.array([-0.035, 0.007, 0.05, -0.03, 0.01, 0.04, 0.045, -0.03, -0.07, -0.04, 0.09, 0.02])
+_MONTH = np.array([-0.035, 0.01, 0.03, -0.02, 0.005, 0.04, 0.02, -0.015, -0.07, -0.045, 0.11, 0.02])
 _DAY_OF_MONTH = (
     (1, 2, 5, 10, 18, 26, 27, 29, 30, 31),
     (0.1, 0.05, 0.01, 0, -0.04, -0.045, 0, 0.06, 0.13, 0.16),
@@ -136,7 +136,7 @@ def _noise(chain: Chain, calendar: DayPlan, rng: np.random.Generator) -> np.ndar
     days, stores = calendar.open.shape
     shock = 0.043 * rng.standard_normal((days, 1))
     weather = 0.02 * rng.standard_normal((days, len(STATES)))[:, chain.state]
-    restless = 0.044 * np.exp(0.25 * rng.standard_normal(stores))
+    restless = 0.042 * np.exp(0.25 * rng.standard_normal(stores))
     upset = 0.45 * rng.standard_normal((days, stores)) * (rng.random((days, stores)) < 0.004)  # a fair, a broken road
     return shock + weather + restless * rng.standard_t(4, (days, stores)).clip(-9, 9) + upset
 
