@@ -6,7 +6,6 @@ says what serves; every change of it, and every refusal, is an entry in the ledg
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
@@ -261,11 +260,13 @@ def _dataset(snapshot: str, address: str, rows: int) -> DatasetInput:
 
 def _log_scores(client: MlflowClient, run: str, scores: pd.Series) -> None:
     """All numbers of a line of the leaderboard; RMSPE per fold also as the steps of one metric, oldest first."""
-    numbers = {str(name): float(value) for name, value in scores.items() if name != "failure" and value == value}
-    now = int(time.time() * 1000)
-    metrics = [Metric(f"rmspe_{name}" if name[0].isdigit() else name, value, now, 0) for name, value in numbers.items()]
-    folds = [value for name, value in numbers.items() if name[0].isdigit()]
-    client.log_batch(run, metrics=metrics + [Metric("fold_rmspe", v, now, step) for step, v in enumerate(folds)])
+    step = 0
+    for name, value in scores.drop("failure").dropna().items():
+        fold = name[0].isdigit()
+        client.log_metric(run, f"rmspe_{name}" if fold else name, float(value))
+        if fold:
+            client.log_metric(run, "fold_rmspe", float(value), step=step)
+            step += 1
 
 
 def _log_figures(client: MlflowClient, run: str, race: Race, candidate: str) -> None:

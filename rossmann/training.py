@@ -22,6 +22,7 @@ from rossmann.evaluation import Backtest, Race
 from rossmann.models import Candidate, Forecaster, Intervals
 from rossmann.settings import code_version
 from rossmann.storage import Storage
+from rossmann.validation import DataError
 
 Progress = Callable[[int, int, str], None]  # done, total, what was done last
 
@@ -76,6 +77,8 @@ def race(
 
     Each fit is kept as soon as it is done, and the race under its key: `kept` may hold either from an earlier run.
     """
+    if len(origins) < 2:
+        raise DataError("a race needs at least 2 folds: each fold's bounds are calibrated on the others")
     fits = dict.fromkeys(fit for origin in origins for entrant in entrants for fit in entrant.fits(origin))
     names = {fit: f"fits/{_hash(history.fingerprint, horizon_days, seed, fit)}.npz" for fit in fits}
     done = {fit: _read(kept, name) for fit, name in names.items() if kept.exists(name)}
@@ -105,9 +108,13 @@ def fit_all(
             own = [ref for origin, ref in lessons.items() if fit.candidate.learns and origin < fit.known_until]
             ref = _fit.remote(fit, past, horizon_days, seed, states[fit.origin], *own)
             running[ref] = fit
-        while running:
-            (ready,), _ = ray.wait(list(running), num_returns=1)
-            yield running.pop(ready), _outcome(ready)
+        try:
+            while running:
+                (ready,), _ = ray.wait(list(running), num_returns=1)
+                yield running.pop(ready), _outcome(ready)
+        finally:
+            for ref in running:
+                ray.cancel(ref, force=True)
 
 
 def fit_final(

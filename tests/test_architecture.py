@@ -1,0 +1,93 @@
+"""The house keeps its floors and doors: read from the code itself, by `ast`."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {
+    "settings": 0, "storage": 0, "validation": 0,
+    "data": 1, "sample": 1,
+    "features": 2, "evaluation": 2,
+    "models": 3, "figures": 3,
+    "training": 4, "registry": 4, "forecasting": 4,
+}  # fmt: skip
+NEIGHBOURS = {("validation", "storage")}  # who may know whom on one floor: nobody but these
+DOORS = {
+    "pandera": {"validation"},
+    "lightgbm": {"models"},
+    "xgboost": {"models"},
+    "sklearn": {"models"},
+    "ray": {"training"},
+    "mlflow": {"registry"},
+    "matplotlib": {"figures"},
+    "prefect": {"flows"},
+    "typer": {"flows"},
+    "rich": {"flows"},
+}
+MOST_LINES = 400
+SOURCES = sorted([*ROOT.glob("rossmann/**/*.py"), *ROOT.glob("flows/**/*.py")])
+
+
+def room(file: Path) -> str:
+    """The module of the house that a file belongs to: a file or package in rossmann, or flows."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return parts[1] if parts[0] == "rossmann" else "flows"
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports, dotted, `from a import b` as a.b."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file.relative_to(ROOT)} imports relatively; write the whole path"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_go_strictly_down(file):
+    own = room(file)
+    if own in ("flows", "__init__"):
+        return
+    for name in imports(file):
+        assert not name.startswith("flows"), f"{own} imports flows; nothing does"
+        if not name.startswith("rossmann."):
+            continue
+        other = name.split(".")[1]
+        assert other == own or FLOORS[other] < FLOORS[own] or (own, other) in NEIGHBOURS, (
+            f"{file.relative_to(ROOT)} on floor {FLOORS[own]} imports {other} on floor {FLOORS[other]}; imports go down"
+        )
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_vendor_has_one_door(file):
+    for name in imports(file):
+        vendor = name.split(".")[0]
+        assert room(file) in DOORS.get(vendor, {room(file)}), (
+            f"{file.relative_to(ROOT)} imports {vendor}, whose door is {' and '.join(DOORS[vendor])}"
+        )
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_file_is_too_long(file):
+    lines = len(file.read_text().splitlines())
+    assert lines <= MOST_LINES, f"{file.relative_to(ROOT)} has {lines} lines; over {MOST_LINES} it becomes a package"
+
+
+def test_every_room_has_a_floor():
+    rooms = {room(file) for file in SOURCES} - {"flows", "__init__"}
+    assert rooms == set(FLOORS), "a new file in rossmann/ is a decision: give it a floor here and in DECISIONS.md"
+
+
+def test_the_library_reads_no_clock_and_no_environment():
+    banned = {"os.environ", "os.getenv", "datetime.now", "date.today", "Timestamp.now", "time.time()"}
+    for file in SOURCES:
+        if room(file) in ("flows", "settings"):
+            continue
+        text = file.read_text()
+        used = [word for word in banned if word in text]
+        assert not used, f"{file.relative_to(ROOT)} uses {used}; time and environment are arguments"

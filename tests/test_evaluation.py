@@ -1,0 +1,168 @@
+"""Folds know only the past, scores are Kaggle's, and a verdict needs reasons."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rossmann import evaluation
+from rossmann.evaluation import BACKTEST_COLUMNS, Backtest, judge
+from rossmann.validation import DataError
+
+TERMS = {"promote_probability": 0.95, "slice_margin": 0.05, "seed": 7}
+
+
+def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = "2015-01-01") -> pd.DataFrame:
+    """Stores × days of one fold, as a backtest keeps them. [stores, days] both"""
+    stores, days = sales.shape
+    lead = np.tile(np.arange(1, days + 1), stores)
+    made = pd.DataFrame(
+        {
+            "candidate": candidate,
+            "origin": pd.Timestamp(origin),
+            "store": np.repeat(np.arange(1, stores + 1), days),
+            "date": pd.Timestamp(origin) + pd.to_timedelta(lead, unit="D"),
+            "lead_days": lead,
+            "lead_week": (lead - 1) // 7 + 1,
+            "weekday": 1,
+            "store_type": np.where(np.repeat(np.arange(stores), days) % 2 == 0, "a", "b"),
+            "open": 1,
+            "promo": lead % 2,
+            "sales": sales.ravel(),
+            "forecast": forecast.ravel(),
+            "lower": forecast.ravel() * 0.9,
+            "upper": forecast.ravel() * 1.1,
+        }
+    )
+    return made.astype(BACKTEST_COLUMNS)
+
+
+def rivals(**error: float) -> Backtest:
+    """40 stores × 14 days; every forecaster is off by a random factor of its own size, on the same sales."""
+    random = np.random.default_rng(5)
+    sales = random.uniform(3000, 9000, (40, 14))
+    tables = [rows(name, sales, sales * np.exp(random.normal(0, size, sales.shape))) for name, size in error.items()]
+    return Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
+
+
+def test_rmspe_is_kaggles():
+    sales, forecast = np.array([100.0, 200.0, 0.0]), np.array([110.0, 180.0, 50.0])
+    assert evaluation.rmspe(sales, forecast) == pytest.approx(0.1)  # both 10 % off; the day without sales is left out
+
+
+def test_scores_are_those_computed_by_hand():
+    made = rows("m", np.array([[100.0, 200.0, 0.0]]), np.array([[110.0, 180.0, 5.0]]))
+    scores = evaluation.scores(made)
+    assert scores.rmse == pytest.approx(np.sqrt((100 + 400) / 2))
+    assert scores.mae == pytest.approx(15)
+    assert scores.mape == pytest.approx(0.1)
+    assert scores.bias == pytest.approx(-10 / 300)
+    assert scores.coverage == pytest.approx(0.5)  # 100 is inside 99 … 121, 200 is outside 162 … 198
+    assert scores.rows == 2
+
+
+def test_the_score_is_the_mean_over_folds_and_the_best_comes_first():
+    one, two = np.full((2, 3), 100.0), np.full((2, 3), 200.0)
+    tables = [
+        rows("worse", one, one * 1.3),
+        rows("worse", two, two * 1.1, "2015-02-01"),
+        rows("better", one, one * 1.1),
+        rows("better", two, two * 1.1, "2015-02-01"),
+    ]
+    backtest = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
+    assert backtest.score().rmspe.to_dict() == pytest.approx({"better": 0.1, "worse": 0.2})
+    assert backtest.best() == "better"
+
+
+def test_slices_agree_with_a_loop_over_them():
+    backtest = rivals(one=0.1, two=0.2)
+    by = backtest.by("lead_week")
+    for (candidate, week), line in by.iterrows():
+        part = backtest.rows[(backtest.rows.candidate == candidate) & (backtest.rows.lead_week == week)]
+        assert line.rmspe == pytest.approx(evaluation.rmspe(part.sales.to_numpy(), part.forecast.to_numpy()))
+
+
+def test_folds_are_counted_back_from_the_end(noisy):
+    origins = evaluation.fold_origins(noisy, 3, 24, 48)
+    last = noisy.origin
+    assert [int((last - origin).astype(int)) for origin in origins] == [48, 72, 96]
+
+
+def test_a_fold_holds_only_the_past_and_a_plan_without_outcomes(noisy):
+    (origin,) = evaluation.fold_origins(noisy, 1, 48, 48)
+    window = evaluation.fold(noisy, origin, 48)
+    assert window.past.origin == origin
+    assert window.past.sales.shape[1] == len(noisy.dates) - 48
+    assert window.past.calendar.dates[-1] == origin + np.timedelta64(48, "D")
+    assert not {"sales", "customers"} & set(vars(window.plan))
+    assert window.plan.date.min() == origin + np.timedelta64(1, "D")
+    assert len(window.plan) == len(window.outcomes.sales)
+
+
+def test_a_fold_looks_no_further_than_its_horizon(noisy):
+    origin = noisy.origin - np.timedelta64(90, "D")
+    window = evaluation.fold(noisy, origin, 14)
+    assert window.past.calendar.dates[-1] == origin + np.timedelta64(14, "D")
+    assert window.plan.date.max() == origin + np.timedelta64(14, "D")
+
+
+def test_a_short_history_says_how_many_days_it_takes(toy):
+    needed = evaluation.MIN_PAST_DAYS + 4 * 48 + 48
+    with pytest.raises(DataError, match=rf"5 folds.*400 days.*{needed} are needed; bring {needed - 400} more days"):
+        evaluation.fold_origins(toy, 5, 48, 48)
+
+
+def test_the_better_challenger_is_promoted_with_its_figures():
+    verdict = judge(rivals(new=0.08, old=0.12, median=0.2), "new", ["old", "median"], **TERMS)
+    assert verdict.promote
+    assert [c.rival for c in verdict.comparisons] == ["old", "median"]
+    assert all(c.p_better > 0.99 for c in verdict.comparisons)
+    assert verdict.reasons[0].startswith("beats old: RMSPE 0.0")
+
+
+def test_an_equal_challenger_is_refused():
+    verdict = judge(rivals(new=0.1, old=0.1, median=0.2), "new", ["old", "median"], **TERMS)
+    assert not verdict.promote
+    assert "does not beat old" in verdict.reasons[0]
+
+
+def test_the_same_forecasts_are_not_better():
+    sales = np.random.default_rng(1).uniform(50, 90, (20, 7))
+    same = [rows(name, sales, sales * 1.1) for name in ("new", "old")]
+    (comparison,) = judge(Backtest(pd.concat(same)), "new", ["old"], **TERMS).comparisons
+    assert comparison.p_better == 0
+
+
+def test_beating_the_champion_is_not_enough_if_the_median_is_better():
+    verdict = judge(rivals(new=0.1, old=0.2, median=0.05), "new", ["old", "median"], **TERMS)
+    assert not verdict.promote
+    assert any("does not beat median" in reason for reason in verdict.reasons)
+
+
+def test_a_slice_that_gets_worse_stops_the_promotion():
+    backtest = rivals(new=0.05, old=0.12, median=0.2)
+    made = backtest.rows
+    spoiled = (made.candidate == "new") & (made.lead_week == 2) & (made.store_type == "b") & (made.store < 8)
+    made.loc[spoiled, "forecast"] = made.loc[spoiled, "sales"] * 1.9
+    made.loc[(made.candidate == "old") & (made.lead_week == 1), "forecast"] *= 1.8
+    verdict = judge(backtest, "new", ["old", "median"], **TERMS)
+    assert verdict.comparisons[0].p_better > 0.95
+    assert not verdict.promote
+    assert any("slice lead_week=2" in reason for reason in verdict.reasons)
+
+
+def test_the_bootstrap_draws_whole_stores():
+    """One store carries the whole advantage: days drawn singly would be sure of it, stores are not."""
+    sales = np.full((30, 48), 100.0)
+    new, old = sales * 1.1, sales * 1.1
+    old[0] = 300.0
+    backtest = Backtest(pd.concat([rows("new", sales, new), rows("old", sales, old)], ignore_index=True))
+    (comparison,) = judge(backtest, "new", ["old"], **TERMS).comparisons
+    assert comparison.rmspe < comparison.rival_rmspe
+    assert comparison.p_better == pytest.approx(1 - (29 / 30) ** 30, abs=0.04)
+
+
+def test_candidates_on_different_rows_are_not_compared():
+    sales = np.full((4, 5), 100.0)
+    backtest = Backtest(pd.concat([rows("new", sales, sales), rows("old", sales[:3], sales[:3])]))
+    with pytest.raises(ValueError, match="not scored on the same rows"):
+        judge(backtest, "new", ["old"], **TERMS)
