@@ -54,8 +54,8 @@ def _level(chain: Chain, calendar: DayPlan, rng: np.random.Generator) -> np.ndar
     size = 8.555 + _of(_TYPE_LEVEL, chain.store_type) + 0.1 * ((chain.assortment == "c") | chain.on_sundays)
     size = size + _own(-0.16, 0.26, stores, rng) + 0.16 * rng.exponential(1, stores)
     trend = _own(0.04, 0.025, stores, rng)
-    near = np.exp(-np.nan_to_num(chain.competition_distance_m, nan=5000) / 6000)
-    lost = (0.04 + 0.16 * rng.random(stores)) * near
+    near = np.exp(-np.nan_to_num(chain.competition_distance_m, nan=5000) / 3500)
+    lost = (0.07 + 0.18 * rng.random(stores)) * near
     gained = _own(0.04, 0.06, stores, rng)  # by rebuilding
     level = size + trend * day / 365
     level -= lost * ((day - chain.competition_day) / 40).clip(0, 1)
