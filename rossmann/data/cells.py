@@ -34,7 +34,10 @@ def cut(
 ) -> Text:
     """The cells of a CSV file with at least the `required` columns; `ignored` ones do not count as extra."""
     _check_encoding(file, content)
-    names = _header(file, content, required)
+    header = _header(file, content, required)
+    names = [name.strip() for name in header]
+    if not any(end in content.strip() for end in (b"\n", b"\r")):
+        raise DataError(f"{file} has a header but no rows: the export is empty. Export it again.")
     wrong: list[arrow_csv.InvalidRow] = []
 
     def note(row: arrow_csv.InvalidRow) -> str:
@@ -47,7 +50,7 @@ def cut(
             read_options=arrow_csv.ReadOptions(use_threads=False, block_size=1 << 24),
             parse_options=arrow_csv.ParseOptions(invalid_row_handler=note),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), null_values=MISSING, strings_can_be_null=True
+                column_types=dict.fromkeys(header, pa.string()), null_values=MISSING, strings_can_be_null=True
             ),
         )
     except pa.ArrowInvalid as refusal:
@@ -56,12 +59,10 @@ def cut(
     cut_off = not content.endswith((b"\n", b"\r"))
     if wrong:
         raise ValidationError(stage, [_wrong_rows(file, wrong, names, content, cut_off)])
-    if not len(cells):
-        raise DataError(f"{file} has a header but no rows: the export is empty. Export it again.")
     if content.count(b'"') % 2:
         raise DataError(f"{file} ends within a quoted cell: it was cut off. Fetch the whole file again.")
     extra = tuple(name for name in names if name not in required and name not in ignored)
-    return Text(file, cells, _lines(content, len(cells)), extra, cut_off, stage)
+    return Text(file, cells.rename_columns(names), _lines(content, len(cells)), extra, cut_off, stage)
 
 
 def typed(text: Text, columns: Sequence[str], rows: np.ndarray | None = None) -> pd.DataFrame:
@@ -99,7 +100,8 @@ def _check_encoding(file: str, content: bytes) -> None:
 
 def _header(file: str, content: bytes, required: Sequence[str]) -> list[str]:
     first = content.split(b"\n", 1)[0].split(b"\r", 1)[0].decode("utf-8-sig")
-    names = next(csv.reader([first]))
+    header = next(csv.reader([first]))
+    names = [name.strip() for name in header]
     missing = [name for name in required if name not in names]
     for delimiter, called in OTHER_DELIMITERS.items():
         if missing and set(required) <= set(next(csv.reader([first], delimiter=delimiter))):
@@ -112,7 +114,7 @@ def _header(file: str, content: bytes, required: Sequence[str]) -> list[str]:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise DataError(f"{file} has the column {', '.join(doubled)} more than once. Keep one of each.")
-    return names
+    return header
 
 
 def _wrong_rows(
@@ -128,10 +130,11 @@ def _wrong_rows(
     last = cut_off and content.endswith(wrong[-1].text.encode())
     if last and len(wrong) == 1:
         return Finding(file, "truncated", "the last line is cut off", "The file is not whole: fetch it again.", rows)
+    stopped = " (the reading stopped here)" if len(wrong) >= WRONG_ROWS_SHOWN else ""
     return Finding(
         file,
         "cells_per_line",
-        f"not {len(names)} cells as in the header",
+        f"not {len(names)} cells as in the header{stopped}",
         "Too many are often decimal commas (write 3.5, not 3,5); too few, a damaged file. Export it again.",
         rows,
     )
@@ -158,12 +161,15 @@ def _unreadable(text: Text, name: str, cells: pa.Table, kept: np.ndarray, bad: n
 
 def _number(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """The numbers, and which cells are none."""
+    empty = _empty(cells)
     try:
         values = pc.cast(cells, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
-        values = pd.to_numeric(cells.to_pandas().str.strip(), errors="coerce").to_numpy(dtype=float)
+        text = cells.to_pandas().str.strip()
+        empty |= (text == "").to_numpy()
+        values = pd.to_numeric(text, errors="coerce").to_numpy(dtype=float)
     values = np.where(np.isfinite(values), values, np.nan)
-    return values, np.isnan(values) & ~_empty(cells)
+    return values, np.isnan(values) & ~empty
 
 
 def _day(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -196,7 +202,7 @@ def _label(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _words(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    return cells.to_numpy(), np.zeros(len(cells), dtype=bool)
+    return pc.utf8_trim_whitespace(cells).to_numpy(), np.zeros(len(cells), dtype=bool)
 
 
 def _empty(cells: pa.ChunkedArray) -> np.ndarray:

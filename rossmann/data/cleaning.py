@@ -11,6 +11,7 @@ from rossmann.validation import CLOSURE_DAYS, MONTHS, Repair
 
 HORIZON_DAYS = 48
 HABIT_DAYS = 56
+FEW_DAYS = 4  # of one weekday: with fewer, a missing row is no sign of a habit
 YEAR_DAYS = 364  # 52 whole weeks: the same weekday a year before
 
 REPAIRS = {
@@ -58,7 +59,7 @@ def clean(raw: Raw, horizon_days: int = HORIZON_DAYS) -> Cleaned:
     counts["open_missing"] = int((np.isnan(past.open) & ~np.isnan(sales)).sum())
     opened = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
     counts["open_without_sales"] = int(((opened == 1) & (sales == 0)).sum())
-    added = _closed_days_missing(opened, past.dates)
+    added = _closed_days_missing(opened, past)
     counts["closed_day_missing"] = int(added.sum())
     sales, customers = np.where(added, 0.0, sales), np.where(added, 0.0, customers)
     known = _complete_past(past, np.where(added, 0.0, opened))
@@ -111,14 +112,27 @@ def _past(days: pd.DataFrame, number: np.ndarray) -> tuple[_Calendar, np.ndarray
     return calendar, laid("Sales"), laid("Customers")
 
 
-def _closed_days_missing(opened: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Days without a row, within a store's life and outside whole closures, when it must have been closed."""
+def _closed_days_missing(opened: np.ndarray, past: _Calendar) -> np.ndarray:
+    """Days without a row, within a store's life and outside whole closures, when it must have been closed.
+
+    It must if it is open on fewer than half of such weekdays of its life; if most stores that have a row are
+    closed that day; or if it is a state holiday on which fewer than half of the stores are open.
+    """
     missing = np.isnan(opened)
-    gap = _run_length(missing)
-    alive = ~_before_first(missing) & ~_before_first(missing[:, ::-1])[:, ::-1]
-    rest_day = np.nan_to_num(_open_share(opened, opened, dates), nan=0.0)[:, weekday(dates)] < 0.5
-    shut = _mean(opened, axis=0) < 0.5
-    return missing & alive & (gap < CLOSURE_DAYS) & (rest_day | shut)
+    in_life = ~_before_first(missing) & ~_before_first(missing[:, ::-1])[:, ::-1]
+    expected = in_life & (_run_length(missing) < CLOSURE_DAYS)
+    rest_day = _rarely_open(opened == 1, expected, past.dates)[:, weekday(past.dates)]
+    few_open = (opened == 1).sum(axis=0) < expected.sum(axis=0) / 2
+    shut = (_mean(opened, axis=0) < 0.5) | (few_open & (_most_common(past.state_holiday) > 0))
+    return missing & expected & (rest_day | shut)
+
+
+def _rarely_open(opened: np.ndarray, expected: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """Whether a store is open on fewer than half of a weekday's days, with `FEW_DAYS` of them at least. [stores, 7]"""
+    day = weekday(dates)
+    days = np.stack([expected[:, day == d].sum(axis=1) for d in range(7)], axis=1)
+    open_days = np.stack([opened[:, day == d].sum(axis=1) for d in range(7)], axis=1)
+    return (days >= FEW_DAYS) & (open_days < days / 2)
 
 
 def _before_first(missing: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def _cell(value: object) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "(empty)"
     if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d}"
+        return value.date().isoformat()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return str(value)[:60]

@@ -155,7 +155,7 @@ def _competition_consistent(stores: pd.DataFrame) -> pd.Series:
 
 def _promo2_consistent(stores: pd.DataFrame) -> pd.Series:
     week, year, months = (stores[name] for name in PROMO2)
-    listed = months.fillna("").map(lambda text: bool(text) and set(text.split(",")) <= {*MONTHS, "Sept"})
+    listed = months.fillna("").map(lambda text: {month.strip() for month in text.split(",")} <= {*MONTHS, "Sept"})
     running = week.isin(range(1, 54)) & year.isin(range(FIRST_DAY.year, LAST_DAY.year + 1)) & listed
     return np.where(stores["Promo2"] == 1, running, week.isna() & year.isna() & months.isna())
 
@@ -231,7 +231,7 @@ def _not_negative(name: str) -> Rule:
 
 def _not_absurd(name: str) -> Rule:
     return Rule(
-        f"{name}_below_{MAX_AMOUNT}",
+        f"{name}_not_absurd",
         f"{name} is over {MAX_AMOUNT:,} in one day",
         "Correct it.",
         (name,),

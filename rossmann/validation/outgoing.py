@@ -67,8 +67,8 @@ def check_clean(
     amounts = {"Sales": Column(NUMBER), "Customers": Column(NUMBER)}
     clean = Contract("clean days", columns | amounts, (*CLEAN_DAYS, *([_not_after(as_of)] if as_of else [])))
     to_come = Contract("published plan", columns, (SORTED_KEY, CODES))
-    done = report("clean data", [(clean, days.assign(days_missing=missing)), (to_come, plan)])
-    return StageReport(done.stage, done.checks, tuple(repairs), done.notes)
+    done = report("cleaned data", [(clean, days.assign(days_missing=missing)), (to_come, plan)])
+    return StageReport(done.stage, done.checks, tuple(repairs), _ended(days))
 
 
 def check_features(matrix: np.ndarray, columns: Sequence[str], never_unknown: Sequence[str] = ()) -> StageReport:
@@ -121,6 +121,16 @@ def check_forecast(forecast: pd.DataFrame, opened: np.ndarray) -> StageReport:
     )
     contract = Contract("forecast", KEY | amounts, rules)
     return report("forecast", [(contract, forecast.assign(opened=opened))])
+
+
+def _ended(days: pd.DataFrame) -> tuple[str, ...]:
+    """A store may close for good, or its rows be late: no mistake, but worth a look."""
+    last = days.groupby("Store")["Date"].max()
+    ended = last.index[last < last.max()]
+    if not len(ended):
+        return ()
+    first = ", ".join(str(store) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
+    return (f"{len(ended):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
 
 
 def _nothing_infinite(frame: pd.DataFrame) -> Rule:
