@@ -163,7 +163,8 @@ def main() -> None:
     try:
         app()
     except DataError as error:
-        Console(stderr=True, highlight=False).print(f"rossmann: {error}", markup=False)
+        told = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        Console(stderr=True, highlight=False).print(told, markup=False, soft_wrap=True)
         sys.exit(2)
 
 
@@ -174,6 +175,7 @@ def prepare(settings: Settings) -> None:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the command line speaks for itself
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
     for name, value in (QUIET if "PREFECT_API_URL" in os.environ else QUIET | embedded).items():
         os.environ.setdefault(name, value)

@@ -10,8 +10,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import pages, world
-from rossmann import figures, forecasting, registry
-from rossmann.data import current_snapshot, read_plan
+from rossmann import data, figures, forecasting, registry
 from rossmann.forecasting import Delivered
 from rossmann.registry import Registered
 from rossmann.settings import Settings
@@ -27,7 +26,7 @@ def forecast(plan: str | None = None, out: str | None = None, kaggle: bool = Fal
     """
     settings = Settings()
     champion = registry.champion(world.models(settings))
-    delivered = deliver(champion, current_snapshot(world.snapshots(settings)), plan, out, kaggle)
+    delivered = deliver(champion, data.current_snapshot(world.snapshots(settings)), plan, out, kaggle)
     create_markdown_artifact(pages.forecast(delivered), key="forecast")
     return delivered
 
@@ -37,7 +36,7 @@ def deliver(champion: Registered, snapshot: str, plan: str | None, out: str | No
     """Forecast, check, and write the table and its picture."""
     settings = Settings()
     history = world.history(settings, snapshot)
-    rows, ids = read_plan(plan, history) if plan else (history.plan(history.origin, settings.horizon_days), None)
+    rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, settings.horizon_days), None)
     table = forecasting.forecast(registry.load(world.models(settings), champion), history, rows, ids)
     written = forecasting.kaggle(table) if kaggle else table
     name = f"{history.origin}_v{champion.version}" + (f"_{Path(plan).stem}" if plan else "")

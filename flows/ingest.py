@@ -6,13 +6,18 @@ When new files have come. Needs train.csv and store.csv; the same content again 
 from datetime import UTC, date, datetime
 
 from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import world
-from rossmann import data
+from rossmann import data, features, validation
+from rossmann.data import SalesHistory
 from rossmann.settings import Settings
+from rossmann.storage import Storage
+from rossmann.validation import StageReport, ValidationError
 
 read_raw = task(data.read_raw, cache_policy=NO_CACHE)
+check_raw = task(validation.check_raw, cache_policy=NO_CACHE)
 clean = task(data.clean, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 
@@ -24,7 +29,39 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
     raw: folder with train.csv, store.csv and, where known, test.csv; default: the world's raw folder.
     as_of: reveal the files only up to this day.
     """
-    settings = Settings()
-    read = read_raw(raw or settings.place("raw"), as_of)
-    cleaned = clean(read, settings.horizon_days)
-    return save_snapshot(cleaned.history, world.snapshots(settings), datetime.now(UTC), read.source, as_of)
+    settings, now = Settings(), datetime.now(UTC)
+    page = Storage(settings.place(f"reports/validation/{now:%Y-%m-%dT%H-%M-%S}"))
+    stages: list[StageReport] = []
+    try:
+        read = read_raw(raw or settings.place("raw"), as_of)
+        stages.append(check_raw(read.days, read.stores, read.plan, read.extra_columns))
+        cleaned = clean(read, settings.horizon_days)
+        stages.append(check_clean(cleaned, as_of))
+        stages.append(check_features(cleaned.history, settings.horizon_days))
+    except ValidationError as error:
+        where = page.write("failing_rows.csv", error.table.to_csv(index=False).encode())
+        error.add_note(f"All failing rows: {where}\nReport: {tell(page, [*stages, error.report])}")
+        raise
+    tell(page, stages)
+    return save_snapshot(cleaned.history, world.snapshots(settings), now, read.source, as_of)
+
+
+@task(cache_policy=NO_CACHE)
+def check_clean(cleaned: data.Cleaned, as_of: date | None) -> StageReport:
+    """The cleaned days and plan, with what was repaired."""
+    days, plan = data.days_frame(cleaned.history), data.plan_frame(cleaned.history)
+    return validation.check_clean(days, plan, as_of, cleaned.repairs)
+
+
+@task(cache_policy=NO_CACHE)
+def check_features(history: SalesHistory, horizon_days: int) -> StageReport:
+    """The features of the coming days, as the champion will see them."""
+    spec = features.FeatureSpec()
+    matrix = features.build(features.summarise(history), history.plan(history.origin, horizon_days), spec)
+    return validation.check_features(matrix, spec.columns)
+
+
+def tell(page: Storage, stages: list[StageReport]) -> str:
+    """One report of all validations: in the UI, and as a file whose address is answered."""
+    create_markdown_artifact(validation.report_markdown(stages), key="validation")
+    return page.write("report.html", validation.report_html(stages).encode())
