@@ -28,7 +28,7 @@ up: install ## Prefect, a worker and MLflow in the foreground; Ctrl-C stops all 
 deploy: install ## register every deployment of prefect.yaml with the running stack
 	@eval "$$($(MAKE) -s env)" && exec prefect --no-prompt deploy --all
 
-env: ## what a terminal needs to talk to the stack: eval "$$(make -s env)"
+env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \
 	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)'
 	@grep ^export deployments/local.env
