@@ -8,7 +8,7 @@ import pandas as pd
 from rossmann.validation.report import Checked, StageReport
 
 FIRST_ROWS = 3
-FIRST_FINDINGS = 6
+FIRST_FINDINGS = 4
 
 
 class DataError(ValueError):
