@@ -2,6 +2,9 @@
 
 import os
 
+from rossmann.settings import QUIET
+
+os.environ.update(QUIET)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several threads differ in their last bits
 
 import numpy as np
