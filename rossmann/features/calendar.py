@@ -8,6 +8,8 @@ from rossmann.data import Calendar, Stores
 
 DAY = np.timedelta64(1, "D")
 YEAR_DAYS = 365.25
+LONG_CLOSURE_DAYS = 4  # longer than any row of feast days: the store is being refurbished
+GONE_DAYS = 90  # closed for longer, a store does not come back but begins
 
 
 @dataclass(frozen=True)
@@ -19,19 +21,38 @@ class Dates:
     days_left: np.ndarray  # in the month, 0 on its last day
     month: np.ndarray  # 0 January … 11 December
     day_of_year: np.ndarray  # from 0
+    from_easter: np.ndarray  # days after the year's Easter Sunday, before it negative
 
 
 def take_apart(dates: np.ndarray) -> Dates:
     """The parts of `dates`, datetime64[D] [days]."""
     month = dates.astype("datetime64[M]")
     next_month = (month + 1).astype("datetime64[D]")
+    year = dates.astype("datetime64[Y]")
+    first_year = year[0].astype(np.int64) + 1970
+    easters = np.array([easter(y) for y in range(first_year, year[-1].astype(np.int64) + 1971)])
     return Dates(
         weekday=(dates.astype(np.int64) + 3) % 7,
         day=(dates - month.astype("datetime64[D]")).astype(np.int64) + 1,
         days_left=(next_month - dates).astype(np.int64) - 1,
         month=month.astype(np.int64) % 12,
-        day_of_year=(dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64),
+        day_of_year=(dates - year.astype("datetime64[D]")).astype(np.int64),
+        from_easter=(dates - easters[year.astype(np.int64) + 1970 - first_year]).astype(np.int64),
     )
+
+
+def easter(year: int) -> np.datetime64:
+    """Easter Sunday of the Gregorian calendar (Meeus, Jones and Butcher)."""
+    a, (b, c) = year % 19, divmod(year, 100)
+    d, e = divmod(b, 4)
+    g = (8 * b + 13) // 25
+    h = (19 * a + b - d - g + 15) % 30
+    i, k = divmod(c, 4)
+    w = (32 + 2 * e + 2 * i - h - k) % 7
+    m = (a + 11 * h + 19 * w) // 433
+    n = (h + w - 7 * m + 90) // 25
+    p = (h + w - 7 * m + 33 * n + 19) % 32
+    return np.datetime64(f"{year}-{n:02d}-{p:02d}", "D")
 
 
 def days_since(event: np.ndarray, cap: int) -> np.ndarray:
@@ -59,6 +80,18 @@ def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
     np.cumsum(flag, axis=1, out=total[:, 1:])
     position = np.arange(days)
     return total[:, np.clip(position + last + 1, 0, days)] - total[:, np.clip(position + first, 0, days)]
+
+
+def closing_in(closed: np.ndarray, longest: int) -> np.ndarray:
+    """Days until a long closure starts, 0 within it, at most `longest`. [stores, days]"""
+    return days_until(count_between(closed, 0, LONG_CLOSURE_DAYS - 1) == LONG_CLOSURE_DAYS, longest)
+
+
+def reopened_since(closed: np.ndarray, longest: int) -> np.ndarray:
+    """Days since the first open day after a long closure, at most `longest`. [stores, days]"""
+    away = count_between(closed, -LONG_CLOSURE_DAYS, -1) == LONG_CLOSURE_DAYS
+    known = count_between(~closed, -GONE_DAYS, -1) > 0
+    return days_since(~closed & away & known, longest)
 
 
 def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:

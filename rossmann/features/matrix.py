@@ -9,11 +9,14 @@ from rossmann.data import Calendar, Plan
 from rossmann.features import level, ridge
 from rossmann.features.calendar import (
     DAY,
+    GONE_DAYS,
     Dates,
+    closing_in,
     count_between,
     days_since,
     days_until,
     promo2_phase,
+    reopened_since,
     shifted,
     take_apart,
 )
@@ -27,7 +30,7 @@ PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP, REOPENED_CAP = (
     28,
     84,
 )  # days; beyond, further is the same
-CLOSURE_DAYS = 14  # closed this long, a store comes back as another
+CLOSING_CAP, REOPENED_CAP = 14, 28
 
 
 def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
@@ -89,13 +92,9 @@ class Rows:
     @cached_property
     def ridge(self) -> np.ndarray:
         """The linear model's log sales, without any correction. float64 [rows]"""
-        first = len(self.calendar.dates) - HORIZON_DAYS
-        c = self.calendar
-        near = c.between(c.dates[max(first - ridge.CONTEXT_DAYS, 0)], c.dates[-1])
         stores = ridge.stores_at(self.state.attributes, self.stores)
-        _, values = ridge.design(near, stores, self.state.origin)
-        panel = ridge.predict(self.state.ridge, self.stores, values[:, -HORIZON_DAYS:])
-        return panel[self.own, self.day - first]
+        _, values = ridge.design(self.calendar, stores, self.state.origin, slice(-HORIZON_DAYS, None))
+        return ridge.predict(self.state.ridge, self.stores, values)[self.own, self._lead]
 
     @cached_property
     def expected(self) -> np.ndarray:
@@ -230,12 +229,9 @@ class Rows:
 
 
 def _closures(closed: np.ndarray) -> dict[str, np.ndarray]:
-    """Days since a store came back from a long closure, and how long it had been away. [stores, days]"""
-    run = days_since(~closed, REOPENED_CAP)  # days closed so far, 0 when open
-    back = ~closed & (shifted(run, 1) >= CLOSURE_DAYS)
-    back[:, 0] = False
-    since = days_since(back, REOPENED_CAP)
-    day = np.arange(closed.shape[1])
-    before = np.clip(day - since - 1, 0, None)
-    length = np.where(since < REOPENED_CAP, np.take_along_axis(run, before, axis=1), 0)
-    return {"reopened_since": since, "closure_length": length}
+    """A refurbishment to come, the last one, and how long it took. [stores, days]"""
+    since = reopened_since(closed, REOPENED_CAP)
+    run = days_since(~closed, GONE_DAYS)  # days closed so far, 0 when open
+    last_closed = np.clip(np.arange(closed.shape[1]) - since - 1, 0, None)
+    length = np.where(since < REOPENED_CAP, np.take_along_axis(run, last_closed, axis=1), 0)
+    return {"closing_in": closing_in(closed, CLOSING_CAP), "reopened_since": since, "closure_length": length}

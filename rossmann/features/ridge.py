@@ -10,15 +10,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann.data import Calendar, Stores
-from rossmann.features.calendar import YEAR_DAYS, promo2_phase, shifted, take_apart
+from rossmann.features.calendar import (
+    YEAR_DAYS,
+    closing_in,
+    promo2_phase,
+    reopened_since,
+    shifted,
+    take_apart,
+)
 
 HALF_LIFE_DAYS = 600
 HUBER_CLIP = 2.0  # in median absolute deviations
 REWEIGHTINGS = 2
 CHAIN_PENALTY = 1.0
-STORE_PENALTY = {"trend": 20.0, "season": 2.0}  # by the first word of a column; 1 for all others
+STORE_PENALTY = {
+    "trend": 20.0,
+    "season": 2.0,
+    "feast": 0.3,
+    "holiday": 0.3,
+    "closure": 10.0,
+}  # by the first word of a column; 1 for all others
 SHORT_HISTORY_DAYS = 400  # below, no season is learnt: there is none to learn from
-CONTEXT_DAYS = 7  # the design of a day looks this far back, and one day ahead
+CONTEXT_DAYS, AHEAD_DAYS = 126, 17  # how far the design of a day looks back and ahead
+FEASTS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
 STORES_AT_ONCE = 64  # bounds the memory of the design
 
 
@@ -38,16 +52,17 @@ RECENT_DAYS = (14, 28, 91)
 SPREAD_DAYS = 364
 
 
-def design(calendar: Calendar, stores: Stores, origin: np.datetime64) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and values of the explaining columns: float32 [stores, days, columns], C-order.
+def design(
+    calendar: Calendar, stores: Stores, origin: np.datetime64, days: slice
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and values of the explaining columns of `days` of the calendar: float32 [stores, days, columns], C-order.
 
-    A day's values depend on the days CONTEXT_DAYS before to one after it, as far as `calendar` has them.
+    A day's values depend on the CONTEXT_DAYS before and the AHEAD_DAYS after it, as far as the calendar has them.
     """
     columns = {**_date_columns(calendar.dates, origin), **_store_columns(calendar, stores)}
-    shape = calendar.open.shape
-    values = np.empty((*shape, len(columns)), np.float32)
+    values = np.empty((len(stores.number), len(calendar.dates[days]), len(columns)), np.float32)
     for k, column in enumerate(columns.values()):
-        values[:, :, k] = column
+        values[:, :, k] = column[..., days]
     return tuple(columns), values
 
 
@@ -65,7 +80,11 @@ def _date_columns(dates: np.ndarray, origin: np.datetime64) -> dict[str, np.ndar
     columns |= {f"season sin {k}": np.sin(k * year) for k in range(1, 5)}
     columns |= {f"season cos {k}": np.cos(k * year) for k in range(1, 5)}
     columns |= {"advent": np.where(december & (d.day <= 24), d.day / 24, 0)}
-    columns |= {f"december {a}-{b}": december & (d.day >= a) & (d.day <= b) for a, b in ((15, 24), (22, 24), (25, 31))}
+    late = ((15, 24), (22, 23), (27, 30))
+    columns |= {f"december {a}-{b}": december & (d.day >= a) & (d.day <= b) for a, b in late}
+    columns |= {f"feast december {day}": december & (d.day == day) for day in (24, 31)}
+    columns |= {f"feast easter {day:+d}": d.from_easter == day for day in FEASTS}
+    columns |= {"before easter": np.clip(d.from_easter + 9, 0, 8) / 8 * (d.from_easter < 0)}
     columns |= {"monday turn of month": (d.weekday == 0) & ((d.day <= 3) | (d.days_left <= 1))}
     columns |= {
         "season saturday sin": (d.weekday == 5) * np.sin(year),
@@ -95,7 +114,8 @@ def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
         "school saturday": school & saturday,
         "school promo": school & promo,
         "holiday": holiday,
-        "before holiday": shifted(holiday, -1),
+        "before holiday": shifted(holiday, -1) | (saturday & shifted(holiday, -2)),
+        "two before holiday": shifted(holiday, -2) & ~saturday,
         "after holiday": shifted(holiday, 1),
         "closed yesterday": shifted(closed, 1) & ~monday,
         "closed tomorrow": shifted(closed, -1) & ~saturday,
@@ -104,7 +124,15 @@ def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
         "promo2 month 1": phase == 1,
         "competitor": rival_open,
     }
-    return columns
+    return columns | _closures(closed)
+
+
+def _closures(closed: np.ndarray) -> dict[str, np.ndarray]:
+    """The clearance before a refurbishment, and the rush after it. [stores, days] each"""
+    to_come, over = closing_in(closed, 14), reopened_since(closed, 28)
+    before, after = ((1, 1), (2, 3), (4, 7), (8, 12)), ((0, 0), (1, 2), (3, 6), (7, 20))
+    columns = {f"closure in {a}-{b}": (to_come >= a) & (to_come <= b) for a, b in before}
+    return columns | {f"closure over {a}-{b}": (over >= a) & (over <= b) for a, b in after}
 
 
 def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
@@ -120,13 +148,14 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
     parts = [slice(i, i + STORES_AT_ONCE) for i in range(0, len(level), STORES_AT_ONCE)]
     names, designs = (), []
     for part in parts:
-        names, values = design(_of(calendar, part), stores_at(stores, part), origin)
-        designs.append(np.ascontiguousarray(values[:, :days]))
+        names, values = design(_of(calendar, part), stores_at(stores, part), origin, slice(days))
+        designs.append(values)
     grams = [_gram(A, weight[part], target[part]) for A, part in zip(designs, parts, strict=True)]
     chain = _chain(names, grams, days)
     penalty = np.array([STORE_PENALTY.get(name.split()[0], 1.0) for name in names])
+    rare = np.array([name.startswith(("feast", "holiday")) for name in names])
     fitted = [
-        _reweighted(A, target[part], weight[part], gram, chain, penalty)
+        _reweighted(A, target[part], weight[part], gram, chain, penalty, rare)
         for A, part, gram in zip(designs, parts, grams, strict=True)
     ]
     residual = np.where(valid, np.concatenate([residual for _, residual in fitted]), np.nan)
@@ -179,12 +208,14 @@ def _reweighted(
     gram: tuple[np.ndarray, np.ndarray],
     chain: np.ndarray,
     penalty: np.ndarray,
+    rare: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [stores, columns] and residuals [stores, days] after down-weighting outliers."""
     coefficients = _towards(chain, gram, penalty)
     residual = _residual(A, target, coefficients)
+    spared = (A[:, :, rare] != 0).any(axis=2)
     for _ in range(REWEIGHTINGS):
-        gram = _gram(A, weight * _huber(residual, weight > 0), target)
+        gram = _gram(A, weight * np.where(spared, 1, _huber(residual, weight > 0)), target)
         coefficients = _towards(chain, gram, penalty)
         residual = _residual(A, target, coefficients)
     return coefficients, residual

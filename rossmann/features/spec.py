@@ -10,7 +10,7 @@ _NEIGHBOURS = (
     "promo_run", "promo_next", "promo_in_7", "promo_in_14", "promo_past_7", "promo_past_14",
     "holiday_since", "holiday_until", "closed_since", "closed_until", "open_yesterday", "open_tomorrow",
     "open_past_7", "open_in_7", "school_run", "school_left", "school_since", "school_until",
-    "reopened_since", "closure_length",
+    "closing_in", "reopened_since", "closure_length",
 )  # fmt: skip
 _STORE = (
     "store_type", "assortment", "competition_log_distance", "competition_months",

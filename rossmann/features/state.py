@@ -9,7 +9,7 @@ from rossmann.features import level, ridge
 from rossmann.features.calendar import DAY, extended
 
 HORIZON_DAYS = 48
-TAIL_DAYS = 98  # of the past that the features of a coming day look back on
+TAIL_DAYS = ridge.CONTEXT_DAYS  # of the past that the features of a coming day look back on
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,5 @@ def summarise(past: SalesHistory) -> State:
             past.customers,
             HORIZON_DAYS,
         ),
-        ridge=ridge.fit(calendar.between(dates[0], origin + DAY), past.stores, log_sales),
+        ridge=ridge.fit(calendar.between(dates[0], origin + ridge.AHEAD_DAYS * DAY), past.stores, log_sales),
     )
