@@ -39,9 +39,9 @@ class RawFiles:
         return (self.train["Store"] == store) & (self.train["Date"] == date)
 
 
-def raw_files() -> RawFiles:
+def raw_files(past_days: int = PAST_DAYS) -> RawFiles:
     random = np.random.default_rng(3)
-    dates = pd.date_range(FIRST, periods=PAST_DAYS + PLAN_DAYS)
+    dates = pd.date_range(FIRST, periods=past_days + PLAN_DAYS)
     rows = pd.DataFrame([(s, d) for d in dates[::-1] for s in NUMBERS], columns=["Store", "Date"])
     rows["DayOfWeek"] = rows["Date"].dt.dayofweek + 1
     rows["Open"] = ((rows["DayOfWeek"] != 7) | (rows["Store"] == 3)).astype(int)
@@ -52,7 +52,7 @@ def raw_files() -> RawFiles:
     rows["Customers"] = rows["Open"] * random.integers(300, 700, len(rows))
     rows["Sales"] = rows["Customers"] * 9 + rows["Open"] * random.integers(0, 9, len(rows))
     rows["Date"] = rows["Date"].dt.strftime("%Y-%m-%d")
-    past = rows["Date"] < f"{dates[PAST_DAYS]:%Y-%m-%d}"
+    past = rows["Date"] < f"{dates[past_days]:%Y-%m-%d}"
     planned = [*KEY, "Open", "Promo", "StateHoliday", "SchoolHoliday"]
     test = rows.loc[~past, planned].reset_index(drop=True)
     test.insert(0, "Id", range(1, len(test) + 1))

@@ -18,7 +18,7 @@ REPAIRS = {
     "open_missing": ("a past day without Open", "open if it has sales, else closed"),
     "open_without_sales": ("open with zero sales", "kept as planned; never learnt from, never scored"),
     "closed_day_missing": (
-        f"no row (fewer than {CLOSURE_DAYS} in a row) on a day the store, or most stores, are closed",
+        f"no row (fewer than {CLOSURE_DAYS} in a row) on a weekday the store, or a day most stores, are closed",
         "row added: closed, no sales",
     ),
     "plan_open_missing": ("a planned day without Open", "open by the store's habit on that weekday"),
@@ -115,15 +115,16 @@ def _past(days: pd.DataFrame, number: np.ndarray) -> tuple[_Calendar, np.ndarray
 def _closed_days_missing(opened: np.ndarray, past: _Calendar) -> np.ndarray:
     """Days without a row, within a store's life and outside whole closures, when it must have been closed.
 
-    It must if it is open on fewer than half of such weekdays of its life; if most stores that have a row are
-    closed that day; or if it is a state holiday on which fewer than half of the stores are open.
+    It must if it is open on fewer than half of such weekdays of its life. Also if, of the stores usually open on
+    such a weekday, most that have a row are closed; or, on a state holiday, fewer than half have a row and are open.
     """
     missing = np.isnan(opened)
     in_life = ~_before_first(missing) & ~_before_first(missing[:, ::-1])[:, ::-1]
     expected = in_life & (_run_length(missing) < CLOSURE_DAYS)
     rest_day = _rarely_open(opened == 1, expected, past.dates)[:, weekday(past.dates)]
-    few_open = (opened == 1).sum(axis=0) < expected.sum(axis=0) / 2
-    shut = (_mean(opened, axis=0) < 0.5) | (few_open & (_most_common(past.state_holiday) > 0))
+    few_open = ((opened == 1) & ~rest_day).sum(axis=0) < (expected & ~rest_day).sum(axis=0) / 2
+    mostly_closed = _mean(np.where(rest_day, np.nan, opened), axis=0) < 0.5
+    shut = mostly_closed | (few_open & (_most_common(past.state_holiday) > 0))
     return missing & expected & (rest_day | shut)
 
 
