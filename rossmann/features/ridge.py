@@ -19,7 +19,7 @@ from rossmann.features.calendar import (
     take_apart,
 )
 
-HALF_LIFE_DAYS = 600
+HALF_LIFE_DAYS = 1000
 HUBER_CLIP = 2.0  # in median absolute deviations
 REWEIGHTINGS = 2
 CHAIN_PENALTY = 1.0

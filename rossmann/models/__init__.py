@@ -3,7 +3,7 @@
 from rossmann.models.candidate import Candidate, candidates
 from rossmann.models.forecaster import Forecast, Forecaster, blend, fit, load, pool
 from rossmann.models.intervals import Intervals, calibrate
-from rossmann.models.lesson import Lesson, lesson, lesson_origins
+from rossmann.models.lessons import Lesson, lesson, lesson_origins
 
 __all__ = [
     "Candidate", "Forecast", "Forecaster", "Intervals", "Lesson", "blend", "calibrate", "candidates", "fit",

@@ -14,7 +14,7 @@ from rossmann.models import learners
 from rossmann.models.candidate import Candidate
 from rossmann.models.intervals import Intervals
 from rossmann.models.learners import Model
-from rossmann.models.lesson import Lesson
+from rossmann.models.lessons import Lesson
 
 CANDIDATE_FILE = "candidate.json"
 

@@ -11,7 +11,7 @@ import xgboost
 
 from rossmann.features import Rows
 from rossmann.models.candidate import Candidate
-from rossmann.models.lesson import Lesson, gather, level_base, linear_base
+from rossmann.models.lessons import Lesson, gather, level_base, linear_base
 
 LINEAR, LEVEL = 0, 1  # columns of Lesson.bases
 FULL_ROWS = 300_000  # below, fewer rounds are as good
