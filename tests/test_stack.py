@@ -1,0 +1,222 @@
+"""What one types keeps its word: the lock, the environment, the deployments, a local stack that ends when asked to."""
+
+import importlib
+import inspect
+import os
+import re
+import shlex
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import psutil
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).parents[1]
+LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
+PROJECT = (REPOSITORY / "pyproject.toml").read_text()
+PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
+
+NAP = """
+import time
+import ray
+from prefect import flow
+
+@flow
+def nap():
+    ray.init(num_cpus=1, include_dashboard=False)
+    ray.get(ray.remote(lambda: time.sleep(600)).options(name="napping").remote())
+"""
+
+
+def test_the_lock_is_exact_versions_and_names_no_address() -> None:
+    assert [line for line in LOCK if not re.fullmatch(r"[a-z0-9-]+==[\w.]+", line)] == []
+
+
+def test_the_lock_holds_what_the_project_asks_for() -> None:
+    locked = dict(line.split("==") for line in LOCK)
+    project = tomllib.loads(PROJECT)["project"]
+    asked = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    assert [str(each) for each in asked if not each.specifier.contains(locked[each.name])] == []
+
+
+def test_every_upper_bound_has_its_reason() -> None:
+    bounded = [line for line in PROJECT.splitlines() if re.search(r'^[^#]*".*<', line)]
+    assert len(bounded) > 3
+    assert [line for line in bounded if "#" not in line] == []
+
+
+@pytest.mark.parametrize("deployment", PREFECT["deployments"], ids=lambda each: each["entrypoint"])
+def test_a_deployment_names_a_flow_and_its_parameters(deployment: dict) -> None:
+    file, name = deployment["entrypoint"].split(":")
+    flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
+    schedules = deployment.get("schedules", [])
+    given = set(deployment.get("parameters", {})).union(*(each.get("parameters", {}) for each in schedules))
+    assert flow.name == name
+    assert given <= set(inspect.signature(flow.fn).parameters)
+    assert not any(each["active"] for each in schedules), "a fresh installation must do nothing by itself"
+
+
+def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
+    deployed = {each["entrypoint"].split(":")[1] for each in PREFECT["deployments"]}
+    assert deployed == {"ingest", "train", "release", "forecast", "retrain"}
+    pools = {each["work_pool"]["name"] for each in PREFECT["deployments"]}
+    assert pools == {"rossmann"}
+    assert "'--pool', 'rossmann'" in (REPOSITORY / "deployments/Procfile").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "world"),
+    [(None, f"{REPOSITORY}/data"), ("some/where", f"{REPOSITORY}/some/where"), ("/my worlds/one", "/my worlds/one")],
+)
+def test_the_world_of_a_terminal_is_an_absolute_folder(asked: str | None, world: str) -> None:
+    settings = {name: value for name, value in os.environ.items() if name != "ROSSMANN_DATA_DIR"}
+    settings |= {"ROSSMANN_DATA_DIR": asked} if asked else {}
+    shown = _sh('eval "$(make -s env)"; echo "$ROSSMANN_DATA_DIR:$PREFECT_HOME:$MLFLOW_TRACKING_URI"', settings)
+    assert shown == f"{world}:{world}/prefect:sqlite:///{world}/mlflow.db"
+
+
+def test_a_venv_is_made_once_and_again_when_half_made_or_the_lock_changed(tmp_path: Path) -> None:
+    for file in ("Makefile", "requirements.lock"):
+        (tmp_path / file).write_bytes((REPOSITORY / file).read_bytes())
+
+    def would_make() -> bool:
+        return "venv --clear .venv" in _sh(f"make -n -C {shlex.quote(str(tmp_path))} install", dict(os.environ))
+
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    assert would_make(), "a .venv without its stamp is half made"
+    stamp = tmp_path / ".venv/installed-from-lock"
+    stamp.touch()
+    assert not would_make()
+    later = stamp.stat().st_mtime + 10
+    os.utime(tmp_path / "requirements.lock", (later, later))
+    assert would_make()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running `make up`, in a process group of its own as a terminal gives it."""
+
+    make: psutil.Popen
+    world: Path
+    prefect_port: int
+    mlflow_port: int
+
+    def typed(self, command: str, folder: Path = REPOSITORY) -> str:
+        """What another terminal shows after `eval "$(make -s env)"` and the command."""
+        ports = f"PREFECT_PORT={self.prefect_port} MLFLOW_PORT={self.mlflow_port}"
+        environment = f'eval "$(make -s env {ports} ROSSMANN_DATA_DIR={self.world})"'
+        return _sh(f"{environment} && cd {folder} && {command}", dict(os.environ))
+
+    def healthy(self) -> bool:
+        return all(
+            _answers(port, path) for port, path in [(self.prefect_port, "api/health"), (self.mlflow_port, "health")]
+        )
+
+    def processes(self) -> set[psutil.Process]:
+        return {self.make, *self.make.children(recursive=True)} if self.make.is_running() else set()
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    prefect_port, mlflow_port = _free_ports()
+    settings = [f"PREFECT_PORT={prefect_port}", f"MLFLOW_PORT={mlflow_port}", f"ROSSMANN_DATA_DIR={tmp_path}/world"]
+    command = ["make", "--assume-old=.venv/installed-from-lock", "up", *settings]  # the venv we run in stays as it is
+    with (tmp_path / "up.log").open("w") as log:
+        make = psutil.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        running = Stack(make, tmp_path / "world", prefect_port, mlflow_port)
+        try:
+            yield running
+        finally:
+            for process in running.processes():
+                process.kill()
+            make.wait(10)
+            sys.stdout.write((tmp_path / "up.log").read_text())
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_whole_stack_and_the_run_in_the_middle_of_it(stack: Stack, tmp_path: Path) -> None:
+    _wait(stack.healthy, 60)
+    stack.typed("make -s deploy")
+    _deploy_nap(stack, tmp_path / "checkout")
+    stack.typed("prefect deployment run nap/rossmann")
+    _wait(lambda: any("napping" in process.name() for process in stack.processes()), 60)
+
+    processes = stack.processes()
+    os.killpg(stack.make.pid, signal.SIGINT)
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert [process.cmdline() for process in alive] == []
+    assert _of_world(stack.world) == []
+    deployed = {each["entrypoint"] for each in PREFECT["deployments"]} | {"nap.py:nap"}
+    assert sorted(_kept(stack.world, "select entrypoint from deployment")) == sorted(deployed)
+    assert _kept(stack.world, "select state_type from flow_run") == ["CRASHED"], "it would keep its place in the limit"
+
+
+def _deploy_nap(stack: Stack, checkout: Path) -> None:
+    """A flow that sleeps in a local Ray, deployed the way ours are."""
+    deployment = PREFECT["deployments"][0] | {"entrypoint": "nap.py:nap"}
+    checkout.mkdir()
+    (checkout / "nap.py").write_text(NAP)
+    (checkout / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": [deployment]}))
+    stack.typed("prefect --no-prompt deploy --all", checkout)
+
+
+def _kept(world: Path, query: str) -> list[str]:
+    with closing(sqlite3.connect(world / "prefect/prefect.db")) as database:
+        return [row[0] for row in database.execute(query)]
+
+
+def _of_world(world: Path) -> list[str]:
+    """The processes that were started for this world, whoever is their parent now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ROSSMANN_DATA_DIR") == str(world):
+                found.append(process.name())
+        except psutil.Error:
+            continue  # not ours, or gone meanwhile
+    return found
+
+
+def _sh(command: str, settings: dict[str, str]) -> str:
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=REPOSITORY, env=settings, text=True, capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+def _answers(port: int, path: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+            return answer.status == 200
+    except (URLError, OSError):
+        return False
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def _wait(true: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.3)
