@@ -1,0 +1,238 @@
+"""Versions of the history: addressed by content, immutable, and whole or not there at all."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
+from raw_files import raw_files
+
+from rossmann.data import (
+    SalesHistory,
+    current_snapshot,
+    list_snapshots,
+    load_snapshot,
+    read_history,
+    restore_snapshot,
+    save_snapshot,
+)
+from rossmann.validation import DataError
+
+NOON, ONE = datetime(2014, 4, 1, 12), datetime(2014, 4, 1, 13)
+FINGERPRINT = "70fda8e50d2487fa"  # of raw_files(), on any machine
+FIRST, MANIFEST, CURRENT = 0, 3, 4  # the writes of a snapshot: days, plan, stores, manifest, current
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory) -> SalesHistory:
+    return read_history(raw_files().write(tmp_path_factory.mktemp("raw"))).history
+
+
+@pytest.fixture
+def earlier(history) -> SalesHistory:
+    return history.until(history.origin - 7)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return str(tmp_path / "snapshots")
+
+
+def assert_same(one, other):
+    """Bit by bit, type by type."""
+    pairs = [(one, other), (one.stores, other.stores), (one.calendar, other.calendar)]
+    for a, b in pairs:
+        for name, values in vars(a).items():
+            if isinstance(values, np.ndarray):
+                np.testing.assert_array_equal(values, getattr(b, name), err_msg=name)
+                assert values.dtype == getattr(b, name).dtype, name
+
+
+def test_the_fingerprint_is_the_same_on_any_machine(history):
+    assert history.fingerprint == FINGERPRINT
+
+
+@pytest.mark.parametrize("part", ["sales", "promo2_months", "planned school holiday"])
+def test_the_fingerprint_changes_with_any_cell(part, history, tmp_path):
+    files = raw_files()
+    if part == "sales":
+        files.train.loc[7, "Sales"] += 1
+    elif part == "promo2_months":
+        files.store.loc[1, "PromoInterval"] = "Jan,Apr,Jul,Nov"
+    else:
+        files.test.loc[9, "SchoolHoliday"] = 1 - files.test.loc[9, "SchoolHoliday"]
+    assert read_history(files.write(tmp_path)).history.fingerprint != FINGERPRINT
+
+
+def test_a_snapshot_comes_back_bit_by_bit(history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw")
+    assert fingerprint == history.fingerprint
+    assert_same(load_snapshot(root), history)
+    assert load_snapshot(root, fingerprint[:4]).fingerprint == fingerprint
+
+
+def test_gaps_and_unknown_attributes_come_back_as_they_were(noisy, root):
+    save_snapshot(noisy, root, NOON, "raw")
+    assert_same(load_snapshot(root), noisy)
+    assert load_snapshot(root).fingerprint == noisy.fingerprint
+
+
+def test_the_same_content_again_is_not_rewritten_but_current(history, earlier, root):
+    first = save_snapshot(history, root, NOON, "raw")
+    save_snapshot(earlier, root, ONE, "raw", date(2014, 3, 9))
+    files = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path(root, first).iterdir()}
+    assert save_snapshot(history, root, ONE, "elsewhere") == first
+    assert {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path(root, first).iterdir()} == files
+    assert current_snapshot(root) == first
+
+
+def test_snapshots_list_with_date_rows_origin_and_parent(history, earlier, root):
+    old = save_snapshot(earlier, root, NOON, "here", date(2014, 3, 9))
+    new = save_snapshot(history, root, ONE, "there")
+    first, second = list_snapshots(root)
+    assert (first.fingerprint, first.created, first.rows, first.stores) == (old, "2014-04-01T12:00:00", 4 * 63, 4)
+    assert (first.first_day, first.origin, first.planned_until) == ("2014-01-06", "2014-03-09", "2014-04-26")
+    assert (first.parent, first.source, first.as_of, first.current) == (None, "here", "2014-03-09", False)
+    assert (second.fingerprint, second.parent, second.as_of, second.current) == (new, old, None, True)
+
+
+def test_restoring_makes_an_older_snapshot_the_current_one_and_the_next_ones_parent(history, earlier, root):
+    old = save_snapshot(earlier, root, NOON, "raw")
+    save_snapshot(history, root, NOON, "raw")
+    assert restore_snapshot(root, old[:5]) == old
+    assert current_snapshot(root) == old
+    assert_same(load_snapshot(root), earlier)
+    third = save_snapshot(history.until(history.origin - 3), root, ONE, "raw")
+    assert next(s.parent for s in list_snapshots(root) if s.fingerprint == third) == old
+
+
+def test_a_beginning_that_two_snapshots_share_is_refused(history, root):
+    made = [save_snapshot(history.until(history.origin - k), root, NOON, "raw") for k in range(17)]
+    shared = next(a[0] for a in made if sum(b.startswith(a[0]) for b in made) > 1)  # 17 into 16 digits
+    with pytest.raises(DataError, match=r"could be .*, .*write more"):
+        load_snapshot(root, shared)
+
+
+@pytest.mark.parametrize("unknown", ["0000", "", "../elsewhere"])
+def test_an_unknown_snapshot_is_refused_with_those_there_are(unknown, history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw")
+    with pytest.raises(DataError, match=rf"There are {fingerprint}"):
+        restore_snapshot(root, unknown)
+
+
+def test_a_world_without_snapshots_says_how_to_make_one(root):
+    assert list_snapshots(root) == []
+    with pytest.raises(DataError, match="rossmann ingest --raw"):
+        load_snapshot(root)
+
+
+@pytest.mark.parametrize("file", ["days.parquet", "plan.parquet", "stores.parquet"])
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_a_damaged_snapshot_is_noticed_and_healed_by_ingesting_again(damage, file, history, root):
+    place = Path(root, save_snapshot(history, root, NOON, "raw"), file)
+    content = bytearray(place.read_bytes())
+    content[len(content) // 2] ^= 1
+    place.write_bytes(content) if damage == "changed" else place.unlink()
+    with pytest.raises(DataError, match=rf"damaged: .*{file}"):
+        load_snapshot(root)
+    with pytest.raises(DataError, match="damaged"):
+        restore_snapshot(root, history.fingerprint)
+    save_snapshot(history, root, ONE, "raw")
+    assert_same(load_snapshot(root), history)
+
+
+def test_a_folder_without_a_manifest_is_no_snapshot(history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw")
+    Path(root, "0123456789abcdef").mkdir()
+    Path(root, "0123456789abcdef", "days.parquet").write_bytes(b"half")
+    assert [snapshot.fingerprint for snapshot in list_snapshots(root)] == [fingerprint]
+    with pytest.raises(DataError, match="no snapshot 0123"):
+        load_snapshot(root, "0123")
+
+
+KILLED = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from rossmann.data import load_snapshot, save_snapshot
+
+source, root, writes, moment = sys.argv[1:]
+history, left, replace = load_snapshot(source), int(writes), Path.replace
+
+def replace_or_die(self, target):
+    global left
+    if not left and moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(self, target)
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+
+Path.replace = replace_or_die
+save_snapshot(history, root, datetime(2014, 4, 1), "raw")
+"""
+
+
+@pytest.mark.parametrize(
+    ("write", "moment"), [(FIRST, "before"), (MANIFEST, "before"), (MANIFEST, "after"), (CURRENT, "before")]
+)
+def test_a_kill_at_any_moment_leaves_the_old_snapshot_current_and_no_half_one(
+    write, moment, history, earlier, root, tmp_path
+):
+    save_snapshot(history, str(tmp_path / "source"), NOON, "raw")
+    old = save_snapshot(earlier, root, NOON, "raw")
+    arguments = [str(tmp_path / "source"), root, str(write), moment]
+    ended = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=Path(__file__).parents[1], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert current_snapshot(root) == old
+    for snapshot in list_snapshots(root):
+        assert load_snapshot(root, snapshot.fingerprint).fingerprint == snapshot.fingerprint
+    assert save_snapshot(history, root, ONE, "raw") == current_snapshot(root)
+    assert_same(load_snapshot(root), history)
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A bucket of a real S3 server, found through the environment."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    fs.FileSystem.from_uri("s3://world/?allow_bucket_creation=true")[0].create_dir("world")
+    yield "s3://world/deep"
+    server.stop()
+
+
+def test_raw_files_and_snapshots_may_lie_in_a_bucket(bucket, history, earlier, tmp_path):
+    raw = Path(raw_files().write(tmp_path / "raw"))
+    files, _ = fs.FileSystem.from_uri(bucket)
+    for file in raw.iterdir():
+        with files.open_output_stream(f"world/deep/raw/{file.name}") as stream:
+            stream.write(file.read_bytes())
+    read = read_history(f"{bucket}/raw")
+    assert (read.history.fingerprint, read.source) == (FINGERPRINT, f"{bucket}/raw")
+    old = save_snapshot(earlier, f"{bucket}/snapshots", NOON, "raw")
+    new = save_snapshot(read.history, f"{bucket}/snapshots", ONE, read.source)
+    assert [s.fingerprint for s in list_snapshots(f"{bucket}/snapshots")] == [old, new]
+    assert_same(load_snapshot(f"{bucket}/snapshots"), history)
+    assert restore_snapshot(f"{bucket}/snapshots", old[:6]) == old == current_snapshot(f"{bucket}/snapshots")
+    with pytest.raises(DataError, match=r"no train.csv in s3://world/deep/none"):
+        read_history(f"{bucket}/none")
+
+
+def test_the_manifest_says_what_was_made_of_what(history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw", date(2014, 3, 16))
+    manifest = json.loads(Path(root, fingerprint, "manifest.json").read_text())
+    assert manifest["source"] == "raw"
+    assert set(manifest["files"]) == {"days.parquet", "plan.parquet", "stores.parquet"}
+    assert not [name for name in os.listdir(root) if name.endswith(".unfinished")]
