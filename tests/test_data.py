@@ -259,6 +259,14 @@ def test_sales_after_as_of_do_not_matter(files, read):
     assert read(files, date(2014, 2, 20)).history.fingerprint == before.fingerprint
 
 
+def test_a_mistake_beyond_the_horizon_of_a_replay_does_not_matter_yet(files, read):
+    before = read(files, date(2014, 1, 12)).history
+    files.train.loc[files.train["Date"] > "2014-03-01", ["Promo", "DayOfWeek"]] = 9
+    assert read(files, date(2014, 1, 12)).history.fingerprint == before.fingerprint
+    with pytest.raises(ValidationError, match="day_of_week_agrees"):
+        read(files, date(2014, 1, 13))
+
+
 def test_as_of_a_day_before_the_first_is_refused_and_after_the_last_changes_nothing(files, read, history):
     with pytest.raises(DataError, match=r"starts on 2014-01-06.*2014-01-05.*later date"):
         read(files, date(2014, 1, 5))

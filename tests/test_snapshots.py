@@ -133,12 +133,15 @@ def test_a_world_without_snapshots_says_how_to_make_one(root):
         load_snapshot(root)
 
 
-@pytest.mark.parametrize("file", ["days.parquet", "plan.parquet", "stores.parquet"])
-@pytest.mark.parametrize("damage", ["changed", "gone"])
+@pytest.mark.parametrize(
+    ("damage", "file"),
+    [*((damage, f"{part}.parquet") for damage in ("changed", "gone") for part in ("days", "plan", "stores"))]
+    + [("changed", "manifest.json")],
+)
 def test_a_damaged_snapshot_is_noticed_and_healed_by_ingesting_again(damage, file, history, root):
     place = Path(root, save_snapshot(history, root, NOON, "raw"), file)
     content = bytearray(place.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[len(content) // 2] ^= 0x80
     place.write_bytes(content) if damage == "changed" else place.unlink()
     with pytest.raises(DataError, match=rf"damaged: .*{file}"):
         load_snapshot(root)

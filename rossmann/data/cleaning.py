@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rossmann.data.panel import Calendar, SalesHistory, Stores
+from rossmann.data.panel import HORIZON_DAYS, Calendar, SalesHistory, Stores
 from rossmann.data.raw import PLAN_FILE, Raw
 from rossmann.validation import CLOSURE_DAYS, MONTHS, Repair
 
-HORIZON_DAYS = 48
 HABIT_DAYS = 56
 FEW_DAYS = 4  # of one weekday: with fewer, a missing row is no sign of a habit
 YEAR_DAYS = 364  # 52 whole weeks: the same weekday a year before

@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+HORIZON_DAYS = 48  # how far beyond the origin the calendar of a history reaches
+
 
 @dataclass(frozen=True)
 class Calendar:

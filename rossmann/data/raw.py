@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data.cells import Text, cut, typed
+from rossmann.data.panel import HORIZON_DAYS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -40,8 +41,8 @@ def read_raw(raw_dir: str, as_of: date | None = None) -> Raw:
     train = _file(files, TRAIN_FILE, DAY)
     store = _file(files, STORE_FILE, STORE)
     test = _file(files, PLAN_FILE, PLAN) if files.exists(PLAN_FILE) else None
-    later = _days_after(train, as_of)
-    to_come = [typed(train, PLAN, later)] + ([typed(test, PLAN)] if test else [])
+    later, planned = _days_after(train, as_of)
+    to_come = [typed(train, PLAN, planned)] + ([typed(test, PLAN)] if test else [])
     filled = [plan for plan in to_come if len(plan)]
     return Raw(
         days=typed(train, DAY, ~later),
@@ -61,17 +62,20 @@ def _file(files: Storage, name: str, columns: tuple[str, ...]) -> Text:
             f"There is no {name} in {files.address('')}. Ingest needs {TRAIN_FILE} and {STORE_FILE}"
             f" (and takes {PLAN_FILE} as the published plan); point --raw to the folder that has them."
         ) from None
+    except OSError as refusal:
+        raise DataError(f"{files.address(name)} cannot be read: {refusal}") from refusal
     return cut(name, content, columns, ignored=("Id",) if name == PLAN_FILE else ())
 
 
-def _days_after(train: Text, as_of: date | None) -> np.ndarray:
-    """Which rows of train.csv are not yet history on `as_of`."""
+def _days_after(train: Text, as_of: date | None) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows of train.csv are not yet history on `as_of`; and which of these lie within the horizon."""
     if as_of is None:
-        return np.zeros(len(train.line), dtype=bool)
+        none = np.zeros(len(train.line), dtype=bool)
+        return none, none
     dates = typed(train, ("Date",))["Date"]
     later = (dates > pd.Timestamp(as_of)).to_numpy()
     if later.all():
         raise DataError(
             f"{TRAIN_FILE} starts on {dates.min():%Y-%m-%d}: nothing was known on {as_of}. Take a later date."
         )
-    return later
+    return later, later & (dates <= pd.Timestamp(as_of) + pd.Timedelta(days=HORIZON_DAYS)).to_numpy()

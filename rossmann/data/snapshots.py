@@ -70,15 +70,11 @@ def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
     """The history of a snapshot (default: the current one); a unique beginning of its fingerprint will do."""
     whole = resolve_snapshot(root, fingerprint)
     snapshot = Storage(str(root)).within(whole)
-    hashes = json.loads(snapshot.read(MANIFEST))["files"]
     tables = {}
-    for name, expected in hashes.items():
+    for name, expected in _manifest(snapshot)["files"].items():
         content = snapshot.read(name) if snapshot.exists(name) else b""
         if hashlib.sha256(content).hexdigest() != expected:
-            raise DataError(
-                f"Snapshot {whole} is damaged: {snapshot.address(name)} is not what was written."
-                " Ingest its raw files again, or restore another one (rossmann snapshots)."
-            )
+            raise _damaged(snapshot, name)
         tables[name] = parquet.read_table(pa.BufferReader(content))
     return _history(tables["days.parquet"], tables["plan.parquet"], tables["stores.parquet"])
 
@@ -89,7 +85,7 @@ def list_snapshots(root: str) -> list[Snapshot]:
     current = _pointed(snapshots)
     found = []
     for name in _names(snapshots):
-        about = json.loads(snapshots.within(name).read(MANIFEST))
+        about = _manifest(snapshots.within(name))
         del about["files"]
         found.append(Snapshot(**about, current=name == current))
     return sorted(found, key=lambda s: (s.created, s.fingerprint))
@@ -130,6 +126,20 @@ def _names(snapshots: Storage) -> list[str]:
     return [name for name in snapshots.folders() if snapshots.exists(f"{name}/{MANIFEST}")]
 
 
+def _manifest(snapshot: Storage) -> dict[str, object]:
+    try:
+        return json.loads(snapshot.read(MANIFEST))
+    except ValueError:
+        raise _damaged(snapshot, MANIFEST) from None
+
+
+def _damaged(snapshot: Storage, name: str) -> DataError:
+    return DataError(
+        f"A snapshot is damaged: {snapshot.address(name)} is not what was written."
+        " Ingest its raw files again, or restore another one (rossmann snapshots restore)."
+    )
+
+
 def _pointed(snapshots: Storage) -> str | None:
     return snapshots.read(CURRENT).decode().strip() if snapshots.exists(CURRENT) else None
 
@@ -149,7 +159,10 @@ def _whole(snapshot: Storage) -> bool:
     """Whether the snapshot is there, and every file as it was written."""
     if not snapshot.exists(MANIFEST):
         return False
-    hashes = json.loads(snapshot.read(MANIFEST))["files"]
+    try:
+        hashes = _manifest(snapshot)["files"]
+    except DataError:
+        return False
     return all(
         snapshot.exists(name) and hashlib.sha256(snapshot.read(name)).hexdigest() == expected
         for name, expected in hashes.items()
