@@ -251,6 +251,13 @@ def test_as_of_is_the_same_as_cutting_the_file_by_hand(files, read):
     assert replayed.fingerprint == by_hand.fingerprint
 
 
+def test_a_replay_is_the_whole_history_as_it_was_known_then(read):
+    files = raw_files(past_days=130)
+    known = np.datetime64("2014-03-09")
+    whole = read(files).history
+    assert read(files, known.item()).history.fingerprint == whole.until(known).fingerprint
+
+
 def test_sales_after_as_of_do_not_matter(files, read):
     before = read(files, date(2014, 2, 20)).history
     later = files.train["Date"] > "2014-02-20"

@@ -135,8 +135,13 @@ def test_a_world_without_snapshots_says_how_to_make_one(root):
 
 @pytest.mark.parametrize(
     ("damage", "file"),
-    [*((damage, f"{part}.parquet") for damage in ("changed", "gone") for part in ("days", "plan", "stores"))]
-    + [("changed", "manifest.json")],
+    [
+        ("changed", "days.parquet"),
+        ("changed", "plan.parquet"),
+        ("changed", "stores.parquet"),
+        ("changed", "manifest.json"),
+        ("gone", "days.parquet"),
+    ],
 )
 def test_a_damaged_snapshot_is_noticed_and_healed_by_ingesting_again(damage, file, history, root):
     place = Path(root, save_snapshot(history, root, NOON, "raw"), file)
