@@ -16,9 +16,7 @@ from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import StageReport, ValidationError
 
-read_raw = task(data.read_raw, cache_policy=NO_CACHE)
-check_raw = task(validation.check_raw, cache_policy=NO_CACHE)
-clean = task(data.clean, cache_policy=NO_CACHE)
+read_history = task(data.read_history, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 
 
@@ -33,24 +31,15 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
     page = Storage(settings.place(f"reports/validation/{now:%Y-%m-%dT%H-%M-%S}"))
     stages: list[StageReport] = []
     try:
-        read = read_raw(raw or settings.place("raw"), as_of)
-        stages.append(check_raw(read.days, read.stores, read.plan, read.extra_columns))
-        cleaned = clean(read, settings.horizon_days)
-        stages.append(check_clean(cleaned, as_of))
-        stages.append(check_features(cleaned.history, settings.horizon_days))
+        read = read_history(raw or settings.place("raw"), as_of)
+        stages += [read.raw, read.clean]
+        stages.append(check_features(read.history, settings.horizon_days))
     except ValidationError as error:
         where = page.write("failing_rows.csv", error.table.to_csv(index=False).encode())
         error.add_note(f"All failing rows: {where}\nReport: {tell(page, [*stages, error.report])}")
         raise
     tell(page, stages)
-    return save_snapshot(cleaned.history, world.snapshots(settings), now, read.source, as_of)
-
-
-@task(cache_policy=NO_CACHE)
-def check_clean(cleaned: data.Cleaned, as_of: date | None) -> StageReport:
-    """The cleaned days and plan, with what was repaired."""
-    days, plan = data.days_frame(cleaned.history), data.plan_frame(cleaned.history)
-    return validation.check_clean(days, plan, as_of, cleaned.repairs)
+    return save_snapshot(read.history, world.snapshots(settings), now, read.source, as_of)
 
 
 @task(cache_policy=NO_CACHE)

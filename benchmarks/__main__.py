@@ -1,0 +1,49 @@
+"""`make bench`: what each stage costs, on sample worlds of several sizes and on real files if a folder is given.
+
+Every world is measured in a process of its own, one thread, without Prefect, Ray and MLflow: the library's own seconds.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+SIZES = (100, 300, 1115, 4460)
+
+
+def main() -> None:
+    """Usage: python -m benchmarks [RAW]"""
+    table = Table(title="Stages on one thread", title_justify="left")
+    for name in ("world", "stage", "seconds", "CPU s", "rows", "rows per s", "peak MB"):
+        table.add_column(name, justify="left" if name in ("world", "stage") else "right")
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    with tempfile.TemporaryDirectory() as folder, console.status("measuring") as status:
+        worlds = [
+            (f"sample, {stores:,} stores", ["--stores", str(stores)], Path(folder, str(stores))) for stores in SIZES
+        ]
+        worlds += [(raw, [], Path(raw)) for raw in sys.argv[1:]]
+        for name, options, raw in worlds:
+            status.update(f"measuring {name}")
+            for line in measured(raw, options):
+                table.add_row(name, line["stage"], f"{line['seconds']:.2f}", f"{line['cpu']:.2f}", f"{line['rows']:,}",
+                              f"{line['rows'] / line['seconds']:,.0f}", f"{line['peak_mb']:,.0f}")  # fmt: skip
+                name = ""
+            table.add_section()
+    console.print(table)
+
+
+def measured(raw: Path, options: list[str]) -> list[dict]:
+    """The stages of one world, each a line of JSON."""
+    command = [sys.executable, "-m", "benchmarks.stages", str(raw), *options]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=one_thread, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+if __name__ == "__main__":
+    main()
