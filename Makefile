@@ -20,7 +20,7 @@ $(INSTALLED): requirements.lock  # the stamp comes last and lies inside: a half-
 	@touch $@
 
 demo: install ## a sample world, from raw sales to forecasts, without a server
-	@ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" $(BIN)/rossmann demo
+	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
 up: install ## Prefect, a worker and MLflow in the foreground; Ctrl-C stops all of it
 	@eval "$$($(MAKE) -s env)" && mkdir -p "$$ROSSMANN_DATA_DIR" && exec honcho start -d . -f deployments/Procfile

@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Daily sales of every store, forecast six weeks ahead. All state lies under ROSSMANN_DATA_DIR (default: data).",
+    help="Daily sales of every store, six weeks ahead. All state lies under ROSSMANN_DATA_DIR (default: data).",
 )
 snapshots_app = typer.Typer(help="The versions of the history.", invoke_without_command=True)
 models_app = typer.Typer(help="The versions of the model, and who serves.", invoke_without_command=True)
@@ -187,7 +187,7 @@ def console() -> Console:
     from flows import progress
 
     progress.terminal = Console(stderr=True)
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 
 def _names(candidates: str | None) -> list[str] | None:

@@ -21,8 +21,9 @@ from rossmann.storage import Storage
 def forecast(plan: str | None = None, out: str | None = None, kaggle: bool = False) -> Delivered:
     """Forecast every row of the plan with the champion.
 
-    plan: a CSV with Store and Date, and Id, Open, Promo, StateHoliday, SchoolHoliday where known; default: the published plan.
-    out: the CSV to write; default: a file in the world's forecasts. kaggle: write Id and Sales only.
+    plan: a CSV with Store, Date and, where known, Id, Open, Promo, StateHoliday, SchoolHoliday;
+    default: the published plan. out: the CSV to write; default: a file in the world's forecasts. kaggle: write Id and
+    Sales only.
     """
     settings = Settings()
     champion = registry.champion(world.models(settings))

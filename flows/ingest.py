@@ -1,6 +1,6 @@
 """Raw CSVs → validated snapshot: validate raw → clean → validate clean → features → validate features → version.
 
-When new files have come. Needs train.csv and store.csv; the same content again is the same snapshot, and is not written again.
+When new files have come. Needs train.csv and store.csv; the same content again is the same snapshot, written once.
 """
 
 from datetime import UTC, date, datetime

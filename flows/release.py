@@ -1,7 +1,7 @@
 """Challenger against champion → verdict → alias.
 
-After train; never cached, though the fits of the race are. Needs a challenger. The champion races with what it knew: its recipe,
-learnt from days that are as old, at each origin, as the champion's last day is today.
+After train; never cached, though the fits of the race are. Needs a challenger. The champion races with what it knew:
+its recipe, learnt at each origin from days that are as old as the champion's last day is today.
 """
 
 from prefect import flow, task
@@ -18,7 +18,7 @@ from rossmann.settings import Settings
 
 @flow
 def release() -> Verdict:
-    """Promote the challenger if it beats the champion and the median baseline on the same folds; keep the champion if not."""
+    """Promote the challenger if it beats the champion and the median baseline on the same folds."""
     settings = Settings()
     known = world.models(settings)
     challenger, champion = registry.challenger(known), registry.find(known, CHAMPION)

@@ -35,7 +35,7 @@ def retrain(
     search: int = 0,
     reason: str = "asked",
 ) -> Retrained:
-    """Everything from raw files to forecasts; the champion is replaced only if it is beaten. reason: why it was started."""
+    """From raw files to forecasts; the champion is replaced only if it is beaten. reason: why it was started."""
     get_run_logger().info("retraining, reason: %s", reason)
     snapshot = ingest(raw, as_of)
     trained = train(folds, candidates, search)

@@ -1,6 +1,7 @@
 """What the command line says of a run: tables, and what to do next."""
 
 import pandas as pd
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -12,6 +13,13 @@ from rossmann.data import list_snapshots
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import Delivered
 from rossmann.settings import Settings
+
+PLAIN = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False}
+NEXT = """
+next:  rossmann models · rossmann snapshots         what there is, and why it serves
+       rossmann forecast --plan PLAN.csv --out F.csv  the days you ask for
+       rossmann ingest --raw DIR                      your own data, then rossmann train
+       make up, then make deploy                      the same runs in the Prefect UI, models in MLflow's"""
 
 
 def trained(console: Console, made: Trained) -> None:
@@ -25,11 +33,13 @@ def trained(console: Console, made: Trained) -> None:
 
 
 def leaderboard(board: pd.DataFrame) -> Table:
-    """Best first; scores are means over the folds, named by their origins."""
+    """Best first; scores are means over the folds, which are named by their origins."""
     folds = [name for name in board.columns if name[0].isdigit()]
-    table = Table(title="Leaderboard: RMSPE, lower is better", title_justify="left")
-    for name in ("candidate", "RMSPE", *folds, "MAE", "bias", "coverage", "CPU s", ""):
-        table.add_column(name, justify="left" if name in ("candidate", "") else "right")
+    table = Table(title="Leaderboard: RMSPE on all folds and on each (by origin), lower is better", **PLAIN)
+    table.add_column("candidate", no_wrap=True)
+    for name in ("RMSPE", *(f"{name[:4]}\n{name[5:]}" for name in folds), "MAE", "bias", "cover-\nage", "CPU s"):
+        table.add_column(name, justify="right")
+    table.add_column("")
     for candidate, line in board.iterrows():
         scores = [f"{line.rmspe:.4f}", *(f"{line[name]:.4f}" for name in folds)]
         scores += [f"{line.mae:,.0f}", f"{line.bias:+.1%}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
@@ -47,9 +57,10 @@ def verdict(console: Console, decided: Verdict) -> None:
 def delivered(console: Console, made: Delivered) -> None:
     """What was forecast, and where it lies."""
     summary = made.summary
+    console.print(f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first} to {summary.last}")
     console.print(
-        f"{summary.rows:,} rows, {summary.stores:,} stores, {summary.first} to {summary.last}, by model version "
-        f"{made.champion}: {summary.total:,.0f} in all; the same weekdays a year before: {summary.same_days_last_year:,.0f}"
+        f"model version {made.champion} forecasts {summary.total:,.0f} in all; "
+        f"the same weekdays a year before brought {summary.same_days_last_year:,.0f}"
     )
     console.print(f"forecasts: {made.file}\nplot:      {made.picture}", soft_wrap=True)
 
@@ -62,62 +73,32 @@ def retrained(console: Console, made: Retrained) -> None:
     verdict(console, made.verdict)
     console.print()
     delivered(console, made.delivered)
-    console.print(
-        "\nnext: rossmann models · rossmann snapshots · rossmann forecast --out my.csv · make up (the Prefect and MLflow UIs)"
-    )
+    console.print(NEXT)
 
 
 def snapshots(console: Console, settings: Settings) -> None:
-    """Every version of the history."""
-    table = Table("snapshot", "made", "rows", "stores", "origin", "parent", "from", "")
-    for one in list_snapshots(world.snapshots(settings)):
-        mark = "current" if one.current else ""
-        table.add_row(
-            one.fingerprint,
-            one.created,
-            f"{one.rows:,}",
-            f"{one.stores:,}",
-            str(one.origin),
-            one.parent or "–",
-            one.source,
-            mark,
-        )
+    """Every version of the history, newest first."""
+    table = Table("", "snapshot", "made (UTC)", "rows", "stores", "last day", "parent", "from", **PLAIN)
+    for one in reversed(list_snapshots(world.snapshots(settings))):
+        made, parent = one.created[:16].replace("T", " "), (one.parent or "–")[:8]
+        row = (made, f"{one.rows:,}", f"{one.stores:,}", one.origin, parent, one.source)
+        table.add_row("current" if one.current else "", one.fingerprint, *row)
+    table.columns[1].no_wrap = True
     console.print(table)
 
 
 def models(console: Console, settings: Settings) -> None:
-    """Every version of the model, and every decision about the champion."""
+    """Every version of the model, and every decision about the champion, newest first."""
     known = world.models(settings)
-    table = Table("version", "candidate", "RMSPE", "coverage", "origin", "snapshot", "is")
+    table = Table("", "version", "candidate", "RMSPE", "coverage", "learnt until", "snapshot", **PLAIN)
     for version in registry.versions(known):
-        card = version.card
-        mean = sum(card.rmspe.values()) / len(card.rmspe)
-        table.add_row(
-            str(version.version),
-            card.candidate,
-            f"{mean:.4f}",
-            f"{card.coverage:.2f}",
-            card.origin,
-            card.snapshot,
-            ", ".join(version.aliases),
-        )
+        card, mean = version.card, sum(version.card.rmspe.values()) / len(version.card.rmspe)
+        row = (card.candidate, f"{mean:.4f}", f"{card.coverage:.2f}", card.origin, card.snapshot)
+        table.add_row(", ".join(version.aliases), str(version.version), *row)
     console.print(table)
-    ledger = Table(
-        "at (UTC)",
-        "decision",
-        "version",
-        "champion before",
-        "why",
-        title="Promotion ledger",
-        title_justify="left",
-    )
+    ledger = Table("at (UTC)", "decision", "version", "before", "why", title="Promotion ledger", **PLAIN)
     for entry in registry.ledger(known):
         action = entry.action if entry.done else f"{entry.action} (unfinished)"
-        ledger.add_row(
-            f"{entry.at:%Y-%m-%d %H:%M}",
-            action,
-            str(entry.version),
-            str(entry.previous or "–"),
-            "\n".join(entry.reasons),
-        )
+        before = str(entry.previous or "–")
+        ledger.add_row(f"{entry.at:%Y-%m-%d %H:%M}", action, str(entry.version), before, "\n".join(entry.reasons))
     console.print(ledger)

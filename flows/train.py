@@ -1,7 +1,7 @@
 """Snapshot → backtests on Ray → challenger.
 
-After ingest, whenever days or recipes are new. Needs a snapshot. A fit is kept by snapshot, candidate, fold, seed and code
-version, and what is kept is not fitted again: a run that was killed goes on where it stopped.
+After ingest, whenever days or recipes are new. Needs a snapshot. A fit is kept by snapshot, candidate, fold, seed and
+code version, and what is kept is not fitted again: a run that was killed goes on where it stopped.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Trained:
 
 @flow
 def train(folds: int | None = None, candidates: list[str] | None = None, search: int = 0) -> Trained:
-    """Race all candidates on the same folds, record the race, and register the best, refitted on everything, as challenger.
+    """Race all candidates on the same folds; the best, refitted on everything, becomes challenger.
 
     folds: windows counted back from the end of the history. candidates: who races beside the two naive ones.
     search: how many hyperparameter draws race beside each booster.
