@@ -50,17 +50,21 @@ def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, stor
 
 def _total_panel(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
     own = np.isin(history.stores.number, table.Store.unique())
-    axes.plot(history.dates[-PAST_DAYS:], np.nansum(history.sales[own, -PAST_DAYS:], axis=0) / 1e6, color=INK)
+    happened = np.nansum(history.sales[own, -PAST_DAYS:], axis=0) / 1e6
+    axes.plot(history.dates[-PAST_DAYS:], happened, color=INK)
     total = table.groupby("Date").Sales.sum() / 1e6
     axes.plot(total.index, total, color=FORECAST)
     axes.set(title=f"all {own.sum():,} stores", ylabel="sales, millions", ylim=(0, None))
 
 
 def _store_panel(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int) -> None:
+    """Days with sales only: a line that falls to zero every Sunday shows the Sundays and nothing else."""
     store = int(np.searchsorted(history.stores.number, number))
-    axes.plot(history.dates[-PAST_DAYS:], history.sales[store, -PAST_DAYS:], color=INK, label="what happened")
-    axes.fill_between(rows.Date, rows.Lower, rows.Upper, color=BAND, alpha=0.5, lw=0, label="interval")
-    axes.plot(rows.Date, rows.Sales, color=FORECAST, label="forecast")
+    happened = history.sales[store, -PAST_DAYS:]
+    sold, to_come = happened > 0, rows[rows.Sales > 0]
+    axes.plot(history.dates[-PAST_DAYS:][sold], happened[sold], color=INK, marker=".", lw=1, label="what happened")
+    axes.fill_between(to_come.Date, to_come.Lower, to_come.Upper, color=BAND, alpha=0.5, lw=0, label="interval")
+    axes.plot(to_come.Date, to_come.Sales, color=FORECAST, marker=".", lw=1, label="forecast")
     axes.set(title=f"store {number}", ylabel="sales", ylim=(0, None))
 
 
