@@ -13,11 +13,13 @@ _WEEKDAY = np.array([0.043, -0.031, -0.042, -0.019, 0.084, -0.034, 0.03])
 _WEEKDAY_SPREAD = np.array([0.05, 0.06, 0.045, 0.055, 0.045, 0.26, 0.55])
 _WEEKDAY_SPEND = np.array([0.0, 0.0, 0.005, 0.005, 0.03, 0.055, -0.1])
 _PROMO = np.array([0.45, 0.37, 0.31, 0.27, 0.18, 0.0, 0.0])
-_MONTH = np.array([-0.035, 0.01, 0.03, -0.02, 0.005, 0.04, 0.02, -0.015, -0.07, -0.045, 0.11, 0.02])
+_MONTH = np.array([-0.035, 0.01, 0.03, -0.02, 0.005, 0.03, 0.03, 0.01, -0.06, -0.045, 0.11, 0.01])
 _DAY_OF_MONTH = (
     (1, 2, 5, 10, 18, 26, 27, 29, 30, 31),
     (0.1, 0.05, 0.01, 0, -0.04, -0.045, 0, 0.06, 0.13, 0.16),
 )
+_BEFORE_HOLIDAY = np.array([0.12, 0.12, 0.11, 0.21, 0.24, -0.08, 0.0])
+_AFTER_HOLIDAY = np.array([-0.06, 0.16, 0.1, 0.11, 0.17, 0.2, 0.1])
 _DECEMBER = (
     (1, 5, 14, 16, 20, 21, 22, 23, 24, 25, 27, 30, 31),
     (0.02, 0.14, 0.14, 0.26, 0.36, 0.45, 0.68, 0.76, -0.38, 0.0, 0.05, 0.25, -0.6),
@@ -112,23 +114,33 @@ def _neighbours(chain: Chain, calendar: DayPlan, rng: np.random.Generator) -> np
     stores = len(chain.state)
     own = partial(_own, stores=stores, rng=rng)
     holiday, day = calendar.holiday > 0, np.arange(len(calendar.dates))[:, None]
-    tomorrow, yesterday = (np.zeros_like(holiday) for _ in range(2))
-    tomorrow[:-1], yesterday[1:] = (
-        holiday[1:] & (calendar.open[1:] == 0),
-        holiday[:-1] & (calendar.open[:-1] == 0),
-    )
+    shut = holiday & (calendar.open == 0)
+    tomorrow, yesterday = _sum_of(shut, 1, 1), _sum_of(shut, -1, -1)
+    shopped_elsewhen = _sum_of(shut, -3, 3)  # what a week lacks in days its other days get
+    away = _sum_of(calendar.school, -21, -1) >= 12  # the long holidays empty the town
     since = day - chain.rebuilt_to
     reopened = np.exp(-since.clip(0) / 6) * ((chain.rebuilt_to >= 0) & (since > 0))
     selling_out = (day >= chain.rebuilt_from - 4) & (day < chain.rebuilt_from)
     return (
-        own(0.23, 0.07) * tomorrow
-        + own(0.16, 0.06) * yesterday
+        own(1, 0.3) * tomorrow * _BEFORE_HOLIDAY[calendar.weekday][:, None]
+        + own(1, 0.3) * yesterday * _AFTER_HOLIDAY[calendar.weekday][:, None]
         + own(0.3, 0.15) * reopened
         - own(0.25, 0.15) * selling_out
-        + own(0.0, 0.04) * calendar.school
+        + own(0.05, 0.02) * shopped_elsewhen
+        + own(0.01, 0.04) * calendar.school
+        - own(0.07, 0.04) * (away & (calendar.school > 0))
         + own(-0.02, 0.03) * (calendar.school * (calendar.weekday == 5)[:, None])
         + holiday * (-0.1 + 0.45 * rng.standard_normal(holiday.shape))
     )
+
+
+def _sum_of(flag: np.ndarray, first: int, last: int) -> np.ndarray:
+    """How often `flag` holds from `first` to `last` days from each day, as far as is known. [days, stores]"""
+    days, stores = flag.shape
+    sums = np.zeros((days + 1, stores), np.int16)
+    np.cumsum(flag, axis=0, out=sums[1:])
+    day = np.arange(days)
+    return sums[(day + last + 1).clip(0, days)] - sums[(day + first).clip(0, days)]
 
 
 def _noise(chain: Chain, calendar: DayPlan, rng: np.random.Generator) -> np.ndarray:
@@ -136,7 +148,7 @@ def _noise(chain: Chain, calendar: DayPlan, rng: np.random.Generator) -> np.ndar
     days, stores = calendar.open.shape
     shock = 0.043 * rng.standard_normal((days, 1))
     weather = 0.02 * rng.standard_normal((days, len(STATES)))[:, chain.state]
-    restless = 0.042 * np.exp(0.25 * rng.standard_normal(stores))
+    restless = 0.039 * np.exp(0.25 * rng.standard_normal(stores))
     upset = 0.45 * rng.standard_normal((days, stores)) * (rng.random((days, stores)) < 0.004)  # a fair, a broken road
     return shock + weather + restless * rng.standard_t(4, (days, stores)).clip(-9, 9) + upset
 
