@@ -244,21 +244,21 @@ def test_the_batched_ridge_is_one_regression_per_store(noisy):
     target = np.concatenate(
         [(log_sales[s, known[s]] - levels[s]) * np.sqrt(age_weight[known[s]]) for s in range(len(values))]
     )
-    unit = np.eye(len(names))
-    chain = np.linalg.lstsq(np.vstack([rows, unit]), np.append(target, np.zeros(len(names))), rcond=None)[0]
-
+    penalty = np.array([ridge.PENALTY.get(name.split()[0], 1.0) for name in names])
+    pull = np.diag(np.sqrt(penalty))
+    none = np.zeros(len(names))
+    chain = np.linalg.lstsq(np.vstack([rows, pull]), np.append(target, none), rcond=None)[0]
     rare = [k for k, name in enumerate(names) if name.startswith(("feast", "holiday"))]
-    penalty = np.array([ridge.STORE_PENALTY.get(name.split()[0], 1.0) for name in names])
+
     for s in range(len(values)):
         A, y = values[s, known[s]], log_sales[s, known[s]] - levels[s]
         weight = age_weight[known[s]]
         robust = np.ones_like(weight)
         for _ in range(1 + ridge.REWEIGHTINGS):
             root = np.sqrt(weight * robust)[:, None]
-            stacked = np.vstack([A * root, np.diag(np.sqrt(penalty))])
+            stacked = np.vstack([A * root, pull])
             coefficients = (
-                chain
-                + np.linalg.lstsq(stacked, np.append((y - A @ chain) * root[:, 0], np.zeros(len(names))), rcond=None)[0]
+                chain + np.linalg.lstsq(stacked, np.append((y - A @ chain) * root[:, 0], none), rcond=None)[0]
             )
             residual = y - A @ coefficients
             limit = ridge.HUBER_CLIP * np.median(np.abs(residual))

@@ -83,8 +83,10 @@ def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
 
 
 def closing_in(closed: np.ndarray, longest: int) -> np.ndarray:
-    """Days until a long closure starts, 0 within it, at most `longest`. [stores, days]"""
-    return days_until(count_between(closed, 0, LONG_CLOSURE_DAYS - 1) == LONG_CLOSURE_DAYS, longest)
+    """Days until a long closure starts, 0 within it, at most `longest`; who is gone was not closed. [stores, days]"""
+    long = count_between(closed, 0, LONG_CLOSURE_DAYS - 1) == LONG_CLOSURE_DAYS
+    gone = count_between(closed, 0, GONE_DAYS - 1) == GONE_DAYS
+    return days_until(long & ~gone, longest)
 
 
 def reopened_since(closed: np.ndarray, longest: int) -> np.ndarray:

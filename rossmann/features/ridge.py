@@ -22,8 +22,8 @@ from rossmann.features.calendar import (
 HALF_LIFE_DAYS = 1000
 HUBER_CLIP = 2.0  # in median absolute deviations
 REWEIGHTINGS = 2
-CHAIN_PENALTY = 1.0
-STORE_PENALTY = {
+NEVER = 1e9  # a penalty that leaves nothing
+PENALTY = {
     "trend": 20.0,
     "season": 2.0,
     "feast": 0.3,
@@ -43,9 +43,7 @@ class Ridge:
     level: np.ndarray  # mean log sales that the target is taken from. float64 [stores]
     coefficients: np.ndarray  # float64 [stores, columns of the design]
     recent: np.ndarray  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
-    spread: (
-        np.ndarray
-    )  # standard deviation of the residuals of the last SPREAD_DAYS, outliers clipped. float64 [stores]
+    spread: np.ndarray  # standard deviation of the clipped residuals of the last SPREAD_DAYS. float64 [stores]
 
 
 RECENT_DAYS = (14, 28, 91)
@@ -59,7 +57,7 @@ def design(
 
     A day's values depend on the CONTEXT_DAYS before and the AHEAD_DAYS after it, as far as the calendar has them.
     """
-    columns = {**_date_columns(calendar.dates, origin), **_store_columns(calendar, stores)}
+    columns = {**_date_columns(calendar.dates, origin), **_store_columns(calendar, stores, origin)}
     values = np.empty((len(stores.number), len(calendar.dates[days]), len(columns)), np.float32)
     for k, column in enumerate(columns.values()):
         values[:, :, k] = column[..., days]
@@ -70,7 +68,7 @@ def _date_columns(dates: np.ndarray, origin: np.datetime64) -> dict[str, np.ndar
     """What is the same for all stores. [days] each"""
     d = take_apart(dates)
     year = 2 * np.pi * d.day_of_year / YEAR_DAYS
-    age = (dates - origin).astype(np.int64) / YEAR_DAYS
+    age = _years(dates, origin)
     december = d.month == 11
     columns = {f"weekday {w}": d.weekday == w for w in range(7)}
     columns |= {
@@ -93,7 +91,7 @@ def _date_columns(dates: np.ndarray, origin: np.datetime64) -> dict[str, np.ndar
     return columns | {"trend": np.clip(age, -2.5, 0), "trend lately": np.clip(age, -0.5, 0)}
 
 
-def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
+def _store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) -> dict[str, np.ndarray]:
     """What differs between stores. [stores, days] each"""
     d = take_apart(calendar.dates)
     year = 2 * np.pi * d.day_of_year / YEAR_DAYS
@@ -105,6 +103,7 @@ def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
     columns = {f"promo {w}": promo & (d.weekday == w) for w in range(5)}
     columns |= {
         "monday after promo": monday & shifted(promo, 3),
+        "trend promo": promo * np.clip(_years(calendar.dates, origin), -1, 0),
         "promo again": promo & shifted(promo, 7),
         "season promo sin": promo * np.sin(year),
         "season promo cos": promo * np.cos(year),
@@ -125,6 +124,11 @@ def _store_columns(calendar: Calendar, stores: Stores) -> dict[str, np.ndarray]:
         "competitor": rival_open,
     }
     return columns | _closures(closed)
+
+
+def _years(dates: np.ndarray, origin: np.datetime64) -> np.ndarray:
+    """Years after the origin, before it negative. [days]"""
+    return (dates - origin).astype(np.int64) / YEAR_DAYS
 
 
 def _closures(closed: np.ndarray) -> dict[str, np.ndarray]:
@@ -151,8 +155,9 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
         names, values = design(_of(calendar, part), stores_at(stores, part), origin, slice(days))
         designs.append(values)
     grams = [_gram(A, weight[part], target[part]) for A, part in zip(designs, parts, strict=True)]
-    chain = _chain(names, grams, days)
-    penalty = np.array([STORE_PENALTY.get(name.split()[0], 1.0) for name in names])
+    penalty = np.array([PENALTY.get(name.split()[0], 1.0) for name in names])
+    seasonal = np.array([name.startswith("season") for name in names])
+    chain = _chain(grams, np.where(seasonal & (days < SHORT_HISTORY_DAYS), NEVER, penalty))
     rare = np.array([name.startswith(("feast", "holiday")) for name in names])
     fitted = [
         _reweighted(A, target[part], weight[part], gram, chain, penalty, rare)
@@ -193,12 +198,11 @@ def _gram(A: np.ndarray, weight: np.ndarray, target: np.ndarray) -> tuple[np.nda
     return (across @ A).astype(float), (across @ target[:, :, None])[:, :, 0].astype(float)
 
 
-def _chain(names: tuple[str, ...], grams: list[tuple[np.ndarray, np.ndarray]], days: int) -> np.ndarray:
+def _chain(grams: list[tuple[np.ndarray, np.ndarray]], penalty: np.ndarray) -> np.ndarray:
     """One ridge over all stores, which every store's is drawn to. [columns]"""
-    moments = sum(gram.sum(axis=0) for gram, _ in grams), sum(moment.sum(axis=0) for _, moment in grams)
-    short = days < SHORT_HISTORY_DAYS
-    penalty = [1e9 if short and name.startswith("season") else CHAIN_PENALTY for name in names]
-    return np.linalg.solve(moments[0] + np.diag(penalty), moments[1])
+    quadratic = sum(quadratic.sum(axis=0) for quadratic, _ in grams)
+    linear = sum(linear.sum(axis=0) for _, linear in grams)
+    return np.linalg.solve(quadratic + np.diag(penalty), linear)
 
 
 def _reweighted(
