@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rossmann import features
+from rossmann import features, validation
 from rossmann.data import Plan, SalesHistory
 from rossmann.models import Forecaster
 
@@ -34,16 +34,24 @@ class Delivered:
 
 
 def forecast(forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.ndarray | None = None) -> pd.DataFrame:
-    """One row per row of the plan, in its order: Id where the plan has it, Store, Date, Sales, Lower, Upper."""
+    """One row per row of the plan, in its order: Id where the plan has it, Store, Date, Sales, Lower, Upper.
+
+    Raises ValidationError if the model forecasts what cannot be: negative, infinite, or open for closed days.
+    """
     made = forecaster.predict(features.summarise(history), plan)
-    columns = {
-        "Store": plan.store,
-        "Date": plan.date.astype("datetime64[s]"),
-        "Sales": made.sales,
-        "Lower": made.lower,
-        "Upper": made.upper,
-    }
-    return pd.DataFrame(columns if ids is None else {"Id": ids, **columns})
+    table = pd.DataFrame(
+        {
+            "Store": plan.store,
+            "Date": plan.date.astype("datetime64[s]"),
+            "Sales": made.sales,
+            "Lower": made.lower,
+            "Upper": made.upper,
+        }
+    )
+    validation.check_forecast(table, plan.open)
+    if ids is not None:
+        table.insert(0, "Id", ids)
+    return table
 
 
 def kaggle(table: pd.DataFrame) -> pd.DataFrame:
