@@ -29,6 +29,8 @@ LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
 PROJECT = (REPOSITORY / "pyproject.toml").read_text()
 PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
 
+MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
+
 NAP = """
 import time
 import ray
@@ -133,7 +135,7 @@ class Stack:
 def stack(tmp_path: Path) -> Iterator[Stack]:
     prefect_port, mlflow_port = _free_ports()
     settings = [f"PREFECT_PORT={prefect_port}", f"MLFLOW_PORT={mlflow_port}", f"ROSSMANN_DATA_DIR={tmp_path}/world"]
-    command = ["make", "--assume-old=.venv/installed-from-lock", "up", *settings]  # the venv we run in stays as it is
+    command = [*MAKE.split(), "up", *settings]
     with (tmp_path / "up.log").open("w") as log:
         make = psutil.Popen(
             command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -151,7 +153,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 @pytest.mark.slow
 def test_ctrl_c_ends_the_whole_stack_and_the_run_in_the_middle_of_it(stack: Stack, tmp_path: Path) -> None:
     _wait(stack.healthy, 60)
-    stack.typed("make -s deploy")
+    stack.typed(f"{MAKE} deploy")
     _deploy_nap(stack, tmp_path / "checkout")
     stack.typed("prefect deployment run nap/rossmann")
     _wait(lambda: any("napping" in process.name() for process in stack.processes()), 60)
