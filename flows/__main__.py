@@ -65,7 +65,7 @@ def sample(
     """Write a made-up world in the format of Kaggle's Rossmann files, to try everything on."""
     from rossmann.sample import write_world
 
-    folder = write_world(out or Settings().place("raw"), stores, days, seed)
+    folder = write_world(out or Settings().place("raw"), stores, days, seed, replace=force)
     console().print(f"{stores} stores × {days} days in {folder}")
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from rossmann.sample import statistics, write_world
+from rossmann.validation import DataError
 
 FILES = ("store.csv", "test.csv", "train.csv")
 
@@ -57,7 +58,7 @@ def test_a_longer_horizon_leaves_the_history_as_it_is(tmp_path: Path) -> None:
 def test_only_the_three_files_are_left_and_they_replace_earlier_ones(tmp_path: Path) -> None:
     out = write_world(tmp_path / "deep" / "folder", stores=2, days=28)
     before = (out / "train.csv").read_bytes()
-    write_world(out, stores=3, days=28)
+    write_world(out, stores=3, days=28, replace=True)
     assert sorted(path.name for path in out.iterdir()) == list(FILES)
     assert (out / "train.csv").read_bytes() != before
 
@@ -257,3 +258,14 @@ def test_absurd_worlds_are_refused_before_anything_is_written(tmp_path: Path, ab
     with pytest.raises(ValueError, match=sentence):
         write_world(tmp_path / "out", **absurd)
     assert not (tmp_path / "out").exists()
+
+
+def test_other_files_are_not_replaced_unasked(tmp_path: Path) -> None:
+    write_world(tmp_path, stores=3, days=60)
+    write_world(tmp_path, stores=3, days=60)  # the same bytes: nothing is lost
+    (tmp_path / "train.csv").write_text("mine")
+    with pytest.raises(DataError, match=r"other files \(train.csv\)"):
+        write_world(tmp_path, stores=3, days=60)
+    assert (tmp_path / "train.csv").read_text() == "mine"
+    write_world(tmp_path, stores=3, days=60, replace=True)
+    assert (tmp_path / "train.csv").read_text() != "mine"

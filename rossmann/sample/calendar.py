@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from dateutil.easter import easter
 
 from rossmann.sample.chain import STATES, Chain
 from rossmann.validation import STATE_HOLIDAYS
@@ -62,30 +63,22 @@ def _years(dates: np.ndarray) -> range:
     return range(dates[0].item().year, dates[-1].item().year + 1)
 
 
-def _easter(year: int) -> np.datetime64:
-    """Easter Sunday (Gauss, for 1900 to 2099)."""
-    d = (19 * (year % 19) + 24) % 30
-    e = (2 * (year % 4) + 4 * (year % 7) + 6 * d + 5) % 7
-    days = d + e - 7 * (d + e == 35 or (d == 28 and e == 6 and year % 19 > 10))
-    return np.datetime64(f"{year}-03-22") + days
-
-
 def _holidays(dates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The code of the state holiday, and how widely it is kept. Both int8 [days, states]"""
     code = np.zeros((len(dates), len(STATES)), np.int8)
     kept = np.zeros_like(code)
     for year in _years(dates):
-        easter, on = _easter(year), lambda day, year=year: np.datetime64(f"{year}-{day}")
+        sunday, on = np.datetime64(easter(year)), lambda day, year=year: np.datetime64(f"{year}-{day}")
         repentance = on("11-22") - int(on("11-22").astype(int) + 1) % 7  # the Wednesday before November 23
         for day, letter, how in (
-            (on("01-01"), "a", _QUIET), (easter - 2, "b", _QUIET), (easter + 1, "b", _NATIONAL),
-            (on("05-01"), "a", _QUIET), (easter + 39, "a", _NATIONAL), (easter + 50, "a", _NATIONAL),
+            (on("01-01"), "a", _QUIET), (sunday - 2, "b", _QUIET), (sunday + 1, "b", _NATIONAL),
+            (on("05-01"), "a", _QUIET), (sunday + 39, "a", _NATIONAL), (sunday + 50, "a", _NATIONAL),
             (on("10-03"), "a", _NATIONAL), (on("12-25"), "c", _QUIET), (on("12-26"), "c", _QUIET),
         ):  # fmt: skip
             code[dates == day] = STATE_HOLIDAYS.index(letter)
             kept[dates == day] = how
         for day, letter in (
-            (on("01-06"), "e"), (easter + 60, "c"), (on("08-15"), "m"), (on("10-31"), "r"),
+            (on("01-06"), "e"), (sunday + 60, "c"), (on("08-15"), "m"), (on("10-31"), "r"),
             (on("11-01"), "s"), (repentance, "b"),
         ):  # fmt: skip
             keeping = np.array([letter in state.holidays for state in STATES])
@@ -99,16 +92,16 @@ def _school(dates: np.ndarray, weekday: np.ndarray) -> np.ndarray:
     off = np.zeros((len(dates), len(STATES)), bool)
     for column, state in enumerate(STATES):
         for year in _years(dates):
-            easter, new_year = _easter(year), np.datetime64(f"{year}-01-01")
+            sunday, new_year = np.datetime64(easter(year)), np.datetime64(f"{year}-01-01")
             late = state.summer == 6
             autumn = 299 if late else 276 + 3 * state.summer
             summer = 207 if late else 174 + (state.summer + 2 * (year - 2013)) % 6 * 7
             for first, length in (
                 (new_year, 4 + state.summer % 3),
-                (easter - 48, state.winter),
-                (easter - 13 + state.summer % 3, 15 - state.summer % 3),
-                (easter + 40, 1),
-                (easter + 51, state.whitsun),
+                (sunday - 48, state.winter),
+                (sunday - 13 + state.summer % 3, 15 - state.summer % 3),
+                (sunday + 40, 1),
+                (sunday + 51, state.whitsun),
                 (new_year + summer, 40),
                 (new_year + autumn, 5 if late else 12),
                 (new_year + 355 + state.summer % 3, 12),
