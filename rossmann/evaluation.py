@@ -1,7 +1,7 @@
 """Honest evaluation: folds that only know the past, scores, and the verdict on a challenger.
 
-The rule: a candidate is fitted on days up to a fold's origin and forecasts the 48 days after it from nothing but that past and
-the plan; every row is kept, and whoever is compared is compared on the same rows.
+The rule: a candidate is fitted on days up to a fold's origin and forecasts the 48 days after it from nothing but that
+past and the plan; every row is kept, and whoever is compared is compared on the same rows.
 """
 
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ def fold(history: SalesHistory, origin: np.datetime64, horizon_days: int) -> Fol
 
 
 def fold_origins(history: SalesHistory, count: int, step_days: int, horizon_days: int) -> tuple[np.datetime64, ...]:
-    """Origins of `count` windows, latest first; the latest window ends with the history. Raises DataError if too short."""
+    """Origins of `count` windows, latest first; that one ends with the history. DataError if it is too short."""
     needed = MIN_PAST_DAYS + (count - 1) * step_days + horizon_days
     known = len(history.dates)
     if known < needed:
@@ -72,7 +72,7 @@ def fold_origins(history: SalesHistory, count: int, step_days: int, horizon_days
 
 
 def tabulate(candidate: str, window: Fold, forecast: np.ndarray) -> pd.DataFrame:
-    """The rows of one candidate on one fold, in the columns of a Backtest; bounds are still unknown. [rows of the plan]"""
+    """The rows of one candidate on one fold, as a Backtest keeps them; bounds are still unknown."""
     plan = window.plan
     lead = (plan.date - window.origin).astype(int)
     store_type = window.past.stores.store_type[np.searchsorted(window.past.stores.number, plan.store)]
@@ -104,7 +104,7 @@ def rmspe(sales: np.ndarray, forecast: np.ndarray) -> float:
 
 
 def scores(rows: pd.DataFrame) -> pd.Series:
-    """RMSPE, RMSE, MAE (sales), MAPE, bias (share of all sales forecast too much), coverage; days without sales left out."""
+    """Of days with sales: RMSPE, RMSE, MAE, MAPE, bias (forecast too much, as a share of all sales), coverage."""
     sold = rows[rows.sales > 0]
     error = sold.forecast - sold.sales
     covered = (sold.lower <= sold.sales) & (sold.sales <= sold.upper)
@@ -123,7 +123,7 @@ def scores(rows: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class Backtest:
-    """Every forecast that was made for the folds, one row per candidate × origin × store × date (`BACKTEST_COLUMNS`)."""
+    """Every forecast made for the folds, a row per candidate × origin × store × date (`BACKTEST_COLUMNS`)."""
 
     rows: pd.DataFrame
 
@@ -136,7 +136,7 @@ class Backtest:
         return self.rows[self.rows.candidate == candidate]
 
     def by(self, *columns: str) -> pd.DataFrame:
-        """The scores per candidate and value of the columns: "origin", "lead_week", "store_type", "weekday", "promo", …"""
+        """The scores per candidate and value of the columns: "origin", "lead_week", "store_type", "weekday", …"""
         groups = self.rows.groupby(["candidate", *columns], observed=True)
         return groups[list(self.rows.columns)].apply(scores)
 

@@ -1,7 +1,7 @@
-"""What was trained, what serves, and how that came: runs, model versions, aliases and the promotion ledger, kept in MLflow.
+"""What was trained, what serves, and how that came: runs, versions, aliases and the promotion ledger, in MLflow.
 
-A model is stored in its learners' native formats beside its card; nothing is pickled. The alias `champion` is the one fact that
-says what serves; every change of it, and every refusal, is an entry in the ledger that is written before the alias moves.
+A model is stored in its learners' native formats beside its card; nothing is pickled. The alias `champion` is the one
+fact that says what serves; every change of it, and every refusal, is in the ledger before the alias moves.
 """
 
 import json
@@ -185,7 +185,7 @@ def load(registry: Registry, version: Registered) -> Forecaster:
 
 
 def promote(registry: Registry, version: int, verdict: Verdict) -> None:
-    """Enter the promotion in the ledger, then move the alias: one atomic step, before which the old champion serves."""
+    """Enter the promotion in the ledger, then move the alias in one atomic step; until then the old champion serves."""
     _move_champion(registry, "promote", version, verdict.reasons)
 
 
@@ -196,7 +196,7 @@ def refuse(registry: Registry, version: int, verdict: Verdict) -> None:
 
 
 def rollback(registry: Registry) -> int:
-    """Make the champion before this one champion again, and answer its version. Raises DataError where there was none."""
+    """Make the champion before this one champion again; answers its version. DataError where there was none."""
     current = champion(registry).version
     came = (e for e in ledger(registry) if e.action == "promote" and e.version == current and e.previous is not None)
     promotion = next(came, None)

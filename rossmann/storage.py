@@ -50,7 +50,7 @@ class Storage:
             return file.read()
 
     def write(self, name: str, content: bytes) -> str:
-        """Write or replace `name`, and answer its address. A local file appears under its name only when it is whole."""
+        """Write or replace `name`; answers its address. A local file appears under its name only when it is whole."""
         files, root = self._opened
         target = f"{root}/{name}"
         if not self.local:  # an object store shows an object only when its upload is complete

@@ -1,7 +1,7 @@
 """Candidates × folds on a Ray cluster, and the final fit.
 
-The history goes once into the object store; the features of a training origin are made once and shared by all fits; a fit has
-one thread and one CPU. Finished fits are kept by content, so that what was computed once is not computed again.
+The history goes once into the object store; the features of a training origin are made once and shared by all fits; a
+fit has one thread and one CPU. Finished fits are kept by content: what was computed once is not computed again.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def race(
     kept: Storage,
     progress: Progress,
 ) -> Race:
-    """Backtest every entrant on every fold. An entrant that fails is reported and the rest go on; RuntimeError if all fail.
+    """Backtest every entrant on every fold. One that fails is reported and the rest go on; RuntimeError if all fail.
 
     Each fit is kept as soon as it is done, and the race under its key: `kept` may hold either from an earlier run.
     """

@@ -90,7 +90,7 @@ def test_the_same_again_reuses_everything(world, earlier, monkeypatch):
 
 
 def test_the_forecast_is_what_the_backtest_said(world, earlier, snapshots):
-    """The recipe of the champion, forecasting from a fold's origin through the door of the forecast, says the fold's rows."""
+    """A recipe fitted here, without Ray, and asked as the champion is asked, says what the fold's rows say."""
     history = load_snapshot(snapshots, earlier.snapshot)
     race = training.load_race(Storage(str(world / "backtests")), earlier.trained.race)
     rows = race.backtest.of("xgboost")
