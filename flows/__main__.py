@@ -2,15 +2,19 @@
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
+import httpx
 import typer
 from rich.console import Console
 
 from rossmann.settings import QUIET, Settings
 from rossmann.validation import DataError
+
+T = TypeVar("T")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,7 +78,7 @@ def ingest(raw: RawFolder = None, as_of: AsOf = None) -> None:
     """Validate and clean raw files, and keep them as the current snapshot. Prints its fingerprint."""
     from flows.ingest import ingest as flow
 
-    print(flow(raw, as_of.date() if as_of else None))
+    print(run(flow, raw, as_of.date() if as_of else None))
 
 
 @app.command()
@@ -83,7 +87,7 @@ def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0
     from flows import screen
     from flows.train import train as flow
 
-    screen.trained(console(), flow(folds, _names(candidates), search))
+    screen.trained(console(), run(flow, folds, _names(candidates), search))
 
 
 @app.command()
@@ -92,7 +96,7 @@ def release() -> None:
     from flows import screen
     from flows.release import release as flow
 
-    screen.verdict(console(), flow())
+    screen.verdict(console(), run(flow))
 
 
 @app.command()
@@ -101,7 +105,7 @@ def forecast(plan: Plan = None, out: Out = None, kaggle: Kaggle = False) -> None
     from flows import screen
     from flows.forecast import forecast as flow
 
-    screen.delivered(console(), flow(plan, out, kaggle))
+    screen.delivered(console(), run(flow, plan, out, kaggle))
 
 
 @app.command()
@@ -116,7 +120,7 @@ def retrain(
     from flows import screen
     from flows.retrain import retrain as flow
 
-    screen.retrained(console(), flow(raw, as_of.date() if as_of else None, folds, _names(candidates), search))
+    screen.retrained(console(), run(flow, raw, as_of.date() if as_of else None, folds, _names(candidates), search))
 
 
 @snapshots_app.callback()
@@ -182,11 +186,29 @@ def prepare(settings: Settings) -> None:
     Path(settings.home).mkdir(parents=True, exist_ok=True)
 
 
-def console() -> Console:
-    """The terminal; from here on, long work shows its progress there."""
+def run(flow: Callable[..., T], *args: object) -> T:
+    """The flow, here and now, with its progress in this terminal; a server that is named must be there."""
     from flows import progress
 
+    named = os.environ.get("PREFECT_API_URL")
+    if named and not answers(named):
+        raise DataError(
+            f"no Prefect server answers at {named}: start it (make up), or run without one (unset PREFECT_API_URL)"
+        )
     progress.terminal = Console(stderr=True)
+    return flow(*args)
+
+
+def answers(api: str) -> bool:
+    """Whether a Prefect server is there."""
+    try:
+        return httpx.get(f"{api}/health", timeout=10).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def console() -> Console:
+    """Where results are shown."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
 

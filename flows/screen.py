@@ -1,5 +1,8 @@
 """What the command line says of a run: tables, and what to do next."""
 
+import sys
+from pathlib import Path
+
 import pandas as pd
 from rich import box
 from rich.console import Console
@@ -16,10 +19,11 @@ from rossmann.settings import Settings
 
 PLAIN = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False}
 NEXT = """
-next:  rossmann models · rossmann snapshots         what there is, and why it serves
-       rossmann forecast --plan PLAN.csv --out F.csv  the days you ask for
-       rossmann ingest --raw DIR                      your own data, then rossmann train
-       make up, then make deploy                      the same runs in the Prefect UI, models in MLflow's"""
+next: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
+      rossmann models                                  who serves, and why
+      rossmann forecast --plan PLAN.csv --out OUT.csv  the days you ask for
+      rossmann retrain --raw DIR                       your own files, in a world of their own ROSSMANN_DATA_DIR
+      make up, and in another terminal make deploy     the same runs in the Prefect UI, all models in MLflow's"""
 
 
 def trained(console: Console, made: Trained) -> None:
@@ -73,7 +77,7 @@ def retrained(console: Console, made: Retrained) -> None:
     verdict(console, made.verdict)
     console.print()
     delivered(console, made.delivered)
-    console.print(NEXT)
+    console.print(NEXT.format(home=Settings().home, bin=Path(sys.executable).parent), soft_wrap=True)
 
 
 def snapshots(console: Console, settings: Settings) -> None:

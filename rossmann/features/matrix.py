@@ -92,9 +92,12 @@ class Rows:
     @cached_property
     def ridge(self) -> np.ndarray:
         """The linear model's log sales, without any correction. float64 [rows]"""
-        stores = ridge.stores_at(self.state.attributes, self.stores)
-        _, values = ridge.design(self.calendar, stores, self.state.origin, slice(-HORIZON_DAYS, None))
-        return ridge.predict(self.state.ridge, self.stores, values)[self.own, self._lead]
+        return ridge.predict(self.state.ridge, self.stores, self._design)[self.own, self._lead]
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """Of the linear model's error. float64 [rows]"""
+        return ridge.variance(self.state.ridge, self.stores, self._design)[self.own, self._lead]
 
     @cached_property
     def expected(self) -> np.ndarray:
@@ -122,6 +125,11 @@ class Rows:
         for k, name in enumerate(spec.columns):
             values[:, k] = columns[name]
         return values
+
+    @cached_property
+    def _design(self) -> np.ndarray:
+        stores = ridge.stores_at(self.state.attributes, self.stores)
+        return ridge.design(self.calendar, stores, self.state.origin, slice(-HORIZON_DAYS, None))[1]
 
     @cached_property
     def _dates(self) -> Dates:
@@ -224,7 +232,7 @@ class Rows:
         recent = self.of_store(self.state.ridge.recent)
         return {
             "ridge_over_expected": self.ridge - self.expected,
-            "ridge_spread": self.of_store(self.state.ridge.spread),
+            "ridge_spread": np.sqrt(self.variance),
         } | {f"residual_{days}": recent[:, k] for k, days in enumerate(ridge.RECENT_DAYS)}
 
 

@@ -22,14 +22,10 @@ from rossmann.features.calendar import (
 HALF_LIFE_DAYS = 1000
 HUBER_CLIP = 2.0  # in median absolute deviations
 REWEIGHTINGS = 2
+WILD = ("feast", "holiday", "closure")  # columns of rare days that are harder to foretell than others
+OUTLIER = 0.2  # a residual beyond says nothing more of the days to come
 NEVER = 1e9  # a penalty that leaves nothing
-PENALTY = {
-    "trend": 20.0,
-    "season": 2.0,
-    "feast": 0.3,
-    "holiday": 0.3,
-    "closure": 10.0,
-}  # by the first word of a column; 1 for all others
+PENALTY = {"trend": 10.0, "season": 4.0, "feast": 0.2, "holiday": 0.2, "closure": 10.0}  # by first word; others 1
 SHORT_HISTORY_DAYS = 400  # below, no season is learnt: there is none to learn from
 CONTEXT_DAYS, AHEAD_DAYS = 126, 17  # how far the design of a day looks back and ahead
 FEASTS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
@@ -43,6 +39,7 @@ class Ridge:
     level: np.ndarray  # mean log sales that the target is taken from. float64 [stores]
     coefficients: np.ndarray  # float64 [stores, columns of the design]
     recent: np.ndarray  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
+    excess: np.ndarray  # variance that days of a column have over others; 0 but for rare ones. float64 [columns]
     spread: np.ndarray  # standard deviation of the clipped residuals of the last SPREAD_DAYS. float64 [stores]
 
 
@@ -165,7 +162,10 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
     ]
     residual = np.where(valid, np.concatenate([residual for _, residual in fitted]), np.nan)
     coefficients = np.concatenate([coefficients for coefficients, _ in fitted])
-    return Ridge(level, coefficients, _recent(residual), _spread(residual))
+    wild = np.array([name.startswith(WILD) for name in names])
+    excess = np.zeros(len(names))
+    excess[wild] = _excess(residual, np.concatenate([A[:, :, wild] for A in designs]) != 0)
+    return Ridge(level, coefficients, _recent(residual), excess, _spread(residual))
 
 
 def predict(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -177,6 +177,11 @@ def predict(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
 def stores_at(stores: Stores, which: np.ndarray | slice) -> Stores:
     """The attributes of the stores at these positions."""
     return Stores(**{name: values[which] for name, values in vars(stores).items()})
+
+
+def variance(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Of the error of `predict`, by store and kind of day. float64 [stores, days]"""
+    return np.square(ridge.spread[store])[:, None] + ((values != 0) * ridge.excess).sum(axis=2)
 
 
 def _of(calendar: Calendar, part: slice) -> Calendar:
@@ -252,8 +257,18 @@ def _median(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, middle, 0)
 
 
+def _excess(residual: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """Mean squared residual on a column's days beyond that of all days, as if it had twenty usual days more. [columns]"""
+    square = np.nan_to_num(np.square(residual))
+    known = ~np.isnan(residual)
+    usual = square.sum() / max(known.sum(), 1)
+    count = (active & known[:, :, None]).sum(axis=(0, 1))
+    total = (active * square[:, :, None]).sum(axis=(0, 1))
+    return np.maximum(total - count * usual, 0) / (count + 20)
+
+
 def _recent(residual: np.ndarray) -> np.ndarray:
-    means = [_mean(residual[:, -days:]) for days in RECENT_DAYS]
+    means = [_mean(np.clip(residual[:, -days:], -OUTLIER, OUTLIER)) for days in RECENT_DAYS]
     return np.stack(means, axis=1).astype(np.float32)
 
 

@@ -1,15 +1,18 @@
 """All that features need of the past, computed once per origin."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import level, ridge
-from rossmann.features.calendar import DAY, extended
+from rossmann.features.calendar import DAY, extended, take_apart
 
 HORIZON_DAYS = 48
 TAIL_DAYS = ridge.CONTEXT_DAYS  # of the past that the features of a coming day look back on
+
+
+SUNDAY = 6
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class State:
 def summarise(past: SalesHistory) -> State:
     """The past up to and including its origin; of the days after it only the calendar is read."""
     origin, dates = past.origin, past.dates
-    calendar = extended(past.calendar, origin + HORIZON_DAYS * DAY)
     days = len(dates)
+    calendar = _without_gaps(extended(past.calendar, origin + HORIZON_DAYS * DAY), np.isnan(past.sales))
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
     log_sales = np.log(sales)
@@ -61,3 +64,12 @@ def summarise(past: SalesHistory) -> State:
         ),
         ridge=ridge.fit(calendar.between(dates[0], origin + ridge.AHEAD_DAYS * DAY), past.stores, log_sales),
     )
+
+
+def _without_gaps(calendar: Calendar, missing: np.ndarray) -> Calendar:
+    """Days without a row count as working days: a store that left the books for a while was not refurbished."""
+    days = missing.shape[1]
+    opened = calendar.open.copy()
+    working = take_apart(calendar.dates[:days]).weekday != SUNDAY
+    opened[:, :days] = np.where(missing, working, opened[:, :days])
+    return replace(calendar, open=opened)
