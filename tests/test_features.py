@@ -64,7 +64,7 @@ def test_a_perfectly_regular_chain_is_expected_to_go_on(toy):
     future = toy_sales(plan.store, weekday, plan.promo)[rows.open]
     np.testing.assert_allclose(rows.in_cell(state.levels.last_sales)[rows.open], future)
     np.testing.assert_allclose(rows.in_cell(state.levels.median_sales)[rows.open], future)
-    np.testing.assert_allclose(np.exp(rows.ridge[rows.open]), future, rtol=0.03)
+    np.testing.assert_allclose(np.exp(rows.ridge[rows.open]), future, rtol=0.05)
 
 
 def test_columns_are_named_once_and_every_row_of_the_plan_has_its_own(toy):

@@ -258,7 +258,7 @@ def _median(values: np.ndarray) -> np.ndarray:
 
 
 def _excess(residual: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """Mean squared residual on a column's days beyond that of all days, as if it had twenty usual days more. [columns]"""
+    """Mean squared residual on a column's days beyond that of all, as if it had twenty usual days more. [columns]"""
     square = np.nan_to_num(np.square(residual))
     known = ~np.isnan(residual)
     usual = square.sum() / max(known.sum(), 1)

@@ -67,9 +67,12 @@ def summarise(past: SalesHistory) -> State:
 
 
 def _without_gaps(calendar: Calendar, missing: np.ndarray) -> Calendar:
-    """Days without a row count as working days: a store that left the books for a while was not refurbished."""
-    days = missing.shape[1]
-    opened = calendar.open.copy()
-    working = take_apart(calendar.dates[:days]).weekday != SUNDAY
-    opened[:, :days] = np.where(missing, working, opened[:, :days])
-    return replace(calendar, open=opened)
+    """Days without a row count as working days: a store that left the books for a while was not refurbished.
+
+    So do the days after the origin until a store that is away comes back.
+    """
+    to_come = calendar.open[:, missing.shape[1] :] == 0
+    away = np.logical_and.accumulate(to_come, axis=1) & missing[:, -1:]
+    working = take_apart(calendar.dates).weekday != SUNDAY
+    opened = np.where(np.concatenate([missing, away], axis=1), working, calendar.open)
+    return replace(calendar, open=opened.astype(np.int8))
