@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import httpx
+import pydantic
 import typer
 from rich.console import Console
 
@@ -163,9 +164,13 @@ def rollback() -> None:
 
 def main() -> None:
     """Exit codes: 0 done, 2 something the caller can mend (said in one screen), 1 anything else."""
-    prepare(Settings())
     try:
+        prepare(Settings())
         app()
+    except pydantic.ValidationError as error:
+        told = [f"ROSSMANN_{'.'.join(map(str, e['loc'])).upper()}={e['input']}: {e['msg']}" for e in error.errors()]
+        Console(stderr=True, highlight=False).print("\n".join(told), markup=False, soft_wrap=True)
+        sys.exit(2)
     except DataError as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", ())])
         Console(stderr=True, highlight=False).print(told, markup=False, soft_wrap=True)

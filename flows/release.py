@@ -4,6 +4,8 @@ After train; never cached, though the fits of the race are. Needs a challenger. 
 its recipe, learnt at each origin from days that are as old as the champion's last day is today.
 """
 
+from dataclasses import replace
+
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -34,11 +36,12 @@ def release() -> Verdict:
 def decide(challenger: Registered, champion: Registered | None) -> Verdict:
     """Score challenger, champion and the median baseline on the same folds in one go, and judge."""
     settings = Settings()
+    registry.load(world.models(settings), challenger)  # what cannot be loaded is not promoted
     history = world.history(settings, challenger.card.snapshot)
     origins = evaluation.fold_origins(history, settings.folds, settings.fold_step_days, settings.horizon_days)
     (median,) = (c for c in models.candidates((), 0, settings.seed) if c.name == evaluation.BASELINE)
     rivals = [training.Entrant(median.name, median)]
-    if champion:
+    if champion and not champion.made_by_other_code:
         rivals.insert(0, entrant(champion, "champion", champion.days_behind(challenger)))
     racing = [entrant(challenger, "challenger", 0), *rivals]
     with progress("release") as report:
@@ -51,13 +54,16 @@ def decide(challenger: Registered, champion: Registered | None) -> Verdict:
         slice_margin=settings.slice_margin,
         seed=settings.seed,
     )
+    if champion and champion.made_by_other_code:
+        unfit = f"champion v{champion.version} was made by other code and cannot serve: the median is the only rival"
+        verdict = replace(verdict, reasons=(unfit, *verdict.reasons))
     create_markdown_artifact(pages.verdict(verdict, challenger.version), key="verdict")
     return verdict
 
 
 def entrant(version: Registered, role: str, age_days: int) -> training.Entrant:
     """A version as it would forecast: its recipe, learnt from days as old as its own last day is."""
-    recipe = registry.load(world.models(Settings()), version).candidate
+    recipe = registry.recipe(world.models(Settings()), version)
     return training.Entrant(f"{role} v{version.version} ({recipe.name})", recipe, age_days)
 
 

@@ -22,7 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rossmann import figures, models
 from rossmann.evaluation import Race, Verdict
 from rossmann.models import Candidate, Forecaster
-from rossmann.settings import environment
+from rossmann.settings import code_version, environment
 from rossmann.validation import DataError
 
 MODEL = "rossmann"
@@ -54,6 +54,11 @@ class Registered:
     aliases: tuple[str, ...]
     card: ModelCard
     source: str
+
+    @property
+    def made_by_other_code(self) -> bool:
+        """Whether features or learners have changed since."""
+        return self.card.code_version != code_version()
 
     def days_behind(self, other: "Registered") -> int:
         """How many days less of history this version has learnt from; 0 if it has as many or more."""
@@ -177,7 +182,21 @@ def _need(registry: Registry, alias: str, remedy: str) -> Registered:
 
 
 def load(registry: Registry, version: Registered) -> Forecaster:
-    """The model of a version, from its native files."""
+    """The model of a version, to forecast with. DataError if other code made it: its backtest was not of this one."""
+    if version.made_by_other_code:
+        raise DataError(
+            f"model version {version.version} was made by other code ({version.card.code_version}, this is "
+            f"{code_version()}) and would not forecast as it was judged: train and release again (rossmann retrain)"
+        )
+    return _stored(registry, version)
+
+
+def recipe(registry: Registry, version: Registered) -> Candidate:
+    """How a version was made."""
+    return _stored(registry, version).candidate
+
+
+def _stored(registry: Registry, version: Registered) -> Forecaster:
     with tempfile.TemporaryDirectory() as folder:
         name = version.source.rsplit("/", 1)[-1]
         local = registry.client.download_artifacts(version.card.training, name, folder)

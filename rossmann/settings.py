@@ -3,6 +3,7 @@
 Built once, at the edges; inside the library functions take plain arguments.
 """
 
+import ast
 import hashlib
 from functools import cache
 from importlib.metadata import distributions
@@ -19,6 +20,9 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
 }
+
+FORECASTING = ("data", "features", "models")  # packages of this library
+NUMERIC = {"numpy", "lightgbm", "xgboost", "xgboost-cpu"}
 
 
 class Settings(BaseSettings):
@@ -66,14 +70,24 @@ class Settings(BaseSettings):
 
 @cache
 def code_version() -> str:
-    """Hash of the library's own source and of the numeric packages: what a result depends on besides its inputs."""
+    """Hash of what a forecast depends on besides its inputs: the code of FORECASTING and the numeric packages.
+
+    Of the code, not of its text: comments, docstrings and layout do not count.
+    """
     package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
-    numeric = {"numpy", "lightgbm", "xgboost-cpu", "xgboost"}
-    digest.update("\n".join(line for line in environment() if line.split("==")[0] in numeric).encode())
+    digest = hashlib.sha256("\n".join(line for line in environment() if line.split("==")[0] in NUMERIC).encode())
+    for file in sorted(file for name in FORECASTING for file in (package / name).rglob("*.py")):
+        digest.update(f"{file.relative_to(package)}\0{_meaning(file.read_text())}".encode())
     return digest.hexdigest()[:16]
+
+
+def _meaning(source: str) -> str:
+    """The code without its comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
 
 
 @cache

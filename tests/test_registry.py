@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from rossmann import evaluation, features, models, registry, training
 from rossmann.evaluation import Verdict
 from rossmann.registry import ModelCard, Registry
+from rossmann.settings import code_version
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -60,7 +61,7 @@ def forecaster(noisy, race, candidates):
 
 
 def card(run: str, **changes) -> ModelCard:
-    whole = ModelCard("ridge", SNAPSHOT, "2014-10-15", {"2014-08-28": 0.1}, 0.9, 7, "code", "environment", run)
+    whole = ModelCard("ridge", SNAPSHOT, "2014-10-15", {"2014-08-28": 0.1}, 0.9, 7, code_version(), "environment", run)
     return replace(whole, **changes)
 
 
@@ -164,3 +165,11 @@ def test_days_behind_are_counted_from_the_last_day_learnt(fresh):
     newer = replace(newer, card=replace(newer.card, origin="2014-11-14"))
     assert older.days_behind(newer) == 30
     assert newer.days_behind(older) == 0
+
+
+def test_a_model_made_by_other_code_does_not_forecast(known, run, forecaster):
+    version = registry.save(known, forecaster, card(run, code_version="0123456789abcdef"), "race-c")
+    found = next(v for v in registry.versions(known) if v.version == version)
+    with pytest.raises(DataError, match=r"made by other code \(0123456789abcdef"):
+        registry.load(known, found)
+    assert registry.recipe(known, found).name == "ridge"
