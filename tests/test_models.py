@@ -186,7 +186,7 @@ def test_a_lesson_near_the_end_holds_what_is_known(noisy):
 def test_fitting_reads_lessons_and_never_writes(noisy, lessons):
     frozen = []
     for lesson in lessons:
-        copies = {name: getattr(lesson, name).copy() for name in ("matrix", "date", "log_sales", "bases")}
+        copies = {name: getattr(lesson, name).copy() for name in ("matrix", "date", "log_sales", "base")}
         for array in copies.values():
             array.flags.writeable = False
         frozen.append(replace(lesson, **copies))
@@ -208,7 +208,7 @@ def test_lessons_of_other_features_are_refused(noisy):
 def test_more_rows_than_wanted_are_drawn_by_the_seed(noisy, lessons):
     everything = gather(lessons, noisy.origin, 10**9, seed=1)
     some, again, other = (gather(lessons, noisy.origin, 500, seed) for seed in (1, 1, 2))
-    assert len(some.date) == len(some.matrix) == len(some.bases) == 500
+    assert len(some.date) == len(some.matrix) == len(some.base) == 500
     np.testing.assert_array_equal(some.log_sales, again.log_sales)
     assert not np.array_equal(some.log_sales, other.log_sales)
     pairs = set(zip(everything.matrix[:, 0], everything.log_sales, strict=True))

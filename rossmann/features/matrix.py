@@ -97,7 +97,8 @@ class Rows:
     @cached_property
     def variance(self) -> np.ndarray:
         """Of the linear model's error. float64 [rows]"""
-        return ridge.variance(self.state.ridge, self.stores, self._design)[self.own, self._lead]
+        weekday = self._dates.weekday[-HORIZON_DAYS:]
+        return ridge.variance(self.state.ridge, self.stores, self._design, weekday)[self.own, self._lead]
 
     @cached_property
     def expected(self) -> np.ndarray:
@@ -150,8 +151,6 @@ class Rows:
             "weekday": d.weekday[self.day],
             "day": d.day[self.day],
             "days_left": d.days_left[self.day],
-            "month": d.month[self.day] + 1,
-            "day_of_year": d.day_of_year[self.day],
             "promo": self._plan(c.promo),
             "state_holiday": self._plan(c.state_holiday),
             "school_holiday": self._plan(c.school_holiday),

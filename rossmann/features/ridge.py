@@ -40,7 +40,7 @@ class Ridge:
     coefficients: np.ndarray  # float64 [stores, columns of the design]
     recent: np.ndarray  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
     excess: np.ndarray  # variance that days of a column have over others; 0 but for rare ones. float64 [columns]
-    spread: np.ndarray  # standard deviation of the clipped residuals of the last SPREAD_DAYS. float64 [stores]
+    spread: np.ndarray  # standard deviation of the clipped residuals of the last SPREAD_DAYS. float64 [stores, 7]
 
 
 RECENT_DAYS = (14, 28, 91)
@@ -165,7 +165,8 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> Ridge:
     wild = np.array([name.startswith(WILD) for name in names])
     excess = np.zeros(len(names))
     excess[wild] = _excess(residual, np.concatenate([A[:, :, wild] for A in designs]) != 0)
-    return Ridge(level, coefficients, _recent(residual), excess, _spread(residual))
+    weekday = take_apart(calendar.dates[:days]).weekday
+    return Ridge(level, coefficients, _recent(residual), excess, _spread(residual, weekday))
 
 
 def predict(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -179,9 +180,9 @@ def stores_at(stores: Stores, which: np.ndarray | slice) -> Stores:
     return Stores(**{name: values[which] for name, values in vars(stores).items()})
 
 
-def variance(ridge: Ridge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Of the error of `predict`, by store and kind of day. float64 [stores, days]"""
-    return np.square(ridge.spread[store])[:, None] + ((values != 0) * ridge.excess).sum(axis=2)
+def variance(ridge: Ridge, store: np.ndarray, values: np.ndarray, weekday: np.ndarray) -> np.ndarray:
+    """Of the error of `predict`, by store, weekday and kind of day. float64 [stores, days]"""
+    return np.square(ridge.spread[store])[:, weekday] + ((values != 0) * ridge.excess).sum(axis=2)
 
 
 def _of(calendar: Calendar, part: slice) -> Calendar:
@@ -277,10 +278,14 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _spread(residual: np.ndarray) -> np.ndarray:
-    """As if each store had twenty more days of the chain's spread."""
-    lately = np.clip(residual[:, -SPREAD_DAYS:], -0.5, 0.5)
-    count = (~np.isnan(lately)).sum(axis=1)
-    square = np.nansum(lately * lately, axis=1)
-    chain = square.sum() / max(count.sum(), 1)
-    return np.sqrt((square + 20 * chain) / (count + 20))
+def _spread(residual: np.ndarray, weekday: np.ndarray) -> np.ndarray:
+    """As if each store had twenty more days of the chain's variance, and each of its weekdays twenty of the store's."""
+    square = np.square(np.clip(residual[:, -SPREAD_DAYS:], -0.5, 0.5))
+    count = (~np.isnan(square)).sum(axis=1)
+    total = np.nansum(square, axis=1)
+    chain = total.sum() / max(count.sum(), 1)
+    store = (total + 20 * chain) / (count + 20)
+    on_weekday = [square[:, weekday[-SPREAD_DAYS:] == w] for w in range(7)]
+    count = np.stack([(~np.isnan(own)).sum(axis=1) for own in on_weekday], axis=1)
+    total = np.stack([np.nansum(own, axis=1) for own in on_weekday], axis=1)
+    return np.sqrt((total + 20 * store[:, None]) / (count + 20))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from rossmann.features import level, ridge
 
-_TIME = ("lead_days", "weekday", "day", "days_left", "month", "day_of_year")
+# No month and no day of the year: each is seen once or twice, and trees would remember what happened then.
+_TIME = ("lead_days", "weekday", "day", "days_left")
 _PLAN = ("promo", "state_holiday", "school_holiday")
 _NEIGHBOURS = (
     "promo_run", "promo_next", "promo_in_7", "promo_in_14", "promo_past_7", "promo_past_14",

@@ -12,6 +12,7 @@ Param = int | float | str
 
 NAIVE = ("last_week", "median")
 BOOSTERS = ("lightgbm", "xgboost")
+BLENDED = ("ridge", *BOOSTERS)
 NAMES = (*NAIVE, "ridge", *BOOSTERS, "blend")
 
 # `rows`: at most so many are learnt from; `rounds`: of boosting, where there are enough rows for them.
@@ -27,8 +28,8 @@ LIGHTGBM: dict[str, Param] = {
 XGBOOST: dict[str, Param] = {
     "rows": 480_000,
     "rounds": 300,
-    "learning_rate": 0.06,
-    "max_depth": 8,
+    "learning_rate": 0.08,
+    "max_depth": 6,
     "min_child_weight": 100.0,
     "colsample_bynode": 0.4,
     "lambda": 10.0,
@@ -43,8 +44,8 @@ LIGHTGBM_RANGES: dict[str, tuple[float, float]] = {
     "lambda_l2": (1.0, 50.0),
 }
 XGBOOST_RANGES: dict[str, tuple[float, float]] = {
-    "learning_rate": (0.03, 0.1),
-    "max_depth": (5, 10),
+    "learning_rate": (0.04, 0.12),
+    "max_depth": (4, 9),
     "min_child_weight": (20.0, 400.0),
     "colsample_bynode": (0.25, 0.8),
     "lambda": (1.0, 50.0),
@@ -99,7 +100,7 @@ def drawn_candidate(booster: str, number: int, seed: int) -> Candidate:
 
 
 def _default(name: str) -> Candidate:
-    members = tuple(_default(booster) for booster in BOOSTERS) if name == "blend" else ()
+    members = tuple(_default(member) for member in BLENDED) if name == "blend" else ()
     return Candidate(name, name, _frozen(DEFAULTS.get(name, {})), members=members)
 
 

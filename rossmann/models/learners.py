@@ -11,9 +11,8 @@ import xgboost
 
 from rossmann.features import Rows
 from rossmann.models.candidate import Candidate
-from rossmann.models.lessons import Lesson, gather, level_base, linear_base
+from rossmann.models.lessons import Lesson, gather, linear_base
 
-LINEAR, LEVEL = 0, 1  # columns of Lesson.bases
 FULL_ROWS = 300_000  # below, fewer rounds are as good
 LEAST_ROUNDS = 40
 MOST_VARIANCE = 0.3  # of log sales that a forecast may be lowered for
@@ -68,13 +67,12 @@ class LightGBM:
 
 @dataclass(frozen=True)
 class XGBoost:
-    """Trees on the departure from the store's level."""
+    """Trees on what the linear model leaves, grown to a depth instead of leaf by leaf."""
 
     booster: xgboost.Booster
 
     def log_sales(self, rows: Rows, matrix: np.ndarray) -> np.ndarray:
-        departure = self.booster.inplace_predict(matrix).astype(float)
-        return level_base(rows) + departure + _median_to_rmspe(rows)
+        return linear_base(rows) + self.booster.inplace_predict(matrix).astype(float) + _median_to_rmspe(rows)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         gains = self.booster.get_score(importance_type="total_gain")
@@ -116,7 +114,7 @@ def _lightgbm(taught: Lesson, params: dict, rounds: int, seed: int, threads: int
     }  # fmt: skip
     days = lightgbm.Dataset(
         taught.matrix,
-        taught.log_sales - taught.bases[:, LINEAR],
+        taught.log_sales - taught.base,
         feature_name=list(taught.spec.columns),
         params=fixed,
         free_raw_data=True,
@@ -132,7 +130,7 @@ def _xgboost(taught: Lesson, params: dict, rounds: int, seed: int, threads: int)
     }  # fmt: skip
     days = xgboost.QuantileDMatrix(
         taught.matrix,
-        taught.log_sales - taught.bases[:, LEVEL],
+        taught.log_sales - taught.base,
         feature_names=list(taught.spec.columns),
         max_bin=64,
         nthread=threads,

@@ -26,7 +26,7 @@ class Lesson:
     matrix: np.ndarray  # float32 [rows, columns of the spec]
     date: np.ndarray  # datetime64[D] [rows]
     log_sales: np.ndarray  # float64 [rows]
-    bases: np.ndarray  # log sales that a learner may start from. float64 [rows, 2]: linear, level
+    base: np.ndarray  # log sales by the linear model, which learners start from. float64 [rows]
 
 
 def lesson_origins(
@@ -56,7 +56,7 @@ def lesson(history: SalesHistory, origin: np.datetime64, spec: FeatureSpec = Fea
         rows.matrix(spec)[sold],
         plan.date[sold],
         np.log(outcomes.sales[sold]),
-        np.stack([linear_base(rows), level_base(rows)], axis=1)[sold],
+        linear_base(rows)[sold],
     )
 
 
@@ -70,11 +70,6 @@ def linear_base(rows: Rows) -> np.ndarray:
     """Log sales by the linear model, drawn to what the store lately sold beside it. [rows]"""
     lately = np.nan_to_num(rows.of_store(rows.state.ridge.recent)[:, 1].astype(float))
     return rows.ridge + RECENT_PULL * lately
-
-
-def level_base(rows: Rows) -> np.ndarray:
-    """Log sales by the cell's level and the store's recent departure from it. [rows]"""
-    return rows.expected + rows.of_store(rows.state.levels.decayed)
 
 
 def gather(lessons: Sequence[Lesson], known_until: np.datetime64, most: int, seed: int) -> Lesson:
@@ -100,5 +95,5 @@ def gather(lessons: Sequence[Lesson], known_until: np.datetime64, most: int, see
         matrix=np.concatenate([each.matrix[rows] for each, rows in pairs]),
         date=np.concatenate([each.date[rows] for each, rows in pairs]),
         log_sales=np.concatenate([each.log_sales[rows] for each, rows in pairs]),
-        bases=np.concatenate([each.bases[rows] for each, rows in pairs]),
+        base=np.concatenate([each.base[rows] for each, rows in pairs]),
     )
