@@ -18,11 +18,11 @@ NAMES = (*NAIVE, "ridge", *BOOSTERS, "blend")
 # `rows`: at most so many are learnt from; `rounds`: of boosting, where there are enough rows for them.
 LIGHTGBM: dict[str, Param] = {
     "rows": 520_000,
-    "rounds": 400,
-    "learning_rate": 0.05,
+    "rounds": 800,
+    "learning_rate": 0.03,
     "num_leaves": 63,
     "min_data_in_leaf": 200,
-    "feature_fraction": 0.4,
+    "feature_fraction": 0.3,
     "lambda_l2": 10.0,
 }
 XGBOOST: dict[str, Param] = {
@@ -37,7 +37,7 @@ XGBOOST: dict[str, Param] = {
 
 # What `search` draws from: (lowest, highest), evenly on a log scale; whole numbers stay whole.
 LIGHTGBM_RANGES: dict[str, tuple[float, float]] = {
-    "learning_rate": (0.03, 0.08),
+    "learning_rate": (0.02, 0.06),
     "num_leaves": (24, 128),
     "min_data_in_leaf": (50, 600),
     "feature_fraction": (0.25, 0.8),
