@@ -5,6 +5,7 @@ MLFLOW_PORT ?= 5000
 WORLD := $(or $(ROSSMANN_DATA_DIR),data)
 HOME_OF_ALL_STATE = $(if $(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
 BIN := .venv/bin
+MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 
 .PHONY: help install demo up deploy env test check bench lock

@@ -13,7 +13,7 @@ import sys
 import time
 import tomllib
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,7 +139,13 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     command = [*MAKE.split(), "up", *settings]
     with (tmp_path / "up.log").open("w") as log:
         make = psutil.Popen(
-            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=REPOSITORY,
+            env=_terminal(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         running = Stack(make, tmp_path / "world", prefect_port, mlflow_port)
         try:
@@ -196,9 +202,14 @@ def _of_world(world: Path) -> list[str]:
     return found
 
 
+def _terminal(settings: Mapping[str, str]) -> dict[str, str]:
+    """As a person's terminal has it, also where these tests were started by make."""
+    return {name: value for name, value in settings.items() if not name.startswith("MAKE")}
+
+
 def _sh(command: str, settings: dict[str, str]) -> str:
     done = subprocess.run(
-        ["sh", "-c", command], cwd=REPOSITORY, env=settings, text=True, capture_output=True, timeout=120
+        ["sh", "-c", command], cwd=REPOSITORY, env=_terminal(settings), text=True, capture_output=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
