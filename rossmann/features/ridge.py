@@ -40,7 +40,7 @@ class Ridge:
     coefficients: np.ndarray  # float64 [stores, columns of the design]
     recent: np.ndarray  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
     excess: np.ndarray  # variance that days of a column have over others; 0 but for rare ones. float64 [columns]
-    spread: np.ndarray  # standard deviation of the clipped residuals of the last SPREAD_DAYS. float64 [stores, 7 weekdays]
+    spread: np.ndarray  # standard deviation of the clipped residuals of SPREAD_DAYS. float64 [stores, 7 weekdays]
 
 
 RECENT_DAYS = (14, 28, 91)
