@@ -156,6 +156,7 @@ class Race:
     key: str  # hash of all that it depends on
     backtest: Backtest
     cpu_seconds: dict[str, float]  # of all fits of an entrant, a blend's members included
+    importance: dict[str, dict[str, float]]  # of an entrant: mean share of the gain by feature, largest first
     failures: dict[str, str]
 
     def rmspe_by_fold(self, entrant: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The pictures: what a forecast looks like, where its errors lie, what a model listens to; all as PNG bytes."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,12 @@ def backtest_figures(backtest: Backtest, candidate: str) -> dict[str, bytes]:
     }
 
 
-def importance_figure(importance: Sequence[tuple[str, float]], most: int = 25) -> bytes:
-    """The features with the largest gain, as shares of all gain."""
-    total = sum(gain for _, gain in importance)
-    top = sorted(importance, key=lambda pair: pair[1])[-most:]
+def importance_figure(importance: Mapping[str, float], most: int = 25) -> bytes:
+    """The features with the largest share of all gain."""
+    top = sorted(importance.items(), key=lambda pair: pair[1])[-most:]
     figure = Figure(figsize=(8, 6.5), layout="constrained")
     axes = figure.subplots()
-    axes.barh([name for name, _ in top], [gain / total for _, gain in top], color=FORECAST)
+    axes.barh([name for name, _ in top], [share for _, share in top], color=FORECAST)
     axes.set(title="What the model listens to", xlabel="share of all gain")
     return _png(figure)
 

@@ -128,7 +128,7 @@ def save(registry: Registry, forecaster: Forecaster, card: ModelCard, race: str)
         forecaster.save(Path(folder))
         Path(folder, "card.json").write_text(json.dumps(asdict(card), indent=2))
         if importance := forecaster.importance():
-            Path(folder, "importance.png").write_bytes(figures.importance_figure(importance))
+            Path(folder, "importance.png").write_bytes(figures.importance_figure(dict(importance)))
         client.log_artifacts(card.training, folder, folder_name)
     _ensure_model(client)
     source = f"{client.get_run(card.training).info.artifact_uri}/{folder_name}"
@@ -290,7 +290,10 @@ def _log_scores(client: MlflowClient, run: str, scores: pd.Series) -> None:
 
 def _log_figures(client: MlflowClient, run: str, race: Race, candidate: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for name, png in figures.backtest_figures(race.backtest, candidate).items():
+        pictures = figures.backtest_figures(race.backtest, candidate)
+        if race.importance[candidate]:
+            pictures["importance.png"] = figures.importance_figure(race.importance[candidate])
+        for name, png in pictures.items():
             Path(folder, name).write_bytes(png)
         client.log_artifacts(run, folder, "figures")
 

@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +60,7 @@ class Fitted:
 
     forecast: np.ndarray | None
     cpu_seconds: float
+    importance: dict[str, float]  # share of the gain by feature; empty for what does not learn
     failure: str = ""
 
 
@@ -81,7 +84,7 @@ def race(
         raise DataError("a race needs at least 2 folds: each fold's bounds are calibrated on the others")
     fits = dict.fromkeys(fit for origin in origins for entrant in entrants for fit in entrant.fits(origin))
     names = {fit: f"fits/{_hash(history.fingerprint, horizon_days, seed, fit)}.npz" for fit in fits}
-    done = {fit: _read(kept, name) for fit, name in names.items() if kept.exists(name)}
+    done = {fit: fitted for fit, name in names.items() if (fitted := _read(kept, name))}
     missing = [fit for fit in fits if fit not in done]
     progress(len(done), len(fits), "kept from before" if done else "starting Ray")
     for fit, fitted in fit_all(history, missing, horizon_days, seed, ray_address) if missing else ():
@@ -167,7 +170,8 @@ def _fit(
     started = time.process_time()
     forecaster = models.fit(fit.candidate, lessons, fit.known_until, seed)
     seconds = time.process_time() - started
-    return Fitted(forecaster.predict(state, history.plan(fit.origin, horizon_days)).sales, seconds)
+    forecast = forecaster.predict(state, history.plan(fit.origin, horizon_days)).sales
+    return Fitted(forecast, seconds, dict(forecaster.importance()))
 
 
 @ray.remote(max_retries=WORKER_CRASHES)
@@ -184,9 +188,9 @@ def _outcome(ref: ray.ObjectRef) -> Fitted:
     try:
         return ray.get(ref)
     except ray.exceptions.RayTaskError as error:
-        return Fitted(None, 0.0, f"{type(error.cause).__name__}: {error.cause}")
+        return Fitted(None, 0.0, {}, f"{type(error.cause).__name__}: {error.cause}")
     except ray.exceptions.RayError as error:  # the worker died more often than it is tried again
-        return Fitted(None, 0.0, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return Fitted(None, 0.0, {}, f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 
 def _gather(
@@ -199,7 +203,7 @@ def _gather(
     coverage: float,
 ) -> Race:
     windows = [evaluation.fold(history, origin, horizon_days) for origin in origins]
-    tables, seconds, failures = [], {}, {}
+    tables, seconds, importance, failures = [], {}, {}, {}
     for entrant in entrants:
         fitted = [[done[fit] for fit in entrant.fits(window.origin)] for window in windows]
         reasons = [f.failure for members in fitted for f in members if f.failure]
@@ -207,13 +211,20 @@ def _gather(
             failures[entrant.name] = reasons[0]
             continue
         seconds[entrant.name] = sum(f.cpu_seconds for members in fitted for f in members)
+        importance[entrant.name] = _mean_importance([f.importance for members in fitted for f in members])
         forecasts = [models.pool([f.forecast for f in members]) for members in fitted]
         rows = pd.concat([evaluation.tabulate(entrant.name, *made) for made in zip(windows, forecasts, strict=True)])
         tables.append(_bounded(rows, coverage))
     if not tables:
         raise RuntimeError("every candidate failed: " + "; ".join(f"{name}: {why}" for name, why in failures.items()))
     rows = pd.concat(tables, ignore_index=True)
-    return Race(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), seconds, failures)
+    return Race(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), seconds, importance, failures)
+
+
+def _mean_importance(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean over the fits that learn, largest first."""
+    learnt = pd.DataFrame([share for share in shares if share])
+    return learnt.fillna(0).mean().sort_values(ascending=False).to_dict()
 
 
 def _bounded(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
@@ -239,13 +250,19 @@ def _hash(*parts: object) -> str:
 
 def _bytes(fitted: Fitted) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, forecast=fitted.forecast, cpu_seconds=fitted.cpu_seconds)
+    names, gains = np.array(list(fitted.importance), dtype=str), np.array(list(fitted.importance.values()))
+    np.savez(buffer, forecast=fitted.forecast, cpu_seconds=fitted.cpu_seconds, names=names, gains=gains)
     return buffer.getvalue()
 
 
-def _read(cache: Storage, name: str) -> Fitted:
-    with np.load(io.BytesIO(cache.read(name)), allow_pickle=False) as kept:
-        return Fitted(kept["forecast"], float(kept["cpu_seconds"]))
+def _read(cache: Storage, name: str) -> Fitted | None:
+    """A fit that was kept; None if there is none, or none that can be read: it is then made again."""
+    try:
+        with np.load(io.BytesIO(cache.read(name)), allow_pickle=False) as kept:
+            importance = dict(zip(kept["names"].tolist(), kept["gains"].tolist(), strict=True))
+            return Fitted(kept["forecast"], float(kept["cpu_seconds"]), importance)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def save_race(finished: Race, kept: Storage) -> None:
@@ -255,7 +272,7 @@ def save_race(finished: Race, kept: Storage) -> None:
     finished.backtest.rows.to_parquet(buffer, index=False)
     race_folder.write("backtest.parquet", buffer.getvalue())
     race_folder.write("leaderboard.csv", finished.leaderboard().to_csv().encode())
-    remarks = {"cpu_seconds": finished.cpu_seconds, "failures": finished.failures}
+    remarks = {name: getattr(finished, name) for name in ("cpu_seconds", "importance", "failures")}
     race_folder.write("race.json", json.dumps(remarks, indent=2).encode())
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -105,6 +106,22 @@ def test_what_is_kept_is_not_fitted_again(raced, noisy, small, origins):
     assert seen == [(10, 10)]
     assert again.backtest.rows.equals(race.backtest.rows)
     assert again.backtest.rows.equals(training.load_race(kept, race.key).backtest.rows)
+
+
+def test_a_damaged_fit_is_made_again(raced, noisy, small, origins):
+    kept, race = raced
+    for file in Path(kept.root, "fits").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    again = training.race(noisy, entrants(small.values()), origins, **TERMS, kept=kept, progress=quiet)
+    assert again.backtest.rows.equals(race.backtest.rows)
+
+
+def test_what_a_candidate_listens_to_is_kept_with_the_race(raced):
+    kept, race = raced
+    assert set(race.importance["xgboost"]) <= set(features.FeatureSpec().columns)
+    assert sum(race.importance["lightgbm"].values()) == pytest.approx(1)
+    assert race.importance["median"] == {}
+    assert training.load_race(kept, race.key).importance == race.importance
 
 
 def test_another_seed_is_another_race(raced, noisy, small, origins, tmp_path):
