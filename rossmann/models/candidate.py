@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from rossmann.features import FeatureSpec
+from rossmann.validation import DataError
 
 Param = int | float | str
 
@@ -83,7 +84,7 @@ def candidates(names: Sequence[str], search: int = 0, seed: int = 7) -> tuple[Ca
     """The named, always with the naive two, and `search` draws of each named booster. ValueError if unknown."""
     unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise ValueError(f"unknown candidate {', '.join(unknown)}; known are {', '.join(NAMES)}")
+        raise DataError(f"unknown candidate {', '.join(unknown)}; known are {', '.join(NAMES)}")
     wanted = [name for name in NAMES if name in NAIVE or name in names]
     drawn = [
         drawn_candidate(name, number, seed) for name in BOOSTERS if name in names for number in range(1, search + 1)
