@@ -222,17 +222,28 @@ def judge(
 def compare(backtest: Backtest, challenger: str, rival: str, seed: int) -> Comparison:
     """Paired on rows, bootstrapped by store: errors of one store's days are not independent, stores nearly are."""
     paired = _paired(backtest, challenger, rival)
-    per_store = paired.groupby("store")[["error", "rival_error"]].agg(["sum", "size"]).to_numpy()  # [stores, 4]
-    stores = len(per_store)
+    stores = paired.store.nunique()
     drawn = np.random.default_rng(seed).multinomial(stores, np.full(stores, 1 / stores), size=BOOTSTRAPS)
-    totals = drawn @ per_store
-    better = totals[:, 0] < totals[:, 2]
+    once = np.ones((1, stores), dtype=int)
+    mine, theirs = (_per_store_and_fold(paired, column) for column in ("error", "rival_error"))
+    better = _mean_rmspe(drawn, *mine) < _mean_rmspe(drawn, *theirs)
     return Comparison(
-        rival,
-        float(np.sqrt(paired.error.mean())),
-        float(np.sqrt(paired.rival_error.mean())),
-        float(better.mean()),
+        rival, float(_mean_rmspe(once, *mine)[0]), float(_mean_rmspe(once, *theirs)[0]), float(better.mean())
     )
+
+
+def _per_store_and_fold(paired: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the squared errors and numbers of days. [stores, folds] each"""
+    cells = paired.groupby(["store", "origin"])[column].agg(["sum", "size"]).unstack(fill_value=0)
+    return cells["sum"].to_numpy(), cells["size"].to_numpy()
+
+
+def _mean_rmspe(drawn: np.ndarray, squared: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """The leaderboard's score, the mean of the folds' RMSPE, for each draw of stores. [draws]
+
+    drawn: how often each store is in a draw. [draws, stores]
+    """
+    return np.sqrt((drawn @ squared) / np.maximum(drawn @ days, 1)).mean(axis=1)
 
 
 def worse_slices(backtest: Backtest, challenger: str, rival: str, margin: float) -> list[tuple[str, float, float]]:

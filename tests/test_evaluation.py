@@ -161,6 +161,32 @@ def test_the_bootstrap_draws_whole_stores():
     assert comparison.p_better == pytest.approx(1 - (29 / 30) ** 30, abs=0.04)
 
 
+def test_the_bootstrap_agrees_with_drawing_stores_one_by_one():
+    """The slow oracle: stores drawn with replacement, their days put together, scored fold by fold."""
+    random = np.random.default_rng(3)
+    tables = []
+    for origin in ("2015-01-01", "2015-02-01"):
+        sales = random.uniform(50, 90, (12, 10))
+        for name, size in (("new", 0.11), ("old", 0.12)):
+            tables.append(rows(name, sales, sales * np.exp(random.normal(0, size, sales.shape)), origin))
+    backtest = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
+    (comparison,) = judge(backtest, "new", ["old"], **TERMS).comparisons
+    assert comparison.rmspe == pytest.approx(backtest.score().rmspe["new"])
+
+    def score(name: str, drawn: np.ndarray) -> float:
+        of_store = dict(list(backtest.of(name).groupby("store")))
+        together = pd.concat([of_store[store] for store in drawn])
+        return (
+            together.groupby("origin")[["sales", "forecast"]]
+            .apply(lambda fold: evaluation.rmspe(fold.sales, fold.forecast))
+            .mean()
+        )
+
+    draws = [random.integers(1, 13, 12) for _ in range(400)]
+    better = np.mean([score("new", drawn) < score("old", drawn) for drawn in draws])
+    assert comparison.p_better == pytest.approx(better, abs=0.07)
+
+
 def test_candidates_on_different_rows_are_not_compared():
     sales = np.full((4, 5), 100.0)
     backtest = Backtest(pd.concat([rows("new", sales, sales), rows("old", sales[:3], sales[:3])]))
