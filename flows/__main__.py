@@ -49,7 +49,8 @@ Search = Annotated[int, typer.Option(min=0, help="Hyperparameter draws that race
 Plan = Annotated[
     str | None,
     typer.Option(
-        help="CSV of the days to forecast: Store, Date and what is known of them. [default: the published plan]"
+        help="CSV of the days to forecast: Store and Date; Open, Promo, StateHoliday, SchoolHoliday where they differ "
+        "from the published plan. [default: the whole published plan]"
     ),
 ]
 Out = Annotated[str | None, typer.Option(help="CSV to write. [default: a file in forecasts/ of the data dir]")]
@@ -63,11 +64,14 @@ def sample(
         typer.Option(help="Folder for train.csv, store.csv and test.csv. [default: raw/ in the data dir]"),
     ] = None,
     stores: Annotated[int, typer.Option(min=1, help="How many stores.")] = 60,
-    days: Annotated[int, typer.Option(help="How many days of history, from 2013-01-01.")] = 942,
+    days: Annotated[int, typer.Option(min=28, help="How many days of history, from 2013-01-01.")] = 942,
     seed: Annotated[int, typer.Option(help="The same seed makes the same bytes.")] = 7,
     force: Annotated[bool, typer.Option("--force", help="Replace other files that lie there.")] = False,
 ) -> None:
-    """Write a made-up world in the format of Kaggle's Rossmann files, to try everything on."""
+    """Write a made-up chain of stores, to try everything on.
+
+    The files are those of Kaggle's competition: train.csv, store.csv and test.csv.
+    """
     from rossmann.sample import write_world
 
     folder = write_world(out or Settings().place("raw"), stores, days, seed, replace=force)
@@ -180,7 +184,7 @@ def main() -> None:
 def prepare(settings: Settings) -> None:
     """Environment of an embedded run: telemetry off, Prefect's own state in this world unless a server is named."""
     embedded = {
-        "PREFECT_HOME": settings.place("prefect"),
+        "PREFECT_HOME": settings.place("prefect-embedded"),  # not the folder of a running stack: SQLite has one writer
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the command line speaks for itself
@@ -214,7 +218,7 @@ def answers(api: str) -> bool:
 
 def console() -> Console:
     """Where results are shown."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 110)
+    return Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110)
 
 
 def _names(candidates: str | None) -> list[str] | None:

@@ -14,7 +14,6 @@ from rossmann import data, figures, forecasting, registry
 from rossmann.forecasting import Delivered
 from rossmann.registry import Registered
 from rossmann.settings import Settings
-from rossmann.storage import Storage
 
 
 @flow
@@ -38,13 +37,13 @@ def deliver(champion: Registered, snapshot: str, plan: str | None, out: str | No
     settings = Settings()
     history = world.history(settings, snapshot)
     rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, settings.horizon_days), None)
-    table = forecasting.forecast(registry.load(world.models(settings), champion), history, rows, ids)
-    written = forecasting.kaggle(table) if kaggle else table
-    name = f"{history.origin}_v{champion.version}" + (f"_{Path(plan).stem}" if plan else "")
-    forecasts = world.forecasts(settings)
-    forecasts.write(f"{name}.parquet", forecasting.parquet(table))
-    folder, file_name = (Storage(str(Path(out).parent)), Path(out).name) if out else (forecasts, f"{name}.csv")
-    file = folder.write(file_name, forecasting.csv(written))
-    title = f"Forecast from {history.origin}, model version {champion.version}"
-    picture = forecasts.write(f"{name}.png", figures.forecast_figure(history, table, title))
-    return Delivered(forecasting.summarise(table, history), champion.version, file, picture)
+    forecaster = registry.load(world.models(settings), champion)
+    table = forecasting.forecast(forecaster, history, rows, ids)
+    csv = forecasting.csv(forecasting.kaggle(table) if kaggle else table)
+    covered = f"{forecaster.intervals.coverage:.0%} intervals"
+    png = figures.forecast_figure(history, table, f"From {history.origin}, model version {champion.version}, {covered}")
+    folder, name = world.forecast_place(settings, history, champion, plan, out)
+    if out is None:
+        folder.write(f"{name}.parquet", forecasting.parquet(table))
+    file = folder.write(Path(out).name if out else f"{name}.csv", csv)
+    return Delivered(forecasting.summarise(table, history), champion.version, file, folder.write(f"{name}.png", png))

@@ -17,6 +17,6 @@ def forecast(delivered: Delivered) -> str:
     return (
         f"# {made.stores:,} stores, {made.first} to {made.last}\n\n"
         f"Model version {delivered.champion} forecasts sales of **{made.total:,.0f}** in {made.rows:,} rows; "
-        f"a year before, the same weekdays brought {made.same_days_last_year:,.0f}.\n\n"
+        f"{made.on_year:+.1%} on the same weekdays a year before, where both sell.\n\n"
         f"- file: `{delivered.file}`\n- picture: `{delivered.picture}`\n"
     )

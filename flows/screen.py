@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich import box
@@ -9,13 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from flows import world
-from flows.retrain import Retrained
-from flows.train import Trained
-from rossmann import registry, training
+from rossmann import registry
 from rossmann.data import list_snapshots
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import Delivered
 from rossmann.settings import Settings
+
+if TYPE_CHECKING:
+    from flows.retrain import Retrained
+    from flows.train import Trained
 
 PLAIN = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False}
 NEXT = """
@@ -26,8 +29,10 @@ next: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
       make up, and in another terminal make deploy     the same runs in the Prefect UI, all models in MLflow's"""
 
 
-def trained(console: Console, made: Trained) -> None:
+def trained(console: Console, made: "Trained") -> None:
     """The leaderboard, and where its rows and runs lie."""
+    from rossmann import training  # Ray, which only this needs
+
     settings = Settings()
     race = training.load_race(world.backtests(settings), made.race)
     console.print(leaderboard(race.leaderboard()))
@@ -63,13 +68,13 @@ def delivered(console: Console, made: Delivered) -> None:
     summary = made.summary
     console.print(f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first} to {summary.last}")
     console.print(
-        f"model version {made.champion} forecasts {summary.total:,.0f} in all; "
-        f"the same weekdays a year before brought {summary.same_days_last_year:,.0f}"
+        f"model version {made.champion} forecasts {summary.total:,.0f} in all, {summary.on_year:+.1%} on the same weekdays "
+        "a year before where both sell"
     )
     console.print(f"forecasts: {made.file}\nplot:      {made.picture}", soft_wrap=True)
 
 
-def retrained(console: Console, made: Retrained) -> None:
+def retrained(console: Console, made: "Retrained") -> None:
     """All of it, and what to type next."""
     console.print(f"snapshot {made.snapshot}\n")
     trained(console, made.trained)

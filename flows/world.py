@@ -1,7 +1,9 @@
 """One world: where its parts lie and on which terms its races run, from the settings."""
 
+from pathlib import Path
+
 from rossmann.data import SalesHistory, load_snapshot
-from rossmann.registry import Registry
+from rossmann.registry import Registered, Registry
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
@@ -21,9 +23,14 @@ def backtests(settings: Settings) -> Storage:
     return Storage(settings.place("backtests"))
 
 
-def forecasts(settings: Settings) -> Storage:
-    """Forecasts of all stores."""
-    return Storage(settings.place("forecasts"))
+def forecast_place(
+    settings: Settings, history: SalesHistory, champion: Registered, plan: str | None, out: str | None
+) -> tuple[Storage, str]:
+    """Folder and name (without ending) of a forecast's files: beside `out` where it is given."""
+    if out:
+        return Storage(str(Path(out).parent)), Path(out).stem
+    asked = f"_{Path(plan).stem}" if plan else ""
+    return Storage(settings.place("forecasts")), f"{history.origin}_v{champion.version}{asked}"
 
 
 def models(settings: Settings) -> Registry:

@@ -20,7 +20,7 @@ class Summary:
     first: str
     last: str
     total: float  # all sales that are forecast
-    same_days_last_year: float  # sales 364 days earlier of the same stores, NaN where the history is too short
+    on_year: float  # change against 364 days earlier, of the rows that sell on both days; NaN where there is none
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ def kaggle(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame, history: SalesHistory) -> Summary:
-    """The totals of a forecast, beside the same weekdays a year before."""
+    """The totals of a forecast, and like for like against the same weekdays a year before."""
     year_ago = table.Date.to_numpy().astype("datetime64[D]") - np.timedelta64(364, "D")
     day = (year_ago - history.dates[0]).astype(int)
     store = np.searchsorted(history.stores.number, table.Store.to_numpy())
-    known = (day >= 0) & (day < len(history.dates))
-    before = float(np.nansum(history.sales[store, day])) if known.all() else np.nan
+    before = np.where(day >= 0, history.sales[store, np.maximum(day, 0)], np.nan)
+    both = (before > 0) & (table.Sales.to_numpy() > 0)
+    on_year = table.Sales[both].sum() / before[both].sum() - 1 if both.any() else np.nan
     first, last = table.Date.min(), table.Date.max()
-    return Summary(
-        len(table), table.Store.nunique(), f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", float(table.Sales.sum()), before
-    )
+    total = float(table.Sales.sum())
+    return Summary(len(table), table.Store.nunique(), f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", total, float(on_year))
 
 
 def csv(table: pd.DataFrame) -> bytes:

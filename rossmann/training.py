@@ -86,7 +86,7 @@ def race(
     names = {fit: f"fits/{_hash(history.fingerprint, horizon_days, seed, fit)}.npz" for fit in fits}
     done = {fit: fitted for fit, name in names.items() if (fitted := _read(kept, name))}
     missing = [fit for fit in fits if fit not in done]
-    progress(len(done), len(fits), "kept from before" if done else "starting Ray")
+    progress(len(done), len(fits), "fitted before" if done else "starting Ray")
     for fit, fitted in fit_all(history, missing, horizon_days, seed, ray_address) if missing else ():
         done[fit] = fitted
         if not fitted.failure:
