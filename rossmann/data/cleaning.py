@@ -61,8 +61,9 @@ def clean(raw: Raw, horizon_days: int = HORIZON_DAYS) -> Cleaned:
     added = _closed_days_missing(opened, past)
     counts["closed_day_missing"] = int(added.sum())
     sales, customers = np.where(added, 0.0, sales), np.where(added, 0.0, customers)
-    known = _complete_past(past, np.where(added, 0.0, opened))
-    habit = open_habit(known.open, sales, known.dates)
+    opened = np.where(added, 0.0, opened)
+    habit = open_habit(opened, sales, past.dates)
+    known = _complete_past(past, opened, habit)
     to_come, planned = _to_come(raw.plan, stores.number, known.dates[-1], horizon_days)
     counts.update(planned)
     calendar = _joined(known, _complete_plan(to_come, known, habit))
@@ -152,11 +153,14 @@ def _run_length(flags: np.ndarray) -> np.ndarray:
     return np.cumsum(length, axis=1)[:, :-1]
 
 
-def _complete_past(past: _Calendar, opened: np.ndarray) -> _Calendar:
-    """Days without a row: not open, no school holiday; promo and state holiday as most stores have it."""
+def _complete_past(past: _Calendar, opened: np.ndarray, habit: np.ndarray) -> _Calendar:
+    """Days without a row: open by habit, no school holiday; promo and state holiday as most stores have it.
+
+    Not closed: that a store was to leave the books was in nobody's plan, and must not be in a backtest's.
+    """
     return _Calendar(
         past.dates,
-        np.nan_to_num(opened),
+        _filled(opened, habit[:, weekday(past.dates)]),
         _filled(past.promo, _mean(past.promo, axis=0) >= 0.5),
         _filled(past.state_holiday, _most_common(past.state_holiday)),
         np.nan_to_num(past.school_holiday),

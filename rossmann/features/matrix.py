@@ -23,14 +23,8 @@ from rossmann.features.calendar import (
 from rossmann.features.spec import FeatureSpec
 from rossmann.features.state import HORIZON_DAYS, State
 
-PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP, REOPENED_CAP = (
-    14,
-    21,
-    14,
-    28,
-    84,
-)  # days; beyond, further is the same
-CLOSING_CAP, REOPENED_CAP = 14, 28
+# Days; beyond, further is the same.
+PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP, CLOSING_CAP, REOPENED_CAP = 14, 21, 14, 28, 14, 28
 
 
 def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
@@ -166,7 +160,7 @@ class Rows:
         return {
             "store_type": s.store_type[self.own],
             "assortment": s.assortment[self.own],
-            "competition_log_distance": np.log(s.competition_distance_m)[self.own],
+            "competition_log_distance": np.log1p(s.competition_distance_m)[self.own],
             "competition_months": np.clip(self._plan(since), -12, 60),
             "promo2": s.promo2[self.own],
             "promo2_phase": self._plan(promo2_phase(self.calendar.dates, s)),

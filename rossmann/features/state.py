@@ -1,12 +1,12 @@
 """All that features need of the past, computed once per origin."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import level, ridge
-from rossmann.features.calendar import DAY, extended, take_apart
+from rossmann.features.calendar import DAY, extended
 
 HORIZON_DAYS = 48
 TAIL_DAYS = ridge.CONTEXT_DAYS  # of the past that the features of a coming day look back on
@@ -46,7 +46,7 @@ def summarise(past: SalesHistory) -> State:
     """The past up to and including its origin; of the days after it only the calendar is read."""
     origin, dates = past.origin, past.dates
     days = len(dates)
-    calendar = _without_gaps(extended(past.calendar, origin + HORIZON_DAYS * DAY), np.isnan(past.sales))
+    calendar = extended(past.calendar, origin + HORIZON_DAYS * DAY)
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
     log_sales = np.log(sales)
@@ -64,15 +64,3 @@ def summarise(past: SalesHistory) -> State:
         ),
         ridge=ridge.fit(calendar.between(dates[0], origin + ridge.AHEAD_DAYS * DAY), past.stores, log_sales),
     )
-
-
-def _without_gaps(calendar: Calendar, missing: np.ndarray) -> Calendar:
-    """Days without a row count as working days: a store that left the books for a while was not refurbished.
-
-    So do the days after the origin until a store that is away comes back.
-    """
-    to_come = calendar.open[:, missing.shape[1] :] == 0
-    away = np.logical_and.accumulate(to_come, axis=1) & missing[:, -1:]
-    working = take_apart(calendar.dates).weekday != SUNDAY
-    opened = np.where(np.concatenate([missing, away], axis=1), working, calendar.open)
-    return replace(calendar, open=opened.astype(np.int8))

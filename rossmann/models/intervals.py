@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rossmann.validation import DataError
+
 SHRINK_DAYS = 20  # a store's own scale counts as much as the chain's when it has this many days
 FILE = "intervals.npz"
 
@@ -40,9 +42,9 @@ class Intervals:
 
 
 def calibrate(store: np.ndarray, log_residual: np.ndarray, coverage: float) -> Intervals:
-    """From log(sales / forecast) of backtest rows. ValueError without rows."""
+    """From log(sales / forecast) of backtest rows. DataError without rows."""
     if not len(store):
-        raise ValueError("no backtest rows with sales to calibrate intervals on; backtest at least one fold first")
+        raise DataError("no backtest rows with sales to calibrate intervals on; backtest at least one fold first")
     stores, own, count = np.unique(store, return_inverse=True, return_counts=True)
     size = np.abs(log_residual)
     pooled = float(size.mean())

@@ -48,8 +48,7 @@ def lesson(history: SalesHistory, origin: np.datetime64, spec: FeatureSpec = Fea
     known = min(features.HORIZON_DAYS, int((history.origin - origin).astype(int)))
     plan, outcomes = history.plan(origin, known), history.outcomes(origin, known)
     rows = features.lay(state, plan)
-    gone = _gone(history, origin, known)
-    sold = np.flatnonzero((plan.open == 1) & (outcomes.sales > 0) & ~np.isin(plan.store, gone))
+    sold = np.flatnonzero((plan.open == 1) & (outcomes.sales > 0))
     return Lesson(
         origin,
         spec,
@@ -58,12 +57,6 @@ def lesson(history: SalesHistory, origin: np.datetime64, spec: FeatureSpec = Fea
         np.log(outcomes.sales[sold]),
         linear_base(rows)[sold],
     )
-
-
-def _gone(history: SalesHistory, origin: np.datetime64, days: int) -> np.ndarray:
-    """Stores that leave the books in the `days` after the origin: their calendar shows a closure that was none."""
-    first = int((origin - history.dates[0]).astype(int)) + 1
-    return history.stores.number[np.isnan(history.sales[:, first : first + days]).any(axis=1)]
 
 
 def linear_base(rows: Rows) -> np.ndarray:
