@@ -171,6 +171,9 @@ def main() -> None:
     try:
         prepare(Settings())
         app()
+    except OSError as error:  # a folder where a file should be, a place that cannot be written, …
+        Console(stderr=True, highlight=False).print(f"{error}", markup=False, soft_wrap=True)
+        sys.exit(2)
     except pydantic.ValidationError as error:
         told = [f"ROSSMANN_{'.'.join(map(str, e['loc'])).upper()}={e['input']}: {e['msg']}" for e in error.errors()]
         Console(stderr=True, highlight=False).print("\n".join(told), markup=False, soft_wrap=True)
@@ -192,7 +195,8 @@ def prepare(settings: Settings) -> None:
     }
     for name, value in (QUIET if "PREFECT_API_URL" in os.environ else QUIET | embedded).items():
         os.environ.setdefault(name, value)
-    Path(settings.home).mkdir(parents=True, exist_ok=True)
+    if "://" not in settings.home:
+        Path(settings.home).mkdir(parents=True, exist_ok=True)
 
 
 def run(flow: Callable[..., T], *args: object) -> T:
@@ -222,7 +226,7 @@ def console() -> Console:
 
 
 def _names(candidates: str | None) -> list[str] | None:
-    return [name.strip() for name in candidates.split(",")] if candidates else None
+    return [name for part in candidates.split(",") if (name := part.strip())] if candidates else None
 
 
 if __name__ == "__main__":

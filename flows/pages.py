@@ -17,6 +17,6 @@ def forecast(delivered: Delivered) -> str:
     return (
         f"# {made.stores:,} stores, {made.first} to {made.last}\n\n"
         f"Model version {delivered.champion} forecasts sales of **{made.total:,.0f}** in {made.rows:,} rows; "
-        f"{made.on_year:+.1%} on the same weekdays a year before, where both sell.\n\n"
+        f"{made.on_year:+.1%} on the same weekdays a year before where both sell (nan: none does).\n\n"
         f"- file: `{delivered.file}`\n- picture: `{delivered.picture}`\n"
     )

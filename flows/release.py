@@ -38,7 +38,7 @@ def decide(challenger: Registered, champion: Registered | None) -> Verdict:
     settings = Settings()
     registry.load(world.models(settings), challenger)  # what cannot be loaded is not promoted
     history = world.history(settings, challenger.card.snapshot)
-    origins = evaluation.fold_origins(history, settings.folds, settings.fold_step_days, settings.horizon_days)
+    origins = challenger.card.folds  # on which it won its race
     (median,) = (c for c in models.candidates((), 0, settings.seed) if c.name == evaluation.BASELINE)
     rivals = [training.Entrant(median.name, median)]
     if champion and not champion.made_by_other_code:
@@ -47,7 +47,7 @@ def decide(challenger: Registered, champion: Registered | None) -> Verdict:
     with progress("release") as report:
         race = training.race(history, racing, origins, **world.race_terms(settings), progress=report)
     verdict = evaluation.judge(
-        race.backtest,
+        race,
         racing[0].name,
         [rival.name for rival in rivals],
         promote_probability=settings.promote_probability,

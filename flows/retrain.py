@@ -8,22 +8,25 @@ from datetime import date
 
 from prefect import flow, get_run_logger
 
+from flows import world
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
 from flows.train import Trained, train
+from rossmann import registry
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import Delivered
+from rossmann.settings import Settings
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """What each step came to."""
+    """What each step came to; nothing is delivered while there is no champion."""
 
     snapshot: str
     trained: Trained
     verdict: Verdict
-    delivered: Delivered
+    delivered: Delivered | None
 
 
 @flow
@@ -39,4 +42,6 @@ def retrain(
     get_run_logger().info("retraining, reason: %s", reason)
     snapshot = ingest(raw, as_of)
     trained = train(folds, candidates, search)
-    return Retrained(snapshot, trained, release(), forecast())
+    verdict = release()
+    champion = registry.find(world.models(Settings()), registry.CHAMPION)
+    return Retrained(snapshot, trained, verdict, forecast() if champion else None)

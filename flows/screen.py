@@ -1,6 +1,7 @@
 """What the command line says of a run: tables, and what to do next."""
 
 import sys
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,12 @@ def delivered(console: Console, made: Delivered) -> None:
     summary = made.summary
     console.print(f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first} to {summary.last}")
     console.print(
-        f"model version {made.champion} forecasts {summary.total:,.0f} in all, {summary.on_year:+.1%} on the same weekdays "
-        "a year before where both sell"
+        f"model version {made.champion} forecasts {summary.total:,.0f} in all"
+        + (
+            ""
+            if isnan(summary.on_year)
+            else f", {summary.on_year:+.1%} on the same weekdays a year before where both sell"
+        )
     )
     console.print(f"forecasts: {made.file}\nplot:      {made.picture}", soft_wrap=True)
 
@@ -81,7 +86,10 @@ def retrained(console: Console, made: "Retrained") -> None:
     console.print()
     verdict(console, made.verdict)
     console.print()
-    delivered(console, made.delivered)
+    if made.delivered:
+        delivered(console, made.delivered)
+    else:
+        console.print("no forecast: there is no champion yet")
     console.print(NEXT.format(home=Settings().home, bin=Path(sys.executable).parent), soft_wrap=True)
 
 

@@ -28,7 +28,7 @@ def forecast_place(
 ) -> tuple[Storage, str]:
     """Folder and name (without ending) of a forecast's files: beside `out` where it is given."""
     if out:
-        return Storage(str(Path(out).parent)), Path(out).stem
+        return Storage(out.rpartition("/")[0] or "."), Path(out).stem
     asked = f"_{Path(plan).stem}" if plan else ""
     return Storage(settings.place("forecasts")), f"{history.origin}_v{champion.version}{asked}"
 

@@ -145,8 +145,9 @@ class Backtest:
         return self.by("origin").groupby(level="candidate", observed=True).mean().sort_values("rmspe")
 
     def best(self) -> str:
-        """The candidate with the lowest mean RMSPE."""
-        return str(self.score().index[0])
+        """The candidate with the lowest mean RMSPE; the baseline, which every model must beat, only if it is alone."""
+        ranked = [str(name) for name in self.score().index]
+        return next((name for name in ranked if name != BASELINE), ranked[0])
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class Verdict:
 
 
 def judge(
-    backtest: Backtest,
+    race: Race,
     challenger: str,
     rivals: Sequence[str],
     *,
@@ -207,7 +208,13 @@ def judge(
     slice_margin: float,
     seed: int,
 ) -> Verdict:
-    """Promote only what beats every rival, and makes no slice worse than the first rival's by more than the margin."""
+    """Promote only what beats every rival, and makes no slice worse than the first rival's by more than the margin.
+
+    Where one of them failed in the race there is nothing to compare, and nothing is promoted.
+    """
+    if race.failures:
+        return Verdict(False, tuple(f"{name} failed: {reason}" for name, reason in race.failures.items()), ())
+    backtest = race.backtest
     comparisons = tuple(compare(backtest, challenger, rival, seed) for rival in rivals)
     beaten = [c.p_better >= promote_probability for c in comparisons]
     worse = worse_slices(backtest, challenger, rivals[0], slice_margin)

@@ -12,6 +12,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
@@ -44,6 +45,11 @@ class ModelCard:
     code_version: str
     environment: str  # hash of the exact versions of all packages
     training: str  # MLflow run of the race it won
+
+    @property
+    def folds(self) -> tuple[np.datetime64, ...]:
+        """Origins of its backtest."""
+        return tuple(np.datetime64(origin) for origin in self.rmspe)
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def record(
     done = client.search_runs([experiment], f"tags.race = '{race.key}' and attributes.status = 'FINISHED'")
     if done:
         return done[0].info.run_id
+    for run in client.search_runs([experiment], f"tags.race = '{race.key}' and attributes.status = 'RUNNING'"):
+        client.set_terminated(run.info.run_id, "KILLED")  # whoever recorded it was killed on the way
     parent = client.create_run(experiment, run_name=f"race on {snapshot}", tags={"race": race.key}).info.run_id
     client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(race.backtest.rows))])
     board = race.leaderboard()
@@ -130,17 +138,19 @@ def save(registry: Registry, forecaster: Forecaster, card: ModelCard, race: str)
         if importance := forecaster.importance():
             Path(folder, "importance.png").write_bytes(figures.importance_figure(dict(importance)))
         client.log_artifacts(card.training, folder, folder_name)
-    _ensure_model(client)
+    if known := saved(registry, race):  # somebody was quicker
+        return known
     source = f"{client.get_run(card.training).info.artifact_uri}/{folder_name}"
     tags = {"race": race, "candidate": card.candidate, "snapshot": card.snapshot, "card": json.dumps(asdict(card))}
     return int(client.create_model_version(MODEL, source, card.training, tags=tags).version)
 
 
 def saved(registry: Registry, race: str) -> int | None:
-    """The version that was saved under the race, if any."""
-    _ensure_model(registry.client)
-    found = registry.client.search_model_versions(f"name = '{MODEL}' and tags.race = '{race}'")
-    return int(found[0].version) if found else None
+    """The version that was saved under the race, if there is one and its files are there."""
+    tagged = {
+        int(v.version) for v in registry.client.search_model_versions(f"name = '{MODEL}' and tags.race = '{race}'")
+    }
+    return next((v.version for v in versions(registry) if v.version in tagged and _readable(registry, v)), None)
 
 
 def challenge(registry: Registry, version: int) -> None:
@@ -196,11 +206,24 @@ def recipe(registry: Registry, version: Registered) -> Candidate:
     return _stored(registry, version).candidate
 
 
+def _readable(registry: Registry, version: Registered) -> bool:
+    try:
+        _stored(registry, version)
+    except DataError:
+        return False
+    return True
+
+
 def _stored(registry: Registry, version: Registered) -> Forecaster:
     with tempfile.TemporaryDirectory() as folder:
         name = version.source.rsplit("/", 1)[-1]
-        local = registry.client.download_artifacts(version.card.training, name, folder)
-        return models.load(Path(local))
+        try:
+            return models.load(Path(registry.client.download_artifacts(version.card.training, name, folder)))
+        except (MlflowException, OSError) as error:
+            raise DataError(
+                f"the files of model version {version.version} cannot be read from {version.source} ({error}): "
+                f"go back to the champion before (rossmann models rollback) or make another (rossmann retrain)"
+            ) from error
 
 
 def promote(registry: Registry, version: int, verdict: Verdict) -> None:
@@ -209,7 +232,10 @@ def promote(registry: Registry, version: int, verdict: Verdict) -> None:
 
 
 def refuse(registry: Registry, version: int, verdict: Verdict) -> None:
-    """Enter the refusal in the ledger; the champion stays."""
+    """Enter the refusal in the ledger, unless that is its last word already; the champion stays."""
+    last = next(iter(ledger(registry)), None)
+    if last and (last.action, last.version, last.reasons) == ("refuse", version, verdict.reasons):
+        return
     entry = _enter(registry, "refuse", version, verdict.reasons)
     registry.client.set_terminated(entry.info.run_id)
 
@@ -240,10 +266,15 @@ def _move_champion(registry: Registry, action: str, version: int, reasons: Itera
 
 
 def _enter(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> Run:
+    """A new entry, or the one that an interrupted try of the same left unfinished."""
+    experiment = registry.experiment(LEDGER)
+    same = f"attributes.status = 'RUNNING' and tags.action = '{action}' and tags.version = '{version}'"
+    if unfinished := registry.client.search_runs([experiment], same):
+        return unfinished[0]
     before = find(registry, CHAMPION)
     previous = str(before.version) if before else ""
     tags = {"action": action, "version": str(version), "previous": previous, "reasons": json.dumps(list(reasons))}
-    return registry.client.create_run(registry.experiment(LEDGER), run_name=f"{action} version {version}", tags=tags)
+    return registry.client.create_run(experiment, run_name=f"{action} version {version}", tags=tags)
 
 
 def _entry(run: Run) -> Entry:

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
         description="Who races, separated by commas; the naive two always do.",
     )
-    seed: int = Field(7, description="Of every random draw.")
+    seed: int = Field(7, ge=0, description="Of every random draw.")
     coverage: float = Field(0.9, gt=0, lt=1, description="Nominal share of days that lie between Lower and Upper.")
 
     promote_probability: float = Field(0.95, gt=0, le=1, description="P(challenger better) that a promotion needs.")
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     @field_validator("candidates", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+        return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
 
     @property
     def home(self) -> str:

@@ -92,7 +92,8 @@ def race(
         if not fitted.failure:
             kept.write(names[fit], _bytes(fitted))
         progress(len(done), len(fits), f"{fit.candidate.name} from {fit.origin}")
-    key = _hash(history.fingerprint, horizon_days, seed, coverage, *entrants, *origins)
+    failed = sorted(str(fit) for fit, fitted in done.items() if fitted.failure)  # the same race, healthy, is another
+    key = _hash(history.fingerprint, horizon_days, seed, coverage, *entrants, *origins, *failed)
     finished = _gather(key, history, entrants, origins, done, horizon_days, coverage)
     save_race(finished, kept)
     return finished

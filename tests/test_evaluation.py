@@ -5,8 +5,14 @@ import pandas as pd
 import pytest
 
 from rossmann import evaluation
-from rossmann.evaluation import BACKTEST_COLUMNS, Backtest, judge
+from rossmann.evaluation import BACKTEST_COLUMNS, Backtest, Race, Verdict
 from rossmann.validation import DataError
+
+
+def judge(backtest: Backtest, challenger: str, rivals: list[str], failures: dict[str, str] | None = None) -> Verdict:
+    """On the usual terms, of a race with these rows."""
+    return evaluation.judge(Race("key", backtest, {}, {}, failures or {}), challenger, rivals, **TERMS)
+
 
 TERMS = {"promote_probability": 0.95, "slice_margin": 0.05, "seed": 7}
 
@@ -112,7 +118,7 @@ def test_a_short_history_says_how_many_days_it_takes(toy):
 
 
 def test_the_better_challenger_is_promoted_with_its_figures():
-    verdict = judge(rivals(new=0.08, old=0.12, median=0.2), "new", ["old", "median"], **TERMS)
+    verdict = judge(rivals(new=0.08, old=0.12, median=0.2), "new", ["old", "median"])
     assert verdict.promote
     assert [c.rival for c in verdict.comparisons] == ["old", "median"]
     assert all(c.p_better > 0.99 for c in verdict.comparisons)
@@ -120,7 +126,7 @@ def test_the_better_challenger_is_promoted_with_its_figures():
 
 
 def test_an_equal_challenger_is_refused():
-    verdict = judge(rivals(new=0.1, old=0.1, median=0.2), "new", ["old", "median"], **TERMS)
+    verdict = judge(rivals(new=0.1, old=0.1, median=0.2), "new", ["old", "median"])
     assert not verdict.promote
     assert "does not beat old" in verdict.reasons[0]
 
@@ -128,12 +134,12 @@ def test_an_equal_challenger_is_refused():
 def test_the_same_forecasts_are_not_better():
     sales = np.random.default_rng(1).uniform(50, 90, (20, 7))
     same = [rows(name, sales, sales * 1.1) for name in ("new", "old")]
-    (comparison,) = judge(Backtest(pd.concat(same)), "new", ["old"], **TERMS).comparisons
+    (comparison,) = judge(Backtest(pd.concat(same)), "new", ["old"]).comparisons
     assert comparison.p_better == 0
 
 
 def test_beating_the_champion_is_not_enough_if_the_median_is_better():
-    verdict = judge(rivals(new=0.1, old=0.2, median=0.05), "new", ["old", "median"], **TERMS)
+    verdict = judge(rivals(new=0.1, old=0.2, median=0.05), "new", ["old", "median"])
     assert not verdict.promote
     assert any("does not beat median" in reason for reason in verdict.reasons)
 
@@ -144,7 +150,7 @@ def test_a_slice_that_gets_worse_stops_the_promotion():
     spoiled = (made.candidate == "new") & (made.lead_week == 2) & (made.store_type == "b") & (made.store < 8)
     made.loc[spoiled, "forecast"] = made.loc[spoiled, "sales"] * 1.9
     made.loc[(made.candidate == "old") & (made.lead_week == 1), "forecast"] *= 1.8
-    verdict = judge(backtest, "new", ["old", "median"], **TERMS)
+    verdict = judge(backtest, "new", ["old", "median"])
     assert verdict.comparisons[0].p_better > 0.95
     assert not verdict.promote
     assert any("slice lead_week=2" in reason for reason in verdict.reasons)
@@ -156,7 +162,7 @@ def test_the_bootstrap_draws_whole_stores():
     new, old = sales * 1.1, sales * 1.1
     old[0] = 300.0
     backtest = Backtest(pd.concat([rows("new", sales, new), rows("old", sales, old)], ignore_index=True))
-    (comparison,) = judge(backtest, "new", ["old"], **TERMS).comparisons
+    (comparison,) = judge(backtest, "new", ["old"]).comparisons
     assert comparison.rmspe < comparison.rival_rmspe
     assert comparison.p_better == pytest.approx(1 - (29 / 30) ** 30, abs=0.04)
 
@@ -170,7 +176,7 @@ def test_the_bootstrap_agrees_with_drawing_stores_one_by_one():
         for name, size in (("new", 0.11), ("old", 0.12)):
             tables.append(rows(name, sales, sales * np.exp(random.normal(0, size, sales.shape)), origin))
     backtest = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
-    (comparison,) = judge(backtest, "new", ["old"], **TERMS).comparisons
+    (comparison,) = judge(backtest, "new", ["old"]).comparisons
     assert comparison.rmspe == pytest.approx(backtest.score().rmspe["new"])
 
     def score(name: str, drawn: np.ndarray) -> float:
@@ -191,4 +197,13 @@ def test_candidates_on_different_rows_are_not_compared():
     sales = np.full((4, 5), 100.0)
     backtest = Backtest(pd.concat([rows("new", sales, sales), rows("old", sales[:3], sales[:3])]))
     with pytest.raises(ValueError, match="not scored on the same rows"):
-        judge(backtest, "new", ["old"], **TERMS)
+        judge(backtest, "new", ["old"])
+
+
+def test_where_one_of_them_failed_nothing_is_promoted():
+    verdict = judge(rivals(new=0.05, median=0.2), "new", ["median"], {"champion v1": "XGBoostError: no memory"})
+    assert verdict == Verdict(False, ("champion v1 failed: XGBoostError: no memory",), ())
+
+
+def test_the_baseline_is_no_challenger():
+    assert rivals(median=0.05, ridge=0.1).best() == "ridge"

@@ -1,6 +1,7 @@
 """Models, aliases and the ledger in a real MLflow: whatever is interrupted, the old champion stays."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,6 +161,42 @@ def test_a_crash_before_the_alias_moves_leaves_the_old_champion(fresh, monkeypat
 
 def crash(*_, **__):
     raise MlflowException("the network is gone")
+
+
+def test_a_promotion_that_is_retried_is_entered_once(fresh, monkeypatch):
+    """The alias has moved, the entry could not be closed: the second try closes it."""
+    registry.promote(fresh, 1, YES)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(fresh.client), "set_terminated", crash)
+        with pytest.raises(MlflowException):
+            registry.promote(fresh, 2, YES)
+    registry.promote(fresh, 2, YES)
+    told = [(entry.version, entry.previous, entry.done) for entry in registry.ledger(fresh)]
+    assert told == [(2, 1, True), (1, None, True)]
+    assert registry.rollback(fresh) == 1
+
+
+def test_the_same_refusal_is_entered_once(fresh):
+    registry.refuse(fresh, 2, NO)
+    registry.refuse(fresh, 2, NO)
+    assert len(registry.ledger(fresh)) == 1
+
+
+def test_a_model_whose_files_are_gone_is_not_taken_for_saved(fresh):
+    assert registry.saved(fresh, "race2") == 2
+    shutil.rmtree(registry.versions(fresh)[0].source)
+    assert registry.saved(fresh, "race2") is None
+    with pytest.raises(DataError, match=r"version 2 cannot be read.*rollback"):
+        registry.load(fresh, registry.versions(fresh)[0])
+
+
+def test_a_recording_that_was_killed_is_marked_and_made_again(fresh, race, candidates):
+    experiment = fresh.experiment(registry.TRAININGS)
+    (done,) = fresh.client.search_runs([experiment], f"tags.race = '{race.key}'")
+    fresh.client.update_run(done.info.run_id, "RUNNING")
+    again = registry.record(fresh, race, candidates, SNAPSHOT, "somewhere")
+    assert again != done.info.run_id
+    assert fresh.client.get_run(done.info.run_id).info.status == "KILLED"
 
 
 def test_days_behind_are_counted_from_the_last_day_learnt(fresh):
