@@ -5,7 +5,7 @@ from pathlib import Path
 from rossmann.data import SalesHistory, load_snapshot
 from rossmann.registry import Registered, Registry
 from rossmann.settings import Settings
-from rossmann.storage import Storage
+from rossmann.storage import Storage, locate
 
 
 def snapshots(settings: Settings) -> str:
@@ -28,7 +28,8 @@ def forecast_place(
 ) -> tuple[Storage, str]:
     """Folder and name (without ending) of a forecast's files: beside `out` where it is given."""
     if out:
-        return Storage(out.rpartition("/")[0] or "."), Path(out).stem
+        folder, name = locate(out)
+        return folder, Path(name).stem
     asked = f"_{Path(plan).stem}" if plan else ""
     return Storage(settings.place("forecasts")), f"{history.origin}_v{champion.version}{asked}"
 

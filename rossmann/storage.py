@@ -68,3 +68,9 @@ class Storage:
         finally:
             unfinished.unlink(missing_ok=True)
         return self.address(name)
+
+
+def locate(path: str) -> tuple[Storage, str]:
+    """Folder and name of a file, given by its path or s3:// address."""
+    folder, _, name = path.rpartition("/")
+    return Storage(folder or ("/" if path.startswith("/") else ".")), name

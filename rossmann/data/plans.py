@@ -1,12 +1,10 @@
 """A caller's plan: the rows to forecast, with what it leaves open taken from the published plan."""
 
-from pathlib import PurePosixPath
-
 import numpy as np
 
 from rossmann.data.cells import cut, typed
 from rossmann.data.panel import Plan, SalesHistory
-from rossmann.storage import Storage
+from rossmann.storage import locate
 from rossmann.validation import DataError, check_plan
 
 TOLD = {"Open": "open", "Promo": "promo", "StateHoliday": "state_holiday", "SchoolHoliday": "school_holiday"}
@@ -18,12 +16,11 @@ def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None
     Open, Promo, StateHoliday and SchoolHoliday may be there; where they are not, or are empty, the published plan
     holds. Raises DataError for unknown stores, doubled rows, and days that are past or beyond the horizon.
     """
-    folder, _, name = str(path).rpartition("/")
-    files = Storage(folder or ("/" if str(path).startswith("/") else "."))
+    files, name = locate(path)
     if not name or not files.exists(name):
         raise DataError(f"There is no plan {path}. Give a CSV file with the columns Store and Date.")
     optional = ("Id", "DayOfWeek", *TOLD)
-    text = cut(PurePosixPath(name).name, files.read(name), ("Store", "Date"), ignored=optional, stage="plan")
+    text = cut(name, files.read(name), ("Store", "Date"), ignored=optional, stage="plan")
     there = [column for column in optional if column in text.cells.column_names]
     rows = typed(text, ["Store", "Date", *there])
     check_plan(rows, history.stores.number, history.origin, history.calendar.dates[-1])
