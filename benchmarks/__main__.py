@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -18,19 +19,19 @@ SIZES = (100, 300, 1115, 4460)
 
 def main() -> None:
     """Usage: python -m benchmarks [RAW]"""
-    table = Table(title="Stages on one thread", title_justify="left")
+    table = Table(title="Stages on one thread", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("world", "stage", "seconds", "CPU s", "rows", "rows per s", "peak MB"):
-        table.add_column(name, justify="left" if name in ("world", "stage") else "right")
-    console = Console(width=None if sys.stdout.isatty() else 100)
+        table.add_column(name, justify="left" if name in ("world", "stage") else "right", no_wrap=True)
+    console = Console(width=None if sys.stdout.isatty() else 120)
     with tempfile.TemporaryDirectory() as folder, console.status("measuring") as status:
         worlds = [
             (f"sample, {stores:,} stores", ["--stores", str(stores)], Path(folder, str(stores))) for stores in SIZES
         ]
-        worlds += [(raw, [], Path(raw)) for raw in sys.argv[1:]]
+        worlds += [(Path(raw).name, [], Path(raw)) for raw in sys.argv[1:]]
         for name, options, raw in worlds:
             status.update(f"measuring {name}")
             for line in measured(raw, options):
-                table.add_row(name, line["stage"], f"{line['seconds']:.2f}", f"{line['cpu']:.2f}", f"{line['rows']:,}",
+                table.add_row(name, line["stage"], f"{line['seconds']:.3f}", f"{line['cpu']:.3f}", f"{line['rows']:,}",
                               f"{line['rows'] / line['seconds']:,.0f}", f"{line['peak_mb']:,.0f}")  # fmt: skip
                 name = ""
             table.add_section()
