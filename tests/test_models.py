@@ -190,7 +190,8 @@ def test_fitting_reads_lessons_and_never_writes(noisy, lessons):
         for array in copies.values():
             array.flags.writeable = False
         frozen.append(replace(lesson, **copies))
-    models.fit(BY_NAME["blend"], frozen, noisy.origin, seed=7)
+    fitted = models.fit(BY_NAME["blend"], frozen, noisy.origin, seed=7)  # a write would raise
+    assert fitted.importance() == models.fit(BY_NAME["blend"], lessons, noisy.origin, seed=7).importance()
 
 
 def test_nothing_to_learn_from_is_said(lessons):
