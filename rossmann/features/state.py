@@ -12,9 +12,6 @@ HORIZON_DAYS = 48
 TAIL_DAYS = ridge.CONTEXT_DAYS  # of the past that the features of a coming day look back on
 
 
-SUNDAY = 6
-
-
 @dataclass(frozen=True)
 class State:
     """What was known on `origin`."""
