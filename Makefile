@@ -2,6 +2,9 @@
 PYTHON ?= python3.11
 PREFECT_PORT ?= 4200
 MLFLOW_PORT ?= 5000
+RAY_DASHBOARD_PORT ?= 8265
+RAY_CLIENT_PORT ?= 10001
+ROSSMANN_HTTP_PORT ?= 8000
 WORLD := $(or $(ROSSMANN_DATA_DIR),data)
 HOME_OF_ALL_STATE = $(if $(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
 BIN := .venv/bin
@@ -23,15 +26,18 @@ $(INSTALLED): requirements.lock  # the stamp comes last and lies inside: a half-
 demo: install ## a sample world, from raw sales to forecasts, without a server
 	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
-up: install ## Prefect, a worker and MLflow in the foreground; Ctrl-C stops all of it
-	@eval "$$($(MAKE) -s env)" && mkdir -p "$$ROSSMANN_DATA_DIR" && exec honcho start -d . -f deployments/Procfile
+up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
+	@eval "$$($(MAKE) -s env)" && mkdir -p "$$ROSSMANN_DATA_DIR" && umask 077 && \
+	  { test -s "$$RAY_AUTH_TOKEN_PATH" || python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"; } && \
+	  exec honcho start -d . -f deployments/Procfile
 
 deploy: install ## register every deployment of prefect.yaml with the running stack
 	@eval "$$($(MAKE) -s env)" && exec prefect --no-prompt deploy --all
 
 env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \
-	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)'
+	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)' 'ROSSMANN_HTTP_PORT=$(ROSSMANN_HTTP_PORT)' \
+	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)'
 	@grep ^export deployments/local.env
 
 test: install ## every test

@@ -128,6 +128,24 @@ def retrain(
     screen.retrained(console(), run(flow, raw, as_of.date() if as_of else None, folds, _names(candidates), search))
 
 
+@app.command()
+def serve() -> None:
+    """Put the endpoint on the Ray cluster at ROSSMANN_SERVE_ADDRESS, with the champion on the current snapshot."""
+    from flows import endpoint
+    from rossmann.serving import deploying
+    from rossmann.serving.desk import Wanted
+
+    settings = Settings()
+    host = endpoint.serving(settings)
+    if host is None:
+        raise DataError("no Ray cluster is named to serve on: set ROSSMANN_SERVE_ADDRESS, or `make up` starts one")
+    target = endpoint.wanted(settings) or Wanted()
+    deploying.deploy(host, target)
+    deploying.settle(host, target, endpoint.PATIENCE_S)
+    state = deploying.ready(host)
+    print(f"{host.url}/docs: " + (f"model version {state['model_version']}" if state["ready"] else state["refused"]))
+
+
 @snapshots_app.callback()
 def snapshots(context: typer.Context) -> None:
     """List the versions of the history, newest first."""
@@ -146,6 +164,7 @@ def restore(
     from rossmann.data import restore_snapshot
 
     print(restore_snapshot(world.snapshots(Settings()), fingerprint))
+    align()
 
 
 @models_app.callback()
@@ -164,6 +183,7 @@ def rollback() -> None:
     from rossmann import registry
 
     print(f"version {registry.rollback(world.models(Settings()))} is champion again")
+    align()
 
 
 def main() -> None:
@@ -210,6 +230,16 @@ def run(flow: Callable[..., T], *args: object) -> T:
         )
     progress.terminal = Console(stderr=True)
     return flow(*args)
+
+
+def align() -> None:
+    """The endpoint follows; without a flow run, since nothing is decided here."""
+    from flows import endpoint
+
+    settings = Settings()
+    host, target = endpoint.serving(settings), endpoint.wanted(settings)
+    if host and target:
+        endpoint.swap(settings, host, target)
 
 
 def answers(api: str) -> bool:

@@ -1,20 +1,20 @@
-"""Raw CSVs → validated snapshot: validate raw → clean → validate clean → features → validate features → version.
+"""Raw CSVs → validated snapshot: validate raw → clean → validate clean → features → validate features → version → endpoint.
 
 When new files have come. Needs train.csv and store.csv; the same content again is the same snapshot, written once.
 """
 
 from datetime import UTC, date, datetime
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import world
+from flows import endpoint, world
 from rossmann import data, features, validation
 from rossmann.data import SalesHistory
 from rossmann.settings import Settings
 from rossmann.storage import Storage
-from rossmann.validation import StageReport, ValidationError
+from rossmann.validation import DataError, StageReport, ValidationError
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
@@ -39,7 +39,14 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
         error.add_note(f"All failing rows: {where}\nReport: {tell(page, [*stages, error.report])}")
         raise
     tell(page, stages)
-    return save_snapshot(read.history, world.snapshots(settings), now, read.source, as_of)
+    fingerprint = save_snapshot(read.history, world.snapshots(settings), now, read.source, as_of)
+    try:
+        endpoint.align()
+    except (
+        DataError
+    ) as error:  # the history is good and kept; what is wrong with the endpoint is told, and is not its fault
+        get_run_logger().error("the endpoint keeps the history before: %s", error)
+    return fingerprint
 
 
 @task(cache_policy=NO_CACHE)

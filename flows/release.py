@@ -1,4 +1,4 @@
-"""Challenger against champion → verdict → alias.
+"""Challenger against champion → verdict → alias → endpoint, and back again if the endpoint does not answer as the batch.
 
 After train; never cached, though the fits of the race are. Needs a challenger. The champion races with what it knew:
 its recipe, learnt at each origin from days that are as old as the champion's last day is today.
@@ -10,12 +10,13 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import pages, world
+from flows import endpoint, pages, world
 from flows.progress import progress
 from rossmann import evaluation, models, registry, training
 from rossmann.evaluation import Verdict
 from rossmann.registry import CHAMPION, Registered
 from rossmann.settings import Settings
+from rossmann.validation import DataError
 
 
 @flow
@@ -25,10 +26,18 @@ def release() -> Verdict:
     known = world.models(settings)
     challenger, champion = registry.challenger(known), registry.find(known, CHAMPION)
     if champion and champion.version == challenger.version:
+        endpoint.align()  # a run that was killed between the alias and the endpoint
         return Verdict(False, (f"version {challenger.version} is champion already",), ())
     verdict = decide(challenger, champion)
-    apply = promote if verdict.promote else refuse
-    apply(known, challenger.version, verdict)
+    if not verdict.promote:
+        refuse(known, challenger.version, verdict)
+        return verdict
+    promote(known, challenger.version, verdict)
+    try:
+        endpoint.align()
+    except DataError as error:
+        withdraw(known, challenger.version, str(error))
+        return replace(verdict, promote=False, reasons=(f"taken back: {error}", *verdict.reasons))
     return verdict
 
 
@@ -68,4 +77,5 @@ def entrant(version: Registered, role: str, age_days: int) -> training.Entrant:
 
 
 promote = task(registry.promote, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
+withdraw = task(registry.withdraw, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
 refuse = task(registry.refuse, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)

@@ -76,7 +76,7 @@ class Entry:
     """One line of the promotion ledger."""
 
     at: pd.Timestamp  # UTC
-    action: str  # promote, refuse or rollback
+    action: str  # promote, refuse, rollback or withdraw
     version: int  # the champion it wanted, or the challenger it refused
     previous: int | None  # the champion before
     done: bool  # False: a crash came between the decision and the alias; the alias tells what serves
@@ -240,16 +240,27 @@ def refuse(registry: Registry, version: int, verdict: Verdict) -> None:
     registry.client.set_terminated(entry.info.run_id)
 
 
-def rollback(registry: Registry) -> int:
+def withdraw(registry: Registry, version: int, reason: str) -> None:
+    """Take a promotion back that did not come into service: the champion before is champion again, or nobody is."""
+    if (current := find(registry, CHAMPION)) is None or current.version != version:
+        return
+    if _promotion(registry, version) is not None:
+        rollback(registry, reason)
+        return
+    entry = _enter(registry, "withdraw", version, (reason,))
+    registry.client.delete_registered_model_alias(MODEL, CHAMPION)
+    registry.client.set_terminated(entry.info.run_id)
+
+
+def rollback(registry: Registry, reason: str = "asked") -> int:
     """Make the champion before this one champion again; answers its version. DataError where there was none."""
     current = champion(registry).version
-    came = (e for e in ledger(registry) if e.action == "promote" and e.version == current and e.previous is not None)
-    promotion = next(came, None)
+    promotion = _promotion(registry, current)
     if promotion is None:
         raise DataError(f"nothing to roll back to: the ledger knows no champion before version {current}")
     if promotion.previous not in {version.version for version in versions(registry)}:
         raise DataError(f"version {promotion.previous}, the champion before {current}, is no longer in the registry")
-    _move_champion(registry, "rollback", promotion.previous, (f"rolled back from version {current}",))
+    _move_champion(registry, "rollback", promotion.previous, (f"rolled back from version {current}: {reason}",))
     return promotion.previous
 
 
@@ -257,6 +268,12 @@ def ledger(registry: Registry) -> tuple[Entry, ...]:
     """Every decision about the champion, newest first."""
     runs = registry.client.search_runs([registry.experiment(LEDGER)], order_by=["attributes.start_time DESC"])
     return tuple(_entry(run) for run in runs)
+
+
+def _promotion(registry: Registry, version: int) -> Entry | None:
+    """The last promotion of a version over another one."""
+    came = (e for e in ledger(registry) if e.action == "promote" and e.version == version and e.previous is not None)
+    return next(came, None)
 
 
 def _move_champion(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # Telemetry of what we run is off wherever we start it.
@@ -36,6 +36,24 @@ class Settings(BaseSettings):
     )
     ray_address: str | None = Field(None, description="An existing Ray cluster; default: a local Ray for the run.")
 
+    serve_address: str | None = Field(
+        None, description="Dashboard of the Ray cluster that hosts the endpoint, http://…:8265; default: no endpoint."
+    )
+    serve_config: str = Field(
+        str(Path(__file__).parents[1] / "deployments" / "serve.yaml"), description="How Serve runs the endpoint."
+    )
+    http_host: str = Field(
+        "127.0.0.1", description="Where the endpoint listens; elsewhere than here it needs api_keys."
+    )
+    http_port: int = Field(8000, ge=1, le=65535, description="The endpoint's port.")
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Who may ask the endpoint, separated by commas; none: callers on its own machine."
+    )
+    journal_url: str | None = Field(None, description="Database of what was forecast; default: SQLite in data_dir.")
+    journal_days: int = Field(730, ge=1, description="How long it is kept.")
+    body_limit_bytes: int = Field(16_000_000, ge=1, description="The largest request.")
+    row_limit: int = Field(100_000, ge=1, description="The most rows in a request.")
+
     horizon_days: int = Field(48, ge=1, le=48, description="How far a forecast reaches. [days]")
     folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(48, ge=1, description="Days between the origins of two windows.")
@@ -49,7 +67,7 @@ class Settings(BaseSettings):
     promote_probability: float = Field(0.95, gt=0, le=1, description="P(challenger better) that a promotion needs.")
     slice_margin: float = Field(0.05, ge=0, description="How much worse, relatively, a slice may get in a promotion.")
 
-    @field_validator("candidates", mode="before")
+    @field_validator("candidates", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
@@ -66,6 +84,10 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         return self.mlflow_tracking_uri or f"sqlite:///{self.place('mlflow.db')}"
+
+    @property
+    def journal(self) -> str:
+        return self.journal_url or f"sqlite:///{self.place('journal.db')}"
 
 
 @cache

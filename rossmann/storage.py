@@ -43,6 +43,23 @@ class Storage:
         below = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
         return sorted(info.base_name for info in below if info.type == fs.FileType.Directory)
 
+    def names(self) -> list[str]:
+        """Names of the whole files directly in the root."""
+        files, root = self._opened
+        there = files.get_file_info(fs.FileSelector(root, allow_not_found=True))
+        found = sorted(info.base_name for info in there if info.type == fs.FileType.File)
+        return [name for name in found if not name.endswith(".unfinished")]
+
+    def take(self, name: str) -> bytes | None:
+        """Read a file and remove it; None if somebody else was quicker."""
+        files, root = self._opened
+        try:
+            content = self.read(name)
+            files.delete_file(f"{root}/{name}")
+        except FileNotFoundError:
+            return None
+        return content
+
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""
         files, root = self._opened

@@ -9,8 +9,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several t
 
 import numpy as np
 import pytest
+from live import live
 
 from rossmann.data import Calendar, SalesHistory, Stores
+from rossmann.serving import deploying
+from rossmann.serving.desk import Wanted
 
 TOY_DAYS, NOISY_DAYS, PLAN_DAYS = 400, 500, 48
 TOY_LEVEL = np.array([1000.0, 2000.0, 4000.0])
@@ -93,3 +96,19 @@ def noisy() -> SalesHistory:
         *(flags.astype(np.int8) for flags in (~closed, promo, holiday * random.integers(1, 4, holiday.shape), school)),
     )
     return SalesHistory(attributes, calendar, sales, customers)
+
+
+@pytest.fixture(scope="session")
+def endpoint(noisy, tmp_path_factory):
+    """A real endpoint on Ray Serve with the `noisy` chain's blend as champion; replicas come and go quickly."""
+    autoscaling = {
+        "min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 2, "upscale_delay_s": 1, "downscale_delay_s": 5,
+        "metrics_interval_s": 1, "look_back_period_s": 3,
+    }  # fmt: skip
+    with live(
+        tmp_path_factory.mktemp("endpoint"), noisy, autoscaling_config=autoscaling, max_queued_requests=32
+    ) as running:
+        wanted = Wanted(1, running.snapshot)
+        deploying.deploy(running.serve, wanted)
+        deploying.settle(running.serve, wanted, 180)
+        yield running

@@ -38,7 +38,7 @@ from prefect import flow
 
 @flow
 def nap():
-    ray.init(num_cpus=1, include_dashboard=False)
+    ray.init("local", num_cpus=1, include_dashboard=False)
     ray.get(ray.remote(lambda: time.sleep(600)).options(name="napping").remote())
 """
 

@@ -1,0 +1,8 @@
+"""Run by Alembic: on the connection that `tables.migrate` holds, inside its transaction."""
+
+from alembic import context
+
+from rossmann.journal.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=False)
+context.run_migrations()

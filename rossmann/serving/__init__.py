@@ -1,0 +1,1 @@
+"""HTTP in, `Forecaster.predict`, HTTP out: the champion on Ray Serve, and how it is put there."""
