@@ -1,4 +1,4 @@
-"""Raw CSVs → validated snapshot: validate raw → clean → validate clean → features → validate features → version → endpoint.
+"""Raw CSVs → validated snapshot: validate raw → clean → validate → features → validate → version → serve.
 
 When new files have come. Needs train.csv and store.csv; the same content again is the same snapshot, written once.
 """

@@ -1,4 +1,4 @@
-"""Challenger against champion → verdict → alias → endpoint, and back again if the endpoint does not answer as the batch.
+"""Challenger against champion → verdict → alias → endpoint, and back if it does not answer as the batch.
 
 After train; never cached, though the fits of the race are. Needs a challenger. The champion races with what it knew:
 its recipe, learnt at each origin from days that are as old as the champion's last day is today.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from rossmann import features, validation
 from rossmann.data import Plan, SalesHistory
-from rossmann.models import Forecaster
+from rossmann.models import Forecast, Forecaster
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ def forecast(forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.
     if ids is not None:
         table.insert(0, "Id", ids)
     return table
+
+
+def made(table: pd.DataFrame) -> Forecast:
+    """The numbers of a forecast's table. float64 [rows] each"""
+    return Forecast(*(table[name].to_numpy() for name in ("Sales", "Lower", "Upper")))
 
 
 def kaggle(table: pd.DataFrame) -> pd.DataFrame:

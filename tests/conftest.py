@@ -1,10 +1,11 @@
 """Two small chains: `toy`, whose answers are known by hand, and `noisy`, in which nothing is constant."""
 
 import os
+import secrets
 
 from rossmann.settings import QUIET
 
-os.environ.update(QUIET)
+os.environ.update(QUIET, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # before ray is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several threads differ in their last bits
 
 import numpy as np
@@ -101,12 +102,10 @@ def noisy() -> SalesHistory:
 @pytest.fixture(scope="session")
 def endpoint(noisy, tmp_path_factory):
     """A real endpoint on Ray Serve with the `noisy` chain's blend as champion; replicas come and go quickly."""
-    autoscaling = {
-        "min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 2, "upscale_delay_s": 1, "downscale_delay_s": 5,
-        "metrics_interval_s": 1, "look_back_period_s": 3,
-    }  # fmt: skip
+    replicas = {"min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 2}
+    delays = {"upscale_delay_s": 1, "downscale_delay_s": 5, "metrics_interval_s": 1, "look_back_period_s": 3}
     with live(
-        tmp_path_factory.mktemp("endpoint"), noisy, autoscaling_config=autoscaling, max_queued_requests=32
+        tmp_path_factory.mktemp("endpoint"), noisy, autoscaling_config=replicas | delays, max_queued_requests=32
     ) as running:
         wanted = Wanted(1, running.snapshot)
         deploying.deploy(running.serve, wanted)

@@ -1,4 +1,4 @@
-"""The endpoint on a real Ray Serve: the batch's numbers over HTTP, under load, through swaps, kills and a lost journal."""
+"""The endpoint on a real Ray Serve: the batch's numbers over HTTP, through load, swaps, kills and a lost journal."""
 
 import json
 import sqlite3
@@ -15,6 +15,7 @@ import live as at
 import pytest
 from live import Live
 
+from benchmarks.cluster import wait
 from benchmarks.load import load
 from rossmann import features, registry
 from rossmann.data import save_snapshot
@@ -65,34 +66,34 @@ def swap(endpoint: Live, wanted: Wanted) -> None:
 def test_the_smoke_test_passes_for_the_batch_and_fails_for_anything_else(endpoint, fresh, blend):
     state = features.summarise(endpoint.history)
     deploying.smoke(endpoint.serve, fresh, blend, state)
-    with pytest.raises(DataError, match="the endpoint says forecast .* for store .* the batch"):
+    with pytest.raises(DataError, match=r"the endpoint says forecast .* for store .* the batch"):
         deploying.smoke(endpoint.serve, fresh, at.learnt(endpoint.history, "ridge", 7), state)
     with pytest.raises(DataError, match="not Wanted"):
         deploying.smoke(endpoint.serve, replace(fresh, model=2), blend, state)
 
 
-def test_a_document_driven_search_finds_no_server_error_and_no_broken_promise(endpoint, fresh):
+def test_a_document_driven_search_finds_no_server_error_and_no_broken_promise(endpoint, fresh, tmp_path):
     command = [Path(sys.executable).parent / "schemathesis", "run", f"{endpoint.serve.url}/openapi.json",
                "--checks", CHECKS, "--max-examples", "40", "--seed", "7", "--no-color",
                "--suppress-health-check", "all", "--generation-database", "none"]  # fmt: skip
-    done = subprocess.run(list(map(str, command)), text=True, capture_output=True, timeout=250)
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, text=True, capture_output=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_ten_promotions_and_five_new_snapshots_under_load_fail_no_request(endpoint, fresh, bodies):
     history, known = endpoint.history, endpoint.known
-    models = [at.register(known, at.learnt(history, name, seed), history, endpoint.snapshot, f"{name}-{seed}")
-              for name, seed in (("ridge", 1), ("xgboost", 2))]  # fmt: skip
-    origins = history.dates[-6:-1]
-    snapshots = [save_snapshot(history.until(o), f"{endpoint.world}/snapshots", datetime.now(UTC), "test") for o in origins]  # fmt: skip
+    recipes = {name: at.learnt(history, name, 1) for name in ("ridge", "xgboost")}
+    models = [at.register(known, made, history, endpoint.snapshot, name) for name, made in recipes.items()]
+    origins, place = history.dates[-6:-1], f"{endpoint.world}/snapshots"
+    snapshots = [save_snapshot(history.until(origin), place, datetime.now(UTC), "test") for origin in origins]
     early = [body for body in bodies if json.loads(body)["date"] <= str(origins[0] + 48)]
     with load(url(endpoint), early, CONNECTIONS) as told:
         for turn in range(10):
             swap(endpoint, Wanted(models[turn % 2], endpoint.snapshot))
         for snapshot in snapshots:
             swap(endpoint, Wanted(models[0], snapshot))
-        deploying.smoke(endpoint.serve, Wanted(models[0], snapshots[-1]), registry.load(known, registry.versions(known)[1]),
-                        features.summarise(history.until(origins[-1])))  # fmt: skip
+        state = features.summarise(history.until(origins[-1]))
+        deploying.smoke(endpoint.serve, Wanted(models[0], snapshots[-1]), recipes["ridge"], state)
     assert told.failed == 0, told.failures
     assert set(told.versions) == {1, *models}
     assert told.statuses[200] > 100
@@ -114,7 +115,7 @@ def test_a_killed_replica_costs_no_request_that_is_asked_again(endpoint, fresh, 
     with load(url(endpoint), bodies, CONNECTIONS, retries=5) as told:
         time.sleep(1)
         endpoint.replicas()[0].kill()
-        at.wait(lambda: len({r.pid for r in endpoint.replicas()} - before) >= 1, 60)
+        wait(lambda: len({r.pid for r in endpoint.replicas()} - before) >= 1, 60)
         deploying.settle(endpoint.serve, fresh, SETTLE_S)
         time.sleep(1)
     assert told.failed == 0, told.failures
@@ -125,15 +126,15 @@ def test_a_lost_journal_costs_no_request_and_no_entry(endpoint, fresh, bodies):
     """Another process locks the database for a while; what is forecast meanwhile is written later."""
     journal = endpoint.world / "journal.db"
     with load(url(endpoint), bodies, CONNECTIONS) as told:
-        at.wait(lambda: journal.exists() and counted(journal) > 0, 30)
+        wait(lambda: journal.exists() and counted(journal) > 0, 30)
         with closing(sqlite3.connect(journal, isolation_level=None)) as thief:
             thief.execute("BEGIN EXCLUSIVE")
-            at.wait(lambda: deploying.ready(endpoint.serve)["journal"]["failures"] > 0, 60)
-            at.wait(lambda: deploying.ready(endpoint.serve)["journal"]["problem"] is not None, 60)
+            wait(lambda: deploying.ready(endpoint.serve)["journal"]["failures"] > 0, 60)
+            wait(lambda: deploying.ready(endpoint.serve)["journal"]["problem"] is not None, 60)
             thief.execute("ROLLBACK")
     before = told.statuses[200]
     assert told.failed == 0, told.failures
-    at.wait(lambda: counted(journal) >= before, 60)
+    wait(lambda: counted(journal) >= before, 60)
 
 
 def counted(journal: Path) -> int:
@@ -146,10 +147,10 @@ def test_replicas_come_under_load_and_go_after_it(endpoint, fresh):
     rows = [{"store": int(s), "date": str(d), "promo": True} for s, d in zip(plan.store, plan.date, strict=True)]
     body = json.dumps({"plan": rows}).encode()
     with load(url(endpoint), [body], 16) as told:
-        at.wait(lambda: len(endpoint.replicas()) > 2, 60)
+        wait(lambda: len(endpoint.replicas()) > 2, 60)
         time.sleep(3)
     assert told.failed == 0, told.failures
-    at.wait(lambda: len(endpoint.replicas()) == 2, 90)
+    wait(lambda: len(endpoint.replicas()) == 2, 90)
 
 
 def test_a_full_queue_is_told_as_429(endpoint, fresh):
@@ -157,7 +158,7 @@ def test_a_full_queue_is_told_as_429(endpoint, fresh):
     plan = endpoint.history.plan(endpoint.history.origin, 48)
     rows = [{"store": int(s), "date": str(d), "promo": True} for s, d in zip(plan.store, plan.date, strict=True)]
     with load(url(endpoint), [json.dumps({"plan": rows}).encode()], 150) as told:
-        at.wait(lambda: told.statuses[429] > 0, 60)
+        wait(lambda: told.statuses[429] > 0, 60)
     assert set(told.statuses) <= {200, 429}, told.failures
 
 
@@ -165,7 +166,7 @@ def test_prometheus_is_told_what_serve_and_the_endpoint_count(endpoint, fresh):
     def shown() -> str:
         return httpx.get(f"{endpoint.serve.url}/metrics", timeout=30).text
 
-    at.wait(lambda: "ray_rossmann_forecasts" in shown() and "ray_rossmann_snapshot_age_seconds" in shown(), 60)
+    wait(lambda: "ray_rossmann_forecasts" in shown() and "ray_rossmann_snapshot_age_seconds" in shown(), 60)
     text = shown()
     for name in ("ray_rossmann_requests", "ray_rossmann_latency_ms_bucket", "ray_rossmann_model_version",
                  "ray_rossmann_journal_pending_rows", "ray_serve_num_http_requests"):  # fmt: skip

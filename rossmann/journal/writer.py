@@ -34,7 +34,7 @@ class Health:
 
 
 class Journal:
-    """`write` takes microseconds and never raises; a thread does the rest. `spill` takes what a shutdown cannot write."""
+    """`write` takes microseconds and never raises; a thread does the rest. `spill` is for what a shutdown cannot."""
 
     def __init__(self, url: str, spill: Storage, most_rows: int = 1_000_000):
         self._url, self._spill, self._most_rows = url, spill, most_rows

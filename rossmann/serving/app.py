@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from rossmann.data import Plan
 from rossmann.models import Forecast
 from rossmann.serving import asking, documents, metering
-from rossmann.serving.asking import Problem, Refused
+from rossmann.serving.asking import Problem, RefusedError
 from rossmann.serving.desk import Desk
 from rossmann.serving.guard import Guard, Limits, refusal, sized
 from rossmann.serving.holding import Held
@@ -41,14 +41,14 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
     app.add_middleware(Guard, desk=desk, limits=limits)
     app.openapi = lambda: documents.openapi(app, desk.held, bool(limits.key_hashes))
 
-    @app.exception_handler(Refused)
-    def refused(request: Request, why: Refused) -> Response:
+    @app.exception_handler(RefusedError)
+    def refused(request: Request, why: RefusedError) -> Response:
         return refusal(request.scope, why)
 
     @app.exception_handler(HTTPException)
     def not_there(request: Request, why: HTTPException) -> Response:
         told = f"{request.method} {request.url.path}: {str(why.detail).lower()}; GET /docs shows what there is"
-        return refusal(request.scope, Refused(why.status_code, [Problem(None, None, told)]), why.headers)
+        return refusal(request.scope, RefusedError(why.status_code, [Problem(None, None, told)]), why.headers)
 
     @app.exception_handler(RequestValidationError)
     def unreadable(request: Request, why: RequestValidationError) -> Response:
@@ -56,7 +56,7 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
             Problem(None, str(e["loc"][-1]), f'"{e["input"]}" is not possible; expected {asking.EXPECTED["store"]}')
             for e in why.errors()
         ]
-        return refusal(request.scope, Refused(422, problems))
+        return refusal(request.scope, RefusedError(422, problems))
 
     @app.exception_handler(ClientDisconnect)
     def gone(request: Request, _: ClientDisconnect) -> Response:
@@ -79,7 +79,7 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
         held = _held(desk)
         found = held.of_store(store)
         if found is None:
-            raise Refused(404, [asking.unknown_store(store, held.state)])
+            raise RefusedError(404, [asking.unknown_store(store, held.state)])
         return Response(_content(held, *found, request.scope["id"]), media_type=JSON)
 
     @app.get("/model", response_model=documents.Model, responses=documents.STORED, tags=["about"])
@@ -104,19 +104,19 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
         try:
             return await metering.gathered()
         except DataError as error:
-            raise Refused(503, [Problem(None, None, str(error))]) from None
+            raise RefusedError(503, [Problem(None, None, str(error))]) from None
 
     return app
 
 
 def _held(desk: Desk) -> Held:
     if desk.held is None:
-        raise Refused(503, [Problem(None, None, f"not ready: {desk.refusal}")])
+        raise RefusedError(503, [Problem(None, None, f"not ready: {desk.refusal}")])
     return desk.held
 
 
 def _forecast(held: Held, body: bytes, most_rows: int, request: str) -> tuple[Plan, Forecast, bytes]:
-    """From a body to an answer. Raises Refused (422)."""
+    """From a body to an answer. Raises RefusedError (422)."""
     plan = asking.lay(asking.read(body, most_rows), held.state)
     forecast = held.forecast(plan)
     return plan, forecast, _content(held, plan, forecast, request)

@@ -1,4 +1,4 @@
-"""What a request may say, and in words what is wrong with one that says something else. No pandas here: one row is fast.
+"""What a request may say, and in words what is wrong with one that says something else. Without pandas: it is fast.
 
 A row names its store and day; what it leaves out is taken from the published plan. Kaggle's column names will do too.
 """
@@ -85,7 +85,7 @@ class Problem:
         return ", ".join([*where, *([self.field] if self.field else [])] or ["the request"]) + f": {self.problem}"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is not answered: the HTTP status, the problems (the first MOST_TOLD), and how many there are."""
 
     def __init__(self, status: int, problems: Sequence[Problem], count: int | None = None):
@@ -94,20 +94,20 @@ class Refused(Exception):
 
 
 def read(body: bytes, most_rows: int) -> list[Row]:
-    """The rows of a body; raises Refused (422) with every row that cannot be read."""
+    """The rows of a body; raises RefusedError (422) with every row that cannot be read."""
     try:
         asked = BODY.validate_json(body)
     except ValidationError as error:
         problems = list(dict.fromkeys(_told(error)))
-        raise Refused(422, problems) from None
+        raise RefusedError(422, problems) from None
     rows = asked.plan if isinstance(asked, Several) else [asked]
     if len(rows) > most_rows:
-        raise Refused(422, [Problem(None, "plan", f"{len(rows):,} rows; at most {most_rows:,} in one request")])
+        raise RefusedError(422, [Problem(None, "plan", f"{len(rows):,} rows; at most {most_rows:,} in one request")])
     return rows
 
 
 def lay(rows: Sequence[Row], state: State) -> Plan:
-    """The rows over the published plan; raises Refused (422) for what the State knows nothing of."""
+    """The rows over the published plan; raises RefusedError (422) for what the State knows nothing of."""
     count = len(rows)
     store = np.fromiter((row.store for row in rows), np.int32, count)
     lead = np.fromiter((row.date.toordinal() for row in rows), np.int64, count)
@@ -117,7 +117,7 @@ def lay(rows: Sequence[Row], state: State) -> Plan:
     sane = (state.stores[at] == store).all() and lead.min() >= 1 and lead.max() <= HORIZON_DAYS
     if not sane or (count > 1 and len(np.unique(keys)) < count) or _weekdays_wrong(rows):
         problems = list(_wrong(rows, state))
-        raise Refused(422, problems)
+        raise RefusedError(422, problems)
     calendar = state.calendar
     column = len(calendar.dates) - HORIZON_DAYS - 1 + lead
     told = {}

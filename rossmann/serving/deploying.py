@@ -48,7 +48,8 @@ def deploy(serve: Serve, wanted: Wanted) -> None:
     """Ask Serve for what is wanted; answers before it is there. Replicas of other code are replaced one by one."""
     if not serve.key and not _loopback(serve.host):
         raise DataError(
-            f"the endpoint would listen on {serve.host} for anybody: set ROSSMANN_API_KEYS, or ROSSMANN_HTTP_HOST=127.0.0.1"
+            f"the endpoint would listen on {serve.host} for anybody: "
+            "set ROSSMANN_API_KEYS, or ROSSMANN_HTTP_HOST=127.0.0.1"
         )
     config = yaml.safe_load(serve.config.read_text())
     config["http_options"] |= {"host": serve.host, "port": serve.port}
@@ -75,7 +76,7 @@ def settle(serve: Serve, wanted: Wanted, seconds: float) -> None:
             config = deployment["deployment_config"]["user_config"]
             if config == asdict(wanted) and all(each["state"] == "RUNNING" for each in deployment["replicas"]):
                 return
-        if status in ("DEPLOY_FAILED", "UNHEALTHY") or time.monotonic() > until:
+        if status == "DEPLOY_FAILED" or time.monotonic() > until:
             said = (deployment or {}).get("message") or application.get("message") or "it says nothing"
             raise DataError(f"the endpoint does not come up with {wanted} ({status}): {_last_line(said)}")
         time.sleep(LOOK_S)

@@ -12,8 +12,8 @@ from rossmann.serving.holding import Held
 
 ABOUT = """Daily sales of every store, up to 48 days after the last known day.
 
-A row names its store and day. What it leaves out (open, promo, holidays) is taken from the published plan; what it says is
-laid over it, for the other rows of the same store too. An answer is whole or there is none."""
+A row names its store and day. What it leaves out (open, promo, holidays) is taken from the published plan; what it says
+is laid over it, for the other rows of the same store too. An answer is whole or there is none."""
 REFS = "#/components/schemas/{model}"
 
 

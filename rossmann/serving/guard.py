@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rossmann.serving.asking import Problem, Refused
+from rossmann.serving.asking import Problem, RefusedError
 from rossmann.serving.desk import Desk
 
 OPEN_PATHS = {"/health", "/ready", "/docs", "/openapi.json"}  # probes have no key, and a document holds no secret
@@ -54,29 +54,32 @@ class Guard:
 
         try:
             admit(scope, self.limits)
-        except Refused as why:
+        except RefusedError as why:
             await refusal(scope, why)(scope, receive, marked)
             return
         await self.app(scope, receive, marked)
 
 
 def admit(scope: Scope, limits: Limits) -> None:
-    """Raises Refused (401) without a valid key where keys are set, and for callers from elsewhere where none are."""
+    """Raises RefusedError (401) without a valid key where keys are set, and for callers from afar where none are."""
     if scope["path"] in OPEN_PATHS:
         return
     if limits.key_hashes:
         headers = Headers(scope=scope)
         given = _hash(headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer "))
-        if not any([hmac.compare_digest(given, known) for known in limits.key_hashes]):  # a list: no early end
-            raise Refused(401, [Problem(None, None, "a valid key is needed, as X-API-Key or Authorization: Bearer")])
+        matches = [hmac.compare_digest(given, known) for known in limits.key_hashes]  # all, whichever it is
+        if not any(matches):
+            raise RefusedError(
+                401, [Problem(None, None, "a valid key is needed, as X-API-Key or Authorization: Bearer")]
+            )
     elif not _from_here(scope):
         told = "no API keys are set, so only callers on the endpoint's own machine are answered; set ROSSMANN_API_KEYS"
-        raise Refused(401, [Problem(None, None, told)])
+        raise RefusedError(401, [Problem(None, None, told)])
 
 
 async def sized(request: Request, most_bytes: int) -> bytes:
-    """The body; raises Refused (413) as soon as it is too large."""
-    told = Refused(413, [Problem(None, None, f"the body is larger than {most_bytes:,} bytes; send fewer rows")])
+    """The body; raises RefusedError (413) as soon as it is too large."""
+    told = RefusedError(413, [Problem(None, None, f"the body is larger than {most_bytes:,} bytes; send fewer rows")])
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most_bytes:
         raise told
@@ -88,7 +91,7 @@ async def sized(request: Request, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-def refusal(scope: Scope, why: Refused, headers: Mapping[str, str] | None = None) -> Response:
+def refusal(scope: Scope, why: RefusedError, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a request that is refused."""
     more = f" … and {why.count - len(why.problems):,} more" if why.count > len(why.problems) else ""
     content = {
