@@ -116,8 +116,8 @@ def line(server: Server, rows: int, bodies: list[bytes], connections: int) -> li
     p50, p99 = np.percentile(told.seconds, [50, 99]) * 1e3 if told.seconds else (np.nan, np.nan)
     largest = max(p.memory_info().rss for p in list(server.parts.values())[-1]()) / 1e6
     failed = f" ({told.failed} failed)" if told.failed else ""
-    shares = ", ".join(f"{part} {ms:,.1f}" for part, ms in spent.items())
-    return [server.name, f"{done / seconds:,.1f}{failed}", f"{done * rows / seconds:,.0f}", f"{p50:,.1f}", f"{p99:,.1f}",
+    shares, rate = ", ".join(f"{part} {ms:,.1f}" for part, ms in spent.items()), done / seconds
+    return [server.name, f"{rate:,.1f}{failed}", f"{rate * rows:,.0f}", f"{p50:,.1f}", f"{p99:,.1f}",
             shares, f"{largest:,.0f}"]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from rossmann import features, models
 from rossmann.data import Plan
@@ -59,6 +60,14 @@ def test_a_backtest_sees_what_the_past_itself_would_have_shown(noisy):
     as_it_was = replace(cut, sales=cut.sales.copy(), customers=cut.customers.copy())
     backtest = features.build(features.summarise(noisy.until(origin)), plan, SPEC)
     assert features.build(features.summarise(as_it_was), plan, SPEC).tobytes() == backtest.tobytes()
+
+
+def test_the_number_of_threads_does_not_matter(noisy, state):
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            made = features.summarise(noisy)
+        for name, values in vars(state.ridge).items():
+            assert getattr(made.ridge, name).tobytes() == values.tobytes(), f"{name} with {threads} threads"
 
 
 @pytest.mark.parametrize("name", [c.name for c in RACING])

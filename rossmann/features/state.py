@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import level, ridge
@@ -39,6 +40,7 @@ class State:
         return at
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # sums of two threads differ in their last bits from those of one
 def summarise(past: SalesHistory) -> State:
     """The past up to and including its origin; of the days after it only the calendar is read."""
     origin, dates = past.origin, past.dates
