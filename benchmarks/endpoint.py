@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,7 +138,9 @@ def cpu(processes: list[psutil.Process]) -> float:
 def plain() -> FastAPI:
     """The application for uvicorn, in the world of the environment."""
     desk, limits = furnished(Settings())
-    asyncio.run(desk.hold(Wanted()))
+    loading = threading.Thread(target=asyncio.run, args=(desk.hold(Wanted()),))  # here a loop is running already
+    loading.start()
+    loading.join()
     return application(desk, limits)
 
 

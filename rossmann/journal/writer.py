@@ -110,19 +110,30 @@ class Journal:
                 migrate(self._url)
                 self._engine = connect(self._url)
             insert(self._engine, batch)
+        except (sa.exc.IntegrityError, sa.exc.DataError) as error:  # of what is written, not of the database
+            if len(batch) > 1:
+                return all(self._try([entry]) for entry in batch)
+            log.error("request %s can never be in the journal: %s", batch[0].request, error.orig)
+            self._leave(batch, written=False)
+            return True
         except Exception as error:  # whatever it is, the thread must live to try again
             self._failed(error)
             return False
+        self._leave(batch, written=True)
+        return True
+
+    def _leave(self, batch: list[Entry], written: bool) -> None:
+        """Take them out of the queue: they are in the database, or never will be."""
         with self._lock:
             for entry in batch:
                 if self._waiting and self._waiting[0] is entry:  # else it was dropped meanwhile, and counted as lost
                     self._waiting.popleft()
                     self._pending -= len(entry.plan)
-                    self._written += len(entry.plan)
+                    self._written += len(entry.plan) if written else 0
+                    self._lost += 0 if written else len(entry.plan)
             recovered, self._problem = self._problem, None
         if recovered:
             log.warning("the journal is written again")
-        return True
 
     def _failed(self, error: Exception) -> None:
         cause = getattr(error, "orig", None) or error
