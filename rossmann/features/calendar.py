@@ -1,6 +1,7 @@
 """What the calendar alone says of a day: its date, the days around it, and the runs it stands in."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,7 +26,13 @@ class Dates:
 
 
 def take_apart(dates: np.ndarray) -> Dates:
-    """The parts of `dates`, datetime64[D] [days]."""
+    """The parts of consecutive `dates`, datetime64[D] [days]."""
+    return _taken_apart(dates[0], len(dates))
+
+
+@lru_cache(maxsize=32)  # a State's dates are asked for with every row that is forecast
+def _taken_apart(first: np.datetime64, days: int) -> Dates:
+    dates = first + DAY * np.arange(days)
     month = dates.astype("datetime64[M]")
     next_month = (month + 1).astype("datetime64[D]")
     year = dates.astype("datetime64[Y]")
@@ -69,8 +76,7 @@ def days_until(event: np.ndarray, cap: int) -> np.ndarray:
 
 def shifted(values: np.ndarray, days: int) -> np.ndarray:
     """The value `days` earlier (later if negative); the edge's where there is none. [stores, days]"""
-    position = np.clip(np.arange(values.shape[1]) - days, 0, values.shape[1] - 1)
-    return values[:, position]
+    return values[:, _moved(values.shape[1], -days, values.shape[1] - 1)]
 
 
 def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -78,8 +84,13 @@ def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
     days = flag.shape[1]
     total = np.zeros((len(flag), days + 1), np.int64)
     np.cumsum(flag, axis=1, out=total[:, 1:])
-    position = np.arange(days)
-    return total[:, np.clip(position + last + 1, 0, days)] - total[:, np.clip(position + first, 0, days)]
+    return total[:, _moved(days, last + 1, days)] - total[:, _moved(days, first, days)]
+
+
+@lru_cache(maxsize=128)
+def _moved(days: int, by: int, highest: int) -> np.ndarray:
+    """Positions 0 … days − 1 moved, within 0 and the highest. [days]"""
+    return np.clip(np.arange(days) + by, 0, highest)
 
 
 def closing_in(closed: np.ndarray, longest: int) -> np.ndarray:

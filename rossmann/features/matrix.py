@@ -109,17 +109,21 @@ class Rows:
 
     def matrix(self, spec: FeatureSpec) -> np.ndarray:
         """float32 [rows, columns of the spec], C-order."""
-        columns = self._plain() | self._level() | self._attributes()
+        columns = self._always
         if spec.neighbours:
-            columns |= self._neighbours()
+            columns = columns | self._neighbours
         if spec.year_ago:
-            columns |= self._year_ago()
+            columns = columns | self._year_ago
         if spec.ridge:
-            columns |= self._ridge()
+            columns = columns | self._ridge
         values = np.empty((len(self), len(spec.columns)), np.float32)
         for k, name in enumerate(spec.columns):
             values[:, k] = columns[name]
         return values
+
+    @cached_property
+    def _always(self) -> dict[str, np.ndarray]:
+        return self._plain() | self._level() | self._attributes()
 
     @cached_property
     def _design(self) -> np.ndarray:
@@ -185,6 +189,7 @@ class Rows:
             "basket_level": self.of_store(v.basket_level),
         } | {f"departure_{days}": recent[:, k] for k, days in enumerate(level.RECENT_DAYS)}
 
+    @cached_property
     def _neighbours(self) -> dict[str, np.ndarray]:
         c = self.calendar
         promo, closed, school = c.promo == 1, c.open == 0, c.school_holiday == 1
@@ -212,6 +217,7 @@ class Rows:
         } | _closures(closed)
         return {name: self._plan(panel) for name, panel in panels.items()}
 
+    @cached_property
     def _year_ago(self) -> dict[str, np.ndarray]:
         v = self.state.levels
         around = v.year_ago[self.stores[self.own], self._lead]
@@ -221,6 +227,7 @@ class Rows:
             "on_year_91": on_year[:, 1],
         }
 
+    @cached_property
     def _ridge(self) -> dict[str, np.ndarray]:
         recent = self.of_store(self.state.ridge.recent)
         return {

@@ -6,6 +6,7 @@ correct it.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -54,15 +55,18 @@ def design(
 
     A day's values depend on the CONTEXT_DAYS before and the AHEAD_DAYS after it, as far as the calendar has them.
     """
-    columns = {**_date_columns(calendar.dates, origin), **_store_columns(calendar, stores, origin)}
+    dates = _date_columns(calendar.dates[0], len(calendar.dates), origin)
+    columns = {**dates, **_store_columns(calendar, stores, origin)}
     values = np.empty((len(stores.number), len(calendar.dates[days]), len(columns)), np.float32)
     for k, column in enumerate(columns.values()):
         values[:, :, k] = column[..., days]
     return tuple(columns), values
 
 
-def _date_columns(dates: np.ndarray, origin: np.datetime64) -> dict[str, np.ndarray]:
+@lru_cache(maxsize=8)  # of a State: asked for with every row that is forecast
+def _date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dict[str, np.ndarray]:
     """What is the same for all stores. [days] each"""
+    dates = first + np.arange(days)
     d = take_apart(dates)
     year = 2 * np.pi * d.day_of_year / YEAR_DAYS
     age = _years(dates, origin)
