@@ -26,13 +26,13 @@ class Dates:
 
 
 def take_apart(dates: np.ndarray) -> Dates:
-    """The parts of consecutive `dates`, datetime64[D] [days]."""
-    return _taken_apart(dates[0], len(dates))
+    """The parts of `dates`, datetime64[D] [days]."""
+    return _taken_apart(dates.tobytes())
 
 
 @lru_cache(maxsize=32)  # a State's dates are asked for with every row that is forecast
-def _taken_apart(first: np.datetime64, days: int) -> Dates:
-    dates = first + DAY * np.arange(days)
+def _taken_apart(content: bytes) -> Dates:
+    dates = np.frombuffer(content, "datetime64[D]")
     month = dates.astype("datetime64[M]")
     next_month = (month + 1).astype("datetime64[D]")
     year = dates.astype("datetime64[Y]")
