@@ -1,6 +1,7 @@
 """The endpoint on a real Ray Serve: the batch's numbers over HTTP, through load, swaps, kills and a lost journal."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from live import Live
 
 from benchmarks.cluster import wait
 from benchmarks.load import load
+from flows.endpoint import align
 from rossmann import features, registry
 from rossmann.data import save_snapshot
 from rossmann.models import Forecaster
@@ -108,6 +110,21 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(endpoint, fr
     assert refused["model_version"] == 1
     assert told.failed == 0, told.failures
     assert set(told.versions) == {1}
+
+
+def test_what_the_endpoint_cannot_take_over_is_put_back(endpoint, fresh):
+    """`align` ends release and ingest: here with a champion that would answer other numbers than its files say."""
+    known, history = endpoint.known, endpoint.history
+    broken = at.register(known, at.learnt(history, "median", 7), history, endpoint.snapshot, "broken")
+    (version,) = (v for v in registry.versions(known) if v.version == broken)
+    shutil.rmtree(version.source.removeprefix("file://"))
+    at.promote(known, broken)
+    with prefect_test_harness(server_startup_timeout=120), pytest.raises(DataError, match=f"model version {broken}"):
+        flow(align.fn)()
+    registry.withdraw(known, broken, "its files are gone")
+    assert registry.champion(known).version == 1
+    assert deploying.deployed(endpoint.serve) == fresh
+    assert deploying.ask(endpoint.serve, {"store": int(history.stores.number[0]), "date": str(history.origin + 1)})
 
 
 def test_a_killed_replica_costs_no_request_that_is_asked_again(endpoint, fresh, bodies):

@@ -139,6 +139,23 @@ def test_promotions_move_the_alias_and_rollbacks_undo_them_one_by_one(fresh):
     assert told == [("rollback", 1, 2, True), ("promote", 2, 1, True), ("promote", 1, None, True)]
 
 
+def test_a_promotion_that_does_not_come_into_service_is_taken_back(fresh):
+    registry.promote(fresh, 1, YES)
+    registry.promote(fresh, 2, YES)
+    registry.withdraw(fresh, 2, "other numbers")
+    assert registry.champion(fresh).version == 1
+    assert "other numbers" in registry.ledger(fresh)[0].reasons[0]
+    registry.withdraw(fresh, 2, "again")  # of a retry: nothing is left to take back
+    assert registry.champion(fresh).version == 1
+
+
+def test_the_first_promotion_of_all_taken_back_leaves_no_champion(fresh):
+    registry.promote(fresh, 1, YES)
+    registry.withdraw(fresh, 1, "other numbers")
+    assert registry.find(fresh, registry.CHAMPION) is None
+    assert [entry.action for entry in registry.ledger(fresh)] == ["withdraw", "promote"]
+
+
 def test_a_refusal_is_in_the_ledger_and_changes_nothing(fresh):
     registry.promote(fresh, 1, YES)
     registry.refuse(fresh, 2, NO)
