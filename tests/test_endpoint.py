@@ -15,6 +15,8 @@ import httpx
 import live as at
 import pytest
 from live import Live
+from prefect import flow
+from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.cluster import wait
 from benchmarks.load import load
