@@ -46,8 +46,9 @@ test: install ## every test
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
-bench: install ## times and memory of every stage; RAW=folder adds the files there
+bench: install ## times and memory of every stage and of the endpoint; RAW=folder adds the files there
 	@$(BIN)/python -m benchmarks $(RAW)
+	@$(BIN)/python -m benchmarks.endpoint
 
 lock: install ## resolve pyproject.toml anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-emit-index-url --no-header --no-annotate -o requirements.lock

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import yaml
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from ray.exceptions import AuthenticationError
 
 from rossmann.data import Plan
 from rossmann.features import State
@@ -152,6 +153,11 @@ def _details(serve: Serve) -> tuple[dict, dict | None]:
 def _asked(serve: Serve, request: Callable[[ServeSubmissionClient], T]) -> T:
     try:
         return request(ServeSubmissionClient(serve.address))
+    except AuthenticationError as error:
+        raise DataError(
+            f'Ray\'s dashboard at {serve.address} wants its token: eval "$(make -s env)" in this terminal, or set '
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+        ) from error
     except (ConnectionError, RuntimeError, OSError) as error:
         raise DataError(
             f"Ray's dashboard at {serve.address} does not take it ({_last_line(str(error))}): start it (make up), "
