@@ -11,7 +11,7 @@ FLOORS = {
     "data": 1, "sample": 1,
     "features": 2, "evaluation": 2,
     "models": 3, "figures": 3,
-    "training": 4, "registry": 4, "forecasting": 4, "journal": 4,
+    "training": 4, "registry": 4, "forecasting": 4, "journal": 4, "monitoring": 4,
     "serving": 5,
 }  # fmt: skip
 NEIGHBOURS = {("validation", "storage")}  # who may know whom on one floor: nobody but these
@@ -25,6 +25,7 @@ DOORS = {
     "sqlalchemy": {"journal"},
     "alembic": {"journal"},
     "mlflow": {"registry"},
+    "evidently": {"monitoring"},
     "matplotlib": {"figures"},
     "prefect": {"flows"},
     "typer": {"flows"},
