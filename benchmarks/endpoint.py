@@ -1,6 +1,7 @@
 """The endpoint under load, on Ray Serve and, the same application, on plain uvicorn: speed and CPU of each part.
 
 Usage: python -m benchmarks.endpoint [WORLD]   a data folder with a champion; default: a sample world of 1,115 stores
+       ends with SOAK single rows on uvicorn, to see whether memory stays
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import yaml
 from fastapi import FastAPI
 from rich import box
 from rich.console import Console
@@ -32,6 +34,7 @@ from rossmann.registry import ModelCard, Registry
 from rossmann.sample import write_world
 from rossmann.serving import deploying
 from rossmann.serving.app import application
+from rossmann.serving.deploying import Serve
 from rossmann.serving.desk import Wanted
 from rossmann.serving.endpoint import furnished
 from rossmann.serving.holding import TOLD
@@ -39,7 +42,9 @@ from rossmann.settings import Settings, code_version
 
 SERVE_YAML = Path(__file__).parents[1] / "deployments" / "serve.yaml"
 LESSONS = 6
-SECONDS = 8.0  # of load per line
+SECONDS = 6.0  # of load per line
+SOAK = 100_000  # requests
+REPLICAS = 2  # so that none starts or goes while another is measured
 SINGLE = "1 row"
 
 
@@ -57,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         world = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else sample_world(Path(folder))
         history = data.load_snapshot(f"{world}/snapshots")
-        console = Console(width=None if sys.stdout.isatty() else 120)
+        console = Console(width=None if sys.stdout.isatty() else 150)
         table = Table(
             title=f"The endpoint, {len(history.stores.number):,} stores", title_justify="left", box=box.SIMPLE_HEAD
         )
@@ -69,11 +74,14 @@ def main() -> None:
             with serving(world) as server:
                 for title, rows, bodies, connections in asked:
                     lines.setdefault((title, connections), []).append(line(server, rows, bodies, connections))
+        with on_uvicorn(world) as server:
+            memory = soak(server, [body for _, rows, bodies, _ in asked if rows == 1 for body in bodies])
         for (title, connections), both in lines.items():
             for cells in both:
                 table.add_row(title, str(connections), *cells)
             table.add_section()
         console.print(table)
+        console.print(f"{SOAK:,} single rows: " + ", ".join(f"{mb:,.0f} MB after {done:,}" for done, mb in memory))
 
 
 def requests(plan: Plan) -> list[tuple[str, int, list[bytes], int]]:
@@ -122,6 +130,17 @@ def line(server: Server, rows: int, bodies: list[bytes], connections: int) -> li
             shares, f"{largest:,.0f}"]  # fmt: skip
 
 
+def soak(server: Server, bodies: list[bytes]) -> list[tuple[int, float]]:
+    """(requests so far, MB of the server) at every tenth of SOAK."""
+    (process,) = server.parts["server"]()
+    seen = []
+    for tenth in range(1, 11):
+        told = Told()
+        asyncio.run(ask_for(server.url, bodies, 8, asyncio.Event(), told, requests=SOAK // 10))
+        seen.append((tenth * SOAK // 10, process.memory_info().rss / 1e6))
+    return seen
+
+
 async def loaded(url: str, bodies: list[bytes], connections: int, seconds: float) -> Told:
     """What so many connections are told in so many seconds."""
     told, ended = Told(), asyncio.Event()
@@ -144,12 +163,19 @@ def plain() -> FastAPI:
     return application(desk, limits)
 
 
+def allocation() -> dict[str, str]:
+    """How a replica's memory is allocated, for uvicorn too."""
+    return yaml.safe_load(SERVE_YAML.read_text())["applications"][0]["runtime_env"]["env_vars"]
+
+
 @contextmanager
 def on_uvicorn(world: Path) -> Iterator[Server]:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.endpoint:plain", "--port", str(port),
                "--no-access-log", "--log-level", "warning"]  # fmt: skip
-    with psutil.Popen(command, env={**os.environ, "ROSSMANN_DATA_DIR": str(world), "OMP_NUM_THREADS": "1"}) as server:
+    with psutil.Popen(
+        command, env=os.environ | allocation() | {"ROSSMANN_DATA_DIR": str(world), "OMP_NUM_THREADS": "1"}
+    ) as server:
         try:
             wait(lambda: listens(port), 180)
             yield Server("uvicorn", f"http://127.0.0.1:{port}/predict", {"server": lambda: [server]})
@@ -159,15 +185,24 @@ def on_uvicorn(world: Path) -> Iterator[Server]:
 
 @contextmanager
 def on_serve(world: Path) -> Iterator[Server]:
-    with cluster(world, SERVE_YAML) as host:
-        wanted = Wanted(registry.champion(known(world)).version, data.current_snapshot(f"{world}/snapshots"))
-        deploying.deploy(host, wanted)
-        deploying.settle(host, wanted, 300)
-        parts = {
-            "proxy": lambda: named(world, "ProxyActor"),
-            "replicas": lambda: named(world, "ServeReplica:rossmann"),
-        }
-        yield Server("Ray Serve", f"{host.url}/predict", parts)
+    config = yaml.safe_load(SERVE_YAML.read_text())
+    (deployment,) = config["applications"][0]["deployments"]
+    del deployment["autoscaling_config"]
+    deployment["num_replicas"] = REPLICAS
+    with tempfile.TemporaryDirectory() as folder:
+        fixed = Path(folder) / "serve.yaml"
+        fixed.write_text(yaml.safe_dump(config))
+        with cluster(world, fixed) as host:
+            yield deployed(world, host)
+
+
+def deployed(world: Path, host: Serve) -> Server:
+    """The champion on Serve."""
+    wanted = Wanted(registry.champion(known(world)).version, data.current_snapshot(f"{world}/snapshots"))
+    deploying.deploy(host, wanted)
+    deploying.settle(host, wanted, 300)
+    parts = {"proxy": lambda: named(world, "ProxyActor"), "replicas": lambda: named(world, "ServeReplica:rossmann")}
+    return Server("Ray Serve", f"{host.url}/predict", parts)
 
 
 def sample_world(world: Path) -> Path:

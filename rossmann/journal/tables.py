@@ -98,7 +98,7 @@ def connect(url: str) -> sa.Engine:
 def insert(engine: sa.Engine, entries: Sequence[Entry]) -> None:
     """Write the entries in one transaction; those that are there already are left as they are."""
     with engine.begin() as connection:
-        add = _or_ignore(connection)
+        add = or_ignore(connection)
         connection.execute(add(requests), [_request(entry) for entry in entries])
         rows = [row for entry in entries for row in _rows(entry)]
         for first in range(0, len(rows), ROWS_AT_ONCE):
@@ -129,7 +129,7 @@ def _concurrent(connection, _) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _or_ignore(connection: sa.Connection):
+def or_ignore(connection: sa.Connection):
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -55,7 +55,7 @@ def deploy(serve: Serve, wanted: Wanted) -> None:
     config = yaml.safe_load(serve.config.read_text())
     config["http_options"] |= {"host": serve.host, "port": serve.port}
     (application,) = config["applications"]
-    application["runtime_env"] = {"env_vars": {"ROSSMANN_CODE": code_version()}}  # other code: other processes
+    application["runtime_env"]["env_vars"]["ROSSMANN_CODE"] = code_version()  # other code: other processes
     (deployment,) = application["deployments"]
     deployment["user_config"] = asdict(wanted)
     _asked(serve, lambda client: client.deploy_applications(config))
