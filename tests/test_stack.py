@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,11 +23,14 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from benchmarks.cluster import free_ports
+
 REPOSITORY = Path(__file__).parents[1]
 LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
 PROJECT = (REPOSITORY / "pyproject.toml").read_text()
 PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
 
+PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
 
 NAP = """
@@ -113,20 +115,18 @@ class Stack:
 
     make: psutil.Popen
     world: Path
-    prefect_port: int
-    mlflow_port: int
+    ports: dict[str, int]
 
     def typed(self, command: str, folder: Path = REPOSITORY) -> str:
         """What another terminal shows after `eval "$(make -s env)"` and the command."""
-        ports = f"PREFECT_PORT={self.prefect_port} MLFLOW_PORT={self.mlflow_port}"
-        environment = f'eval "$(make -s env {ports} ROSSMANN_DATA_DIR={self.world})"'
+        environment = f'eval "$(make -s env {_said(self.ports)} ROSSMANN_DATA_DIR={self.world})"'
         return _sh(f"{environment} && cd {folder} && {command}", dict(os.environ))
 
     def has_prefect(self) -> bool:
-        return _answers(self.prefect_port, "api/health")
+        return _answers(self.ports["PREFECT_PORT"], "api/health")
 
     def has_mlflow(self) -> bool:
-        return _answers(self.mlflow_port, "health")
+        return _answers(self.ports["MLFLOW_PORT"], "health")
 
     def processes(self) -> set[psutil.Process]:
         return {self.make, *self.make.children(recursive=True)} if self.make.is_running() else set()
@@ -134,9 +134,8 @@ class Stack:
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    prefect_port, mlflow_port = _free_ports()
-    settings = [f"PREFECT_PORT={prefect_port}", f"MLFLOW_PORT={mlflow_port}", f"ROSSMANN_DATA_DIR={tmp_path}/world"]
-    command = [*MAKE.split(), "up", *settings]
+    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    command = [*MAKE.split(), "up", *_said(ports).split(), f"ROSSMANN_DATA_DIR={tmp_path}/world"]
     with (tmp_path / "up.log").open("w") as log:
         make = psutil.Popen(
             command,
@@ -147,7 +146,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             stderr=log,
             start_new_session=True,
         )
-        running = Stack(make, tmp_path / "world", prefect_port, mlflow_port)
+        running = Stack(make, tmp_path / "world", ports)
         try:
             yield running
         finally:
@@ -223,11 +222,8 @@ def _answers(port: int, path: str) -> bool:
         return False
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+def _said(ports: dict[str, int]) -> str:
+    return " ".join(f"{name}={port}" for name, port in ports.items())
 
 
 def _wait(true: Callable[[], bool], seconds: float) -> None:
