@@ -65,3 +65,22 @@ def swap(settings: Settings, host: Serve, target: Wanted) -> None:
     (version,) = (v for v in registry.versions(known) if v.version == target.model)
     state = features.summarise(world.history(settings, target.snapshot))
     deploying.smoke(host, target, registry.load(known, version), state)
+
+
+def complaints(settings: Settings) -> list[Alarm]:
+    """What is wrong with the endpoint and its journal now; nothing in a world without one."""
+    host = serving(settings)
+    if host is None:
+        return []
+    try:
+        state = deploying.ready(host)
+    except DataError as error:
+        return [EndpointDown(reason=str(error), url=host.url)]
+    raised: list[Alarm] = []
+    if not state["ready"] or state["refused"]:
+        raised.append(EndpointDown(reason=f"{host.url}: {state['refused']}", url=host.url))
+    kept = state["journal"]
+    if kept["lost"] or kept["problem"]:
+        why = kept["problem"] or f"{kept['lost']} forecasts are not in the journal"
+        raised.append(JournalGap(reason=why, lost=kept["lost"], failures=kept["failures"]))
+    return raised
