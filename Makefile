@@ -32,7 +32,7 @@ up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground
 	  exec honcho start -d . -f deployments/Procfile
 
 deploy: install ## register every deployment of prefect.yaml with the running stack
-	@eval "$$($(MAKE) -s env)" && exec prefect --no-prompt deploy --all
+	@eval "$$($(MAKE) -s env)" && prefect --no-prompt deploy --all && exec rossmann automations
 
 env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \

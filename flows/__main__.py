@@ -129,6 +129,33 @@ def retrain(
 
 
 @app.command()
+def monitor() -> None:
+    """Compare forecasts with what happened, and the newest week with the past; raise alarms."""
+    from flows import screen
+    from flows.monitor import monitor as flow
+
+    screen.monitored(console(), run(flow))
+
+
+@app.command()
+def trail() -> None:
+    """Every alarm, what it started and what came of it; newest first."""
+    from flows import alarms, screen
+
+    screen.trail(console(), alarms.told(Settings()))
+
+
+@app.command()
+def automations() -> None:
+    """Register deployments/automations.yaml with the Prefect server; repeating it changes nothing."""
+    from flows.automations import register
+
+    if "PREFECT_API_URL" not in os.environ:
+        raise DataError('automations live on a Prefect server: eval "$(make -s env)" names the one of make up')
+    print("\n".join(register(Settings())))
+
+
+@app.command()
 def serve() -> None:
     """Put the endpoint on the Ray cluster at ROSSMANN_SERVE_ADDRESS, with the champion on the current snapshot."""
     from flows import endpoint

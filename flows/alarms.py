@@ -73,6 +73,13 @@ class Silence(Alarm, frozen=True):
     days: int
 
 
+class Arrived(BaseModel, frozen=True):
+    """New days, or the same again: what starts the monitor."""
+
+    event: ClassVar[str] = "rossmann.data.arrived"
+    snapshot: str
+
+
 class Outcome(BaseModel, frozen=True):
     """What became of an alarm."""
 
@@ -85,11 +92,12 @@ class Outcome(BaseModel, frozen=True):
     model_version: int | None  # that serves now
 
 
-def tell(settings: Settings, told: Alarm | Outcome) -> None:
-    """Keep it in the world, then send it; an event that cannot be sent is logged as an error, and is kept all the same."""
-    of = told.id if isinstance(told, Alarm) else f"{told.alarm}.outcome"
+def tell(settings: Settings, told: Alarm | Outcome | Arrived) -> None:
+    """Keep it in the world, then send it; an event that cannot be sent is logged, and kept all the same."""
     content = {"event": told.event, **told.model_dump(mode="json")}
-    _place(settings).write(f"{told.at.strftime(ORDER)}_{of}.json", json.dumps(content, indent=2).encode())
+    if not isinstance(told, Arrived):
+        of = told.id if isinstance(told, Alarm) else f"{told.alarm}.outcome"
+        _place(settings).write(f"{told.at.strftime(ORDER)}_{of}.json", json.dumps(content, indent=2).encode())
     world = Path(settings.home).name
     resource = {"prefect.resource.id": f"rossmann.world.{world}", "prefect.resource.name": settings.home}
     if emit_event(told.event, resource, payload=told.model_dump(mode="json")) is None:

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 
-from flows import world
+from flows import alarms, world
+from flows.alarms import Alarm, JournalGap
+from flows.alarms import Endpoint as EndpointDown
 from rossmann import data, features, registry
 from rossmann.registry import CHAMPION
 from rossmann.serving import deploying
@@ -48,10 +49,7 @@ def align() -> None:
     try:
         swap(settings, host, target)
     except DataError as error:
-        resource = {"prefect.resource.id": f"rossmann.endpoint.{host.url}"}
-        payload = {"wanted": vars(target), "before": vars(before) if before else None, "reason": str(error)}
-        if emit_event("rossmann.endpoint.refused", resource, payload=payload) is None:
-            get_run_logger().error("no event could be sent to Prefect: rossmann.endpoint.refused %s", payload)
+        alarms.tell(settings, EndpointDown(reason=f"not {target}, still {before}: {error}", url=host.url))
         if before and before != target:
             deploying.deploy(host, before)
         raise

@@ -9,7 +9,8 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import endpoint, world
+from flows import alarms, endpoint, world
+from flows.alarms import Arrived, BrokenData
 from rossmann import data, features, validation
 from rossmann.data import SalesHistory
 from rossmann.settings import Settings
@@ -36,10 +37,13 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
         stages.append(check_features(read.history, settings.horizon_days))
     except ValidationError as error:
         where = page.write("failing_rows.csv", error.table.to_csv(index=False).encode())
-        error.add_note(f"All failing rows: {where}\nReport: {tell(page, [*stages, error.report])}")
+        report = tell(page, [*stages, error.report])
+        error.add_note(f"All failing rows: {where}\nReport: {report}")
+        alarms.tell(settings, BrokenData(reason=f"{error}; report: {report}"[:1000], raw=raw or settings.place("raw")))
         raise
     tell(page, stages)
     fingerprint = save_snapshot(read.history, world.snapshots(settings), now, read.source, as_of)
+    alarms.tell(settings, Arrived(snapshot=fingerprint))
     try:
         endpoint.align()
     except (

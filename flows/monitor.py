@@ -7,21 +7,19 @@ through Prefect's automations.
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, endpoint, pages, schedule, world
+from flows import alarms, endpoint, evidence, pages, schedule, world
 from flows.alarms import Alarm, BrokenData, Degradation, Drift
-from rossmann import data, journal, monitoring, registry, training
+from rossmann import data, journal, monitoring, registry
 from rossmann.monitoring import Examination, Performance
 from rossmann.registry import CHAMPION, Registered
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
-LOOK_BACK = timedelta(days=56)  # of forecasts that drift is read from
 CATCH_UP = timedelta(days=46)  # of days not judged yet: what one baseline reaches
 
 
@@ -65,7 +63,7 @@ def keep_accuracy(snapshot: str) -> None:
         journal.keep(settings.journal, journal.accuracy, told)
     whole_days = now.date() - timedelta(days=1)
     journal.keep(settings.journal, journal.traffic,
-                 journal.asked_between(settings.journal, whole_days - LOOK_BACK, whole_days))  # fmt: skip
+                 journal.asked_between(settings.journal, whole_days - evidence.LOOK_BACK, whole_days))  # fmt: skip
 
 
 @task(cache_policy=NO_CACHE)
@@ -73,8 +71,8 @@ def perform(snapshot: str, champion: Registered) -> Performance | None:
     """The last week of the champion beside what its backtest promised."""
     settings = Settings()
     origin = world.history(settings, snapshot).origin
-    table = journal.kept(settings.journal, journal.accuracy, origin.item() - LOOK_BACK)
-    promised = monitoring.promise(world.backtest_of(settings, champion), champion.version)
+    table = journal.kept(settings.journal, journal.accuracy, origin.item() - evidence.LOOK_BACK)
+    promised = monitoring.promise(evidence.backtest_of(settings, champion), champion.version)
     return monitoring.perform(table, promised, origin, champion.version) if len(table) else None
 
 
@@ -83,9 +81,8 @@ def examine(snapshot: str, champion: Registered | None) -> tuple[Examination, st
     """All statistics of drift, kept and reported; answers them and where the report lies."""
     settings = Settings()
     history = world.history(settings, snapshot)
-    last = history.origin.item()
-    judged = monitoring.judge(journal.given(settings.journal, last - LOOK_BACK, last), history)
-    backtest = world.backtest_of(settings, champion) if champion else None
+    judged = evidence.judged(settings, history)
+    backtest = evidence.backtest_of(settings, champion) if champion else None
     examination = monitoring.examine(history, judged, backtest)
     journal.keep(settings.journal, journal.findings, examination.frame())
     place = Storage(settings.place("reports/monitoring"))
@@ -93,9 +90,7 @@ def examine(snapshot: str, champion: Registered | None) -> tuple[Examination, st
 
 
 @task(cache_policy=NO_CACHE)
-def raise_alarms(
-    snapshot: str, performance: Performance | None, examination: Examination, report: str
-) -> list[Alarm]:
+def raise_alarms(snapshot: str, performance: Performance | None, examination: Examination, report: str) -> list[Alarm]:
     """One alarm per cause; one that was raised on the last evenings, and still stands, is not raised again."""
     settings = Settings()
     last = examination.last.item()
@@ -111,8 +106,9 @@ def raise_alarms(
             numbers = {name: getattr(each, name) for name in ("kind", "name", "of", "effect", "limit", "reference")}
             raised.append(Drift(reason=each.story, snapshot=snapshot, report=report, **numbers))
     if performance and performance.degraded and not any(each.broken for each in examination.alarms):
-        raised.append(Degradation(reason=performance.reason, snapshot=snapshot, model_version=performance.version,
-                                  **{n: getattr(performance, n) for n in ("wape", "promised", "baseline", "limit")}))  # fmt: skip
+        numbers = {name: getattr(performance, name) for name in ("wape", "promised", "baseline", "limit")}
+        version = performance.version
+        raised.append(Degradation(reason=performance.reason, snapshot=snapshot, model_version=version, **numbers))
     raised += endpoint.complaints(settings)
     raised += schedule.complaints(settings, snapshot)
     for alarm in raised:

@@ -7,10 +7,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import StateType
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from flows import world
+from flows import alarms, world
 from flows.alarms import Alarm, FlowFailed, Silence
 from rossmann import data
 from rossmann.settings import Settings
@@ -22,12 +22,12 @@ RECENT = timedelta(hours=24)
 @task(cache_policy=NO_CACHE)
 def only_this_one() -> None:
     """Cancel the runs of this deployment that should have started before now: they would do what this one does."""
-    if flow_run.parent_flow_run_id or not flow_run.deployment_id:
+    if flow_run.parent_flow_run_id or not deployment.id:
         return
     late = FlowRunFilter.model_validate(
         {
             "id": {"not_any_": [flow_run.id]},
-            "deployment_id": {"any_": [flow_run.deployment_id]},
+            "deployment_id": {"any_": [deployment.id]},
             "state": {"name": {"any_": WAITING}},
             "expected_start_time": {"before_": datetime.now(UTC)},
         }
@@ -44,16 +44,23 @@ def complaints(settings: Settings, snapshot: str) -> list[Alarm]:
         {
             "state": {"type": {"any_": [StateType.FAILED, StateType.CRASHED]}},
             "end_time": {"after_": datetime.now(UTC) - RECENT},
-            "parent_flow_run_id": {"is_null_": True},
         }
     )
     with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(flow_run_filter=failed)
+        runs = [run for run in client.read_flow_runs(flow_run_filter=failed) if run.parent_task_run_id is None]
+    told = {alarm.get("run") for alarm, _ in alarms.told(settings)}
     raised: list[Alarm] = [
-        FlowFailed(reason=f"{run.name} {run.state_name.lower()}: {run.state.message}"[:500], run=str(run.id)) for run in runs
+        FlowFailed(reason=f"{run.name} {run.state_name.lower()}: {first_line(run.state.message)}", run=str(run.id))
+        for run in runs
+        if str(run.id) not in told
     ]
     (newest,) = (each for each in data.list_snapshots(world.snapshots(settings)) if each.fingerprint == snapshot)
     days = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).days
     if days >= settings.silence_days:
         raised.append(Silence(reason=f"no new data since {newest.created[:10]}, {days} days ago", days=days))
     return raised
+
+
+def first_line(text: str | None) -> str:
+    """Of what a failure says."""
+    return (text or "").strip().split("\n")[0][:300]

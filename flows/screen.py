@@ -1,6 +1,7 @@
 """What the command line says of a run: tables, and what to do next."""
 
 import sys
+from datetime import datetime
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ from rossmann.forecasting import Delivered
 from rossmann.settings import Settings
 
 if TYPE_CHECKING:
+    from flows.monitor import Monitored
     from flows.retrain import Retrained
     from flows.train import Trained
 
+OPEN = {"rossmann.drift.detected", "rossmann.performance.degraded"}  # alarms that a retraining closes
 PLAIN = {"box": box.SIMPLE_HEAD, "title_justify": "left", "pad_edge": False}
 NEXT = """
 next: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
@@ -82,15 +85,49 @@ def delivered(console: Console, made: Delivered) -> None:
 def retrained(console: Console, made: "Retrained") -> None:
     """All of it, and what to type next."""
     console.print(f"snapshot {made.snapshot}\n")
-    trained(console, made.trained)
-    console.print()
-    verdict(console, made.verdict)
+    if made.trained and made.verdict:
+        trained(console, made.trained)
+        console.print()
+        verdict(console, made.verdict)
+    else:
+        console.print(f"not trained: {made.decision.reason}", soft_wrap=True)
     console.print()
     if made.delivered:
         delivered(console, made.delivered)
     else:
         console.print("no forecast: there is no champion yet")
     console.print(NEXT.format(home=Settings().home, bin=Path(sys.executable).parent), soft_wrap=True)
+
+
+def monitored(console: Console, seen: "Monitored") -> None:
+    """How the last week went, and what drifts."""
+    performance, examination = seen.performance, seen.examination
+    console.print(performance.reason if performance else "no forecast of the champion has come due", soft_wrap=True)
+    if performance:
+        table = Table("", "rows", "WAPE", "RMSPE", "promised", "bias", "coverage", **PLAIN)
+        for (name, value), line in performance.slices.iterrows():
+            row = (f"{line.wape:.3f}", f"{line.rmspe:.3f}", f"{line.promised_rmspe:.3f}", f"{line.bias:+.1%}")
+            table.add_row(f"{name} {value}", f"{line.rows:,.0f}", *row, f"{line.coverage:.2f}")
+        console.print(table)
+    for each in examination.alarms:
+        console.print(f"alarm: {each.kind}, {each.name} ({each.of}): {each.story}; since {each.since}", soft_wrap=True)
+    console.print(f"{len(examination.findings)} statistics of {examination.first} to {examination.last}, "
+                  f"{len(examination.alarms)} alarms; {len(seen.raised)} raised now")  # fmt: skip
+    console.print(f"report: {seen.report}", soft_wrap=True)
+
+
+def trail(console: Console, told: list[tuple[dict, dict | None]]) -> None:
+    """From alarm to outcome, newest first."""
+    table = Table("at (UTC)", "alarm", "reason", "run after", "outcome after", "outcome", "serves", **PLAIN)
+    for alarm, outcome in told:
+        what = " ".join(filter(None, [alarm["event"].removeprefix("rossmann."), alarm.get("name")]))
+        end = ("", "", "open" if alarm["event"] in OPEN else "", "")
+        if outcome:
+            at = [datetime.fromisoformat(moment) for moment in (alarm["at"], outcome["started"], outcome["at"])]
+            delays = [f"{(later - at[0]).total_seconds():,.0f} s" for later in at[1:]]
+            end = (*delays, f"{outcome['decision']}: {outcome['reason']}", str(outcome["model_version"] or "–"))
+        table.add_row(alarm["at"][:19].replace("T", " "), what, alarm["reason"], *end)
+    console.print(table if told else "no alarm has been raised in this world")
 
 
 def snapshots(console: Console, settings: Settings) -> None:

@@ -60,6 +60,7 @@ class Registered:
     aliases: tuple[str, ...]
     card: ModelCard
     source: str
+    race: str  # key of the race it won
 
     @property
     def made_by_other_code(self) -> bool:
@@ -308,7 +309,7 @@ def _entry(run: Run) -> Entry:
 
 def _registered(version: ModelVersion, aliases: Iterable[str]) -> Registered:
     card = ModelCard(**json.loads(version.tags["card"]))
-    return Registered(int(version.version), tuple(sorted(aliases)), card, version.source)
+    return Registered(int(version.version), tuple(sorted(aliases)), card, version.source, version.tags["race"])
 
 
 def _ensure_model(client: MlflowClient) -> None:

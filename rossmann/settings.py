@@ -54,6 +54,17 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(16_000_000, ge=1, description="The largest request.")
     row_limit: int = Field(100_000, ge=1, description="The most rows in a request.")
 
+    silence_days: int = Field(10, ge=1, description="Without a new snapshot for so long, there is an alarm.")
+    alarm_quiet_days: int = Field(21, ge=1, description="What was raised and still stands is not raised again so long.")
+    retrain_gain: float = Field(
+        0.05, ge=0, description="Share of the error that a retraining must promise to take off, or it is skipped."
+    )
+    notify_webhook: str | None = Field(None, description="URL that gets alarms and outcomes as JSON.")
+    notify_slack: SecretStr | None = Field(None, description="Slack webhook that gets them.")
+    notify_teams: SecretStr | None = Field(None, description="Microsoft Teams webhook that gets them.")
+    notify_email: str | None = Field(None, description="Address that gets them, through SendGrid.")
+    sendgrid_key: SecretStr | None = Field(None, description="SendGrid's API key, for notify_email.")
+
     horizon_days: int = Field(48, ge=1, le=48, description="How far a forecast reaches. [days]")
     folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(48, ge=1, description="Days between the origins of two windows.")

@@ -3,9 +3,12 @@
 from rossmann.monitoring.drift import Examination, Finding, examine
 from rossmann.monitoring.faults import FAULTS, inject
 from rossmann.monitoring.performance import Performance, Promise, baseline, judge, perform, promise, sums
+from rossmann.monitoring.report import write_report
+from rossmann.monitoring.worth import Decision, worth
 
 __all__ = [
     "FAULTS",
+    "Decision",
     "Examination",
     "Finding",
     "Performance",
@@ -17,4 +20,6 @@ __all__ = [
     "perform",
     "promise",
     "sums",
+    "worth",
+    "write_report",
 ]

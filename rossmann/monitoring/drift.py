@@ -75,8 +75,8 @@ class Examination:
 def examine(history: SalesHistory, judged: pd.DataFrame, backtest: pd.DataFrame | None = None) -> Examination:
     """The last WINDOW_DAYS of a history.
 
-    judged: forecasts with their outcomes, as `performance.judge` makes them. backtest: the champion's (BACKTEST_COLUMNS):
-    its residuals are what was promised, and the past to compare with where `judged` has none.
+    judged: forecasts with their outcomes, from `performance.judge`. backtest: the champion's (BACKTEST_COLUMNS): its
+    residuals are what was promised, and the past to compare with where `judged` has none.
     """
     seen = panels(history)
     statistics = list(of_history(history, seen))

@@ -1,4 +1,4 @@
-"""What can go wrong with the data or the world, put into a history from a day on: to see whether it is found and named."""
+"""What can go wrong with data or world, put into a history from a day on: to see whether it is found and named."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

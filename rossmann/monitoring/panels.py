@@ -13,6 +13,7 @@ from rossmann.features.calendar import count_between
 
 YEAR = 364  # days: the same weekday
 RECENT = (8, 63)  # days back, first and last: what is usual, without the week that is judged
+REPEATED = 3  # days
 SAME_WEEKS = (2, 18)  # weeks back: the same weekday with the same promotion
 
 
@@ -32,6 +33,7 @@ class Panels:
     on_year: np.ndarray  # log sales against the same season a year before, on equal kinds of day
     price: np.ndarray  # log sales per customer against the store's recent ones
     customers_same: np.ndarray  # bool, as many customers as the day before, both open
+    repeated: np.ndarray  # bool, the sales and customers of one of the last REPEATED days again
 
 
 def panels(history: SalesHistory) -> Panels:
@@ -44,8 +46,8 @@ def panels(history: SalesHistory) -> Panels:
     log_sales = np.log(np.where(sold, history.sales, np.nan))
     served = sold & (history.customers > 0)
     price = log_sales - np.log(np.where(served, history.customers, np.nan))
-    same = np.zeros_like(sold)
-    same[:, 1:] = served[:, 1:] & served[:, :-1] & (history.customers[:, 1:] == history.customers[:, :-1])
+    customers, sales = np.where(served, history.customers, np.nan), np.where(served, history.sales, np.nan)
+    again = [_again(customers, back) & _again(sales, back) for back in range(1, REPEATED + 1)]
     return Panels(
         dates=history.dates,
         weekday=weekday,
@@ -58,7 +60,8 @@ def panels(history: SalesHistory) -> Panels:
         on_recent=_on_recent(log_sales, promo, holiday),
         on_year=_on_year(log_sales, promo, holiday),
         price=price - earlier_mean(price, *RECENT),
-        customers_same=same,
+        customers_same=_again(customers, 1),
+        repeated=np.logical_or.reduce(again),
     )
 
 
@@ -85,6 +88,13 @@ def residuals(judged: pd.DataFrame, history: SalesHistory) -> tuple[np.ndarray, 
         residual[store, day] = np.where(sold, np.log(rows.sales / rows.forecast), np.nan)
     lead[store, day] = rows.lead_days
     return residual, lead
+
+
+def _again(values: np.ndarray, back: int) -> np.ndarray:
+    """Whether a day has the value of `back` days before."""
+    same = np.zeros(values.shape, bool)
+    same[:, back:] = values[:, back:] == values[:, :-back]
+    return same
 
 
 def _on_recent(log_sales: np.ndarray, promo: np.ndarray, holiday: np.ndarray) -> np.ndarray:

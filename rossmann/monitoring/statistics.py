@@ -15,18 +15,20 @@ from rossmann.monitoring.panels import RECENT, Panels, earlier_mean
 WINDOW_DAYS = 7
 ENOUGH = 28  # earlier values that make a limit
 MARGIN = 1.25  # on the QUANTILE of the earlier values' distances from their median
-QUANTILE = {"quality": 0.9, "plan": 0.9}  # a gap that was an alarm must not hide the next one
+QUANTILE = {"quality": 0.9, "plan": 0.9, "concept": 0.95}  # an alarm of the past must not hide the next one
 USUAL_QUANTILE = 0.99  # of sales, which have their Christmas every year
+APART = 3  # standard deviations of a store that left its forecasts
 SELLING = 5  # stores of a group that make a median
 WILD, WILD_PRICE = 1.2, 0.9  # |log| of one store against its own past: × 3.3, × 2.5
 MISSING_BASE = (8, 35)  # days back in which a store must have reported to be missed
+SETTLED_DAYS = 28  # that a store must have reported: who comes back is not what it was
 PRIOR_DAYS = 30  # with which a store's own deviation is drawn to that of all
 WEEKEND = 5  # Saturday, from 0 Monday
 
 
 @dataclass(frozen=True)
 class Statistic:
-    """Values [days], NaN on days without evidence; persistent if `need` of the last WINDOW_DAYS are beyond the limit."""
+    """Values [days], NaN without evidence; persistent if `need` of the last WINDOW_DAYS are beyond the limit."""
 
     kind: str
     name: str
@@ -84,59 +86,181 @@ def of_history(history: SalesHistory, seen: Panels) -> Iterator[Statistic]:
     types = [(name, which) for name, which in types if which.sum() >= SELLING]
     recently = "the weeks before"
 
-    yield Statistic("quality", "stores_missing", "stores", _missing(seen), 0.02, 3, recently,
-                    "{effect:.1%} of the stores that reported until lately have no rows")  # fmt: skip
+    yield Statistic(
+        "quality",
+        "stores_missing",
+        "stores",
+        _missing(seen),
+        0.02,
+        3,
+        recently,
+        "{effect:.1%} of the stores that reported until lately have no rows",
+    )
     for name, which in types:
-        yield Statistic("quality", "zero_sales", name, _share(seen.open & ~seen.sold, seen.open & seen.present, which), 0.05, 3,
-                        "all earlier days", "{effect:+.1%} of the open stores of " + name + " sell nothing")  # fmt: skip
-    yield Statistic("quality", "customers_frozen", "customers", _share(seen.customers_same, seen.sold), 0.05, 3,
-                    "all earlier days", "{effect:.1%} of the stores report the customers of the day before")  # fmt: skip
+        yield Statistic(
+            "quality",
+            "zero_sales",
+            name,
+            _share(seen.open & ~seen.sold, seen.open & seen.present, which),
+            0.05,
+            3,
+            "all earlier days",
+            "{effect:+.1%} of the open stores of " + name + " sell nothing",
+        )
+    yield Statistic(
+        "quality",
+        "customers_frozen",
+        "customers",
+        _share(seen.customers_same, seen.sold),
+        0.05,
+        3,
+        "all earlier days",
+        "{effect:.1%} of the stores report the customers of the day before",
+    )
     for name, which in types:
-        yield Statistic("quality", "other_unit", name, _apart(seen.price, which), 0.25, 3, recently,
-                        "sales per customer of " + name + " moved by {effect:+.0%} against all other stores")  # fmt: skip
-    yield Statistic("quality", "store_out_of_scale", "single stores", _wild(seen), 0.5, 1, recently,
-                    "{effect:.0f} stores sell several times, or a fraction, of their usual, four days in a week")  # fmt: skip
+        yield Statistic(
+            "quality",
+            "other_unit",
+            name,
+            _apart(seen.price, which),
+            0.25,
+            3,
+            recently,
+            "sales per customer of " + name + " moved by {effect:+.0%} against all other stores",
+        )
+    yield Statistic(
+        "quality",
+        "store_out_of_scale",
+        "single stores",
+        _wild(seen),
+        0.5,
+        1,
+        recently,
+        "{effect:.0f} stores sell several times, or a fraction, of their usual, four days in a week",
+    )
     sunday = seen.weekday == 6
     open_share = _share(seen.open, seen.present)
-    yield Statistic("plan", "sundays_open", "open", np.where(sunday, open_share, np.nan), 0.03, 1, "all earlier Sundays",
-                    "{effect:+.1%} of the stores are open on Sunday")  # fmt: skip
-    closed = _share(~seen.open & ~seen.holiday, seen.present)
-    yield Statistic("plan", "dates_shifted", "open", np.where(sunday, np.nan, closed), 0.4, 1, "all earlier workdays",
-                    "{effect:.1%} of the stores are closed on a workday, and no holiday")  # fmt: skip
+    yield Statistic(
+        "plan",
+        "sundays_open",
+        "open",
+        np.where(sunday, open_share, np.nan),
+        0.03,
+        1,
+        "all earlier Sundays",
+        "{effect:+.1%} of the stores are open on Sunday",
+    )
+    closed = np.where(sunday, 0.0, _share(~seen.open & ~seen.holiday, seen.present))
+    shifted = np.fmax(closed, _share(seen.repeated, seen.sold))
+    yield Statistic(
+        "plan",
+        "dates_shifted",
+        "open",
+        shifted,
+        0.4,
+        1,
+        "all earlier days",
+        "{effect:.0%} of the stores tell a day again, or are closed on a workday without a holiday",
+    )
     weekend = np.where(seen.weekday >= WEEKEND, _share(seen.promo, seen.present), np.nan)
-    yield Statistic("plan", "promo_inverted", "promo on weekends", weekend, 0.03, 1, "all earlier weekends",
-                    "{effect:.1%} of the stores promote on a weekend")  # fmt: skip
+    yield Statistic(
+        "plan",
+        "promo_inverted",
+        "promo on weekends",
+        weekend,
+        0.03,
+        1,
+        "all earlier weekends",
+        "{effect:.1%} of the stores promote on a weekend",
+    )
     for column, flags in (("open", seen.open), ("promo", seen.promo), ("zero sales", seen.open & ~seen.sold)):
-        yield Statistic("feature", f"{column}_share".replace(" ", "_"), column, _on_year_share(flags, seen), 0.5, 4,
-                        "same season a year before", "the share of " + column + " moved by {effect:+.1%}")  # fmt: skip
+        yield Statistic(
+            "feature",
+            f"{column}_share".replace(" ", "_"),
+            column,
+            _on_year_share(flags, seen),
+            0.5,
+            4,
+            "same season a year before",
+            "the share of " + column + " moved by {effect:+.1%}",
+        )
     for name, which in [("all stores", np.ones(len(level), bool)), *types]:
-        yield Statistic("target", "sales_level", name, _settled(_median(level, which)), 0.1, 4, reference,
-                        "sales of " + name + " moved by {effect:+.1%} against the growth of the weeks before")  # fmt: skip
+        yield Statistic(
+            "target",
+            "sales_level",
+            name,
+            _settled(_median(level, which)),
+            0.1,
+            4,
+            reference,
+            "sales of " + name + " moved by {effect:+.1%} against the growth of the weeks before",
+        )
 
 
 def of_forecasts(history: SalesHistory, seen: Panels, residual: np.ndarray, lead: np.ndarray) -> Iterator[Statistic]:
     """Prediction and concept drift by day, from the newest forecasts of each: panels of `residuals`."""
+    residual = np.where(count_between(seen.present, -SETTLED_DAYS, -1) >= SETTLED_DAYS - 1, residual, np.nan)
     forecast = seen.log_sales - residual
     before = np.full_like(forecast, np.nan)
     before[:, 364:] = seen.log_sales[:, :-364]
     everywhere = np.ones(len(residual), bool)
-    yield Statistic("prediction", "stale_forecasts", "lead days", _median(lead, everywhere), 10.5, 4, "earlier forecasts",
-                    "the newest forecasts are {effect:.0f} days older than usual")  # fmt: skip
-    yield Statistic("prediction", "forecast_level", "all stores", _settled(_median(forecast - before, everywhere)), 0.15, 4,
-                    "same season a year before", "forecasts moved by {effect:+.1%} on the year")  # fmt: skip
-    yield Statistic("concept", "residual_level", "all stores", _median(residual, everywhere), 0.1, 4,
-                    "earlier forecasts", "sales are {effect:+.1%} of what is forecast")  # fmt: skip
-    yield Statistic("concept", "promo_uplift_gone", "days with promotion", _on_promo(residual, seen), 0.08, 2,
-                    "earlier forecasts", "sales with promotion are {effect:+.1%} of what is forecast, without as ever")  # fmt: skip
-    yield Statistic("concept", "concept_shift", "groups of stores", apart_by_store(residual), 0.03, 2, "earlier forecasts",
-                    "{effect:+.1%} of the stores left their forecasts")  # fmt: skip
+    yield Statistic(
+        "prediction",
+        "stale_forecasts",
+        "lead days",
+        _median(lead, everywhere),
+        10.5,
+        4,
+        "earlier forecasts",
+        "the newest forecasts are {effect:.0f} days older than usual",
+    )
+    yield Statistic(
+        "prediction",
+        "forecast_level",
+        "all stores",
+        _settled(_median(forecast - before, everywhere)),
+        0.15,
+        4,
+        "same season a year before",
+        "forecasts moved by {effect:+.1%} on the year",
+    )
+    yield Statistic(
+        "concept",
+        "residual_level",
+        "all stores",
+        _median(residual, everywhere),
+        0.1,
+        4,
+        "earlier forecasts",
+        "sales are {effect:+.1%} of what is forecast",
+    )
+    yield Statistic(
+        "concept",
+        "promo_uplift_gone",
+        "days with promotion",
+        _on_promo(residual, seen),
+        0.08,
+        2,
+        "earlier forecasts",
+        "sales with promotion are {effect:+.1%} of what is forecast, without as ever",
+    )
+    yield Statistic(
+        "concept",
+        "concept_shift",
+        "groups of stores",
+        apart_by_store(residual),
+        0.045,
+        1,
+        "earlier forecasts",
+        "{effect:+.1%} of the stores left their forecasts",
+    )
 
 
 def apart_by_store(residual: np.ndarray) -> np.ndarray:
-    """Share of the stores whose week, against all stores', is beyond 2 of its own standard deviations; by day."""
+    """Share of the stores whose week, against all stores', is beyond APART of its own standard deviations; by day."""
     off = week_off(residual)
     known = np.isfinite(off).sum(axis=0)
-    low, high = (off < -2).sum(axis=0), (off > 2).sum(axis=0)
+    low, high = (off < -APART).sum(axis=0), (off > APART).sum(axis=0)
     return np.where(known >= SELLING, np.maximum(low, high) / np.maximum(known, 1), np.nan)
 
 
