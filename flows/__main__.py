@@ -146,6 +146,36 @@ def trail() -> None:
 
 
 @app.command()
+def replay(
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first evening.")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="The last evening.")],
+    every: Annotated[int, typer.Option(min=1, help="Days from one look to the next.")] = 7,
+    policy: Annotated[str, typer.Option(help="When to retrain: never, monthly, drift; several by commas.")] = (
+        "never,monthly,drift"
+    ),
+    inject: Annotated[str | None, typer.Option(help="FAULT@DATE: put a fault into the files from a day on.")] = None,
+    stores: Annotated[int | None, typer.Option(min=5, help="Only the first so many stores. [default: all]")] = None,
+    candidates: Candidates = "ridge",
+    raw: RawFolder = None,
+) -> None:
+    """Live through a history again, as of one week after another, under several policies of retraining."""
+    from flows import replay as machine
+    from flows import screen
+
+    fault, _, since = (inject or "").partition("@")
+    out = Console(stderr=True)
+
+    def shown(policy: str, day: object, number: int, total: int) -> None:
+        out.print(f"  {policy}: {day}, {number} of {total}", highlight=False)
+
+    done = machine.replay(
+        raw or Settings().place("raw"), first.date(), last.date(), every, _names(policy) or [], _names(candidates) or [],
+        stores, fault or None, since or None, shown,
+    )  # fmt: skip
+    screen.replayed(console(), done)
+
+
+@app.command()
 def automations() -> None:
     """Register deployments/automations.yaml with the Prefect server; repeating it changes nothing."""
     from flows.automations import register

@@ -20,6 +20,7 @@ from rossmann.settings import Settings
 
 if TYPE_CHECKING:
     from flows.monitor import Monitored
+    from flows.replay import Replayed
     from flows.retrain import Retrained
     from flows.train import Trained
 
@@ -114,6 +115,23 @@ def monitored(console: Console, seen: "Monitored") -> None:
     console.print(f"{len(examination.findings)} statistics of {examination.first} to {examination.last}, "
                   f"{len(examination.alarms)} alarms; {len(seen.raised)} raised now")  # fmt: skip
     console.print(f"report: {seen.report}", soft_wrap=True)
+
+
+def replayed(console: Console, done: "Replayed") -> None:
+    """The policies side by side."""
+    columns = ("policy", "RMSPE", "last 8 weeks", "retrained", "promoted", "refused", "skipped", "alarms", "false",
+               "CPU min")  # fmt: skip
+    table = Table(*columns, **PLAIN)
+    for each in done.lives:
+        false = [day for day, _ in each.alarms if done.faulty_from is None or day < done.faulty_from]
+        counts = (each.retrainings, each.promotions, each.refusals, each.skipped, len(each.alarms), len(false))
+        scores = (f"{each.weeks.mean():.4f}", f"{each.weeks.tail(8).mean():.4f}")
+        table.add_row(each.policy, *scores, *map(str, counts), f"{each.cpu_minutes:.1f}")
+    console.print(table)
+    for each in done.lives:
+        said = ", ".join(f"{day} {what}" for day, what in each.alarms)
+        console.print(f"{each.policy}: {said or 'no alarm'}", soft_wrap=True)
+    console.print(f"weeks: {done.table}\nplot:  {done.plot}", soft_wrap=True)
 
 
 def trail(console: Console, told: list[tuple[dict, dict | None]]) -> None:

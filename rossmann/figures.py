@@ -98,3 +98,18 @@ def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=110, format="png")
     return buffer.getvalue()
+
+
+def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], since: str | None) -> bytes:
+    """RMSPE by week of each policy (columns); alarms as marks on its line, the first faulty day as a line."""
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for policy, colour in zip(weeks.columns, (INK, BAND, FORECAST), strict=False):
+        axes.plot(weeks.index, weeks[policy], color=colour, label=policy)
+        marked = weeks.index.intersection(pd.DatetimeIndex(alarms[policy]))
+        axes.plot(marked, weeks[policy].reindex(marked), "o", color=colour)
+    if since:
+        axes.axvline(pd.Timestamp(since), color=INK, linestyle=":", label="fault")
+    axes.set(title="Error of the forecasts, by week; dots are alarms", ylabel="RMSPE", ylim=(0, None))
+    axes.legend()
+    return _png(figure)

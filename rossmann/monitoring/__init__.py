@@ -3,6 +3,7 @@
 from rossmann.monitoring.drift import Examination, Finding, examine
 from rossmann.monitoring.faults import FAULTS, inject
 from rossmann.monitoring.performance import Performance, Promise, baseline, judge, perform, promise, sums
+from rossmann.monitoring.rehearsal import stage
 from rossmann.monitoring.report import write_report
 from rossmann.monitoring.worth import Decision, worth
 
@@ -19,6 +20,7 @@ __all__ = [
     "judge",
     "perform",
     "promise",
+    "stage",
     "sums",
     "worth",
     "write_report",
