@@ -163,15 +163,9 @@ def replay(
     from flows import screen
 
     fault, _, since = (inject or "").partition("@")
-    out = Console(stderr=True)
-
-    def shown(policy: str, day: object, number: int, total: int) -> None:
-        out.print(f"  {policy}: {day}, {number} of {total}", highlight=False)
-
-    done = machine.replay(
-        raw or Settings().place("raw"), first.date(), last.date(), every, _names(policy) or [], _names(candidates) or [],
-        stores, fault or None, since or None, shown,
-    )  # fmt: skip
+    policies, racing, fault_at = _names(policy) or [], _names(candidates) or [], (fault or None, since or None)
+    folder = raw or Settings().place("raw")
+    done = machine.replay(folder, first.date(), last.date(), every, policies, racing, stores, *fault_at)
     screen.replayed(console(), done)
 
 

@@ -5,12 +5,16 @@ By hand. Each policy lives in a world of its own below replays/ of the data fold
 
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from multiprocessing import get_context
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
 
@@ -26,6 +30,9 @@ from rossmann.validation import DataError
 
 POLICIES = ("never", "monthly", "drift")
 MONTH = timedelta(days=28)
+AT_ONCE = 2  # policies
+ELSEWHERE = ("PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
+             "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS")  # fmt: skip
 WAKING = {"rossmann.drift.detected", "rossmann.performance.degraded"}  # as the triggers in prefect.yaml
 
 
@@ -62,7 +69,7 @@ class Replayed:
 
 def replay(
     raw: str, first: date, last: date, every: int, policies: list[str], candidates: list[str], stores: int | None,
-    fault: str | None, since: str | None, progress: Callable[[str, date, int, int], None],
+    fault: str | None, since: str | None,
 ) -> Replayed:  # fmt: skip
     """Live through first … last in steps of `every` days under each policy."""
     unknown = set(policies) - set(POLICIES)
@@ -72,8 +79,17 @@ def replay(
     shutil.rmtree(home, ignore_errors=True)
     staged = monitoring.stage(raw, f"{home}/raw", stores, fault, since)
     days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, every)]
-    with training.cluster(Settings().ray_address):
-        lives = tuple(live(policy, f"{home}/{policy}", staged, days, candidates, progress) for policy in policies)
+    lock = Lock()
+
+    def apart(policy: str) -> Lived:
+        """In a process of its own, which begins in its own world."""
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+            with lock, world_of(f"{home}/{policy}"):
+                life = process.submit(live, policy, staged, days, candidates)
+            return life.result()
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        lives = tuple(threads.map(apart, policies))
     weeks = pd.DataFrame({each.policy: each.weeks for each in lives})
     place = Storage(home)
     table = place.write("weeks.csv", weeks.to_csv(index_label="week until", float_format="%.5f").encode())
@@ -82,45 +98,43 @@ def replay(
     return Replayed(lives, date.fromisoformat(since) if since else None, table, plot)
 
 
-def live(
-    policy: str, home: str, raw: str, days: list[date], candidates: list[str],
-    progress: Callable[[str, date, int, int], None],
-) -> Lived:  # fmt: skip
-    """One policy, from its first model on."""
+def live(policy: str, raw: str, days: list[date], candidates: list[str]) -> Lived:
+    """One policy in this process's world, from its first model on."""
     life, trained = Lived(policy), days[0]
     started = time.process_time()
-    with world_of(home):
+    with training.cluster(None):
         retrain(raw, days[0], candidates=candidates)
         for number, day in enumerate(days[1:], 1):
-            progress(policy, day, number, len(days) - 1)
-            ingest(raw, day)
-            seen = monitor()
-            life.alarms += [(day, alarm.event.removeprefix("rossmann.")) for alarm in seen.raised]
-            wake = next((each for each in seen.raised if each.event in WAKING), None)
-            if policy == "drift" and wake:
-                life.dealt(retrain(raw, day, candidates=candidates, reason=wake.reason, alarm=wake.id))
-            elif policy == "monthly" and day - trained >= MONTH:
-                life.dealt(retrain(raw, day, candidates=candidates))
-                trained = day
-            else:
-                forecast()
-        life.weeks = weeks(Settings(), days[0], days[-1])
-        life.cpu_minutes = (time.process_time() - started + fitted_seconds(Settings())) / 60
+            sys.stderr.write(f"  {policy}: {day}, {number} of {len(days) - 1}\n")
+            due = policy == "monthly" and day - trained >= MONTH
+            trained = day if due else trained
+            step(life, raw, day, candidates, due)
+    life.weeks = weeks(Settings(), days[0], days[-1])
+    life.cpu_minutes = (time.process_time() - started + fitted_seconds(Settings())) / 60
     return life
+
+
+def step(life: Lived, raw: str, day: date, candidates: list[str], due: bool) -> None:
+    """What happens when new days are there; `due`: a retraining is, by the calendar."""
+    ingest(raw, day)
+    seen = monitor()
+    life.alarms += [(day, getattr(alarm, "name", None) or alarm.reason.split(":")[0]) for alarm in seen.raised]
+    wake = next((each for each in seen.raised if each.event in WAKING), None)
+    if life.policy == "drift" and wake:
+        life.dealt(retrain(raw, day, candidates=candidates, reason=wake.reason, alarm=wake.id))
+    elif due:
+        life.dealt(retrain(raw, day, candidates=candidates))
+    else:
+        forecast()
 
 
 @contextmanager
 def world_of(home: str) -> Iterator[None]:
-    """The flows' world for the time being; no endpoint."""
+    """The environment of a world of its own: its own Prefect, no endpoint, nobody who would be woken."""
     before = dict(os.environ)
-    os.environ["ROSSMANN_DATA_DIR"] = home
-    for name in (
-        "ROSSMANN_SERVE_ADDRESS",
-        "ROSSMANN_JOURNAL_URL",
-        "ROSSMANN_MLFLOW_TRACKING_URI",
-        "MLFLOW_TRACKING_URI",
-    ):
+    for name in ELSEWHERE:
         os.environ.pop(name, None)
+    os.environ |= {"ROSSMANN_DATA_DIR": home, "PREFECT_HOME": f"{home}/prefect-embedded", "OMP_NUM_THREADS": "1"}
     Path(home).mkdir(parents=True, exist_ok=True)
     try:
         yield

@@ -12,15 +12,14 @@ LAST_OF_ALL = 10**9  # as many stores as there are
 
 
 def stage(raw: str, out: str, stores: int | None = None, fault: str | None = None, since: str | None = None) -> str:
-    """Write the files of the first `stores` stores into `out`, the fault in train.csv from the day `since`; answers `out`."""
+    """Write the files of the first `stores` stores into `out`, with the fault from `since` on; answers `out`."""
     source, target = Storage(raw), Storage(out)
     for name in FILES:
         if source.exists(name):
             rows = pd.read_csv(source.address(name), dtype=str, keep_default_na=False)
             numbers = rows.Store.astype(int)
-            target.write(
-                name, rows[numbers <= np.unique(numbers)[: stores or LAST_OF_ALL][-1]].to_csv(index=False).encode()
-            )
+            kept = rows[numbers <= np.unique(numbers)[: stores or LAST_OF_ALL][-1]]
+            target.write(name, kept.to_csv(index=False).encode())
     if fault and since:
         history = inject(read_history(out).history, fault, np.datetime64(since, "D"))
         days = pd.read_csv(target.address(FILES[0]), dtype=str, keep_default_na=False)
