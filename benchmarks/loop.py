@@ -1,4 +1,4 @@
-"""The closed loop, for real: the whole stack, a drifted week, and nobody who does anything. Prints the delay of each hop.
+"""The closed loop, for real: the whole stack, a drifted week, nobody who does anything. Prints the delay of each hop.
 
 Usage: python -m benchmarks.loop [RAW [STORES]]   raw files; default: a sample world of 60 stores
 """

@@ -1,0 +1,139 @@
+"""The loop's flows on a small world: what came due is judged once, what is broken is not learnt, alarms are closed."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from prefect.artifacts import Artifact
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import alarms
+from flows.__main__ import main
+from flows.ingest import ingest
+from flows.monitor import monitor
+from flows.retrain import retrain
+from rossmann import journal, monitoring, registry, training
+from rossmann.evaluation import rmspe
+from rossmann.registry import Registry
+from rossmann.sample import write_world
+from rossmann.settings import Settings
+from rossmann.validation import DataError, ValidationError
+
+pytestmark = pytest.mark.slow
+
+STORES, DAYS = 30, 640
+LAST = date(2013, 1, 1) + timedelta(days=DAYS - 1)
+BEFORE = LAST - timedelta(days=7)
+RIDGE = ["ridge"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A world with a champion, whose forecasts of the last week are in the journal; faulty raw files beside it."""
+    home = tmp_path_factory.mktemp("world")
+    raw = str(write_world(home / "raw", STORES, DAYS, seed=3))
+    since = str(BEFORE + timedelta(days=1))
+    monitoring.stage(raw, str(home / "shifted"), None, "concept_shift", since)
+    monitoring.stage(raw, str(home / "frozen"), None, "customers_frozen", since)
+    with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=120):
+        patch.setenv("ROSSMANN_DATA_DIR", str(home))
+        patch.setenv("ROSSMANN_FOLDS", "2")
+        with training.cluster(None):
+            assert retrain(as_of=BEFORE, candidates=RIDGE).delivered
+            yield home
+
+
+@pytest.fixture(scope="module")
+def seen(world):
+    """The monitor's first look at the week, in which nothing happened."""
+    ingest(as_of=LAST)
+    return monitor()
+
+
+def table(name: str) -> pd.DataFrame:
+    return journal.kept(Settings().journal, getattr(journal, name), date(2013, 1, 1))
+
+
+def test_the_forecasts_that_came_due_are_scored_as_they_were_given(world, seen):
+    given = journal.given(Settings().journal, BEFORE, LAST)
+    raw = pd.read_csv(world / "raw/train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})
+    both = given.merge(raw, left_on=["store", "date"], right_on=["Store", "Date"])
+    expected = rmspe(both.Sales.to_numpy(float), both.forecast.to_numpy())
+    assert seen.performance.rmspe == pytest.approx(expected)
+    assert seen.performance.promised_rmspe < seen.performance.baseline_rmspe * 1.5
+    assert not seen.performance.degraded
+    assert set(table("accuracy").source) == {"batch", "baseline"}
+
+
+def test_a_clean_week_raises_nothing(seen):
+    assert seen.examination.alarms == ()
+    assert seen.raised == ()
+    assert Artifact.get("monitor").data
+    assert "alarms" in Path(seen.report).read_text()
+
+
+def test_looking_again_changes_nothing(seen):
+    before = {name: len(table(name)) for name in ("accuracy", "findings")}
+    again = monitor()
+    assert again.performance.rmspe == seen.performance.rmspe
+    assert {name: len(table(name)) for name in ("accuracy", "findings")} == before
+
+
+def test_nothing_new_is_not_learnt_again(seen):
+    champion = registry.champion(Registry(Settings().tracking_uri, Settings().place("models")))
+    made = retrain(as_of=BEFORE, candidates=RIDGE, reason="scheduled")
+    assert made.trained is None
+    assert made.decision.reason == f"nothing new has come since version {champion.version} was trained"
+    assert made.delivered, "a fresh forecast costs seconds"
+
+
+def test_broken_data_are_not_learnt_and_the_alarm_is_closed_by_saying_so(world, seen, capsys, monkeypatch):
+    ingest(str(world / "frozen"), LAST)
+    (raised,) = monitor().raised
+    assert raised.event == "rossmann.data.failed"
+    assert "customers_frozen" in raised.reason
+    made = retrain(str(world / "frozen"), LAST, candidates=RIDGE, reason=raised.reason, alarm=raised.id)
+    assert made.trained is None
+    ((alarm, outcome),) = [pair for pair in alarms.told(Settings()) if pair[0]["id"] == raised.id]
+    assert alarm["reason"] == raised.reason
+    assert outcome["decision"] == "skipped"
+    assert "mend them first" in outcome["reason"]
+    monkeypatch.setattr("sys.argv", ["rossmann", "trail"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "customers_frozen" in capsys.readouterr().out
+
+
+def test_raw_files_that_are_refused_raise_an_alarm(world, tmp_path):
+    bad = pd.read_csv(world / "raw/train.csv", dtype=str).assign(Sales="-5")
+    for name in ("store.csv", "test.csv"):
+        (tmp_path / name).write_bytes((world / "raw" / name).read_bytes())
+    bad.to_csv(tmp_path / "train.csv", index=False)
+    with pytest.raises(ValidationError):
+        ingest(str(tmp_path))
+    newest, _ = alarms.told(Settings())[0]
+    assert newest["event"] == "rossmann.data.failed"
+    assert newest["raw"] == str(tmp_path)
+
+
+def test_a_shift_is_told_as_drift_once_and_a_training_deals_with_it(world, seen):
+    ingest(str(world / "shifted"), LAST)
+    raised = [each for each in monitor().raised if each.event == "rossmann.drift.detected"]
+    assert [each.name for each in raised] == ["concept_shift"]
+    assert raised[0].effect > raised[0].limit
+    made = retrain(str(world / "shifted"), LAST, candidates=RIDGE, reason=raised[0].reason, alarm=raised[0].id)
+    ((_, outcome),) = [pair for pair in alarms.told(Settings()) if pair[0]["id"] == raised[0].id]
+    assert outcome["decision"] in ("promoted", "refused", "skipped")
+    assert (made.trained is None) == (outcome["decision"] == "skipped")
+    assert outcome["model_version"]
+
+
+def test_a_failed_run_that_an_alarm_started_closes_it_too(world):
+    with pytest.raises(DataError):
+        retrain("/nowhere", reason="x", alarm="abc")
+    newest = sorted((world / "alarms").glob("*.json"))[-1]
+    outcome = json.loads(newest.read_text())
+    assert (outcome["alarm"], outcome["decision"]) == ("abc", "failed")
+    assert "/nowhere" in outcome["reason"]
