@@ -40,6 +40,7 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=120):
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
         patch.setenv("ROSSMANN_FOLDS", "2")
+        patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         with training.cluster(None):
             assert retrain(as_of=BEFORE, candidates=RIDGE).delivered
             yield home

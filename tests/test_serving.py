@@ -39,7 +39,7 @@ def held_of(history, version: int = 1, name: str = "median") -> Held:
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
     created = datetime(2015, 2, 10, tzinfo=UTC).isoformat()
     snapshot = Snapshot("f" * 16, created, 1, 3, "2014-01-06", str(history.origin), "2015-03-29", None, "", None, True)
-    return Held(Registered(version, (), card, ""), snapshot, state, forecaster, published,
+    return Held(Registered(version, (), card, "", "race"), snapshot, state, forecaster, published,
                 forecaster.predict(state, published))  # fmt: skip
 
 
