@@ -102,7 +102,7 @@ def loop(world: Path, raw: str, stores: int | None) -> tuple[list[tuple[str, flo
         started = datetime.now(UTC)
         stack.typed("prefect deployment run ingest/rossmann")
         wait(lambda: any("decision" in each for each in stack.told()), PATIENCE_S)
-        (outcome,) = (each for each in stack.told() if "decision" in each)
+        outcome = next(each for each in stack.told() if "decision" in each)
         if outcome["decision"] == "promoted":
             wait(lambda: stack.serving() not in (None, first), 60)
         answered = datetime.now(UTC)

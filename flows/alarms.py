@@ -47,6 +47,9 @@ class Degradation(Alarm, frozen=True):
     limit: float
 
 
+WAKING = {Drift.event, Degradation.event}  # a training answers; as in the triggers of prefect.yaml
+
+
 class BrokenData(Alarm, frozen=True):
     event: ClassVar[str] = "rossmann.data.failed"
     raw: str  # folder, or the snapshot whose newest days are broken
@@ -110,6 +113,15 @@ def told(settings: Settings) -> list[tuple[dict, dict | None]]:
     all_told = [json.loads(place.read(name)) for name in place.names()]
     outcomes = {each["alarm"]: each for each in all_told if "alarm" in each}
     return [(each, outcomes.get(each["id"])) for each in reversed(all_told) if "id" in each]
+
+
+def waiting(settings: Settings, before: datetime) -> list[str]:
+    """Ids of the alarms of before a moment that a training answers and that have no outcome yet."""
+    return [
+        alarm["id"]
+        for alarm, outcome in told(settings)
+        if outcome is None and alarm["event"] in WAKING and datetime.fromisoformat(alarm["at"]) < before
+    ]
 
 
 def _place(settings: Settings) -> Storage:

@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows import pages, world
+from flows import pages, schedule, world
 from rossmann import data, figures, forecasting, journal, registry
 from rossmann.forecasting import Delivered
 from rossmann.journal import Entry
@@ -29,6 +29,7 @@ def forecast(plan: str | None = None, out: str | None = None, kaggle: bool = Fal
     Sales only.
     """
     settings = Settings()
+    schedule.only_this_one()
     champion = registry.champion(world.models(settings))
     delivered, entry = deliver(champion, data.current_snapshot(world.snapshots(settings)), plan, out, kaggle)
     create_markdown_artifact(pages.forecast(delivered), key="forecast")

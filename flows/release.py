@@ -41,7 +41,7 @@ def release() -> Verdict:
     return verdict
 
 
-@task(cache_policy=NO_CACHE)
+@task(**world.ON_RAY)
 def decide(challenger: Registered, champion: Registered | None) -> Verdict:
     """Score challenger, champion and the median baseline on the same folds in one go, and judge."""
     settings = Settings()

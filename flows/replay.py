@@ -18,6 +18,7 @@ from threading import Lock
 
 import pandas as pd
 
+from flows import alarms
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.monitor import monitor
@@ -33,7 +34,6 @@ MONTH = timedelta(days=28)
 AT_ONCE = 2  # policies
 ELSEWHERE = ("PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
              "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS")  # fmt: skip
-WAKING = {"rossmann.drift.detected", "rossmann.performance.degraded"}  # as the triggers in prefect.yaml
 
 
 @dataclass
@@ -119,7 +119,7 @@ def step(life: Lived, raw: str, day: date, candidates: list[str], due: bool) -> 
     ingest(raw, day)
     seen = monitor()
     life.alarms += [(day, getattr(alarm, "name", None) or alarm.reason.split(":")[0]) for alarm in seen.raised]
-    wake = next((each for each in seen.raised if each.event in WAKING), None)
+    wake = next((each for each in seen.raised if each.event in alarms.WAKING), None)
     if life.policy == "drift" and wake:
         life.dealt(retrain(raw, day, candidates=candidates, reason=wake.reason, alarm=wake.id))
     elif due:

@@ -97,12 +97,11 @@ def decide(snapshot: str) -> Decision:
 
 @task(cache_policy=NO_CACHE)
 def close(alarm: str | None, started: datetime, decision: str, reason: str) -> None:
-    """The outcome of an alarm, if one started this."""
-    if alarm is None:
-        return
+    """The outcome of the alarm that started this, and of every other that a training answers and that was open."""
     settings = Settings()
     champion = registry.find(world.models(settings), registry.CHAMPION)
     serving = champion.version if champion else None
-    alarms.tell(
-        settings, Outcome(alarm=alarm, started=started, decision=decision, reason=reason, model_version=serving)
-    )
+    for each in {*([alarm] if alarm else []), *alarms.waiting(settings, started)}:
+        alarms.tell(
+            settings, Outcome(alarm=each, started=started, decision=decision, reason=reason, model_version=serving)
+        )

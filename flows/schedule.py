@@ -15,13 +15,13 @@ from flows.alarms import Alarm, FlowFailed, Silence
 from rossmann import data
 from rossmann.settings import Settings
 
-WAITING = ["Late", "AwaitingConcurrencySlot", "Pending"]
+WAITING = ["Scheduled", "Late", "AwaitingConcurrencySlot", "Pending"]
 RECENT = timedelta(hours=24)
 
 
 @task(cache_policy=NO_CACHE)
 def only_this_one() -> None:
-    """Cancel the runs of this deployment that should have started before now: they would do what this one does."""
+    """Cancel the runs that should have started before now and would do what this one does: with its parameters."""
     if flow_run.parent_flow_run_id or not deployment.id:
         return
     late = FlowRunFilter.model_validate(
@@ -33,7 +33,10 @@ def only_this_one() -> None:
         }
     )
     with get_client(sync_client=True) as client:
+        own = client.read_flow_run(flow_run.id).parameters
         for other in client.read_flow_runs(flow_run_filter=late):
+            if other.parameters != own:
+                continue
             client.set_flow_run_state(other.id, Cancelled(message="a later run does the same"), force=True)
             get_run_logger().info("cancelled %s, late since %s", other.name, other.expected_start_time)
 

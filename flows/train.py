@@ -42,7 +42,7 @@ def train(folds: int | None = None, candidates: list[str] | None = None, search:
     return Trained(race, run, register(race, run, snapshot, racing))
 
 
-@task(cache_policy=NO_CACHE)
+@task(**world.ON_RAY)
 def backtest(snapshot: str, racing: tuple[Candidate, ...], folds: int) -> str:
     """Race the candidates on the folds of the snapshot; answers the key of the race."""
     settings = Settings()
@@ -64,7 +64,7 @@ def record(race: str, snapshot: str, racing: tuple[Candidate, ...]) -> str:
     return registry.record(world.models(settings), kept, racing, snapshot, world.snapshots(settings))
 
 
-@task(cache_policy=NO_CACHE)
+@task(**world.ON_RAY)
 def register(race: str, run: str, snapshot: str, racing: tuple[Candidate, ...]) -> int:
     """Make the winner of the race the challenger; answers its version."""
     settings = Settings()

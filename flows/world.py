@@ -2,10 +2,24 @@
 
 from pathlib import Path
 
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import State, TaskRun
+
 from rossmann.data import SalesHistory, load_snapshot
 from rossmann.registry import Registered, Registry
 from rossmann.settings import Settings
 from rossmann.storage import Storage, locate
+from rossmann.validation import DataError
+
+
+def transient(_: Task, __: TaskRun, state: State) -> bool:
+    """Whether trying again may help: what bad data or settings caused stays wrong."""
+    return not isinstance(state.result(raise_on_failure=False), DataError)
+
+
+# For tasks that need a Ray: it may not come up in time on a busy machine, or be away for a moment.
+ON_RAY = {"retries": 1, "retry_delay_seconds": 10, "retry_condition_fn": transient, "cache_policy": NO_CACHE}
 
 
 def snapshots(settings: Settings) -> str:
