@@ -155,7 +155,7 @@ def replay(
     ),
     inject: Annotated[str | None, typer.Option(help="FAULT@DATE: put a fault into the files from a day on.")] = None,
     stores: Annotated[int | None, typer.Option(min=5, help="Only the first so many stores. [default: all]")] = None,
-    candidates: Candidates = "ridge",
+    candidates: Annotated[str, typer.Option(help="Who races, separated by commas.")] = "ridge",
     raw: RawFolder = None,
 ) -> None:
     """Live through a history again, as of one week after another, under several policies of retraining."""

@@ -70,6 +70,7 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "ROSSMANN_"))} | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PWD": str(self.world),
             "ROSSMANN_DATA_DIR": str(self.world),
             "ROSSMANN_NOTIFY_WEBHOOK": f"http://127.0.0.1:{self.hook}/alarms",
@@ -147,7 +148,7 @@ def orphan(server: Server) -> str:
     """A run whose process and whose worker died without a word, right after a heartbeat."""
     worker = server.worker()
     (run,) = [make_run(server, "nap", datetime.now(UTC))]
-    wait(lambda: server.states("nap") == ["Running"], 60)
+    wait(lambda: server.states("nap") == ["Running"], 180)
     wait(
         lambda: server.asked("events/filter", filter={"event": {"name": ["prefect.flow-run.heartbeat"]}})["events"], 60
     )
@@ -179,8 +180,8 @@ def test_registering_again_changes_nothing(server):
 
 def test_fifty_alarms_at_once_start_one_run_with_their_reason(server, worker):
     server.tell("drift", 50)
-    wait(lambda: server.runs("retrain"), 30)
-    wait(lambda: server.states("retrain") == ["Completed"], 60)
+    wait(lambda: server.runs("retrain"), 90)
+    wait(lambda: server.states("retrain") == ["Completed"], 120)
     server.tell("drift", 1)  # within the cool-down
     wait(lambda: len(heard(server, "rossmann.drift.detected")) == 51, 60)
     (run,) = server.runs("retrain")
@@ -198,7 +199,7 @@ def test_broken_data_start_nothing_and_are_told(server, worker):
 
 
 def test_after_an_outage_one_of_the_late_runs_does_for_all(server, late, worker):
-    wait(lambda: set(server.states("forecast")) <= {"Completed", "Cancelled"}, 90)
+    wait(lambda: set(server.states("forecast")) <= {"Completed", "Cancelled"}, 180)
     assert server.states("forecast") == ["Cancelled"] * (len(late) - 1) + ["Completed"]
 
 

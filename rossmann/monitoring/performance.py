@@ -131,8 +131,8 @@ class Performance:
 
     @property
     def degraded(self) -> bool:
-        """Persistently worse than its backtest ever was in a week, or than the baseline on the same days."""
-        return self.beyond >= PERSISTENT or (self.beyond > 0 and self.wape > self.baseline)
+        """Last week worse than its backtest ever was in a week, and not for the first time or worse than the baseline."""
+        return self.wape > self.limit and (self.beyond >= PERSISTENT or self.wape > self.baseline)
 
     @property
     def reason(self) -> str:
