@@ -108,7 +108,7 @@ class Server:
         self.typed("python", "-c", TELL, kind, str(count))
 
     def asked(self, path: str, **content: object) -> list[dict]:
-        answer = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=content, timeout=30, trust_env=False)
+        answer = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=content, timeout=120, trust_env=False)
         assert answer.is_success, answer.text
         return answer.json()
 

@@ -131,7 +131,7 @@ class Performance:
 
     @property
     def degraded(self) -> bool:
-        """Last week worse than its backtest ever was in a week, and not for the first time, or than the baseline too."""
+        """Last week worse than its backtest ever was in a week, and so before it, or than the baseline too."""
         return self.wape > self.limit and (self.beyond >= PERSISTENT or self.wape > self.baseline)
 
     @property
