@@ -65,6 +65,15 @@ def swap(settings: Settings, host: Serve, target: Wanted) -> None:
     deploying.smoke(host, target, registry.load(known, version), state)
 
 
+def counted(settings: Settings) -> dict[str, float] | None:
+    """Serve's own counters; None in a world without an endpoint, or while it does not answer."""
+    host = serving(settings)
+    try:
+        return deploying.counted(host) if host else None
+    except DataError:
+        return None  # the complaint says so
+
+
 def complaints(settings: Settings) -> list[Alarm]:
     """What is wrong with the endpoint and its journal now; nothing in a world without one."""
     host = serving(settings)

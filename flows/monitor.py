@@ -44,7 +44,8 @@ def monitor() -> Monitored:
     performance = perform(snapshot, champion) if champion else None
     examination, report = examine(snapshot, champion)
     raised = raise_alarms(snapshot, performance, examination, report)
-    create_markdown_artifact(pages.monitored(performance, examination, report), key="monitor")
+    traffic = pages.traffic(traffic_of_week(settings), endpoint.counted(settings))
+    create_markdown_artifact(pages.monitored(performance, examination, report) + traffic, key="monitor")
     return Monitored(performance, examination, report, tuple(raised))
 
 
@@ -64,6 +65,11 @@ def keep_accuracy(snapshot: str) -> None:
     whole_days = now.date() - timedelta(days=1)
     journal.keep(settings.journal, journal.traffic,
                  journal.asked_between(settings.journal, whole_days - evidence.LOOK_BACK, whole_days))  # fmt: skip
+
+
+def traffic_of_week(settings: Settings) -> pd.DataFrame:
+    """Requests, rows and latency of the last whole days, by source."""
+    return journal.kept(settings.journal, journal.traffic, datetime.now(UTC).date() - timedelta(days=7))
 
 
 @task(cache_policy=NO_CACHE)

@@ -46,6 +46,13 @@ def monitored(performance: Performance | None, examination: Examination, report:
     )
 
 
+def traffic(days: pd.DataFrame, serve: dict[str, float] | None) -> str:
+    """Who asked how much: whole days by the journal, and what Serve counts."""
+    asked = _table(days.set_index("date")) if len(days) else "nobody, on a whole day"
+    counts = "{requests:,.0f} requests, {errors:,.0f} errors, {mean_ms:.1f} ms each".format(**serve) if serve else "–"
+    return f"\nAsked in the last week (UTC days, latency in ms):\n\n{asked}\n\nServe since its start: {counts}\n"
+
+
 def _table(scores: pd.DataFrame) -> str:
     """A frame of scores as Markdown."""
     rows = scores.reset_index()

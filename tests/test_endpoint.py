@@ -185,11 +185,16 @@ def test_prometheus_is_told_what_serve_and_the_endpoint_count(endpoint, fresh):
     def shown() -> str:
         return httpx.get(f"{endpoint.serve.url}/metrics", timeout=30).text
 
-    wait(lambda: "ray_rossmann_forecasts" in shown() and "ray_rossmann_snapshot_age_seconds" in shown(), 60)
-    text = shown()
-    for name in ("ray_rossmann_requests", "ray_rossmann_latency_ms_bucket", "ray_rossmann_model_version",
-                 "ray_rossmann_journal_pending_rows", "ray_serve_num_http_requests"):  # fmt: skip
-        assert name in text
+    day = {"store": int(endpoint.history.stores.number[0]), "date": str(endpoint.history.origin + 1)}
+    assert httpx.post(f"{endpoint.serve.url}/predict", json=day, timeout=30).is_success
+    names = ["ray_rossmann_forecasts", "ray_rossmann_snapshot_age_seconds", "ray_rossmann_requests",
+             "ray_rossmann_latency_ms_bucket", "ray_rossmann_model_version", "ray_rossmann_journal_pending_rows",
+             "ray_serve_num_http_requests", "ray_serve_http_request_latency_ms_sum"]  # fmt: skip
+    wait(lambda: all(name in shown() for name in names), 60)
+    before = deploying.counted(endpoint.serve)
+    assert before["requests"] > before["errors"]
+    assert before["mean_ms"] > 0
+    wait(lambda: deploying.counted(endpoint.serve)["requests"] > before["requests"], 60)  # asking is asking
 
 
 def test_ray_answers_nobody_without_the_token(endpoint):

@@ -71,7 +71,9 @@ def test_the_forecasts_that_came_due_are_scored_as_they_were_given(world, seen):
 def test_a_clean_week_raises_nothing(seen):
     assert seen.examination.alarms == ()
     assert seen.raised == ()
-    assert Artifact.get("monitor").data
+    page = Artifact.get("monitor").data
+    assert "Worst stores" in page
+    assert "Serve since its start: –" in page
     assert "alarms" in Path(seen.report).read_text()
 
 
