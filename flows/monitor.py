@@ -102,6 +102,7 @@ def raise_alarms(snapshot: str, performance: Performance | None, examination: Ex
     last = examination.last.item()
     seen = journal.kept(settings.journal, journal.findings, last - timedelta(days=settings.alarm_quiet_days))
     standing = set(seen[seen.alarm & (seen.date < pd.Timestamp(last))].name)
+    standing |= {each.get("name") for each, _ in alarms.told(settings) if each.get("snapshot") == snapshot}
     raised: list[Alarm] = []
     for each in {each.name: each for each in reversed(examination.alarms)}.values():
         if each.name in standing:

@@ -42,6 +42,8 @@ def world(tmp_path_factory):
         patch.setenv("ROSSMANN_FOLDS", "2")
         patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         with training.cluster(None):
+            ingest(as_of=BEFORE)
+            assert monitor().performance is None, "nothing has been forecast yet"
             assert retrain(as_of=BEFORE, candidates=RIDGE).delivered
             yield home
 
@@ -126,6 +128,7 @@ def test_a_shift_is_told_as_drift_once_and_a_training_deals_with_it(world, seen)
     raised = [each for each in monitor().raised if each.event == "rossmann.drift.detected"]
     assert [each.name for each in raised] == ["concept_shift"]
     assert raised[0].effect > raised[0].limit
+    assert [each for each in monitor().raised if each.event == "rossmann.drift.detected"] == [], "told already"
     made = retrain(str(world / "shifted"), LAST, candidates=RIDGE, reason=raised[0].reason, alarm=raised[0].id)
     ((_, outcome),) = [pair for pair in alarms.told(Settings()) if pair[0]["id"] == raised[0].id]
     assert outcome["decision"] in ("promoted", "refused", "skipped")

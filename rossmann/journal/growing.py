@@ -56,7 +56,8 @@ def given(url: str, first: date, last: date) -> pd.DataFrame:
     named = {column.name: column for table in (requests, forecasts) for column in table.columns}
     asked = sa.select(*(named[name] for name in GIVEN)).join_from(forecasts, requests)
     rows = _read(url, asked.where(forecasts.c.date.between(first, last)))
-    return rows.astype({"origin": "datetime64[s]", "date": "datetime64[s]", "lower": float, "upper": float})
+    numbers = dict.fromkeys(("forecast", "lower", "upper"), float)  # also where there are no rows to tell
+    return rows.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
 def keep(url: str, table: sa.Table, rows: pd.DataFrame) -> None:
