@@ -41,7 +41,7 @@ env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
 	@grep ^export deployments/local.env
 
 test: install ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
