@@ -6,6 +6,7 @@ RAY_DASHBOARD_PORT ?= 8265
 RAY_CLIENT_PORT ?= 10001
 ROSSMANN_HTTP_PORT ?= 8000
 WORKERS ?= 1
+PROCESSES ?= server worker mlflow ray endpoint
 WORLD := $(or $(ROSSMANN_DATA_DIR),data)
 BUCKET := $(findstring ://,$(WORLD))
 HOME_OF_ALL_STATE = $(if $(BUCKET)$(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
@@ -32,7 +33,7 @@ demo: install ## a sample world, from raw sales to forecasts, without a server
 up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
 	@eval "$$($(MAKE) -s env)" && mkdir -p "$$LOCAL" && umask 077 && \
 	  { test -s "$$RAY_AUTH_TOKEN_PATH" || python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"; } && \
-	  exec honcho start -d . -f deployments/Procfile -c worker=$(WORKERS)
+	  exec honcho start -d . -f deployments/Procfile -c worker=$(WORKERS) $(PROCESSES)
 
 deploy: install ## register every deployment of prefect.yaml with the running stack
 	@eval "$$($(MAKE) -s env)" && prefect --no-prompt deploy --all && exec rossmann automations

@@ -8,18 +8,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from boto3.exceptions import S3UploadFailedError
 from prefect.testing.utilities import prefect_test_harness
-from stores import every, never, writes_after
+from stores import DENIED, every, never, writes_after
+from test_journal import counts, entry
 
+from flows import world
 from flows.monitor import monitor
 from flows.retrain import retrain
-from rossmann import training
+from rossmann import registry, training
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot, save_snapshot
+from rossmann.journal import Journal
 from rossmann.sample import write_world
 from rossmann.serving.desk import Wanted
 from rossmann.serving.endpoint import furnished
 from rossmann.settings import Settings
 from rossmann.storage import Storage, locate
+from rossmann.validation import DataError
 
 NOON = datetime(2015, 4, 1, 12)
 LENIENT = {"ROSSMANN_PROMOTE_PROBABILITY": "0.01", "ROSSMANN_SLICE_MARGIN": "9"}  # so few stores teach ridge little
@@ -81,6 +86,31 @@ def test_a_store_that_fails_at_any_write_leaves_the_old_snapshot_and_no_half_one
     assert save_snapshot(toy, root, NOON, "raw") == current_snapshot(root) != old
 
 
+def test_a_store_that_is_away_does_not_keep_the_journal_from_writing(store, tmp_path):
+    url, spill = f"sqlite:///{tmp_path}/journal.db", Storage("s3://world/spill")
+    store.fault = lambda _: DENIED
+    journal = Journal(url, spill)
+    journal.write(entry("a"))
+    journal.close(30)
+    assert journal.health().written == 1
+
+
+def test_what_two_replicas_take_at_once_is_in_the_journal_once(store, tmp_path):
+    """On s3:// both may get it."""
+    spill = Storage("s3://world/spill-twice")
+    away = Journal(f"sqlite:///{tmp_path}/none/journal.db", spill)
+    away.write(entry("a", rows=3))
+    away.close(5)
+    (left,) = spill.names()
+    content = spill.read(left)
+    url = f"sqlite:///{tmp_path}/journal.db"
+    for _ in range(2):
+        spill.write(left, content)
+        Journal(url, spill).close(30)
+    assert spill.names() == []
+    assert counts(url) == (1, 3)
+
+
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory) -> Path:
     return write_world(tmp_path_factory.mktemp("raw"), 8, 450, seed=3)
@@ -135,10 +165,12 @@ def test_everything_of_the_world_lies_in_the_bucket(lived, object_store):
 
 
 @pytest.mark.slow
-def test_the_desk_answers_from_the_bucket_what_the_batch_said(lived):
+def test_the_desk_answers_from_the_bucket_what_the_batch_said(lived, object_store):
+    before = object_store.failed
     desk, _ = furnished(Settings())
     asyncio.run(desk.hold(Wanted()))
     assert desk.refusal is None
+    assert object_store.failed > before
     table = pd.read_csv(io.BytesIO(_read(lived["bucket"].delivered.file)))
     published = desk.held.published
     np.testing.assert_array_equal(table.Store, published.store)
@@ -147,10 +179,40 @@ def test_the_desk_answers_from_the_bucket_what_the_batch_said(lived):
 
 
 @pytest.mark.slow
-def test_the_monitor_reports_into_the_bucket(lived):
+def test_the_monitor_reports_into_the_bucket(lived, object_store):
+    before = object_store.failed
     seen = monitor()
+    assert object_store.failed > before
     assert seen.report.startswith("s3://world/whole/reports/monitoring/")
     assert b"Evidently" in _read(seen.report)
+
+
+@pytest.mark.slow
+def test_an_upload_in_parts_that_fails_in_the_middle_leaves_nothing(lived, store, tmp_path):
+    (tmp_path / "large.bin").write_bytes(bytes(20_000_000))
+    known = world.models(Settings())
+    run = known.client.create_run(known.experiment(registry.TRAININGS))
+    where = run.info.artifact_uri.removeprefix("s3://world/")
+    store.fault = lambda request: DENIED if request.args.get("partNumber") == "2" else None
+    with pytest.raises(S3UploadFailedError):
+        known.client.log_artifact(run.info.run_id, str(tmp_path / "large.bin"))
+    store.fault = never
+    assert store.keys(where) == []
+    assert "Uploads" not in store.client().list_multipart_uploads(Bucket="world")
+    known.client.log_artifact(run.info.run_id, str(tmp_path / "large.bin"))
+    assert store.keys(where) == [f"{where}/large.bin"]
+
+
+@pytest.mark.slow
+def test_a_model_whose_objects_are_gone_is_not_taken_for_saved(lived, store):
+    known, race = world.models(Settings()), lived["bucket"].trained.race
+    version = registry.champion(known)
+    assert registry.saved(known, race) == version.version
+    for key in store.keys(version.source.removeprefix("s3://world/")):
+        store.client().delete_object(Bucket="world", Key=key)
+    assert registry.saved(known, race) is None
+    with pytest.raises(DataError, match=r"cannot be read from s3://world/whole/models/.*rollback"):
+        registry.load(known, version)
 
 
 def _read(address: str) -> bytes:
