@@ -42,7 +42,8 @@ env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
 	@echo 'LOCAL="$(LOCAL_STATE)"'
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \
 	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)' 'ROSSMANN_HTTP_PORT=$(ROSSMANN_HTTP_PORT)' \
-	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)'
+	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)' \
+	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"')
 	@grep ^export deployments/local.env
 
 test: install ## every test

@@ -96,7 +96,7 @@ def stack(database, tmp_path_factory) -> Iterator[Stack]:
     world = tmp_path_factory.mktemp("postgres") / "world"
     write_world(world / "raw", STORES, DAYS, seed=3)
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    make = [*MAKE.split(), *(f"{name}={port}" for name, port in ports.items())]
+    said = ["WORKERS=2", "PROCESSES=server worker", *(f"{name}={port}" for name, port in ports.items())]
     own = ("MAKE", "RAY_", "PREFECT_", "ROSSMANN_", "MLFLOW_")
     with (world.parent / "up.log").open("w") as log:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(own)} | TERMS
@@ -108,11 +108,11 @@ def stack(database, tmp_path_factory) -> Iterator[Stack]:
         }
         terms = {"env": environment, "cwd": REPOSITORY, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
 
-        up = psutil.Popen([*make, "up", "WORKERS=2", "PROCESSES=server worker"], start_new_session=True, **terms)
+        up = psutil.Popen([*MAKE.split(), *said, "up"], start_new_session=True, **terms)
         try:
             running = Stack(world, database, f"http://127.0.0.1:{ports['PREFECT_PORT']}/api")
             wait(lambda: _answers(running.api), 120)
-            subprocess.run([*make, "deploy"], check=True, **terms)
+            subprocess.run([*MAKE.split(), *said, "deploy"], check=True, **terms)
             yield running
         finally:
             os.killpg(up.pid, signal.SIGINT)
@@ -137,15 +137,17 @@ def known(stack) -> Registry:
 
 @pytest.fixture(scope="module")
 def shaken(stack) -> list[str]:
-    """Two retrainings asked at once, and the database lost three times while they run; how they ended."""
+    """Two retrainings asked at once, and the database lost again and again while they run; how they ended."""
     registry.versions(Registry(stack.database.url("mlflow"), ""))  # the tables are there, as MLflow's server makes them
     with ThreadPoolExecutor(2) as threads:
         asked = list(threads.map(lambda _: stack.asked("retrain"), range(2)))
     wait(lambda: any(stack.state(run) == "RUNNING" for run in asked), PATIENCE_S)
-    for _ in range(3):
+    for _ in range(6):
         stack.database.stop()
         stack.database.start()
         time.sleep(8)
+        if all(stack.state(run) in ENDED for run in asked):
+            break
     return stack.ended(*asked)
 
 
