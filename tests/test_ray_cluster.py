@@ -1,0 +1,218 @@
+"""A Ray cluster of three hosts, started as the README says, trains and serves on while hosts are lost and come."""
+
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jsonschema
+import live as at
+import pandas as pd
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from benchmarks import hosts as lab
+from benchmarks.cluster import wait
+from benchmarks.hosts import Host
+from benchmarks.load import load
+from rossmann.data import SalesHistory, current_snapshot, save_snapshot
+
+REPOSITORY = Path(__file__).parents[1]
+TYPED = re.findall(r"^(head|node)\$ (.+)$", (REPOSITORY / "README.md").read_text(), re.M)
+CONFIG = REPOSITORY / "ray_cluster.yaml"
+SMALL = {"head": "--object-store-memory 100000000", "node": "--num-cpus 1 --object-store-memory 100000000"}
+RACE = {"folds": 3, "candidates": ["lightgbm", "xgboost"], "search": 3}  # 24 fits that learn
+FITS = 30
+KEY, REPLICA = "secret", "ServeReplica:rossmann"
+PATIENCE_S = 150
+
+
+def told(who: str, what: str) -> str:
+    """The README's one command for it."""
+    (command,) = (command for host, command in TYPED if host == who and what in command)
+    return command
+
+
+@dataclass
+class Cluster:
+    """Three hosts and a world on the file system they share."""
+
+    head: Host
+    nodes: tuple[Host, Host]
+    world: Path
+    environment: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)  # what was seen, for the report
+
+    @property
+    def snapshots(self) -> str:
+        return f"{self.world}/snapshots"
+
+    def type(self, host: Host, what: str, small: str = "") -> subprocess.Popen:
+        """A command of the README, on the head or on a node."""
+        command = told("head" if host is self.head else "node", what).removesuffix(" &")
+        return host.start(f"{told('head', 'cluster.env')} && exec {command} {small}", self.environment)
+
+    def join(self, node: Host) -> subprocess.Popen:
+        """A node comes, again perhaps."""
+        return self.type(node, "ray start", SMALL["node"])
+
+    def work(self) -> subprocess.Popen:
+        """Prefect's worker."""
+        return self.type(self.head, "worker start")
+
+    def train(self) -> subprocess.Popen:
+        """Ask Prefect for a training; ends with it, with code 0 if it is completed."""
+        shutil.rmtree(self.world / "backtests", ignore_errors=True)
+        parameters = " ".join(f"-p {name}='{json.dumps(value)}'" for name, value in RACE.items())
+        return self.type(self.head, "train/rossmann", parameters)
+
+    def fits(self) -> int:
+        """How many fits of the current training are kept."""
+        return len(list((self.world / "backtests" / "fits").glob("*.npz")))
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Every row of the current training's race."""
+        (file,) = (self.world / "backtests").glob("*/backtest.parquet")
+        return pd.read_parquet(file)
+
+
+@pytest.fixture(scope="module")
+def cluster(noisy, tmp_path_factory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    world, home = folder / "world", folder / "home"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text(secrets.token_hex(32))
+    save_snapshot(noisy, f"{world}/snapshots", datetime.now(UTC), "test")
+    with lab.hosts(["head", "one", "two"], folder) as (head, *nodes):
+        said = {"HEAD": head.address, "API_KEYS": KEY, "DATA_DIR": world}
+        (home / "rossmann.env").write_text("".join(f"ROSSMANN_{name}={value}\n" for name, value in said.items()))
+        bare = {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
+        made = Cluster(head, tuple(nodes), world, bare)
+        try:
+            up(made)
+            yield made
+        finally:
+            for log in folder.glob("*.log"):
+                sys.stdout.write(f"--- {log.name}\n{log.read_text()[-8000:]}")
+            sys.stdout.write(f"seconds: {made.seconds}\n")
+
+
+def up(made: Cluster) -> None:
+    """Everything the README types before the training."""
+    started = time.monotonic()
+    ended(made.type(made.head, "ray start", SMALL["head"]), 120)
+    joined = [made.join(node) for node in made.nodes]
+    for each in joined:
+        ended(each, 120)
+    made.seconds["Ray is up"] = time.monotonic() - started
+    ended(made.type(made.head, "server start"), 120)
+    ended(made.type(made.head, "deploy --all"), 120)
+    made.work()
+    made.seconds["up"] = time.monotonic() - started
+
+
+def ended(command: subprocess.Popen, seconds: float) -> None:
+    """It does within the time, and well."""
+    assert command.wait(seconds) == 0, command.args
+
+
+@pytest.fixture(scope="module")
+def calm(cluster: Cluster) -> pd.DataFrame:
+    """The rows of a training that nothing disturbs."""
+    started = time.monotonic()
+    ended(cluster.train(), PATIENCE_S)
+    cluster.seconds["undisturbed"] = time.monotonic() - started
+    assert cluster.fits() == FITS
+    return cluster.leaderboard()
+
+
+def test_a_killed_node_and_one_that_joins_change_nothing_but_the_time(cluster: Cluster, calm: pd.DataFrame) -> None:
+    _, two = cluster.nodes
+    training, started = cluster.train(), time.monotonic()
+    wait(lambda: cluster.fits() >= 3 and two.processes("ray::_fit"), PATIENCE_S)
+    two.kill()
+    again = cluster.join(two)
+    wait(lambda: two.processes("ray::_fit"), PATIENCE_S)  # who comes in mid-run gets work
+    assert training.poll() is None
+    cluster.seconds["worked again after the kill"] = time.monotonic() - started
+    ended(again, 0)
+    ended(training, PATIENCE_S)
+    cluster.seconds["one node killed"] = time.monotonic() - started
+    pd.testing.assert_frame_equal(cluster.leaderboard(), calm)
+
+
+def test_a_node_whose_cable_is_pulled_holds_nothing_up(cluster: Cluster, calm: pd.DataFrame) -> None:
+    _, two = cluster.nodes
+    training = cluster.train()
+    wait(lambda: cluster.fits() >= FITS // 2 and two.processes("ray::_fit"), PATIENCE_S)
+    two.cut()
+    try:
+        started = time.monotonic()
+        ended(training, 90)
+        cluster.seconds["ended after the cable was pulled"] = time.monotonic() - started
+    finally:
+        two.kill()
+        two.mend()
+    pd.testing.assert_frame_equal(cluster.leaderboard(), calm)
+    ended(cluster.join(two), 120)
+
+
+def test_a_killed_prefect_worker_orphans_no_run(cluster: Cluster, calm: pd.DataFrame) -> None:
+    training = cluster.train()
+    wait(lambda: cluster.fits() >= 3, PATIENCE_S)
+    for process in cluster.head.processes("worker start"):
+        process.kill()
+    cluster.work()
+    ended(training, PATIENCE_S)
+    pd.testing.assert_frame_equal(cluster.leaderboard(), calm)
+
+
+def test_the_endpoint_is_spread_over_nodes_and_survives_the_loss_of_one(cluster: Cluster, noisy: SalesHistory) -> None:
+    known, (one, two) = at.registry_of(cluster.world), cluster.nodes
+    at.promote(known, at.register(known, at.learnt(noisy, "ridge", 7), noisy, current_snapshot(cluster.snapshots), "r"))
+    ended(cluster.type(cluster.head, "rossmann serve"), 150)
+    assert [len(node.processes(REPLICA)) for node in (one, two)] == [1, 1]
+    urls = [f"http://{node.address}:8000/predict" for node in (one, two)]
+    plan = noisy.plan(noisy.origin, 48)
+    bodies = [json.dumps({"store": int(plan.store[k]), "date": str(plan.date[k])}).encode() for k in range(len(plan))]
+    with load(urls[0], bodies, 4, retries=5, others=urls[1:], key=KEY) as asked:
+        time.sleep(3)
+        two.kill()
+        wait(lambda: len(one.processes(REPLICA)) == 2, 90)
+        time.sleep(3)
+    cluster.seconds["slowest answer with one node lost"] = max(asked.seconds)
+    assert asked.failed == 0, asked.failures
+    assert asked.retried > 0, "nothing was lost"
+
+
+def test_ray_takes_ray_cluster_yaml_as_it_stands() -> None:
+    """By Ray's own schema, which does not ask for a user to log in as: that is asked here."""
+    config = yaml.safe_load(CONFIG.read_text())
+    validate_config(prepare_config(config))
+    assert config["auth"]["ssh_user"]
+    with pytest.raises(jsonschema.ValidationError):
+        validate_config(prepare_config(config | {"head_adress": "10.0.0.1"}))
+
+
+def test_the_commented_variant_for_a_cloud_is_one_that_ray_takes() -> None:
+    text = CONFIG.read_text()
+    variant = yaml.safe_load("\n".join(re.findall(r"^# (.*)$", text.split("# On a cloud")[1].split("\n\n")[0], re.M)))
+    whole = prepare_config(yaml.safe_load(text) | variant)
+    validate_config(whole)
+    assert whole["auth"]["ssh_user"]
+    assert whole["available_node_types"][whole["head_node_type"]]["resources"] == {"CPU": 0}
+
+
+def test_ray_up_types_what_the_readme_types() -> None:
+    config = yaml.safe_load(CONFIG.read_text())
+    for who, commands in (("head", config["head_start_ray_commands"]), ("node", config["worker_start_ray_commands"])):
+        assert told(who, "cluster.env") in commands[-1]
+        assert told(who, "ray start") in commands[-1]
