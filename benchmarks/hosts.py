@@ -42,7 +42,9 @@ class Host:
 
     def kill(self) -> None:
         """All its processes at once, −9; the host itself stays, as after a restart."""
+        running = self.processes()
         subprocess.run(self._entered("kill -9 -1"), check=False)  # the shell is among them
+        psutil.wait_procs(running, timeout=10)
 
     def cut(self) -> None:
         """Pull the cable: nothing comes or goes, and nobody is told."""

@@ -38,7 +38,7 @@ async def ask_for(
     """
     left = itertools.count() if requests is None else iter(range(requests))
     urls, limit = (url, *others), aiohttp.TCPConnector(limit=connections)
-    patience = aiohttp.ClientTimeout(sock_connect=5) if others else None
+    patience = aiohttp.ClientTimeout(total=30, sock_connect=5) if others else None
     keyed = {"X-API-Key": key} if key else None
     async with aiohttp.ClientSession(connector=limit, timeout=patience, headers=keyed) as session:
 

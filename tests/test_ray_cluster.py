@@ -161,10 +161,9 @@ def test_a_killed_node_and_one_that_joins_change_nothing_but_the_time(cluster: C
     wait(lambda: cluster.works(two), PATIENCE_S)
     two.kill()
     started, before = time.monotonic(), len(cluster.fits())
-    joined = cluster.join(two)
+    ended(cluster.join(two), PATIENCE_S)
     wait(lambda: two.processes("ray::_fit"), PATIENCE_S)  # who comes in mid-run gets work
     cluster.seconds["joined again and at work after"] = time.monotonic() - started
-    ended(joined, 0)
     ended(run, PATIENCE_S)
     cluster.seconds[f"one node killed with {before} fits done, ended after"] = time.monotonic() - started
     same(cluster, calm)
