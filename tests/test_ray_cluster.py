@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,10 +34,15 @@ REPOSITORY = Path(__file__).parents[1]
 TYPED = re.findall(r"^(head|node)\$ (.+)$", (REPOSITORY / "README.md").read_text(), re.M)
 CONFIG = REPOSITORY / "ray_cluster.yaml"
 SMALL = {"head": "--object-store-memory 100000000", "node": "--num-cpus 1 --object-store-memory 100000000"}
-STORES, DAYS = 100, 700
+STORES, DAYS = 60, 700
 RACE = {"folds": 4, "candidates": ["lightgbm", "xgboost"], "search": 2}
 KEY, REPLICA = "secret", "ServeReplica:rossmann"
 PATIENCE_S = 150
+
+
+def on_hosts(test: Callable) -> Callable:
+    """Three hosts take their time, on a busy machine in particular."""
+    return pytest.mark.slow(pytest.mark.timeout(600)(test))
 
 
 def told(who: str, what: str) -> str:
@@ -95,6 +100,8 @@ def history(tmp_path_factory) -> SalesHistory:
 
 @pytest.fixture(scope="module")
 def cluster(history: SalesHistory, tmp_path_factory) -> Iterator[Cluster]:
+    if missing := lab.why_not():
+        pytest.skip(missing)
     folder = tmp_path_factory.mktemp("cluster")
     world, home = folder / "world", folder / "home"
     (home / ".ray").mkdir(parents=True)
@@ -125,7 +132,8 @@ def up(made: Cluster) -> None:
     ended(made.type(made.head, "server start"), 120)
     wait(lambda: ":4200 " in made.head.run("ss --listening --numeric --tcp", made.environment), 120)
     ended(made.type(made.head, "work-pool create"), 120)
-    ended(made.type(made.head, "deploy --all"), 120)
+    deploy = told("head", "deploy --all").replace("--all", "--name train/rossmann")  # who is asked here
+    made.head.run(f"{told('head', 'cluster.env')} && {deploy}", made.environment)
     made.work()
     made.seconds["up"] = time.monotonic() - started
 
@@ -155,6 +163,7 @@ def same(cluster: Cluster, calm: Race) -> None:
     assert race.failures == {}
 
 
+@on_hosts
 def test_a_killed_node_and_one_that_joins_change_nothing_but_the_time(cluster: Cluster, calm: Race) -> None:
     _, two = cluster.nodes
     run = cluster.train()
@@ -184,11 +193,13 @@ def crashed(cluster: Cluster) -> dict[str, int]:
     return cluster.fits()
 
 
+@on_hosts
 def test_a_killed_prefect_worker_orphans_no_run(cluster: Cluster, crashed: dict[str, int]) -> None:
     assert "Flow run finished in state 'Crashed'" in cluster.head.log.read_text()
     wait(lambda: not any(node.processes("ray::_fit") for node in cluster.nodes), 60)  # nor its fits
 
 
+@on_hosts
 def test_a_run_that_is_repeated_goes_on_and_a_pulled_cable_does_not_hold_it_up(
     cluster: Cluster, crashed: dict[str, int], calm: Race
 ) -> None:
@@ -198,8 +209,10 @@ def test_a_run_that_is_repeated_goes_on_and_a_pulled_cable_does_not_hold_it_up(
     two.cut()
     try:
         started = time.monotonic()
-        ended(again, 90)
-        cluster.seconds["cable pulled, ended after"] = time.monotonic() - started
+        wait(lambda: Path(cluster.world, "backtests", calm.key, "race.json").exists(), 90)
+        cluster.seconds["cable pulled, all fits done after"] = time.monotonic() - started
+        ended(again, PATIENCE_S)  # MLflow and the final fit have no cable there
+        cluster.seconds["cable pulled, run ended after"] = time.monotonic() - started
     finally:
         two.kill()
         two.mend()
@@ -208,13 +221,11 @@ def test_a_run_that_is_repeated_goes_on_and_a_pulled_cable_does_not_hold_it_up(
     ended(cluster.join(two), 120)
 
 
-def test_the_endpoint_is_spread_over_nodes_and_survives_the_loss_of_one(
-    cluster: Cluster, history: SalesHistory
-) -> None:
+@on_hosts
+def test_the_endpoint_is_on_both_nodes_and_survives_the_loss_of_one(cluster: Cluster, history: SalesHistory) -> None:
     known, (one, two) = at.registry_of(cluster.world), cluster.nodes
-    at.promote(
-        known, at.register(known, at.learnt(history, "ridge", 7), history, current_snapshot(cluster.snapshots), "r")
-    )
+    snapshot = current_snapshot(f"{cluster.world}/snapshots")
+    at.promote(known, at.register(known, at.learnt(history, "ridge", 7), history, snapshot, "ridge"))
     ended(cluster.type(cluster.head, "rossmann serve"), 150)
     assert [len(node.processes(REPLICA)) for node in (one, two)] == [1, 1]
     urls = [f"http://{node.address}:8000/predict" for node in (one, two)]
