@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import yaml
@@ -19,6 +20,7 @@ import yaml
 from benchmarks.cluster import wait
 from benchmarks.hosts import Host, hosts, why_not
 
+T = TypeVar("T")
 REPOSITORY = Path(__file__).parents[1]
 SSHD = "/usr/sbin/sshd"
 PATIENCE_S = 300
@@ -45,7 +47,7 @@ def bring_up(folder: Path, desk: Host, others: Sequence[Host]) -> None:
     for host in others:
         open_door(folder, host)
     head = others[0]
-    said, seconds = timed(lambda: desk.run(f"ray up -y --no-config-cache {config}", at_desk))
+    _, seconds = timed(lambda: desk.run(f"ray up -y --no-config-cache {config}", at_desk))
     print(f"ray up said done after {seconds:.0f} s")
     _, seconds = timed(lambda: wait(lambda: alive(head, token) == len(others), PATIENCE_S))
     print(f"{len(others)} nodes alive {seconds:.0f} s later: " + ", ".join(host.name for host in others))
@@ -110,8 +112,8 @@ def raylets(host: Host) -> bool:
     return bool(host.processes("/raylet/raylet"))
 
 
-def timed(does):
-    """What it says, and how long it took."""
+def timed(does: Callable[[], T]) -> tuple[T, float]:
+    """What it says, and how many seconds it took."""
     started = time.monotonic()
     return does(), time.monotonic() - started
 
