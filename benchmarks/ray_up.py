@@ -79,6 +79,11 @@ def furnish(folder: Path, desk: Host, others: Sequence[Host], token: str) -> dic
     for host in others:
         (folder / host.name / ".ray").mkdir(parents=True)
         (folder / host.name / "rossmann").symlink_to(REPOSITORY)
+    for host in (desk, *others):  # ssh and sshd look up homes there
+        (folder / f"{host.name}.passwd").write_text(
+            f"root:x:0:0:root:{folder}/{host.name}:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"
+        )
+        host.run(f"mount --bind {folder}/{host.name}.passwd /etc/passwd", os.environ)
     return {
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -88,12 +93,11 @@ def furnish(folder: Path, desk: Host, others: Sequence[Host], token: str) -> dic
 
 def open_door(folder: Path, host: Host) -> None:
     """An sshd that lets the desk in, into the host's own home."""
-    key, home = folder / f"{host.name}.key", folder / host.name
+    key = folder / f"{host.name}.key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     options = {
         "AuthorizedKeysFile": folder / "desk/.ssh/id_ed25519.pub", "StrictModes": "no", "PidFile": "none",
-        "PermitRootLogin": "prohibit-password", "UsePAM": "no", "SetEnv": f"HOME={home}",
-        "Subsystem": "sftp internal-sftp",
+        "PermitRootLogin": "prohibit-password", "UsePAM": "no",
     }  # fmt: skip
     said = " ".join(f"-o '{name}={value}'" for name, value in options.items())
     host.start(f"mkdir -p /run/sshd && exec {SSHD} -D -e -f /dev/null -h {key} {said}", os.environ)
