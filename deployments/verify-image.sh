@@ -8,7 +8,6 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 base=docker.io/library/python:3.11-slim-bookworm
 debian=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-key=try-me
 
 needed() {
     for program in buildah podman crun debootstrap netavark iptables curl; do
@@ -62,27 +61,42 @@ build() {
     buildah images --format '{{.Name}} {{.Size}}' rossmann
 }
 
-run() { podman run --no-healthcheck --init --shm-size 1g --volume "$work/world:/data" "$@"; }
-
 try() { # in namespaces of its own
     umount -R /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 none /sys/fs/cgroup
     ip link set lo up
-    rm -rf "$work/world" && install --directory --owner 10001 "$work/world"
+    rm -rf "$work/world"
+    install --directory --owner 10001 "$work/world"
+    run="podman run --init --shm-size 1g --volume $work/world:/data"
 
-    run --rm rossmann | grep -q 'retrain'
-    run --rm rossmann sh -c '! command -v gcc make uv pytest && [ "$(id -u)" = 10001 ] && ! touch /app/x 2>/dev/null'
-    run --rm -e ROSSMANN_SLICE_MARGIN=1 rossmann sh -c \
+    $run --rm --no-healthcheck rossmann | grep -q retrain
+    $run --rm --no-healthcheck rossmann sh -c '[ "$(id -u)" = 10001 ] && ! command -v gcc make uv pytest && ! touch /app/new 2>&-'
+    $run --rm --no-healthcheck -e ROSSMANN_SLICE_MARGIN=1 rossmann sh -c \
         'rossmann sample --stores 8 && rossmann retrain --folds 2 --candidates ridge && rossmann monitor'
 
-    unset -f run
-    podman run --detach --name endpoint --init --shm-size 1g --volume "$work/world:/data" \
-        --publish 127.0.0.1:8000:8000 -e ROSSMANN_API_KEYS=$key -e ROSSMANN_HTTP_HOST=0.0.0.0 \
-        -e ROSSMANN_SERVE_ADDRESS=http://127.0.0.1:8265 -e RAY_AUTH_MODE=token -e RAY_AUTH_TOKEN=a-token-of-this-trial-only \
-        rossmann ray start --head --block --num-cpus 2 >/dev/null
-    until podman exec -e HEALTH_URL=http://127.0.0.1:8265/api/gcs_healthz endpoint $(checked) 2>/dev/null; do sleep 2; done
+    $run --detach --name endpoint --publish 127.0.0.1:8000:8000 -e ROSSMANN_HTTP_HOST=0.0.0.0 -e ROSSMANN_API_KEYS=try-me \
+        -e ROSSMANN_SERVE_ADDRESS=http://127.0.0.1:8265 -e RAY_AUTH_MODE=token -e RAY_AUTH_TOKEN=only-for-this-trial-0123456789abcdef \
+        rossmann ray start --head --block --num-cpus 2
+    timeout 120 sh -c 'until podman logs endpoint 2>&1 | grep -q "runtime started"; do sleep 1; done'
     podman exec endpoint rossmann serve
-    podman healthcheck run endpoint
-    curl --silent --show-error --fail http://127.0.0.1:8000/predict -H "X-API-Key: $key" \
+    podman healthcheck run endpoint && echo healthy
+    curl --silent --show-error --fail http://127.0.0.1:8000/predict -H 'X-API-Key: try-me' \
         -d '{"store": 1, "date": "2015-08-03", "promo": true}'
+    echo
+    podman rm --force --time 20 endpoint >/dev/null
 }
+
+if [ "${1:-}" = --inside ]; then
+    work=$2
+    try
+    exit
+fi
+needed
+work=${1:-$(mktemp -d)}
+[ $# = 1 ] || trap 'rm -rf "$work"' EXIT
+mkdir -p "$work" && work=$(cd "$work" && pwd)
+configured
+export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containers.conf
+time make_base
+time build
+time unshare --mount --net --pid --fork --kill-child --mount-proc "$0" --inside "$work"
