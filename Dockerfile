@@ -11,8 +11,9 @@ RUN --mount=type=secret,id=registry \
     set -a && if [ -f /run/secrets/registry ]; then . /run/secrets/registry; fi && \
     python3.11 -m venv /uv && /uv/bin/pip install --no-cache-dir "$(grep '^uv==' requirements.lock)" && \
     /uv/bin/uv venv --no-cache --python "$(command -v python3.11)" /opt/rossmann && \
-    /uv/bin/uv pip install --no-cache --compile-bytecode --python /opt/rossmann \
-        --requirements pyproject.toml --constraints requirements.lock
+    /uv/bin/uv pip install --no-cache --python /opt/rossmann --requirements pyproject.toml --constraints requirements.lock && \
+    find /opt/rossmann -type d -name tests -prune -exec rm -r {} + && \
+    /opt/rossmann/bin/python -m compileall -q /opt/rossmann
 COPY LICENSE README.md prefect.yaml ./
 COPY deployments deployments
 COPY flows flows

@@ -10,9 +10,10 @@ base=docker.io/library/python:3.11-slim-bookworm
 debian=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 needed() {
-    for program in buildah podman crun debootstrap netavark iptables curl; do
+    for program in buildah podman crun catatonit debootstrap netavark iptables curl; do
         command -v "$program" >/dev/null || [ -x "/usr/lib/podman/$program" ] || {
-            echo "$program is missing: apt-get install --no-install-recommends buildah podman crun debootstrap netavark aardvark-dns iptables curl" >&2
+            echo "$program is missing: apt-get install --no-install-recommends buildah podman crun catatonit debootstrap" \
+                "netavark aardvark-dns iptables curl" >&2
             exit 2
         }
     done
@@ -28,6 +29,7 @@ configured() { # where podman and buildah keep things, and how they run without 
     cat >"$work/containers.conf" <<END
 [containers]
 cgroups = "disabled"
+init_path = "/usr/bin/catatonit"
 default_ulimits = ["nofile=16384:16384", "nproc=16384:16384"]
 [engine]
 cgroup_manager = "cgroupfs"
@@ -55,9 +57,10 @@ make_base() {
 }
 
 build() {
-    buildah bud --quiet --isolation chroot --network host --pull-never --layers=false --format docker \
+    buildah bud --isolation chroot --network host --pull-never --layers=false --format docker \
         --secret "id=registry,src=$work/registry.env" --volume /etc/ssl/certs:/etc/ssl/certs:ro \
-        --build-arg "REVISION=$(git -C "$here" rev-parse HEAD)" --tag rossmann "$here"
+        --build-arg "REVISION=$(git -C "$here" rev-parse HEAD)" --tag rossmann "$here" >"$work/build.log" 2>&1 ||
+        { tail -40 "$work/build.log" >&2; exit 1; }
     buildah images --format '{{.Name}} {{.Size}}' rossmann
 }
 
@@ -71,8 +74,8 @@ try() { # in namespaces of its own
 
     $run --rm --no-healthcheck rossmann | grep -q retrain
     $run --rm --no-healthcheck rossmann sh -c '[ "$(id -u)" = 10001 ] && ! command -v gcc make uv pytest && ! touch /app/new 2>&-'
-    $run --rm --no-healthcheck -e ROSSMANN_SLICE_MARGIN=1 rossmann sh -c \
-        'rossmann sample --stores 8 && rossmann retrain --folds 2 --candidates ridge && rossmann monitor'
+    $run --rm --no-healthcheck rossmann sh -c \
+        'rossmann sample --stores 20 && rossmann retrain --folds 2 --candidates ridge && rossmann monitor'
 
     $run --detach --name endpoint --publish 127.0.0.1:8000:8000 -e ROSSMANN_HTTP_HOST=0.0.0.0 -e ROSSMANN_API_KEYS=try-me \
         -e ROSSMANN_SERVE_ADDRESS=http://127.0.0.1:8265 -e RAY_AUTH_MODE=token -e RAY_AUTH_TOKEN=only-for-this-trial-0123456789abcdef \
@@ -83,7 +86,7 @@ try() { # in namespaces of its own
     curl --silent --show-error --fail http://127.0.0.1:8000/predict -H 'X-API-Key: try-me' \
         -d '{"store": 1, "date": "2015-08-03", "promo": true}'
     echo
-    podman rm --force --time 20 endpoint >/dev/null
+    podman rm --force --time 1 endpoint >/dev/null
 }
 
 if [ "${1:-}" = --inside ]; then
