@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -16,6 +17,7 @@ from rossmann.journal import Journal
 from rossmann.registry import ModelCard, Registered
 from rossmann.serving import asking
 from rossmann.serving.app import application
+from rossmann.serving.deploying import Serve
 from rossmann.serving.desk import Desk, Wanted
 from rossmann.serving.guard import Limits
 from rossmann.serving.holding import Held, publish
@@ -299,3 +301,11 @@ def test_what_is_not_there_is_told_kindly(ask):
 def test_the_card_says_who_answers(ask):
     card = ask("GET", "/model").json()
     assert (card["candidate"], card["stores"], card["snapshot"]) == ("median", 3, "f" * 16)
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked"),
+    [("0.0.0.0", "http://head:8000"), ("::", "http://head:8000"), ("::1", "http://[::1]:8000"), ("a", "http://a:8000")],
+)
+def test_an_endpoint_that_listens_everywhere_is_asked_on_rays_head(listens, asked):
+    assert Serve("http://head:8265", Path("serve.yaml"), listens, 8000, "key").url == asked

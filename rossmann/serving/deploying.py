@@ -42,9 +42,9 @@ class Serve:
 
     @property
     def url(self) -> str:
-        """Of the endpoint."""
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
-        return f"http://{everywhere.get(self.host, self.host)}:{self.port}"
+        """Of the endpoint; one that listens everywhere is asked where the dashboard is: Ray's head has a proxy, too."""
+        host = httpx.URL(self.address).host if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 def deploy(serve: Serve, wanted: Wanted) -> None:

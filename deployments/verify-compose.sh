@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Bring compose.yaml up, as it is, with podman-compose where there is no Docker engine and no image registry, as root:
+#   deployments/verify-image.sh FOLDER && deployments/verify-compose.sh FOLDER
+# Ours is the image that verify-image.sh left in the folder. Two are stand-ins under the real ones' names, with what compose.yaml
+# asks of them: PostgreSQL 15 of Debian for postgres:17, moto's S3 server for MinIO. podman's own health checks need systemd, and
+# bookworm's podman cannot wait for them: the order of compose.yaml's depends_on is walked here, each check asked by hand.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+postgres() {
+    cat >"$work/stand-in/entry" <<'END'
+#!/bin/sh
+set -e
+export PGDATA=/var/lib/postgresql/data PGPASSWORD="$POSTGRES_PASSWORD"
+if [ ! -s $PGDATA/PG_VERSION ]; then
+    echo "$POSTGRES_PASSWORD" >/tmp/password
+    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256
+    echo 'host all all all scram-sha-256' >>$PGDATA/pg_hba.conf
+    pg_ctl --wait start -o "-k /tmp -c listen_addresses=''"
+    createdb --host=/tmp --username="$POSTGRES_USER" "$POSTGRES_DB"
+    for file in /docker-entrypoint-initdb.d/*.sql; do
+        psql --host=/tmp --username="$POSTGRES_USER" --set=ON_ERROR_STOP=1 --file="$file" "$POSTGRES_DB"
+    done
+    pg_ctl --wait stop
+fi
+exec postgres -k /tmp -c 'listen_addresses=*'
+END
+    chmod +x "$work/stand-in/entry"
+    stand_in docker.io/library/postgres:17-bookworm <<'END'
+FROM docker.io/library/python:3.11-slim-bookworm
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql-15 && \
+    install --directory --owner postgres --mode 700 /var/lib/postgresql/data
+ENV PATH=/usr/lib/postgresql/15/bin:$PATH
+COPY entry /entry
+USER postgres
+ENTRYPOINT ["/entry"]
+END
+}
+
+objects() {
+    printf '#!/bin/sh\nexec python3.11 -c "from urllib.request import urlopen; urlopen(\x27http://127.0.0.1:9000/moto-api/\x27)"\n' >"$work/stand-in/mc"
+    chmod +x "$work/stand-in/mc"
+    stand_in docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z <<'END'
+FROM docker.io/library/python:3.11-slim-bookworm
+COPY requirements.lock mc /
+RUN --mount=type=secret,id=registry set -a && . /run/secrets/registry && python3.11 -m venv /moto && \
+    /moto/bin/pip install --quiet --constraint /requirements.lock 'moto[server]' && mv /mc /usr/local/bin
+ENTRYPOINT ["sh", "-c", "exec /moto/bin/moto_server -H 0.0.0.0 -p 9000"]
+END
+}
+
+stand_in() { # name; its Dockerfile on standard input
+    buildah inspect --type image "$1" >/dev/null 2>&1 && return
+    cat >"$work/stand-in/Dockerfile"
+    cp "$here/requirements.lock" "$work/stand-in"
+    buildah bud --quiet --isolation chroot --network host --pull-never --layers=false --format docker --tag "$1" \
+        --secret "id=registry,src=$work/registry.env" --volume /etc/ssl/certs:/etc/ssl/certs:ro "$work/stand-in"
+}
+
+container() { podman ps --all --quiet --latest --filter "label=com.docker.compose.service=$1"; }
+
+start() { # services, all at once; healthy, or ended well where they run once
+    podman-compose "${file[@]}" up --detach --no-deps "$@" >>"$work/compose.log" 2>&1
+    for service in "$@"; do
+        case $service in
+            bucket | deploy | serve) [ "$(timeout 600 podman wait "$(container "$service")")" = 0 ] ;;
+            *) timeout 300 sh -c "until podman healthcheck run $(container "$service") >/dev/null 2>&1; do sleep 2; done" ;;
+        esac || { podman logs --tail 40 "$(container "$service")" >&2; echo "$service is not well" >&2; return 1; }
+        echo "${SECONDS} s: $service"
+    done
+}
+
+try() { # in namespaces of its own
+    umount -R /sys/fs/cgroup 2>/dev/null || true
+    mount -t cgroup2 none /sys/fs/cgroup
+    ip link set lo up
+    sed "s/=\$/=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')/" "$here/deployments/compose.env.example" >"$work/compose.env"
+    key=$(sed -n 's/^ROSSMANN_API_KEYS=//p' "$work/compose.env")
+    file=(--env-file "$work/compose.env" --file "$here/deployments/compose.yaml")
+
+    start postgres objects
+    start bucket
+    start mlflow prefect
+    start ray-head
+    start ray-worker worker
+    start deploy serve
+    worker=$(container worker)
+    podman exec "$worker" rossmann sample --stores 20
+    podman exec "$worker" prefect deployment run retrain/rossmann --param folds=2 --param 'candidates=["ridge"]' --watch
+    echo "$SECONDS s: retrained"
+    podman exec "$worker" rossmann models
+    curl --silent --show-error --fail http://127.0.0.1:8000/predict -H "X-API-Key: $key" \
+        -d '{"store": 1, "date": "2015-08-03", "promo": true}'
+    echo
+    podman ps --format '{{.Names}} {{.Status}}'
+    free --mega | sed -n 2p
+}
+
+if [ "${1:-}" = --inside ]; then
+    work=$2
+    trap 'podman-compose "${file[@]}" down --volumes --timeout 5 >>"$work/compose.log" 2>&1 || true' EXIT
+    try
+    exit
+fi
+command -v podman-compose >/dev/null || { echo "podman-compose is missing: apt-get install --no-install-recommends podman-compose" >&2; exit 2; }
+work=$(cd "${1:?a folder that verify-image.sh has filled}" && pwd)
+export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containers.conf
+mkdir -p "$work/stand-in"
+postgres
+objects
+time unshare --mount --net --pid --fork --kill-child --mount-proc "$0" --inside "$work"
