@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -115,8 +114,6 @@ def stack(database, tmp_path_factory) -> Iterator[Stack]:
             subprocess.run([*MAKE.split(), *said, "deploy"], check=True, **terms)
             yield running
         finally:
-            os.killpg(up.pid, signal.SIGINT)
-            psutil.wait_procs([up], timeout=20)
             for process in of_world(world):
                 process.kill()
             up.wait(20)
