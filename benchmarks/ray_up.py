@@ -51,8 +51,8 @@ def bring_up(folder: Path, desk: Host, others: Sequence[Host]) -> None:
     print(f"ray up said done after {seconds:.0f} s")
     _, seconds = timed(lambda: wait(lambda: alive(head, token) == len(others), PATIENCE_S))
     print(f"{len(others)} nodes alive {seconds:.0f} s later: " + ", ".join(host.name for host in others))
-    said, seconds = timed(lambda: desk.run(f"ray down -y {config}", at_desk))
-    print(f"ray down said {said.strip().splitlines()[-1]!r} after {seconds:.0f} s; Ray still runs on "
+    said, seconds = timed(lambda: desk.run(f"ray down -y --log-color false {config}", at_desk))
+    print(f"ray down: {said.strip().splitlines()[-1].split(' -- ')[-1]!r} after {seconds:.0f} s; Ray still runs on "
           + (", ".join(host.name for host in others if raylets(host)) or "no host"))  # fmt: skip
     _, seconds = timed(lambda: wait(lambda: not any(raylets(host) for host in others), PATIENCE_S))
     print(f"nothing of Ray is left {seconds:.0f} s later")
