@@ -15,7 +15,7 @@ BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 
-.PHONY: help install demo up deploy env test check bench lock
+.PHONY: help install demo up deploy env test proof check bench lock
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
@@ -46,8 +46,11 @@ env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
 	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"')
 	@grep ^export deployments/local.env
 
-test: install ## every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: install ## every test, but for the proofs
+	@$(BIN)/python -m pytest
+
+proof: install ## what takes minutes: three hosts that are lost and come, a drifted week through the whole stack
+	@$(BIN)/python -m pytest -m proof
 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -8,7 +8,7 @@ from benchmarks.loop import loop
 from rossmann.sample import write_world
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(900)  # a stack, two trainings, and all that lies between: minutes on two loaded cores
 def test_a_drifted_week_is_answered_by_a_verdict_with_nobody_awake(tmp_path: Path) -> None:
     sample = str(write_world(tmp_path / "sample", 60))

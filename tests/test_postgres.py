@@ -26,7 +26,7 @@ from rossmann.registry import Registry
 from rossmann.sample import write_world
 from rossmann.storage import Storage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 STORES, DAYS, HORIZON = 8, 450, 48
 TERMS = {
@@ -148,6 +148,7 @@ def shaken(stack) -> list[str]:
     return stack.ended(*asked)
 
 
+@pytest.mark.slow
 def test_several_processes_may_migrate_and_write_at_once(database):
     url = database.url("desk")
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -157,6 +158,7 @@ def test_several_processes_may_migrate_and_write_at_once(database):
     assert database.read("desk", "select count(*) from forecasts") == [(30,)]
 
 
+@pytest.mark.slow
 def test_a_lost_database_costs_the_desk_no_entry(database, tmp_path):
     journal = Journal(database.url("desk"), Storage(str(tmp_path)))
     with ThreadPoolExecutor(1) as thread:
@@ -175,6 +177,7 @@ def test_a_lost_database_costs_the_desk_no_entry(database, tmp_path):
     assert database.read("desk", "select count(*) from forecasts where request_id like 'desk-%'") == [(2 * written,)]
 
 
+@pytest.mark.proof
 def test_of_two_retrainings_asked_at_once_one_is_cancelled_and_one_ends_or_can_be_repeated(stack, shaken):
     states = Counter(shaken)
     assert states["CANCELLED"] == 1
@@ -183,6 +186,7 @@ def test_of_two_retrainings_asked_at_once_one_is_cancelled_and_one_ends_or_can_b
         assert stack.ended(stack.asked("retrain")) == ["COMPLETED"]
 
 
+@pytest.mark.proof
 def test_nothing_is_lost_or_doubled(stack, shaken, known):
     (version,) = registry.versions(known)
     assert set(version.aliases) == {"challenger", "champion"}
@@ -198,6 +202,7 @@ def test_nothing_is_lost_or_doubled(stack, shaken, known):
     assert stack.database.read("journal", "select count(*) from forecasts") == [(len(made) * STORES * HORIZON,)]
 
 
+@pytest.mark.proof
 def test_two_deployments_run_at_once_and_no_run_is_taken_by_both_workers(stack, shaken):
     asked = [stack.asked("forecast"), stack.asked("monitor")]
     assert stack.ended(*asked) == ["COMPLETED"] * 2

@@ -42,7 +42,7 @@ PATIENCE_S = 150
 
 def on_hosts(test: Callable) -> Callable:
     """Three hosts take their time, on a busy machine in particular."""
-    return pytest.mark.slow(pytest.mark.timeout(600)(test))
+    return pytest.mark.proof(pytest.mark.timeout(600)(test))
 
 
 def told(who: str, what: str) -> str:
