@@ -40,7 +40,8 @@ END
 objects() {
     printf '#!/bin/sh\nexec python3.11 -c "from urllib.request import urlopen; urlopen(\x27http://127.0.0.1:9000/moto-api/\x27)"\n' >"$work/stand-in/mc"
     chmod +x "$work/stand-in/mc"
-    stand_in docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z <<'END'
+    stand_in docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z \
+        --secret "id=registry,src=$work/registry.env" --volume /etc/ssl/certs:/etc/ssl/certs:ro <<'END'
 FROM docker.io/library/python:3.11-slim-bookworm
 COPY requirements.lock mc /
 RUN --mount=type=secret,id=registry set -a && . /run/secrets/registry && python3.11 -m venv /moto && \
@@ -49,12 +50,12 @@ ENTRYPOINT ["sh", "-c", "exec /moto/bin/moto_server -H 0.0.0.0 -p 9000"]
 END
 }
 
-stand_in() { # name; its Dockerfile on standard input
+stand_in() { # name, options of its build; its Dockerfile on standard input
     buildah inspect --type image "$1" >/dev/null 2>&1 && return
     cat >"$work/stand-in/Dockerfile"
     cp "$here/requirements.lock" "$work/stand-in"
-    buildah bud --quiet --isolation chroot --network host --pull-never --layers=false --format docker --tag "$1" \
-        --secret "id=registry,src=$work/registry.env" --volume /etc/ssl/certs:/etc/ssl/certs:ro "$work/stand-in"
+    buildah bud --isolation chroot --network host --pull-never --layers=false --format docker --tag "$@" "$work/stand-in" \
+        >"$work/stand-in.log" 2>&1 || { tail -40 "$work/stand-in.log" >&2; exit 1; }
 }
 
 container() { podman ps --all --quiet --latest --filter "label=com.docker.compose.service=$1"; }
@@ -102,7 +103,8 @@ if [ "${1:-}" = --inside ]; then
     try
     exit
 fi
-command -v podman-compose >/dev/null || { echo "podman-compose is missing: apt-get install --no-install-recommends podman-compose" >&2; exit 2; }
+export PATH=$here/.venv/bin:$PATH
+command -v podman-compose >/dev/null || { echo "podman-compose is missing: make install" >&2; exit 2; }
 work=$(cd "${1:?a folder that verify-image.sh has filled}" && pwd)
 export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containers.conf
 mkdir -p "$work/stand-in"
