@@ -138,6 +138,7 @@ def lived(raw, prefect, object_store, tmp_path_factory):
         },
     }
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)  # of the endpoint that other tests share
         for name, settings in worlds.items():
             for variable, value in (terms | settings).items():
                 patch.setenv(variable, value)
