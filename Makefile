@@ -5,13 +5,17 @@ MLFLOW_PORT ?= 5000
 RAY_DASHBOARD_PORT ?= 8265
 RAY_CLIENT_PORT ?= 10001
 ROSSMANN_HTTP_PORT ?= 8000
+WORKERS ?= 1
+PROCESSES ?= server worker mlflow ray endpoint
 WORLD := $(or $(ROSSMANN_DATA_DIR),data)
-HOME_OF_ALL_STATE = $(if $(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
+BUCKET := $(findstring ://,$(WORLD))
+HOME_OF_ALL_STATE = $(if $(BUCKET)$(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
+LOCAL_STATE = $(if $(BUCKET),$(CURDIR)/data/$(subst ://,/,$(WORLD)),$(HOME_OF_ALL_STATE))
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 
-.PHONY: help install demo up deploy env test check bench lock
+.PHONY: help install demo up deploy env test proof check bench lock
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
@@ -27,21 +31,26 @@ demo: install ## a sample world, from raw sales to forecasts, without a server
 	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
 up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
-	@eval "$$($(MAKE) -s env)" && mkdir -p "$$ROSSMANN_DATA_DIR" && umask 077 && \
+	@eval "$$($(MAKE) -s env)" && mkdir -p "$$LOCAL" && umask 077 && \
 	  { test -s "$$RAY_AUTH_TOKEN_PATH" || python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"; } && \
-	  exec honcho start -d . -f deployments/Procfile
+	  exec honcho start -d . -f deployments/Procfile -c worker=$(WORKERS) $(PROCESSES)
 
 deploy: install ## register every deployment of prefect.yaml with the running stack
 	@eval "$$($(MAKE) -s env)" && prefect --no-prompt deploy --all && exec rossmann automations
 
 env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
+	@echo 'LOCAL="$(LOCAL_STATE)"'
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \
 	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)' 'ROSSMANN_HTTP_PORT=$(ROSSMANN_HTTP_PORT)' \
-	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)'
+	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)' \
+	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"')
 	@grep ^export deployments/local.env
 
-test: install ## every test
+test: install ## every test, but for the proofs
 	@$(BIN)/python -m pytest
+
+proof: install ## what takes minutes: three hosts that are lost and come, a drifted week through the whole stack
+	@$(BIN)/python -m pytest -m proof
 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Load on the endpoint: so many connections, each asking again as soon as it is answered."""
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import Counter
@@ -29,23 +30,31 @@ class Told:
 
 async def ask_for(
     url: str, bodies: Sequence[bytes], connections: int, ended: asyncio.Event, told: Told, retries: int = 0,
-    requests: int | None = None,
+    requests: int | None = None, others: Sequence[str] = (), key: str | None = None,
 ) -> None:  # fmt: skip
-    """Until `ended`, or for so many requests; an answer of 5xx, or none, is asked for again up to `retries` times."""
-    left = iter(range(requests)) if requests else iter(int, 1)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
+    """Until `ended`, or for so many requests; an answer of 5xx, or none, is asked for again up to `retries` times.
+
+    others: URLs that answer the same; they take turns, also in asking again.
+    """
+    left = itertools.count() if requests is None else iter(range(requests))
+    urls, limit = (url, *others), aiohttp.TCPConnector(limit=connections)
+    patience = aiohttp.ClientTimeout(total=30, sock_connect=5) if others else None
+    keyed = {"X-API-Key": key} if key else None
+    async with aiohttp.ClientSession(connector=limit, timeout=patience, headers=keyed) as session:
 
         async def asking() -> None:
             for number in left:
                 if ended.is_set():
                     return
-                await _one(session, url, bodies[number % len(bodies)], told, retries)
+                turns = [urls[(number + attempt) % len(urls)] for attempt in range(retries + 1)]
+                await _one(session, turns, bodies[number % len(bodies)], told)
 
         await asyncio.gather(*(asking() for _ in range(connections)))
 
 
-async def _one(session: aiohttp.ClientSession, url: str, body: bytes, told: Told, retries: int) -> None:
-    for attempt in range(retries + 1):
+async def _one(session: aiohttp.ClientSession, urls: Sequence[str], body: bytes, told: Told) -> None:
+    """Ask each in turn until one answers."""
+    for attempt, url in enumerate(urls):
         started = time.perf_counter()
         try:
             async with session.post(url, data=body) as answer:
@@ -58,7 +67,7 @@ async def _one(session: aiohttp.ClientSession, url: str, body: bytes, told: Told
             break
         if len(told.failures) < 20:
             told.failures.append(f"{status}: {content[:200].decode(errors='replace')}")
-        if attempt < retries and (not isinstance(status, int) or status >= 500):
+        if attempt < len(urls) - 1 and (not isinstance(status, int) or status >= 500):
             told.retried += 1
             await asyncio.sleep(0.1 * 2**attempt)
             continue
@@ -72,14 +81,21 @@ def _version(content: bytes) -> int:
 
 
 @contextmanager
-def load(url: str, bodies: Sequence[bytes], connections: int, retries: int = 0) -> Iterator[Told]:
+def load(
+    url: str,
+    bodies: Sequence[bytes],
+    connections: int,
+    retries: int = 0,
+    others: Sequence[str] = (),
+    key: str | None = None,
+) -> Iterator[Told]:
     """Load as long as the block runs, from a thread of its own."""
     told, started = Told(), threading.Event()
     loop, ended = asyncio.new_event_loop(), asyncio.Event()
 
     async def asking() -> None:
         started.set()
-        await ask_for(url, bodies, connections, ended, told, retries)
+        await ask_for(url, bodies, connections, ended, told, retries, others=others, key=key)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(asking(),))
     thread.start()

@@ -35,7 +35,7 @@ FAULT, WEEK = "concept_shift", pd.Timedelta(days=7)
 PLAN = ["Store", "DayOfWeek", "Date", "Open", "Promo", "StateHoliday", "SchoolHoliday"]
 FIRST_CANDIDATES = '["ridge"]'  # so that what wins later is another
 TERMS = {"ROSSMANN_PROMOTE_PROBABILITY": "0.5", "ROSSMANN_FOLDS": "2"}  # a demonstration, not a policy
-PATIENCE_S = 900
+PATIENCE_S = 600
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class Stack:
 
     world: Path
     ports: dict[str, int]
+    environment: dict[str, str]
 
     def typed(self, command: str) -> str:
         """What another terminal shows."""
         said = " ".join(f"{name}={port}" for name, port in self.ports.items())
         line = f'eval "$(make -s env {said} ROSSMANN_DATA_DIR={self.world})" && {command}'
-        done = subprocess.run(["sh", "-c", line], cwd=REPOSITORY, env=terminal(), text=True, capture_output=True)
+        done = subprocess.run(["sh", "-c", line], cwd=REPOSITORY, env=self.environment, text=True, capture_output=True)
         if done.returncode:
             raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -84,14 +85,14 @@ def main() -> None:
     sys.stdout.write(f"{outcome['decision']}: {outcome['reason']}\n")
 
 
-def loop(world: Path, raw: str, stores: int | None) -> tuple[list[tuple[str, float]], dict]:
-    """(what, seconds after the week's files were handed in), and the outcome of the alarm."""
+def loop(world: Path, raw: str, stores: int | None, **terms: str) -> tuple[list[tuple[str, float]], dict]:
+    """(what, seconds after the week's files were handed in), and the outcome of the alarm. `terms`: more settings."""
     last = pd.read_csv(f"{raw}/train.csv", usecols=["Date"], dtype=str).Date.max()
     before = pd.Timestamp(last) - WEEK
     staged = monitoring.stage(
         raw, str(world.parent / "staged"), stores, FAULT, f"{before + pd.Timedelta(days=1):%Y-%m-%d}"
     )
-    with up(world) as stack:
+    with up(world, TERMS | terms) as stack:
         wait(lambda: stack.answers("PREFECT_PORT", "api/health") is not None, 120)
         stack.typed(f"{MAKE} deploy")
         reveal(staged, world / "raw", before)
@@ -130,17 +131,18 @@ def reveal(staged: str, raw: Path, until: pd.Timestamp) -> None:
 
 
 @contextmanager
-def up(world: Path) -> Iterator[Stack]:
-    """`make up` on free ports; every process of it is gone afterwards."""
+def up(world: Path, terms: dict[str, str]) -> Iterator[Stack]:
+    """`make up` on free ports, with settings of its own; every process of it is gone afterwards."""
+    environment = terminal() | terms
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     said = [f"{name}={port}" for name, port in ports.items()]
     world.mkdir(parents=True, exist_ok=True)
     with (world.parent / "up.log").open("w") as log:
         command = [*MAKE.split(), "up", *said, f"ROSSMANN_DATA_DIR={world}"]
-        make = psutil.Popen(command, cwd=REPOSITORY, env=terminal(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        make = psutil.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                             start_new_session=True)  # fmt: skip
         try:
-            yield Stack(world, ports)
+            yield Stack(world, ports, environment)
         finally:
             os.killpg(make.pid, signal.SIGINT)
             psutil.wait_procs([make], timeout=30)
@@ -152,7 +154,7 @@ def up(world: Path) -> Iterator[Stack]:
 def terminal() -> dict[str, str]:
     """As a person's terminal has it; telemetry and Ray's token are the stack's own."""
     own = ("MAKE", "RAY_", "PREFECT_", "ROSSMANN_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(own)} | TERMS
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 if __name__ == "__main__":

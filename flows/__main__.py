@@ -12,7 +12,7 @@ import pydantic
 import typer
 from rich.console import Console
 
-from rossmann.settings import QUIET, Settings
+from rossmann.settings import PATIENT, QUIET, Settings
 from rossmann.validation import DataError
 
 T = TypeVar("T")
@@ -246,8 +246,8 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(f"{error}", markup=False, soft_wrap=True)
         sys.exit(2)
     except pydantic.ValidationError as error:
-        told = [f"ROSSMANN_{'.'.join(map(str, e['loc'])).upper()}={e['input']}: {e['msg']}" for e in error.errors()]
-        Console(stderr=True, highlight=False).print("\n".join(told), markup=False, soft_wrap=True)
+        told = "\n".join(map(_unset_or_wrong, error.errors()))
+        Console(stderr=True, highlight=False).print(told, markup=False, soft_wrap=True)
         sys.exit(2)
     except DataError as error:
         told = "\n".join([str(error), *getattr(error, "__notes__", ())])
@@ -258,16 +258,18 @@ def main() -> None:
 def prepare(settings: Settings) -> None:
     """Environment of an embedded run: telemetry off, Prefect's own state in this world unless a server is named."""
     embedded = {
-        "PREFECT_HOME": settings.place("prefect-embedded"),  # not the folder of a running stack: SQLite has one writer
+        # not the folder of a running stack: SQLite has one writer
+        "PREFECT_HOME": f"{settings.local_home}/prefect-embedded",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the command line speaks for itself
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
-    for name, value in (QUIET if "PREFECT_API_URL" in os.environ else QUIET | embedded).items():
+    for name, value in (PATIENT | QUIET | ({} if "PREFECT_API_URL" in os.environ else embedded)).items():
         os.environ.setdefault(name, value)
-    if "://" not in settings.home:
-        Path(settings.home).mkdir(parents=True, exist_ok=True)
+    for folder in {settings.home, settings.local_home}:
+        if "://" not in folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
 
 
 def run(flow: Callable[..., T], *args: object) -> T:
@@ -304,6 +306,12 @@ def answers(api: str) -> bool:
 def console() -> Console:
     """Where results are shown."""
     return Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110)
+
+
+def _unset_or_wrong(error: dict) -> str:
+    name = f"ROSSMANN_{'.'.join(map(str, error['loc'])).upper()}"
+    given = "is not set" if error["input"] is None else f"= {error['input']}"
+    return f"{name} {given}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _names(candidates: str | None) -> list[str] | None:

@@ -75,7 +75,7 @@ def replay(
     unknown = set(policies) - set(POLICIES)
     if unknown or not first < last:
         raise DataError(f"policies are {', '.join(POLICIES)}, and --from must lie before --to")
-    home = Settings().place("replays")
+    home = f"{Settings().local_home}/replays"
     shutil.rmtree(home, ignore_errors=True)
     staged = monitoring.stage(raw, f"{home}/raw", stores, fault, since)
     days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, every)]

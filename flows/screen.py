@@ -43,7 +43,7 @@ def trained(console: Console, made: "Trained") -> None:
     console.print(leaderboard(race.leaderboard()))
     console.print(f"challenger: version {made.challenger}, {race.backtest.best()} refitted on everything")
     console.print(f"rows: {world.backtests(settings).address(made.race)}/backtest.parquet", soft_wrap=True)
-    console.print(f"MLflow run: {made.run} in {settings.tracking_uri}", soft_wrap=True)
+    console.print(f"MLflow run: {made.run} in {world.models(settings).address}", soft_wrap=True)
 
 
 def leaderboard(board: pd.DataFrame) -> Table:

@@ -1,15 +1,20 @@
 """The pictures: what a forecast looks like, where its errors lie, what a model listens to; all as PNG bytes."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, FORECAST, BAND = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of what happened, drawn before a forecast
@@ -27,7 +32,7 @@ def backtest_figures(backtest: Backtest, candidate: str) -> dict[str, bytes]:
 def importance_figure(importance: Mapping[str, float], most: int = 25) -> bytes:
     """The features with the largest share of all gain."""
     top = sorted(importance.items(), key=lambda pair: pair[1])[-most:]
-    figure = Figure(figsize=(8, 6.5), layout="constrained")
+    figure = _figure(8, 6.5)
     axes = figure.subplots()
     axes.barh([name for name, _ in top], [share for _, share in top], color=FORECAST)
     axes.set(title="What the model listens to", xlabel="share of all gain")
@@ -37,7 +42,7 @@ def importance_figure(importance: Mapping[str, float], most: int = 25) -> bytes:
 def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, stores: int = 4) -> bytes:
     """All stores together, and a few alone with their intervals: the last weeks as they were, the next as forecast."""
     shown = [int(number) for number in table.Store.drop_duplicates().iloc[:stores]]
-    figure = Figure(figsize=(10, 2.1 * (len(shown) + 1)), layout="constrained")
+    figure = _figure(10, 2.1 * (len(shown) + 1))
     panels = figure.subplots(len(shown) + 1, sharex=True)
     _total_panel(panels[0], history, table)
     for panel, number in zip(panels[1:], shown, strict=True):
@@ -70,7 +75,7 @@ def _store_panel(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: 
 def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:
     daily = rows[rows.sales > 0].groupby("date")[["sales", "forecast"]].sum() / 1e6
     daily = daily.asfreq("D")  # a line breaks where there is no day
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    figure = _figure(10, 3.5)
     axes = figure.subplots()
     axes.plot(daily.index, daily.sales, color=INK, label="what happened")
     axes.plot(daily.index, daily.forecast, color=FORECAST, label="forecast")
@@ -84,7 +89,7 @@ def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:
 def _error_by_lead_day(rows: pd.DataFrame, candidate: str) -> Figure:
     sold = rows[rows.sales > 0]
     squared = np.square(sold.forecast / sold.sales - 1)
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
+    figure = _figure(10, 3.5)
     axes = figure.subplots()
     for origin, errors in squared.groupby(sold.origin):
         by_lead = np.sqrt(errors.groupby(sold.lead_days).mean())
@@ -94,15 +99,9 @@ def _error_by_lead_day(rows: pd.DataFrame, candidate: str) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png")
-    return buffer.getvalue()
-
-
 def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], since: str | None) -> bytes:
     """RMSPE by week of each policy (columns); alarms as marks on its line, the first faulty day as a line."""
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    figure = _figure(10, 4.5)
     axes = figure.subplots()
     for policy, colour in zip(weeks.columns, (INK, BAND, FORECAST), strict=False):
         axes.plot(weeks.index, weeks[policy], color=colour, label=policy)
@@ -113,3 +112,16 @@ def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], since: str | 
     axes.set(title="Error of the forecasts, by week; dots are alarms", ylabel="RMSPE", ylim=(0, None))
     axes.legend()
     return _png(figure)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Of a size in inches."""
+    from matplotlib.figure import Figure  # here: whoever draws nothing, like a replica, saves a second and 35 MB
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    return buffer.getvalue()

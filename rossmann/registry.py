@@ -5,6 +5,7 @@ fact that says what serves; every change of it, and every refusal, is in the led
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -94,6 +95,11 @@ class Registry:
     @cached_property
     def client(self) -> MlflowClient:
         return MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    @property
+    def address(self) -> str:
+        """`tracking_uri` without its password."""
+        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", self.tracking_uri)
 
     def experiment(self, name: str) -> str:
         """Its id; made with the first use."""
@@ -188,7 +194,7 @@ def challenger(registry: Registry) -> Registered:
 def _need(registry: Registry, alias: str, remedy: str) -> Registered:
     found = find(registry, alias)
     if found is None:
-        raise DataError(f"no {alias} yet in {registry.tracking_uri}: {remedy}")
+        raise DataError(f"no {alias} yet in {registry.address}: {remedy}")
     return found
 
 

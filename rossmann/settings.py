@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # Telemetry of what we run is off wherever we start it.
@@ -21,6 +21,8 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "DO_NOT_TRACK": "1",
 }
+# An object store that is busy or away for half a minute is asked again; as in deployments/local.env.
+PATIENT = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
 
 FORECASTING = ("data", "features", "models")  # packages of this library
 NUMERIC = {"numpy", "lightgbm", "xgboost", "xgboost-cpu"}
@@ -31,9 +33,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ROSSMANN_", frozen=True)
 
-    data_dir: str = Field("data", description="Where all state lies: a folder, made when missing.")
+    data_dir: str = Field("data", description="Where all state lies: a folder, made when missing, or s3://bucket/…")
     mlflow_tracking_uri: str | None = Field(
-        None, description="MLflow's server or database; default: SQLite in data_dir."
+        None, validate_default=True, description="MLflow's server or database; default: SQLite in data_dir."
     )
     ray_address: str | None = Field(None, description="An existing Ray cluster; default: a local Ray for the run.")
 
@@ -50,7 +52,9 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Who may ask the endpoint, separated by commas; none: callers on its own machine."
     )
-    journal_url: str | None = Field(None, description="Database of what was forecast; default: SQLite in data_dir.")
+    journal_url: str | None = Field(
+        None, validate_default=True, description="Database of what was forecast; default: SQLite in data_dir."
+    )
     journal_days: int = Field(730, ge=1, description="How long it is kept.")
     body_limit_bytes: int = Field(16_000_000, ge=1, description="The largest request.")
     row_limit: int = Field(100_000, ge=1, description="The most rows in a request.")
@@ -84,10 +88,25 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
 
+    @field_validator("mlflow_tracking_uri", "journal_url")
+    @classmethod
+    def _named(cls, address: str | None, others: ValidationInfo) -> str | None:
+        if address is None and "://" in others.data["data_dir"]:
+            raise ValueError(
+                f"no SQLite can lie in {others.data['data_dir']}; name a database, "
+                "postgresql+psycopg://USER:PASSWORD@HOST/NAME, or a file of this machine, sqlite:////PATH"
+            )
+        return address
+
     @property
     def home(self) -> str:
         """`data_dir`, absolute where it is a folder."""
-        return self.data_dir if "://" in self.data_dir else str(Path(self.data_dir).resolve())
+        return self.data_dir.rstrip("/") if "://" in self.data_dir else str(Path(self.data_dir).resolve())
+
+    @property
+    def local_home(self) -> str:
+        """This machine's folder for what no bucket can hold; `home`, or data/s3/bucket/… as in the Makefile."""
+        return str(Path("data", *self.home.split("://")).resolve()) if "://" in self.home else self.home
 
     def place(self, name: str) -> str:
         """Address of something that lies in `data_dir`."""

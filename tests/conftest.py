@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several t
 import numpy as np
 import pytest
 from live import live
+from stores import ObjectStore
 
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.serving import deploying
@@ -25,6 +26,16 @@ TOY_PROMO = 1.5
 def toy_sales(store: np.ndarray, weekday: np.ndarray, promo: np.ndarray) -> np.ndarray:
     """The closed form: level of the store (1, 2, 3) × weekday (0 Monday, closed on Sundays) × promo."""
     return TOY_LEVEL[store - 1] * TOY_WEEKDAY[weekday] * np.where(promo == 1, TOY_PROMO, 1.0)
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """A real S3 server with a bucket `world`, found through the environment; clients are made once per process."""
+    with ObjectStore() as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        running.client().create_bucket(Bucket="world")
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,8 @@ DOORS = {
     "sqlalchemy": {"journal"},
     "alembic": {"journal"},
     "mlflow": {"registry"},
+    "boto3": {"storage"},
+    "botocore": {"storage"},
     "evidently": {"monitoring"},
     "matplotlib": {"figures"},
     "prefect": {"flows"},

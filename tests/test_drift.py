@@ -44,6 +44,19 @@ def test_a_fault_is_found_within_a_week_and_named(history, judged, name):
     assert days is not None, name
 
 
+def test_a_plan_unlike_any_before_is_told_before_its_days_come(history, judged):
+    known = history.until(START)
+    coming = np.arange(len(known.dates) + 2, len(known.dates) + 26)
+    weekday = (known.calendar.dates.astype(int) + 3) % 7
+    promoted, anew = (known.calendar.promo.copy() for _ in range(2))
+    promoted[:, coming[weekday[coming] < 5]] = 1  # promotions on end
+    anew[:, coming[weekday[coming] == 5][0]] = 1  # a Saturday with one
+    for promo, name in ((promoted, "promos_more_than_ever"), (anew, "unseen_combinations")):
+        changed = replace(known, calendar=replace(known.calendar, promo=promo))
+        last = examine(changed, judged[judged.date <= pd.Timestamp(START.item())])
+        assert name in {each.name for each in last.alarms}, name
+
+
 def test_stale_forecasts_are_found_and_named(history, judged):
     rows = late(history, judged, START, 21)
     alarms = seen(history, rows, START + 6).alarms

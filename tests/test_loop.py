@@ -8,9 +8,11 @@ from benchmarks.loop import loop
 from rossmann.sample import write_world
 
 
-@pytest.mark.slow
+@pytest.mark.proof
+@pytest.mark.timeout(900)  # a stack, two trainings, and all that lies between: minutes on two loaded cores
 def test_a_drifted_week_is_answered_by_a_verdict_with_nobody_awake(tmp_path: Path) -> None:
-    hops, outcome = loop(tmp_path / "world", str(write_world(tmp_path / "sample", 60)), None)
+    sample = str(write_world(tmp_path / "sample", 60))
+    hops, outcome = loop(tmp_path / "world", sample, None, ROSSMANN_CANDIDATES="ridge,xgboost")
     delays = [seconds for _, seconds in hops]
     assert delays == sorted(delays)
     assert hops[0][0].startswith("alarm: rossmann.drift.detected")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import httpx
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from rossmann import features, models
+from rossmann import features, journal, models
 from rossmann.data import Plan, Snapshot
 from rossmann.journal import Journal
 from rossmann.registry import ModelCard, Registered
@@ -124,6 +124,17 @@ def test_the_stored_days_of_a_store_are_what_a_request_for_them_gets(ask, desk):
     asked = ask.predict({"plan": rows_of(desk.held.published, range(48, 96))}).json()["forecasts"]
     assert stored == asked
     assert len(stored) == 48
+
+
+def test_every_answer_is_in_the_journal_a_stored_one_too(ask, desk, tmp_path):
+    ids = [
+        ask("GET", "/forecasts/2").json()["request_id"],
+        ask.predict({"store": 1, "date": FIRST}).json()["request_id"],
+    ]
+    ask("GET", "/forecasts/99")
+    desk.journal.close(5)
+    told = journal.given(f"sqlite:///{tmp_path}/journal.db", date.fromisoformat(FIRST), date.fromisoformat(LAST))
+    assert told.groupby("request_id").size().to_dict() == dict(zip(ids, (48, 1), strict=True))
 
 
 def test_a_look_up_says_what_the_model_says(noisy):

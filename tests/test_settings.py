@@ -1,8 +1,13 @@
 """Settings come from the environment; the code version is of what the code does, not of how it is written."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from flows.__main__ import main
 from rossmann import settings
+from rossmann.registry import Registry
 from rossmann.settings import Settings
 
 
@@ -21,6 +26,30 @@ def test_an_impossible_setting_is_refused(monkeypatch):
     monkeypatch.setenv("ROSSMANN_COVERAGE", "1.5")
     with pytest.raises(ValueError, match="coverage"):
         Settings()
+
+
+def test_a_world_in_a_bucket_needs_its_databases_named(monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", "s3://bucket/world")
+    monkeypatch.setenv("ROSSMANN_JOURNAL_URL", "postgresql+psycopg://me:secret@there/journal")
+    monkeypatch.setattr(sys, "argv", ["rossmann", "models"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("ROSSMANN_MLFLOW_TRACKING_URI is not set: no SQLite can lie in s3://bucket/world")
+    assert "JOURNAL" not in told
+    monkeypatch.setenv("ROSSMANN_MLFLOW_TRACKING_URI", "http://there:5000")
+    made = Settings()
+    assert (made.home, made.place("snapshots")) == ("s3://bucket/world", "s3://bucket/world/snapshots")
+    assert made.local_home == str(Path("data/s3/bucket/world").resolve())
+
+
+def test_a_password_is_not_told():
+    assert (
+        Registry("postgresql+psycopg://me:a%20secret@there:5432/x", "").address
+        == "postgresql+psycopg://me:***@there:5432/x"
+    )
+    assert Registry("sqlite:////a/b.db", "").address == "sqlite:////a/b.db"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
-from pyarrow import fs
 from raw_files import raw_files
 
 from rossmann.data import (
@@ -206,27 +204,10 @@ def test_a_kill_at_any_moment_leaves_the_old_snapshot_current_and_no_half_one(
     assert_same(load_snapshot(root), history)
 
 
-@pytest.fixture
-def bucket(monkeypatch):
-    """A bucket of a real S3 server, found through the environment."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    fs.FileSystem.from_uri("s3://world/?allow_bucket_creation=true")[0].create_dir("world")
-    yield "s3://world/deep"
-    server.stop()
-
-
-def test_raw_files_and_snapshots_may_lie_in_a_bucket(bucket, history, earlier, tmp_path):
-    raw = Path(raw_files().write(tmp_path / "raw"))
-    files, _ = fs.FileSystem.from_uri(bucket)
-    for file in raw.iterdir():
-        with files.open_output_stream(f"world/deep/raw/{file.name}") as stream:
-            stream.write(file.read_bytes())
+def test_raw_files_and_snapshots_may_lie_in_a_bucket(object_store, history, earlier, tmp_path):
+    bucket = "s3://world/deep"
+    for file in Path(raw_files().write(tmp_path / "raw")).iterdir():
+        object_store.client().upload_file(str(file), "world", f"deep/raw/{file.name}")
     read = read_history(f"{bucket}/raw")
     assert (read.history.fingerprint, read.source) == (FINGERPRINT, f"{bucket}/raw")
     old = save_snapshot(earlier, f"{bucket}/snapshots", NOON, "raw")

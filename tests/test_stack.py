@@ -82,14 +82,27 @@ def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "world"),
-    [(None, f"{REPOSITORY}/data"), ("some/where", f"{REPOSITORY}/some/where"), ("/my worlds/one", "/my worlds/one")],
+    ("asked", "world", "local"),
+    [
+        (None, f"{REPOSITORY}/data", f"{REPOSITORY}/data"),
+        ("some/where", f"{REPOSITORY}/some/where", f"{REPOSITORY}/some/where"),
+        ("/my worlds/one", "/my worlds/one", "/my worlds/one"),
+        ("s3://bucket/one", "s3://bucket/one", f"{REPOSITORY}/data/s3/bucket/one"),
+    ],
 )
-def test_the_world_of_a_terminal_is_an_absolute_folder(asked: str | None, world: str) -> None:
+def test_the_world_of_a_terminal_is_an_absolute_folder_or_a_bucket(asked: str | None, world: str, local: str) -> None:
     settings = {name: value for name, value in os.environ.items() if name != "ROSSMANN_DATA_DIR"}
     settings |= {"ROSSMANN_DATA_DIR": asked} if asked else {}
     shown = _sh('eval "$(make -s env)"; echo "$ROSSMANN_DATA_DIR:$PREFECT_HOME:$MLFLOW_TRACKING_URI"', settings)
-    assert shown == f"{world}:{world}/prefect:sqlite:///{world}/mlflow.db"
+    assert shown == f"{world}:{local}/prefect:sqlite:///{local}/mlflow.db"
+
+
+def test_databases_elsewhere_are_taken_from_the_environment() -> None:
+    there = {"ROSSMANN_MLFLOW_TRACKING_URI": "postgresql+psycopg://me:secret@there/mlflow", "AWS_MAX_ATTEMPTS": "3"}
+    shown = _sh(
+        'eval "$(make -s env)"; echo "$MLFLOW_TRACKING_URI $AWS_MAX_ATTEMPTS $AWS_RETRY_MODE"', os.environ | there
+    )
+    assert shown == "postgresql+psycopg://me:secret@there/mlflow 3 standard"
 
 
 def test_a_venv_is_made_once_and_again_when_half_made_or_the_lock_changed(tmp_path: Path) -> None:

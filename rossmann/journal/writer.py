@@ -146,11 +146,17 @@ class Journal:
             log.error("%s; trying again until it can", told)
 
     def _reread(self) -> None:
-        """What an earlier journal spilled here, to be written first; taken by whoever removes it."""
-        for name in self._spill.names():
-            content = self._spill.take(name)
-            for entry in _entries(content) if content else ():
-                self.write(entry)
+        """What an earlier journal spilled here, to be written first; taken by whoever removes it.
+
+        It may be an object store that is away: then the next journal here finds it.
+        """
+        try:
+            for name in self._spill.names():
+                content = self._spill.take(name)
+                for entry in _entries(content) if content else ():
+                    self.write(entry)
+        except OSError as error:
+            log.error("journal entries that may lie in %s are left there (%s)", self._spill.root, error)
 
 
 def _bytes(entries: list[Entry]) -> bytes:

@@ -11,14 +11,16 @@ import pandas as pd
 
 from rossmann.data import SalesHistory
 from rossmann.monitoring.panels import panels, residuals
+from rossmann.monitoring.plans import of_plan
 from rossmann.monitoring.statistics import ENOUGH, WINDOW_DAYS, Statistic, of_forecasts, of_history
 
 TARGETS = {"sales_level", "forecast_level", "residual_level", "promo_uplift_gone", "concept_shift", "multivariate"}
 SHARES = {"open_share", "promo_share", "zero_sales_share", "zero_sales"}
+PLANS = {"promos_more_than_ever", "unseen_combinations"}
 EXPLAINS = {  # a cause, and what it makes of other findings; causes in the order in which they are believed
-    "dates_shifted": TARGETS | SHARES | {"sundays_open", "promo_inverted", "store_out_of_scale"},
-    "promo_inverted": TARGETS | SHARES | {"store_out_of_scale"},
-    "sundays_open": TARGETS | SHARES,
+    "dates_shifted": TARGETS | SHARES | PLANS | {"sundays_open", "promo_inverted", "store_out_of_scale"},
+    "promo_inverted": TARGETS | SHARES | PLANS | {"store_out_of_scale"},
+    "sundays_open": TARGETS | SHARES | PLANS,
     "customers_frozen": {"other_unit", "store_out_of_scale", "multivariate"},
     "other_unit": TARGETS | {"store_out_of_scale"},
     "stores_missing": {"multivariate"},
@@ -81,6 +83,7 @@ def examine(history: SalesHistory, judged: pd.DataFrame, backtest: pd.DataFrame 
     seen = panels(history)
     statistics = list(of_history(history, seen))
     statistics.append(_multivariate(statistics))
+    statistics += of_plan(history)
     if len(judged):
         told = judged if backtest is None else pd.concat([_promised(backtest), judged])
         statistics += of_forecasts(

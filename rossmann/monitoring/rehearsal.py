@@ -1,5 +1,7 @@
 """The raw files of a rehearsal: of some stores only, and with a fault put in."""
 
+import io
+
 import numpy as np
 import pandas as pd
 
@@ -16,13 +18,13 @@ def stage(raw: str, out: str, stores: int | None = None, fault: str | None = Non
     source, target = Storage(raw), Storage(out)
     for name in FILES:
         if source.exists(name):
-            rows = pd.read_csv(source.address(name), dtype=str, keep_default_na=False)
+            rows = pd.read_csv(io.BytesIO(source.read(name)), dtype=str, keep_default_na=False)
             numbers = rows.Store.astype(int)
             kept = rows[numbers <= np.unique(numbers)[: stores or LAST_OF_ALL][-1]]
             target.write(name, kept.to_csv(index=False).encode())
     if fault and since:
         history = inject(read_history(out).history, fault, np.datetime64(since, "D"))
-        days = pd.read_csv(target.address(FILES[0]), dtype=str, keep_default_na=False)
+        days = pd.read_csv(io.BytesIO(target.read(FILES[0])), dtype=str, keep_default_na=False)
         target.write(FILES[0], _told(days, history, since).to_csv(index=False).encode())
     return out
 

@@ -86,16 +86,17 @@ def of_history(history: SalesHistory, seen: Panels) -> Iterator[Statistic]:
     types = [(name, which) for name, which in types if which.sum() >= SELLING]
     recently = "the weeks before"
 
-    yield Statistic(
-        "quality",
-        "stores_missing",
-        "stores",
-        _missing(seen),
-        0.02,
-        3,
-        recently,
-        "{effect:.1%} of the stores that reported until lately have no rows",
-    )
+    for name, which, of in [("stores", slice(None), ""), *((name, which, f" of {name}") for name, which in types)]:
+        yield Statistic(
+            "quality",
+            "stores_missing",
+            name,
+            _missing(seen, which),
+            0.02 if name == "stores" else 0.1,  # of a type's few stores one is many
+            3,
+            recently,
+            "{effect:.1%} of the stores" + of + " that reported until lately have no rows, or come late",
+        )
     for name, which in types:
         yield Statistic(
             "quality",
@@ -318,11 +319,11 @@ def _apart(values: np.ndarray, which: np.ndarray) -> np.ndarray:
     return _median(values, which) - _median(values, ~which)
 
 
-def _missing(seen: Panels) -> np.ndarray:
-    """Share of the stores that reported on most of the days before, and do not now."""
+def _missing(seen: Panels, which: np.ndarray | slice) -> np.ndarray:
+    """Share of the stores `which` that reported on most of the days before, and do not now."""
     first, last = MISSING_BASE
     base = count_between(seen.present, -last, -first) > (last - first + 1) // 2
-    return _share(~seen.present, base)
+    return _share(~seen.present, base, which)
 
 
 def _wild(seen: Panels) -> np.ndarray:

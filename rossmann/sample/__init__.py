@@ -28,7 +28,7 @@ def write_world(
     The same arguments give the same bytes; a longer horizon leaves train.csv as it is. The files appear when all three
     are whole. Raises DataError for a world that cannot be, and for other files that are there, unless `replace`.
     """
-    _check(stores, days, horizon_days)
+    _check(str(out), stores, days, horizon_days)
     of_calendar, of_stores, of_sales = np.random.default_rng(seed).spawn(3)
     chain = found(stores, days, of_stores)
     calendar = plan_days(chain, days + horizon_days, of_calendar)
@@ -50,7 +50,9 @@ def write_world(
     return out
 
 
-def _check(stores: int, days: int, horizon_days: int) -> None:
+def _check(out: str, stores: int, days: int, horizon_days: int) -> None:
+    if "://" in out:
+        raise DataError(f"the sample is not written to {out}: choose a folder by --out, and ingest it by --raw")
     if stores < 1:
         raise DataError(f"a world of {stores} stores has nothing to sell; ask for 1 or more")
     if days < SHORTEST_DAYS:

@@ -76,11 +76,13 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
     @app.get("/forecasts/{store}", response_model=documents.Answer, responses=documents.STORED, tags=["forecasts"])
     async def stored(request: Request, store: int = Path(ge=1, lt=2**31)) -> Response:
         """The next 48 days of a store, as published."""
-        held = _held(desk)
+        held, started = _held(desk), time.perf_counter()
         found = held.of_store(store)
         if found is None:
             raise RefusedError(404, [asking.unknown_store(store, held.state)])
-        return Response(_content(held, *found, request.scope["id"]), media_type=JSON)
+        content = _content(held, *found, request.scope["id"])
+        desk.made(held, request.scope["id"], *found, (time.perf_counter() - started) * 1e3)
+        return Response(content, media_type=JSON)
 
     @app.get("/model", response_model=documents.Model, responses=documents.STORED, tags=["about"])
     async def model() -> documents.Model:
