@@ -18,11 +18,13 @@ COPY LICENSE README.md prefect.yaml ./
 COPY deployments deployments
 COPY flows flows
 COPY rossmann rossmann
-# Editable: prefect.yaml's entrypoints and deployments/ lie beside the one copy of the code.
+# Editable: prefect.yaml's entrypoints and deployments/ lie beside the one copy of the code. What a world in a bucket keeps on
+# its machine goes to data/ there.
 RUN --mount=type=secret,id=registry \
     set -a && if [ -f /run/secrets/registry ]; then . /run/secrets/registry; fi && \
     /uv/bin/uv pip install --no-cache --python /opt/rossmann --no-deps --editable . && \
-    /opt/rossmann/bin/python -m compileall -q flows rossmann
+    /opt/rossmann/bin/python -m compileall -q flows rossmann && \
+    ln --symbolic /data data
 
 FROM ${PYTHON_IMAGE}
 # LightGBM's OpenMP. Its version is the base image's matter: Debian keeps only the newest of a release.

@@ -14,7 +14,7 @@ set -e
 export PGDATA=/var/lib/postgresql/data PGPASSWORD="$POSTGRES_PASSWORD"
 if [ ! -s $PGDATA/PG_VERSION ]; then
     echo "$POSTGRES_PASSWORD" >/tmp/password
-    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256
+    initdb --encoding=UTF8 --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256
     echo 'host all all all scram-sha-256' >>$PGDATA/pg_hba.conf
     pg_ctl --wait start -o "-k /tmp -c listen_addresses=''"
     createdb --host=/tmp --username="$POSTGRES_USER" "$POSTGRES_DB"
@@ -75,6 +75,8 @@ try() { # in namespaces of its own
     umount -R /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 none /sys/fs/cgroup
     ip link set lo up
+    rm -rf "$work/tmp" # what an earlier trial left when it was killed is as after a reboot
+    podman rm --all --force >/dev/null && podman volume rm --all --force >/dev/null
     sed "s/=\$/=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')/" "$here/deployments/compose.env.example" >"$work/compose.env"
     key=$(sed -n 's/^ROSSMANN_API_KEYS=//p' "$work/compose.env")
     file=(--env-file "$work/compose.env" --file "$here/deployments/compose.yaml")

@@ -34,6 +34,7 @@ default_ulimits = ["nofile=16384:16384", "nproc=16384:16384"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+tmp_dir = "$work/tmp"
 [network]
 network_backend = "netavark"
 network_config_dir = "$work/networks"
@@ -68,6 +69,7 @@ try() { # in namespaces of its own
     umount -R /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 none /sys/fs/cgroup
     ip link set lo up
+    rm -rf "$work/tmp" # what an earlier trial left when it was killed is as after a reboot
     rm -rf "$work/world"
     install --directory --owner 10001 "$work/world"
     run="podman run --init --shm-size 1g --volume $work/world:/data"
