@@ -7,7 +7,6 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 base=docker.io/library/python:3.11-slim-bookworm
-debian=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 needed() {
     for program in buildah podman crun catatonit debootstrap netavark iptables curl; do
@@ -47,7 +46,7 @@ make_base() {
     buildah inspect --type image "$base" >/dev/null 2>&1 && return
     rm -rf "$work/debian"
     debootstrap --variant=minbase --include=ca-certificates,python3.11,python3-distutils,python3.11-venv \
-        bookworm "$work/debian" "$debian" >"$work/debootstrap.log" ||
+        bookworm "$work/debian" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$work/debootstrap.log" ||
         { tail "$work/debootstrap.log" "$work/debian/debootstrap/debootstrap.log" >&2; exit 1; }
     rm -rf "$work"/debian/var/{cache/apt/archives/*.deb,lib/apt/lists/*}
     container=$(buildah from scratch)
