@@ -12,7 +12,8 @@ RUN --mount=type=secret,id=registry \
     python3.11 -m venv /uv && /uv/bin/pip install --no-cache-dir "$(grep '^uv==' requirements.lock)" && \
     /uv/bin/uv venv --no-cache --python "$(command -v python3.11)" /opt/rossmann && \
     /uv/bin/uv pip install --no-cache --python /opt/rossmann --requirements pyproject.toml --constraints requirements.lock && \
-    find /opt/rossmann -type d -name tests -prune -exec rm -r {} + && \
+    find /opt/rossmann -regextype posix-extended -type d \
+        -regex '.*/site-packages/(matplotlib|numpy|pandas|pyarrow|scipy|sklearn|statsmodels)/(.*/)?tests' -prune -exec rm -r {} + && \
     /opt/rossmann/bin/python -m compileall -q /opt/rossmann
 COPY LICENSE README.md prefect.yaml ./
 COPY deployments deployments
