@@ -110,7 +110,7 @@ def tell(settings: Settings, told: Alarm | Outcome | Arrived) -> None:
 def told(settings: Settings) -> list[tuple[dict, dict | None]]:
     """Every alarm with its outcome, if it has one; newest first."""
     place = _place(settings)
-    all_told = [json.loads(place.read(name)) for name in place.names()]
+    all_told = [json.loads(place.read(name)) for name in place.names() if name.endswith(".json")]
     outcomes = {each["alarm"]: each for each in all_told if "alarm" in each}
     return [(each, outcomes.get(each["id"])) for each in reversed(all_told) if "id" in each]
 

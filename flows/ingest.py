@@ -41,6 +41,9 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
         error.add_note(f"All failing rows: {where}\nReport: {report}")
         alarms.tell(settings, BrokenData(reason=f"{error}; report: {report}"[:1000], raw=raw or settings.place("raw")))
         raise
+    except DataError as error:  # no table at all, say
+        alarms.tell(settings, BrokenData(reason=str(error)[:1000], raw=raw or settings.place("raw")))
+        raise
     tell(page, stages)
     fingerprint = save_snapshot(read.history, world.snapshots(settings), now, read.source, as_of)
     alarms.tell(settings, Arrived(snapshot=fingerprint))

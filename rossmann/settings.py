@@ -31,7 +31,7 @@ NUMERIC = {"numpy", "lightgbm", "xgboost", "xgboost-cpu"}
 class Settings(BaseSettings):
     """One world: where it lies, whom it talks to, how it is judged."""
 
-    model_config = SettingsConfigDict(env_prefix="ROSSMANN_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ROSSMANN_", env_ignore_empty=True, frozen=True)
 
     data_dir: str = Field("data", description="Where all state lies: a folder, made when missing, or s3://bucket/…")
     mlflow_tracking_uri: str | None = Field(

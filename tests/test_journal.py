@@ -191,3 +191,27 @@ def test_a_password_is_not_told(spill):
     wait(lambda: journal.health().problem is not None)
     assert "secret" not in journal.health().problem
     journal.close(1)
+
+
+def test_an_address_that_is_none_is_told_and_the_thread_lives(spill):
+    journal = Journal("nonsense", spill)
+    journal.write(entry("a"))
+    wait(lambda: journal.health().failures > 1, 30)
+    assert "ROSSMANN_JOURNAL_URL" in journal.health().problem
+    journal.close(5)
+
+
+def test_what_was_spilled_stays_until_it_is_written(tmp_path, spill):
+    away = f"sqlite:///{tmp_path}/none/journal.db"
+    first = Journal(away, spill)
+    first.write(entry("a"))
+    first.close(5)
+    second = Journal(away, spill)  # killed now, say
+    wait(lambda: second.health().failures > 0, 30)
+    assert len(spill.names()) == 1
+    spill.write("no-spill", b"what is this")
+    third = Journal(f"sqlite:///{tmp_path}/journal.db", spill)
+    third.close(30)
+    assert third.health().written > 0
+    assert spill.names() == ["no-spill"]
+    second.close(0)

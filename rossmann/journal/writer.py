@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import uuid
+import zipfile
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ class Journal:
 
     def __init__(self, url: str, spill: Storage, most_rows: int = 1_000_000):
         self._url, self._spill, self._most_rows = url, spill, most_rows
+        self._reread_files: list[str] = []  # whose entries wait, and which are removed when these are written
         self._engine: sa.Engine | None = None
         self._waiting: deque[Entry] = deque()
         self._lock, self._woken, self._ending = threading.Lock(), threading.Event(), threading.Event()
@@ -72,6 +74,7 @@ class Journal:
             self._pending = 0
         if left:
             self._spill.write(f"{uuid.uuid4().hex}.npz", _bytes(left))
+            self._forget()
             log.warning("%s journal entries could not be written and lie in %s", len(left), self._spill.root)
 
     def _work(self) -> None:
@@ -87,8 +90,10 @@ class Journal:
             elif batch:
                 pause = PAUSE_S
                 continue
-            elif ended:
-                break
+            else:
+                self._forget()
+                if ended:
+                    break
             self._woken.wait(pause)
         if self._engine is not None:
             self._engine.dispose()
@@ -118,6 +123,9 @@ class Journal:
             return True
         except Exception as error:  # whatever it is, the thread must live to try again
             self._failed(error)
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None  # a database that comes back may be another: its tables are looked for again
             return False
         self._leave(batch, written=True)
         return True
@@ -137,8 +145,7 @@ class Journal:
 
     def _failed(self, error: Exception) -> None:
         cause = getattr(error, "orig", None) or error
-        where = sa.make_url(self._url).render_as_string(hide_password=True)
-        told = f"the journal at {where} cannot be written ({type(cause).__name__}: {cause})"
+        told = f"the journal at {_shown(self._url)} cannot be written ({type(cause).__name__}: {cause})"
         with self._lock:
             self._failures += 1
             first, self._problem = self._problem is None, told
@@ -146,17 +153,35 @@ class Journal:
             log.error("%s; trying again until it can", told)
 
     def _reread(self) -> None:
-        """What an earlier journal spilled here, to be written first; taken by whoever removes it.
+        """What an earlier journal spilled here, to be written first; the files stay until it is.
 
-        It may be an object store that is away: then the next journal here finds it.
+        They may lie in an object store that is away, or be no spill at all: then they are left where they are.
         """
         try:
             for name in self._spill.names():
-                content = self._spill.take(name)
-                for entry in _entries(content) if content else ():
+                for entry in _entries(self._spill.read(name)):
                     self.write(entry)
-        except OSError as error:
+                self._reread_files.append(name)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             log.error("journal entries that may lie in %s are left there (%s)", self._spill.root, error)
+
+    def _forget(self) -> None:
+        """Remove the files whose entries are written, or spilled again."""
+        try:
+            while self._reread_files:
+                self._spill.take(self._reread_files[-1])
+                self._reread_files.pop()
+        except OSError as error:
+            log.error("journal entries in %s are written and could not be removed (%s)", self._spill.root, error)
+            self._reread_files.clear()  # the next journal writes them again, which changes nothing
+
+
+def _shown(url: str) -> str:
+    """Without its password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except (sa.exc.ArgumentError, ValueError):
+        return "an address that is none (ROSSMANN_JOURNAL_URL)"
 
 
 def _bytes(entries: list[Entry]) -> bytes:
