@@ -102,8 +102,8 @@ def raise_alarms(snapshot: str, performance: Performance | None, examination: Ex
     last = examination.last.item()
     seen = journal.kept(settings.journal, journal.findings, last - timedelta(days=settings.alarm_quiet_days))
     standing = set(seen[seen.alarm & (seen.date < pd.Timestamp(last))].name)
-    told = [each for each, _ in alarms.told(settings) if each.get("snapshot") == snapshot]
-    standing |= {each.get("name") for each in told}
+    told = (each for each, _ in alarms.told(settings) if each.get("snapshot") == snapshot)
+    standing |= {each.get("name", each["event"]) for each in told}
     raised: list[Alarm] = []
     for each in {each.name: each for each in reversed(examination.alarms)}.values():
         if each.name in standing:
@@ -113,8 +113,8 @@ def raise_alarms(snapshot: str, performance: Performance | None, examination: Ex
         else:
             numbers = {name: getattr(each, name) for name in ("kind", "name", "of", "effect", "limit", "reference")}
             raised.append(Drift(reason=each.story, snapshot=snapshot, report=report, **numbers))
-    known = any(each["event"] == Degradation.event for each in told)
-    if performance and performance.degraded and not known and not any(each.broken for each in examination.alarms):
+    degraded = performance and performance.degraded and Degradation.event not in standing
+    if degraded and not any(each.broken for each in examination.alarms):
         numbers = {name: getattr(performance, name) for name in ("wape", "promised", "baseline", "limit")}
         version = performance.version
         raised.append(Degradation(reason=performance.reason, snapshot=snapshot, model_version=version, **numbers))

@@ -5,7 +5,6 @@ fact that says what serves; every change of it, and every refusal, is in the led
 """
 
 import json
-import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rossmann import figures, models
 from rossmann.evaluation import Race, Verdict
 from rossmann.models import Candidate, Forecaster
-from rossmann.settings import code_version, environment
+from rossmann.settings import code_version, environment, without_password
 from rossmann.validation import DataError
 
 MODEL = "rossmann"
@@ -99,7 +98,7 @@ class Registry:
     @property
     def address(self) -> str:
         """`tracking_uri` without its password."""
-        return re.sub(r"(?<=:)[^:/@]+(?=@)", "***", self.tracking_uri)
+        return without_password(self.tracking_uri)
 
     def experiment(self, name: str) -> str:
         """Its id; made with the first use."""

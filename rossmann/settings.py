@@ -5,6 +5,7 @@ Built once, at the edges; inside the library functions take plain arguments.
 
 import ast
 import hashlib
+import re
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
@@ -132,6 +133,12 @@ def code_version() -> str:
     for file in sorted(file for name in FORECASTING for file in (package / name).rglob("*.py")):
         digest.update(f"{file.relative_to(package)}\0{_meaning(file.read_text())}".encode())
     return digest.hexdigest()[:16]
+
+
+def without_password(address: str) -> str:
+    """The address of a database as it may be shown."""
+    hidden = re.sub(r"(://[^:/@]*:)[^/]*(?=@)", r"\1***", address)
+    return re.sub(r"(password=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def _meaning(source: str) -> str:

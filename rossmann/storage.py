@@ -5,7 +5,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -158,14 +158,10 @@ class Storage:
         """Names of the whole files directly in the root."""
         return sorted(name for name in self._files.below()[1] if not name.endswith(UNFINISHED))
 
-    def take(self, name: str) -> bytes | None:
-        """Read a file and remove it; None if somebody else was quicker. On s3:// two may get it who ask at once."""
-        try:
-            content = self._files.read(name)
+    def remove(self, name: str) -> None:
+        """Nothing happens if somebody else was quicker."""
+        with suppress(FileNotFoundError):
             self._files.delete(name)
-        except FileNotFoundError:
-            return None
-        return content
 
     def read(self, name: str) -> bytes:
         """Raises FileNotFoundError."""

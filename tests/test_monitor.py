@@ -1,6 +1,7 @@
 """The loop's flows on a small world: what came due is judged once, what is broken is not learnt, alarms are closed."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows import alarms
 from flows.__main__ import main
+from flows.alarms import Degradation
 from flows.ingest import ingest
-from flows.monitor import monitor
+from flows.monitor import monitor, raise_alarms
 from flows.retrain import retrain
-from rossmann import journal, monitoring, registry, training
+from rossmann import data, journal, monitoring, registry, training
 from rossmann.evaluation import rmspe
 from rossmann.registry import Registry
 from rossmann.sample import write_world
@@ -53,6 +55,10 @@ def seen(world):
     """The monitor's first look at the week, in which nothing happened."""
     ingest(as_of=LAST)
     return monitor()
+
+
+def known_snapshots() -> list[str]:
+    return [each.fingerprint for each in data.list_snapshots(Settings().place("snapshots"))]
 
 
 def table(name: str) -> pd.DataFrame:
@@ -121,6 +127,24 @@ def test_raw_files_that_are_refused_raise_an_alarm(world, tmp_path):
     newest, _ = alarms.told(Settings())[0]
     assert newest["event"] == "rossmann.data.failed"
     assert newest["raw"] == str(tmp_path)
+
+
+def test_a_folder_without_tables_raises_an_alarm_too(world, tmp_path):
+    with pytest.raises(DataError):
+        ingest(str(tmp_path))
+    (world / "alarms/.DS_Store").write_bytes(b"not an alarm")
+    newest, _ = alarms.told(Settings())[0]
+    assert (newest["event"], newest["raw"]) == ("rossmann.data.failed", str(tmp_path))
+
+
+def test_a_degradation_is_told_once_per_snapshot(world, seen):
+    worse, one, two = replace(seen.performance, wape=1.0, beyond=3), *known_snapshots()[:2]
+    told = [raise_alarms.fn(each, worse, seen.examination, "a report") for each in (one, one, two)]
+    assert [[each.snapshot for each in raised if isinstance(each, Degradation)] for raised in told] == [
+        [one],
+        [],
+        [two],
+    ]
 
 
 def test_a_shift_is_told_as_drift_once_and_a_training_deals_with_it(world, seen):

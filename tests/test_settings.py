@@ -50,6 +50,14 @@ def test_a_password_is_not_told():
         == "postgresql+psycopg://me:***@there:5432/x"
     )
     assert Registry("sqlite:////a/b.db", "").address == "sqlite:////a/b.db"
+    assert Registry("postgresql://me:a:b@there/x?user=me&password=a", "").address == (
+        "postgresql://me:***@there/x?user=me&password=***"
+    )
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
+    monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "")
+    assert Settings().serve_address is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from rossmann.data import Plan
 from rossmann.journal.tables import Entry, connect, insert, migrate
 from rossmann.models import Forecast
+from rossmann.settings import without_password
 from rossmann.storage import Storage
 
 PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0  # between two looks; between two tries while the database is away
@@ -145,7 +146,7 @@ class Journal:
 
     def _failed(self, error: Exception) -> None:
         cause = getattr(error, "orig", None) or error
-        told = f"the journal at {_shown(self._url)} cannot be written ({type(cause).__name__}: {cause})"
+        told = f"the journal at {without_password(self._url)} cannot be written ({type(cause).__name__}: {cause})"
         with self._lock:
             self._failures += 1
             first, self._problem = self._problem is None, told
@@ -153,35 +154,34 @@ class Journal:
             log.error("%s; trying again until it can", told)
 
     def _reread(self) -> None:
-        """What an earlier journal spilled here, to be written first; the files stay until it is.
+        """What an earlier journal spilled here, to be written first; a file stays until its entries are.
 
-        They may lie in an object store that is away, or be no spill at all: then they are left where they are.
+        What is no spill is left where it is, as is everything in an object store that is away.
         """
         try:
             for name in self._spill.names():
-                for entry in _entries(self._spill.read(name)):
-                    self.write(entry)
-                self._reread_files.append(name)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                self._reread_one(name, self._spill.read(name))
+        except OSError as error:
             log.error("journal entries that may lie in %s are left there (%s)", self._spill.root, error)
+
+    def _reread_one(self, name: str, content: bytes) -> None:
+        try:
+            entries = _entries(content)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            log.error("%s holds no journal entries and is left there (%s)", self._spill.address(name), error)
+            return
+        for entry in entries:
+            self.write(entry)
+        self._reread_files.append(name)
 
     def _forget(self) -> None:
         """Remove the files whose entries are written, or spilled again."""
+        files, self._reread_files = self._reread_files, []
         try:
-            while self._reread_files:
-                self._spill.take(self._reread_files[-1])
-                self._reread_files.pop()
-        except OSError as error:
+            for name in files:
+                self._spill.remove(name)
+        except OSError as error:  # the next journal writes them again, which changes nothing
             log.error("journal entries in %s are written and could not be removed (%s)", self._spill.root, error)
-            self._reread_files.clear()  # the next journal writes them again, which changes nothing
-
-
-def _shown(url: str) -> str:
-    """Without its password."""
-    try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except (sa.exc.ArgumentError, ValueError):
-        return "an address that is none (ROSSMANN_JOURNAL_URL)"
 
 
 def _bytes(entries: list[Entry]) -> bytes:
