@@ -112,8 +112,11 @@ def noisy() -> SalesHistory:
 
 @pytest.fixture(scope="session")
 def endpoint(noisy, tmp_path_factory):
-    """A real endpoint on Ray Serve with the `noisy` chain's blend as champion; replicas come and go quickly."""
-    replicas = {"min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 2}
+    """A real endpoint on Ray Serve with the `noisy` chain's blend as champion; replicas come and go quickly.
+
+    Four connections are well within what two replicas are for: only more of them, or a kill, changes their number.
+    """
+    replicas = {"min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 3}
     delays = {"upscale_delay_s": 1, "downscale_delay_s": 5, "metrics_interval_s": 1, "look_back_period_s": 3}
     with live(
         tmp_path_factory.mktemp("endpoint"), noisy, autoscaling_config=replicas | delays, max_queued_requests=32
