@@ -163,6 +163,8 @@ def replay(
     from flows import screen
 
     fault, _, since = (inject or "").partition("@")
+    if bool(fault) != bool(since):
+        raise DataError(f"--inject {inject}: expected FAULT@DATE, like promo_inverted@2015-02-12")
     policies, racing, fault_at = _names(policy) or [], _names(candidates) or [], (fault or None, since or None)
     folder = raw or Settings().place("raw")
     done = machine.replay(folder, first.date(), last.date(), every, policies, racing, stores, *fault_at)
@@ -310,8 +312,9 @@ def console() -> Console:
 
 def _unset_or_wrong(error: dict) -> str:
     name = f"ROSSMANN_{'.'.join(map(str, error['loc'])).upper()}"
-    given = "is not set" if error["input"] is None else f"= {error['input']}"
-    return f"{name} {given}: {error['msg'].removeprefix('Value error, ')}"
+    secret = "SecretStr" in str(Settings.model_fields[error["loc"][0]].annotation)
+    given = " is not set" if error["input"] is None else "" if secret else f" = {error['input']}"
+    return f"{name}{given}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _names(candidates: str | None) -> list[str] | None:

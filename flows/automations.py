@@ -16,7 +16,6 @@ from prefect.client.orchestration import get_client
 from rossmann.settings import Settings
 
 FILE = Path(__file__).parents[1] / "deployments" / "automations.yaml"
-SENDER = "rossmann@localhost"
 
 
 def register(settings: Settings) -> list[str]:
@@ -60,8 +59,10 @@ def _blocks(settings: Settings) -> dict[str, NotificationBlock]:
         blocks["rossmann-slack"] = SlackWebhook(url=settings.notify_slack.get_secret_value())
     if settings.notify_teams:
         blocks["rossmann-teams"] = MicrosoftTeamsWebhook(url=settings.notify_teams.get_secret_value())
-    if settings.notify_email and settings.sendgrid_key:
+    if settings.notify_email:
         blocks["rossmann-email"] = SendgridEmail(
-            api_key=settings.sendgrid_key.get_secret_value(), sender_email=SENDER, to_emails=[settings.notify_email]
+            api_key=settings.sendgrid_key.get_secret_value(),
+            sender_email=settings.sendgrid_sender,
+            to_emails=[settings.notify_email],
         )
     return blocks

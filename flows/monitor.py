@@ -20,6 +20,7 @@ from rossmann.registry import CHAMPION, Registered
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
+A_DAY = timedelta(hours=20)  # a daily look is never exactly a day after the last
 CATCH_UP = timedelta(days=46)  # of days not judged yet: what one baseline reaches
 
 
@@ -102,8 +103,8 @@ def raise_alarms(snapshot: str, performance: Performance | None, examination: Ex
     last = examination.last.item()
     seen = journal.kept(settings.journal, journal.findings, last - timedelta(days=settings.alarm_quiet_days))
     standing = set(seen[seen.alarm & (seen.date < pd.Timestamp(last))].name)
-    told = (each for each, _ in alarms.told(settings) if each.get("snapshot") == snapshot)
-    standing |= {each.get("name", each["event"]) for each in told}
+    told = [each for each, _ in alarms.told(settings)]
+    standing |= {each.get("name", each["event"]) for each in told if each.get("snapshot") == snapshot}
     raised: list[Alarm] = []
     for each in {each.name: each for each in reversed(examination.alarms)}.values():
         if each.name in standing:
@@ -118,8 +119,15 @@ def raise_alarms(snapshot: str, performance: Performance | None, examination: Ex
         numbers = {name: getattr(performance, name) for name in ("wape", "promised", "baseline", "limit")}
         version = performance.version
         raised.append(Degradation(reason=performance.reason, snapshot=snapshot, model_version=version, **numbers))
-    raised += endpoint.complaints(settings)
-    raised += schedule.complaints(settings, snapshot)
+    raised += troubles(settings, snapshot, told)
     for alarm in raised:
         alarms.tell(settings, alarm)
     return raised
+
+
+def troubles(settings: Settings, snapshot: str, told: list[dict]) -> list[Alarm]:
+    """What is wrong with endpoint, journal, runs and supply; what stays wrong is told once a day."""
+    today = [each for each in told if datetime.fromisoformat(each["at"]) > datetime.now(UTC) - A_DAY]
+    known = {(each["event"], each.get("run")) for each in today}
+    wrong = [*endpoint.complaints(settings), *schedule.complaints(settings, snapshot)]
+    return [each for each in wrong if (each.event, getattr(each, "run", None)) not in known]

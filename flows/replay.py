@@ -5,6 +5,7 @@ By hand. Each policy lives in a world of its own below replays/ of the data fold
 
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Lock
+from tempfile import TemporaryDirectory
+from threading import Lock, Thread
 
 import pandas as pd
 
@@ -71,19 +73,21 @@ def replay(
     raw: str, first: date, last: date, every: int, policies: list[str], candidates: list[str], stores: int | None,
     fault: str | None, since: str | None,
 ) -> Replayed:  # fmt: skip
-    """Live through first … last in steps of `every` days under each policy."""
+    """Live through first … last in steps of `every` days under each policy. The replay before is gone only then."""
     unknown = set(policies) - set(POLICIES)
-    if unknown or not first < last:
+    if unknown or not policies or not first < last:
         raise DataError(f"policies are {', '.join(POLICIES)}, and --from must lie before --to")
     home = f"{Settings().local_home}/replays"
-    shutil.rmtree(home, ignore_errors=True)
-    staged = monitoring.stage(raw, f"{home}/raw", stores, fault, since)
+    with TemporaryDirectory() as staging:
+        monitoring.stage(raw, staging, stores, fault, since)
+        shutil.rmtree(home, ignore_errors=True)
+        staged = shutil.copytree(staging, f"{home}/raw")
     days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, every)]
     lock = Lock()
 
     def apart(policy: str) -> Lived:
         """In a process of its own, which begins in its own world."""
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        with ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent) as process:
             with lock, world_of(f"{home}/{policy}"):
                 life = process.submit(live, policy, staged, days, candidates)
             return life.result()
@@ -126,6 +130,16 @@ def step(life: Lived, raw: str, day: date, candidates: list[str], due: bool) -> 
         life.dealt(retrain(raw, day, candidates=candidates))
     else:
         forecast()
+
+
+def _end_with_parent() -> None:
+    """A replay that is ended, however, ends its policies: as Ctrl-C does."""
+
+    def watch() -> None:
+        parent_process().join()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

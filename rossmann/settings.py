@@ -26,6 +26,7 @@ QUIET = {
 PATIENT = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
 
 FORECASTING = ("data", "features", "models")  # packages of this library
+BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750
 NUMERIC = {"numpy", "lightgbm", "xgboost", "xgboost-cpu"}
 
 
@@ -68,8 +69,9 @@ class Settings(BaseSettings):
     notify_webhook: str | None = Field(None, description="URL that gets alarms and outcomes as JSON.")
     notify_slack: SecretStr | None = Field(None, description="Slack webhook that gets them.")
     notify_teams: SecretStr | None = Field(None, description="Microsoft Teams webhook that gets them.")
+    sendgrid_key: SecretStr | None = Field(None, description="SendGrid's API key.")
+    sendgrid_sender: str | None = Field(None, description="The sender that SendGrid has verified.")
     notify_email: str | None = Field(None, description="Address that gets them, through SendGrid.")
-    sendgrid_key: SecretStr | None = Field(None, description="SendGrid's API key, for notify_email.")
 
     horizon_days: int = Field(48, ge=1, le=48, description="How far a forecast reaches. [days]")
     folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
@@ -88,6 +90,20 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _sendable(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(BEARER.fullmatch(key.get_secret_value()) for key in keys):
+            raise ValueError("a key is letters, digits and -._~+/=, as HTTP headers carry them; commas between keys")
+        return keys
+
+    @field_validator("notify_email")
+    @classmethod
+    def _mailable(cls, address: str | None, others: ValidationInfo) -> str | None:
+        if address and not (others.data["sendgrid_key"] and others.data["sendgrid_sender"]):
+            raise ValueError("mail goes through SendGrid; set ROSSMANN_SENDGRID_KEY and ROSSMANN_SENDGRID_SENDER too")
+        return address
 
     @field_validator("mlflow_tracking_uri", "journal_url")
     @classmethod

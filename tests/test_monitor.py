@@ -14,7 +14,7 @@ from flows import alarms
 from flows.__main__ import main
 from flows.alarms import Degradation
 from flows.ingest import ingest
-from flows.monitor import monitor, raise_alarms
+from flows.monitor import monitor, raise_alarms, troubles
 from flows.retrain import retrain
 from rossmann import data, journal, monitoring, registry, training
 from rossmann.evaluation import rmspe
@@ -145,6 +145,18 @@ def test_a_degradation_is_told_once_per_snapshot(world, seen):
         [],
         [two],
     ]
+
+
+def test_what_stays_wrong_is_told_once_a_day(world, seen, monkeypatch):
+    monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "http://127.0.0.1:9")
+    monkeypatch.setenv("ROSSMANN_HTTP_PORT", "9")
+    snapshot, settings = known_snapshots()[0], Settings()
+    (down,) = troubles(settings, snapshot, [])
+    assert down.event == "rossmann.system.endpoint"
+    told = {"event": down.event, "at": down.at.isoformat()}
+    assert troubles(settings, snapshot, [told]) == []
+    yesterday = told | {"at": (down.at - timedelta(days=1)).isoformat()}
+    assert [each.event for each in troubles(settings, snapshot, [yesterday])] == [down.event]
 
 
 def test_a_shift_is_told_as_drift_once_and_a_training_deals_with_it(world, seen):

@@ -19,6 +19,19 @@ def test_a_policy_that_is_unknown_is_refused(tmp_path):
         replay(str(tmp_path), FIRST, LAST, 7, ["sometimes"], ["ridge"], None, None, None)
 
 
+def test_a_replay_that_cannot_begin_leaves_the_one_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    before = tmp_path / "replays" / "weeks.csv"
+    before.parent.mkdir()
+    before.write_text("of the replay before")
+    raw = str(write_world(tmp_path / "raw", 5, 60, seed=3))
+    with pytest.raises(DataError, match=r"train\.csv"):
+        replay(str(tmp_path / "nowhere"), FIRST, LAST, 7, ["never"], ["ridge"], None, None, None)
+    with pytest.raises(DataError, match='no fault "gremlins"'):
+        replay(raw, FIRST, LAST, 7, ["never"], ["ridge"], None, "gremlins", "2013-02-01")
+    assert before.exists()
+
+
 @pytest.mark.slow
 def test_what_a_policy_came_to_is_what_its_forecasts_came_to(tmp_path, monkeypatch):
     raw = write_world(tmp_path / "raw", 30, 640, seed=3)

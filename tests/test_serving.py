@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from benchmarks.cluster import wait
 from rossmann import features, journal, models
 from rossmann.data import Plan, Snapshot
 from rossmann.journal import Journal
@@ -165,6 +166,9 @@ BAD = [
     ({"store": 1, "date": FIRST, "state_holiday": "d"}, "state_holiday", '"d" is not possible; expected "0", "a"'),
     ({"store": 1, "date": FIRST, "DayOfWeek": 5}, "day_of_week", "2015-02-10 is day 2, not 5"),
     ({"store": 1, "date": FIRST, "Store": 2}, "store", "is given twice"),
+    ({"plan": [{"store": 1, "date": FIRST}], "store": 2}, "store", "stands beside the plan"),
+    ({"store": 1, "date": "1423526400"}, "date", '"1423526400" is not possible; expected a day'),
+    ({"store": 1, "date": "2015-W07-2"}, "date", "expected a day"),
     ({"store": 1, "date": FIRST, "sales": 5}, "sales", "there is no such field; known are store, date, open"),
     ({"date": FIRST}, "store", "is missing; expected a store's number"),
     ({"plan": []}, "plan", "expected a list of at least one row"),
@@ -236,8 +240,21 @@ def test_without_a_key_nobody_is_answered_where_keys_are_set(desk):
     assert ask("POST", "/predict", json=body, headers={"X-API-Key": KEY[:-1]}).status_code == 401
     assert ask("POST", "/predict", json=body, headers={"X-API-Key": KEY}).status_code == 200
     assert ask("POST", "/predict", json=body, headers={"Authorization": "Bearer another key"}).status_code == 200
+    assert ask("POST", "/predict", json=body, headers={"Authorization": "bearer  another key"}).status_code == 200
+    assert ask("POST", "/predict", json=body, headers={"Authorization": "another key"}).status_code == 401
     assert ask("GET", "/health").status_code == ask("GET", "/ready").status_code == 200
     assert ask("GET", "/model").status_code == 401
+
+
+def test_a_probe_without_a_key_is_told_that_something_is_wrong_and_no_address(toy, tmp_path):
+    desk = Desk(lambda _: held_of(toy), Journal("postgresql+psycopg://me@nowhere/x", Storage(str(tmp_path))), Meter())
+    asyncio.run(desk.hold(Wanted()))
+    ask = Asked(desk, Limits.of(1_000_000, 1_000, [KEY]))
+    ask("POST", "/predict", json={"store": 1, "date": FIRST}, headers={"X-API-Key": KEY})
+    wait(lambda: ask("GET", "/ready").json()["journal"]["problem"] is not None, 60)
+    assert "nowhere" not in ask("GET", "/ready").text
+    assert "nowhere" in ask("GET", "/ready", headers={"X-API-Key": KEY}).json()["journal"]["problem"]
+    desk.journal.close(5)
 
 
 def test_without_keys_only_this_machine_is_answered(desk):

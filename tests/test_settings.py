@@ -44,6 +44,27 @@ def test_a_world_in_a_bucket_needs_its_databases_named(monkeypatch, capsys):
     assert made.local_home == str(Path("data/s3/bucket/world").resolve())
 
 
+def test_what_no_key_can_be_is_refused_without_telling_it(monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_API_KEYS", '["geheim"]')
+    monkeypatch.setattr(sys, "argv", ["rossmann", "models"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert told.startswith("ROSSMANN_API_KEYS: a key is letters, digits")
+    assert "geheim" not in told
+    monkeypatch.setenv("ROSSMANN_API_KEYS", "one, tw-o==")
+    assert [key.get_secret_value() for key in Settings().api_keys] == ["one", "tw-o=="]
+
+
+def test_mail_needs_someone_who_sends_it(monkeypatch):
+    monkeypatch.setenv("ROSSMANN_NOTIFY_EMAIL", "me@example.org")
+    monkeypatch.setenv("ROSSMANN_SENDGRID_KEY", "key")
+    with pytest.raises(ValueError, match="ROSSMANN_SENDGRID_SENDER"):
+        Settings()
+    monkeypatch.setenv("ROSSMANN_SENDGRID_SENDER", "us@example.org")
+    assert Settings().notify_email == "me@example.org"
+
+
 def test_a_password_is_not_told():
     assert (
         Registry("postgresql+psycopg://me:a%20secret@there:5432/x", "").address

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 
-from rossmann.data import SalesHistory, read_history
+from rossmann.data import SalesHistory, read_history, read_raw
 from rossmann.monitoring.faults import inject
 from rossmann.storage import Storage
 
@@ -14,7 +14,11 @@ LAST_OF_ALL = 10**9  # as many stores as there are
 
 
 def stage(raw: str, out: str, stores: int | None = None, fault: str | None = None, since: str | None = None) -> str:
-    """Write the files of the first `stores` stores into `out`, with the fault from `since` on; answers `out`."""
+    """Write the files of the first `stores` stores into `out`, with the fault from `since` on; answers `out`.
+
+    DataError for files that cannot be read.
+    """
+    read_raw(raw)
     source, target = Storage(raw), Storage(out)
     for name in FILES:
         if source.exists(name):

@@ -17,7 +17,7 @@ from rossmann.models import Forecast
 from rossmann.serving import asking, documents, metering
 from rossmann.serving.asking import Problem, RefusedError
 from rossmann.serving.desk import Desk
-from rossmann.serving.guard import Guard, Limits, refusal, sized
+from rossmann.serving.guard import Guard, Limits, admitted, refusal, sized
 from rossmann.serving.holding import Held
 from rossmann.validation import DataError
 
@@ -95,9 +95,10 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
         return documents.Alive()
 
     @app.get("/ready", response_model=documents.Ready, responses={503: {"model": documents.Ready}}, tags=["about"])
-    async def ready() -> Response:
+    async def ready(request: Request) -> Response:
         """Whether a model and a State are loaded; also what was wanted and could not be, and how the journal is."""
         state = documents.Ready.of(desk.held, desk.refusal, desk.journal.health())
+        state = state if admitted(request.scope, limits) else state.to_anybody()
         return Response(to_json(state), 200 if state.ready else 503, media_type=JSON)
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=documents.METRICS, tags=["about"])

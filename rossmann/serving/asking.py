@@ -9,7 +9,17 @@ from datetime import date as day
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
 from rossmann.data import Plan
 from rossmann.features import HORIZON_DAYS, State
@@ -36,13 +46,22 @@ def _named(name: str, kaggle: str, **more: object) -> object:
     return Field(validation_alias=AliasChoices(name, kaggle), **more)
 
 
+def _day(value: object) -> day:
+    """Of "2015-08-01" and nothing else: pydantic alone takes "1438387200", seconds since 1970, for a day, too."""
+    if isinstance(value, str) and len(value) == 10 and value[4::3] == "--":
+        return day.fromisoformat(value)
+    raise ValueError("no day")
+
+
 class Row(BaseModel):
     """One day of one store. What is left out, or null, holds as published."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     store: int = _named("store", "Store", ge=1, lt=2**31, description="The store's number; Kaggle: Store.")
-    date: day = _named("date", "Date", description="The day to forecast, after the last known one; Kaggle: Date.")
+    date: Annotated[day, BeforeValidator(_day)] = _named(
+        "date", "Date", description="The day to forecast, after the last known one; Kaggle: Date."
+    )
     open: Flag = _named("open", "Open", default=None, description="Whether the store opens; Kaggle: Open.")
     promo: Flag = _named("promo", "Promo", default=None, description="Whether it runs a promotion; Kaggle: Promo.")
     state_holiday: Literal["0", "a", "b", "c", 0] | None = _named(
@@ -182,6 +201,8 @@ def _sentence(mistake: dict, field: str | None) -> str:
     kind, got = mistake["type"], _shown(mistake["input"])
     if kind == "json_invalid":
         return f"the body is not JSON ({mistake['msg'].removeprefix('Invalid JSON: ')})"
+    if kind == "extra_forbidden" and mistake["loc"][0] == "several" and "plan" not in mistake["loc"]:
+        return "stands beside the plan; a request is one row, or a plan and nothing else"
     if kind == "extra_forbidden" and field in Row.model_fields:
         return "is given twice, by its own name and by Kaggle's"
     if kind == "extra_forbidden":

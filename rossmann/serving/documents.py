@@ -100,6 +100,9 @@ class Alive(BaseModel):
     alive: bool = True
 
 
+WITH_A_KEY = "a caller with a key is told what"
+
+
 class JournalState(BaseModel):
     """Whether what is forecast gets written down: rows, and what hinders it."""
 
@@ -134,6 +137,11 @@ class Ready(BaseModel):
                 pending=journal.pending, lost=journal.lost, failures=journal.failures, problem=journal.problem
             ),
         )
+
+    def to_anybody(self) -> "Ready":
+        """As a probe without a key is told: that something is wrong, not the addresses in what it says."""
+        journal = self.journal.model_copy(update={"problem": self.journal.problem and WITH_A_KEY})
+        return self.model_copy(update={"refused": self.refused and WITH_A_KEY, "journal": journal})
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict]:

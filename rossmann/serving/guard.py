@@ -61,20 +61,24 @@ class Guard:
 
 
 def admit(scope: Scope, limits: Limits) -> None:
-    """Raises RefusedError (401) without a valid key where keys are set, and for callers from afar where none are."""
-    if scope["path"] in OPEN_PATHS:
+    """Raises RefusedError (401) for callers who are not admitted, but not of the paths that anybody may ask."""
+    if scope["path"] in OPEN_PATHS or admitted(scope, limits):
         return
+    told = "a valid key is needed, as X-API-Key or Authorization: Bearer"
+    if not limits.key_hashes:
+        told = "no API keys are set, so only callers on the endpoint's own machine are answered; set ROSSMANN_API_KEYS"
+    raise RefusedError(401, [Problem(None, None, told)])
+
+
+def admitted(scope: Scope, limits: Limits) -> bool:
+    """With a valid key where keys are set; on this machine where none are."""
     if limits.key_hashes:
         headers = Headers(scope=scope)
-        given = _hash(headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer "))
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        given = _hash(headers.get("x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else ""))
         matches = [hmac.compare_digest(given, known) for known in limits.key_hashes]  # all, whichever it is
-        if not any(matches):
-            raise RefusedError(
-                401, [Problem(None, None, "a valid key is needed, as X-API-Key or Authorization: Bearer")]
-            )
-    elif not _from_here(scope):
-        told = "no API keys are set, so only callers on the endpoint's own machine are answered; set ROSSMANN_API_KEYS"
-        raise RefusedError(401, [Problem(None, None, told)])
+        return any(matches)
+    return _from_here(scope)
 
 
 async def sized(request: Request, most_bytes: int) -> bytes:
