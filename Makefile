@@ -31,8 +31,8 @@ demo: install ## a sample world, from raw sales to forecasts, without a server
 	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
 up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
-	@eval "$$($(MAKE) -s env)" && mkdir -p "$$LOCAL" && umask 077 && \
-	  { test -s "$$RAY_AUTH_TOKEN_PATH" || python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"; } && \
+	@eval "$$($(MAKE) -s env)" && mkdir -p "$$LOCAL" && \
+	  { test -s "$$RAY_AUTH_TOKEN_PATH" || (umask 077; python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"); } && \
 	  exec honcho start -d . -f deployments/Procfile -c worker=$(WORKERS) $(PROCESSES)
 
 deploy: install ## register every deployment of prefect.yaml with the running stack

@@ -259,15 +259,16 @@ def main() -> None:
 
 def prepare(settings: Settings) -> None:
     """Environment of an embedded run: telemetry off, Prefect's own state in this world unless a server is named."""
+    spoken = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}  # the command line speaks for itself
     embedded = {
         # not the folder of a running stack: SQLite has one writer
         "PREFECT_HOME": f"{settings.local_home}/prefect-embedded",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # the command line speaks for itself
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
-    for name, value in (PATIENT | QUIET | ({} if "PREFECT_API_URL" in os.environ else embedded)).items():
+    for name, value in (PATIENT | QUIET | spoken | ({} if "PREFECT_API_URL" in os.environ else embedded)).items():
         os.environ.setdefault(name, value)
     for folder in {settings.home, settings.local_home}:
         if "://" not in folder:
@@ -307,7 +308,7 @@ def answers(api: str) -> bool:
 
 def console() -> Console:
     """Where results are shown."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110)
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 110)
 
 
 def _unset_or_wrong(error: dict) -> str:

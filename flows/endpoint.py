@@ -75,9 +75,9 @@ def counted(settings: Settings) -> dict[str, float] | None:
 
 
 def complaints(settings: Settings) -> list[Alarm]:
-    """What is wrong with the endpoint and its journal now; nothing in a world without one."""
+    """What is wrong with the endpoint and its journal now; nothing in a world without one, or with nothing to serve."""
     host = serving(settings)
-    if host is None:
+    if host is None or wanted(settings) is None:
         return []
     try:
         state = deploying.ready(host)

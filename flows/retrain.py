@@ -1,7 +1,8 @@
 """Ingest → is it worth it? → train → release → forecast, as one visible run.
 
-Weekly, by hand, or started by an alarm. Needs raw files; what is unchanged is not done again. Asked by hand it always
-trains; otherwise only if that pays, and a skipped training still forecasts from the fresh history.
+Weekly, by hand, or started by an alarm. Needs raw files; an alarm is about the current snapshot and answered from that,
+wherever its files came from. What is unchanged is not done again. Asked by hand it always trains; otherwise only if
+that pays, and a skipped training still forecasts from the fresh history.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
 from flows.train import Trained, train
-from rossmann import monitoring, registry
+from rossmann import data, monitoring, registry
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import Delivered
 from rossmann.monitoring import Decision
@@ -54,7 +55,9 @@ def retrain(
     started = datetime.now(UTC)
     try:
         schedule.only_this_one()
-        made = _retrain(raw, as_of, folds, candidates, search, reason)
+        alarmed = alarm is not None and raw is None
+        snapshot = data.current_snapshot(world.snapshots(Settings())) if alarmed else ingest(raw, as_of)
+        made = _retrain(snapshot, folds, candidates, search, reason)
     except Exception as error:
         close(alarm, started, "failed", f"{type(error).__name__}: {error}"[:500])
         raise
@@ -65,10 +68,7 @@ def retrain(
     return made
 
 
-def _retrain(
-    raw: str | None, as_of: date | None, folds: int | None, candidates: list[str] | None, search: int, reason: str
-) -> Retrained:
-    snapshot = ingest(raw, as_of)
+def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> Retrained:
     decision = Decision(True, ASKED) if reason == ASKED else decide(snapshot)
     trained = train(folds, candidates, search) if decision.train else None
     verdict = release() if decision.train else None

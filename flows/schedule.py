@@ -42,18 +42,23 @@ def only_this_one() -> None:
 
 
 def complaints(settings: Settings, snapshot: str) -> list[Alarm]:
-    """Flow runs that failed in the last day, and days without new data."""
+    """Runs of deployments that failed in the last day, and days without new data. Who runs by hand sees it himself."""
     failed = FlowRunFilter.model_validate(
         {
             "state": {"type": {"any_": [StateType.FAILED, StateType.CRASHED]}},
             "end_time": {"after_": datetime.now(UTC) - RECENT},
+            "deployment_id": {"is_null_": False},
         }
     )
     with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs(flow_run_filter=failed) if run.parent_task_run_id is None]
+        runs = client.read_flow_runs(flow_run_filter=failed)
+        names = {run.flow_id: client.read_flow(run.flow_id).name for run in runs}
     told = {alarm.get("run") for alarm, _ in alarms.told(settings)}
     raised: list[Alarm] = [
-        FlowFailed(reason=f"{run.name} {run.state_name.lower()}: {first_line(run.state.message)}", run=str(run.id))
+        FlowFailed(
+            reason=f"{names[run.flow_id]} ({run.name}) {run.state_name.lower()}: {in_short(run.state.message)}",
+            run=str(run.id),
+        )
         for run in runs
         if str(run.id) not in told
     ]
@@ -64,6 +69,6 @@ def complaints(settings: Settings, snapshot: str) -> list[Alarm]:
     return raised
 
 
-def first_line(text: str | None) -> str:
-    """Of what a failure says."""
-    return (text or "").strip().split("\n")[0][:300]
+def in_short(text: str | None) -> str:
+    """What a failure says, on one line."""
+    return " ".join((text or "").split())[:400]

@@ -113,7 +113,11 @@ def monitored(console: Console, seen: "Monitored") -> None:
     for each in examination.alarms:
         console.print(f"alarm: {each.kind}, {each.name} ({each.of}): {each.story}; since {each.since}", soft_wrap=True)
     console.print(f"{len(examination.findings)} statistics of {examination.first} to {examination.last}, "
-                  f"{len(examination.alarms)} alarms; {len(seen.raised)} raised now")  # fmt: skip
+                  f"{len(examination.alarms)} beyond their limits")  # fmt: skip
+    for alarm in seen.raised:
+        console.print(f"raised: {alarm.event}, {alarm.reason}", soft_wrap=True)
+    if seen.raised:
+        console.print("what becomes of it: rossmann trail")
     console.print(f"report: {seen.report}", soft_wrap=True)
 
 

@@ -329,6 +329,12 @@ def test_an_impossible_plan_is_refused(rows, told, history, tmp_path):
         read_plan(str(tmp_path / "mine.csv"), history)
 
 
+def test_a_plan_with_a_column_that_says_nothing_is_refused(history, tmp_path):
+    (tmp_path / "mine.csv").write_text("Store,Date,Promotion\n3,2014-03-17,0\n")
+    with pytest.raises(DataError, match=r"column Promotion that says nothing; known are Store, Date, .*Promo"):
+        read_plan(str(tmp_path / "mine.csv"), history)
+
+
 def test_a_plan_that_is_not_there_is_told(history, tmp_path):
     with pytest.raises(DataError, match=r"no plan .*mine.csv"):
         read_plan(str(tmp_path / "mine.csv"), history)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from prefect import flow, get_client
 from prefect.artifacts import Artifact
+from prefect.states import Failed
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import alarms
 from flows.__main__ import main
-from flows.alarms import Degradation
+from flows.alarms import BrokenData, Degradation
 from flows.ingest import ingest
 from flows.monitor import monitor, raise_alarms, troubles
 from flows.retrain import retrain
@@ -137,6 +139,15 @@ def test_a_folder_without_tables_raises_an_alarm_too(world, tmp_path):
     assert (newest["event"], newest["raw"]) == ("rossmann.data.failed", str(tmp_path))
 
 
+def test_the_trail_shows_a_reason_as_it_stands(world, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    alarms.tell(Settings(), BrokenData(reason="no train.csv in [here] or x[/y]", raw="x[/y]"))
+    monkeypatch.setattr("sys.argv", ["rossmann", "trail"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "no train.csv in [here] or x[/y]" in capsys.readouterr().out
+
+
 def test_a_degradation_is_told_once_per_snapshot(world, seen):
     worse, one, two = replace(seen.performance, wape=1.0, beyond=3), *known_snapshots()[:2]
     told = [raise_alarms.fn(each, worse, seen.examination, "a report") for each in (one, one, two)]
@@ -159,13 +170,30 @@ def test_what_stays_wrong_is_told_once_a_day(world, seen, monkeypatch):
     assert [each.event for each in troubles(settings, snapshot, [yesterday])] == [down.event]
 
 
+def test_a_failed_run_of_a_deployment_is_told_with_its_cause_and_one_by_hand_is_not(world, seen):
+    @flow
+    def by_hand():
+        raise DataError("whoever typed this sees it")
+
+    with pytest.raises(DataError):
+        by_hand()
+    with get_client(sync_client=True) as client:
+        deployment = client.create_deployment(client.create_flow_from_name("weekly"), "rossmann")
+        run = client.create_flow_run_from_deployment(deployment)
+        client.set_flow_run_state(run.id, Failed(message="the plan cannot be used:\n  line 3"), force=True)
+    (told,) = [each for each in troubles(Settings(), known_snapshots()[0], []) if each.event == "rossmann.system.flow"]
+    assert told.reason == f"weekly ({run.name}) failed: the plan cannot be used: line 3"
+
+
 def test_a_shift_is_told_as_drift_once_and_a_training_deals_with_it(world, seen):
     ingest(str(world / "shifted"), LAST)
     raised = [each for each in monitor().raised if each.event == "rossmann.drift.detected"]
     assert [each.name for each in raised] == ["concept_shift"]
     assert raised[0].effect > raised[0].limit
     assert [each for each in monitor().raised if each.event == "rossmann.drift.detected"] == [], "told already"
-    made = retrain(str(world / "shifted"), LAST, candidates=RIDGE, reason=raised[0].reason, alarm=raised[0].id)
+    shifted = data.current_snapshot(Settings().place("snapshots"))
+    made = retrain(candidates=RIDGE, reason=raised[0].reason, alarm=raised[0].id)
+    assert made.snapshot == shifted, "raw/, which has another history, is not read again"
     ((_, outcome),) = [pair for pair in alarms.told(Settings()) if pair[0]["id"] == raised[0].id]
     assert outcome["decision"] in ("promoted", "refused", "skipped")
     assert (made.trained is None) == (outcome["decision"] == "skipped")

@@ -14,13 +14,16 @@ def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None
     """The rows of a CSV with Store and Date, in its order, and its Id column if it has one.
 
     Open, Promo, StateHoliday and SchoolHoliday may be there; where they are not, or are empty, the published plan
-    holds. Raises DataError for unknown stores, doubled rows, and days that are past or beyond the horizon.
+    holds. Raises DataError for unknown columns and stores, doubled rows, and days that are past or beyond the horizon.
     """
     files, name = locate(path)
     if not name or not files.exists(name):
         raise DataError(f"There is no plan {path}. Give a CSV file with the columns Store and Date.")
     optional = ("Id", "DayOfWeek", *TOLD)
     text = cut(name, files.read(name), ("Store", "Date"), ignored=optional, stage="plan")
+    if text.extra:
+        known = ", ".join(("Store", "Date", *optional))
+        raise DataError(f"The plan {name} has a column {', '.join(text.extra)} that says nothing; known are {known}.")
     there = [column for column in optional if column in text.cells.column_names]
     rows = typed(text, ["Store", "Date", *there])
     check_plan(rows, history.stores.number, history.origin, history.calendar.dates[-1])

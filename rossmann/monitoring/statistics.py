@@ -233,7 +233,7 @@ def of_forecasts(history: SalesHistory, seen: Panels, residual: np.ndarray, lead
         0.1,
         4,
         "earlier forecasts",
-        "sales are {effect:+.1%} of what is forecast",
+        "sales are {effect:+.1%} against what is forecast",
     )
     yield Statistic(
         "concept",
@@ -243,7 +243,7 @@ def of_forecasts(history: SalesHistory, seen: Panels, residual: np.ndarray, lead
         0.08,
         2,
         "earlier forecasts",
-        "sales with promotion are {effect:+.1%} of what is forecast, without as ever",
+        "days with promotion are {effect:+.1%} against their forecast, beside those without",
     )
     yield Statistic(
         "concept",
