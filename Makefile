@@ -23,7 +23,7 @@ install: $(INSTALLED) ## .venv with exactly what requirements.lock names
 $(INSTALLED): requirements.lock  # the stamp comes last and lies inside: a half-made .venv has none
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
