@@ -173,7 +173,7 @@ BAD = [
     ({"date": FIRST}, "store", "is missing; expected a store's number"),
     ({"plan": []}, "plan", "expected a list of at least one row"),
     ({"plan": [{"store": 1, "date": FIRST}] * 2}, None, "is asked for already, in row 0"),
-    ([1, 2], None, "is no row; expected"),
+    ([{"store": True}], None, '[{"store": true}] is no row; expected'),
     ({"plan": [{"store": 1, "date": FIRST}] * 1001}, "plan", "1,001 rows; at most 1,000 in one request"),
 ]  # fmt: skip
 

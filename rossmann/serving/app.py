@@ -84,7 +84,7 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
         desk.made(held, request.scope["id"], *found, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
 
-    @app.get("/model", response_model=documents.Model, responses=documents.STORED, tags=["about"])
+    @app.get("/model", response_model=documents.Model, responses=documents.GENERAL, tags=["about"])
     async def model() -> documents.Model:
         """The card of the model that answers, and the snapshot it starts from."""
         return documents.Model.of(_held(desk))
@@ -101,7 +101,7 @@ def application(desk: Desk, limits: Limits) -> FastAPI:
         state = state if admitted(request.scope, limits) else state.to_anybody()
         return Response(to_json(state), 200 if state.ready else 503, media_type=JSON)
 
-    @app.get("/metrics", response_class=PlainTextResponse, responses=documents.METRICS, tags=["about"])
+    @app.get("/metrics", response_class=PlainTextResponse, responses=documents.GENERAL, tags=["about"])
     async def metrics() -> str:
         """For Prometheus: Serve's own numbers and the endpoint's, of all replicas and nodes."""
         try:

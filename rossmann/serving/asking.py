@@ -3,6 +3,7 @@
 A row names its store and day; what it leaves out is taken from the published plan. Kaggle's column names will do too.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date as day
@@ -215,7 +216,7 @@ def _sentence(mistake: dict, field: str | None) -> str:
 
 
 def _shown(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

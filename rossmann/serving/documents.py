@@ -158,7 +158,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict]:
 OVERLOADED = {429: {"description": "Too many requests wait already; ask again later.", "content": {"text/plain": {}}}}
 PREDICT = _refusals(401, 413, 422, 503) | OVERLOADED
 STORED = _refusals(401, 404, 422, 503) | OVERLOADED
-METRICS = _refusals(401, 503) | OVERLOADED
+GENERAL = _refusals(401, 503) | OVERLOADED
 
 
 def openapi(app: FastAPI, held: Held | None, keyed: bool) -> dict:
