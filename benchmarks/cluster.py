@@ -1,18 +1,21 @@
 """A Ray head of one's own, on free ports, beside whatever else runs on the machine."""
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
 import psutil
 
 from rossmann.serving.deploying import Serve
+
+OF_NOBODY = range(20_000, 32_768)
 
 
 @contextmanager
@@ -61,12 +64,15 @@ def named(world: Path, name: str) -> list[psutil.Process]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that nobody has now, of those that neither the system nor Ray hands out by itself later."""
+    found: list[int] = []
+    for port in random.sample(OF_NOBODY, len(OF_NOBODY)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"fewer than {count} free ports in {OF_NOBODY}")
 
 
 def listens(port: int) -> bool:
