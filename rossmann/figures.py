@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INK, FORECAST, BAND = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of what happened, drawn before a forecast
+FEW = 7  # days are no band
 
 
 def backtest_figures(backtest: Backtest, candidate: str) -> dict[str, bytes]:
@@ -56,9 +57,10 @@ def _total_panel(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None
     own = np.isin(history.stores.number, table.Store.unique())
     happened = np.nansum(history.sales[own, -PAST_DAYS:], axis=0) / 1e6
     axes.plot(history.dates[-PAST_DAYS:], happened, color=INK)
-    total = table.groupby("Date").Sales.sum() / 1e6
-    axes.plot(total.index, total, color=FORECAST)
-    axes.set(title=f"all {own.sum():,} stores", ylabel="sales, millions", ylim=(0, None))
+    days = table.groupby("Date").Sales.agg(["sum", "count"])
+    total = days["sum"][days["count"] == own.sum()] / 1e6  # of a plan that asks for some stores on some days: no total
+    axes.plot(total.index, total, color=FORECAST, marker=".", ms=3)
+    axes.set(title=f"these {own.sum():,} stores together", ylabel="sales, millions", ylim=(0, None))
 
 
 def _store_panel(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int) -> None:
@@ -67,7 +69,9 @@ def _store_panel(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: 
     happened = history.sales[store, -PAST_DAYS:]
     sold, to_come = happened > 0, rows[rows.Sales > 0]
     axes.plot(history.dates[-PAST_DAYS:][sold], happened[sold], color=INK, marker=".", lw=1, label="what happened")
-    axes.fill_between(to_come.Date, to_come.Lower, to_come.Upper, color=BAND, alpha=0.5, lw=0, label="interval")
+    few = len(to_come) < FEW
+    band = axes.vlines if few else axes.fill_between
+    band(to_come.Date, to_come.Lower, to_come.Upper, color=BAND, alpha=0.5, lw=6 if few else 0, label="interval")
     axes.plot(to_come.Date, to_come.Sales, color=FORECAST, marker=".", lw=1, label="forecast")
     axes.set(title=f"store {number}", ylabel="sales", ylim=(0, None))
 
