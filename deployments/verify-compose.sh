@@ -88,8 +88,8 @@ try() { # in namespaces of its own
     start ray-worker worker
     start deploy serve
     worker=$(container worker)
-    podman exec "$worker" rossmann sample --stores 20
-    podman exec "$worker" prefect deployment run retrain/rossmann --param folds=2 --param 'candidates=["ridge"]' --watch
+    podman exec "$worker" rossmann sample --stores 20 --out /tmp/raw
+    podman exec "$worker" prefect deployment run retrain/rossmann --param raw=/tmp/raw --param folds=2 --param 'candidates=["ridge"]' --watch
     echo "$SECONDS s: retrained"
     podman exec "$worker" rossmann models
     curl --silent --show-error --fail http://127.0.0.1:8000/predict -H "X-API-Key: $key" \
