@@ -75,9 +75,9 @@ def counted(settings: Settings) -> dict[str, float] | None:
 
 
 def complaints(settings: Settings) -> list[Alarm]:
-    """What is wrong with the endpoint and its journal now; nothing in a world without one, or with nothing to serve."""
+    """What is wrong with the endpoint and its journal now; nothing in a world without one, or without a champion."""
     host = serving(settings)
-    if host is None or wanted(settings) is None:
+    if host is None or registry.find(world.models(settings), CHAMPION) is None:
         return []
     try:
         state = deploying.ready(host)

@@ -126,8 +126,9 @@ def raise_alarms(snapshot: str, performance: Performance | None, examination: Ex
 
 
 def troubles(settings: Settings, snapshot: str, told: list[dict]) -> list[Alarm]:
-    """What is wrong with endpoint, journal, runs and supply; what stays wrong is told once a day."""
-    today = [each for each in told if datetime.fromisoformat(each["at"]) > datetime.now(UTC) - A_DAY]
-    known = {(each["event"], each.get("run")) for each in today}
+    """What is wrong with endpoint, journal, runs and supply; a failed run is told once, what stays wrong once a day."""
+    since = datetime.now(UTC) - A_DAY
+    recent = [each for each in told if "run" in each or datetime.fromisoformat(each["at"]) > since]
+    known = {(each["event"], each.get("run")) for each in recent}
     wrong = [*endpoint.complaints(settings), *schedule.complaints(settings, snapshot)]
     return [each for each in wrong if (each.event, getattr(each, "run", None)) not in known]

@@ -5,7 +5,6 @@ By hand. Each policy lives in a world of its own below replays/ of the data fold
 
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +12,10 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Lock, Thread
+from threading import Lock
 
 import pandas as pd
 
@@ -87,7 +86,7 @@ def replay(
 
     def apart(policy: str) -> Lived:
         """In a process of its own, which begins in its own world."""
-        with ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent) as process:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             with lock, world_of(f"{home}/{policy}"):
                 life = process.submit(live, policy, staged, days, candidates)
             return life.result()
@@ -130,16 +129,6 @@ def step(life: Lived, raw: str, day: date, candidates: list[str], due: bool) -> 
         life.dealt(retrain(raw, day, candidates=candidates))
     else:
         forecast()
-
-
-def _end_with_parent() -> None:
-    """A replay that is ended, however, ends its policies: as Ctrl-C does."""
-
-    def watch() -> None:
-        parent_process().join()
-        os.kill(os.getpid(), signal.SIGINT)
-
-    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

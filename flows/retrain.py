@@ -58,7 +58,7 @@ def retrain(
         alarmed = alarm is not None and raw is None
         snapshot = data.current_snapshot(world.snapshots(Settings())) if alarmed else ingest(raw, as_of)
         made = _retrain(snapshot, folds, candidates, search, reason)
-    except Exception as error:
+    except Exception as error:  # whatever it is, no alarm stays open behind a failed run; Prefect hears of it too
         close(alarm, started, "failed", f"{type(error).__name__}: {error}"[:500])
         raise
     if made.verdict is None:

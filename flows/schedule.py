@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from flows import alarms, world
+from flows import world
 from flows.alarms import Alarm, FlowFailed, Silence
 from rossmann import data
 from rossmann.settings import Settings
@@ -53,14 +53,12 @@ def complaints(settings: Settings, snapshot: str) -> list[Alarm]:
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(flow_run_filter=failed)
         names = {run.flow_id: client.read_flow(run.flow_id).name for run in runs}
-    told = {alarm.get("run") for alarm, _ in alarms.told(settings)}
     raised: list[Alarm] = [
         FlowFailed(
             reason=f"{names[run.flow_id]} ({run.name}) {run.state_name.lower()}: {in_short(run.state.message)}",
             run=str(run.id),
         )
         for run in runs
-        if str(run.id) not in told
     ]
     (newest,) = (each for each in data.list_snapshots(world.snapshots(settings)) if each.fingerprint == snapshot)
     days = (datetime.now(UTC) - datetime.fromisoformat(newest.created)).days

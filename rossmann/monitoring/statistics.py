@@ -84,8 +84,35 @@ def of_history(history: SalesHistory, seen: Panels) -> Iterator[Statistic]:
     level, reference = (seen.on_year, "same season a year before") if on_year else (seen.on_recent, "previous weeks")
     types = [(f"store type {STORE_TYPES[k]}", history.stores.store_type == k) for k in range(len(STORE_TYPES))]
     types = [(name, which) for name, which in types if which.sum() >= SELLING]
-    recently = "the weeks before"
+    yield from _quality(seen, types)
+    yield from _plan(seen)
+    for column, flags in (("open", seen.open), ("promo", seen.promo), ("zero sales", seen.open & ~seen.sold)):
+        yield Statistic(
+            "feature",
+            f"{column}_share".replace(" ", "_"),
+            column,
+            _on_year_share(flags, seen),
+            0.5,
+            4,
+            "same season a year before",
+            "the share of " + column + " moved by {effect:+.1%}",
+        )
+    for name, which in [("all stores", np.ones(len(level), bool)), *types]:
+        yield Statistic(
+            "target",
+            "sales_level",
+            name,
+            _settled(_median(level, which)),
+            0.1,
+            4,
+            reference,
+            "sales of " + name + " moved by {effect:+.1%} against the growth of the weeks before",
+        )
 
+
+def _quality(seen: Panels, types: list[tuple[str, np.ndarray]]) -> Iterator[Statistic]:
+    """Of the data as they came in; `types`: name and stores of each."""
+    recently = "the weeks before"
     for name, which, of in [("stores", slice(None), ""), *((name, which, f" of {name}") for name, which in types)]:
         yield Statistic(
             "quality",
@@ -139,6 +166,10 @@ def of_history(history: SalesHistory, seen: Panels) -> Iterator[Statistic]:
         recently,
         "{effect:.0f} stores sell several times, or a fraction, of their usual, four days in a week",
     )
+
+
+def _plan(seen: Panels) -> Iterator[Statistic]:
+    """Of the plan that these days had."""
     sunday = seen.weekday == 6
     open_share = _share(seen.open, seen.present)
     yield Statistic(
@@ -174,28 +205,6 @@ def of_history(history: SalesHistory, seen: Panels) -> Iterator[Statistic]:
         "all earlier weekends",
         "{effect:.1%} of the stores promote on a weekend",
     )
-    for column, flags in (("open", seen.open), ("promo", seen.promo), ("zero sales", seen.open & ~seen.sold)):
-        yield Statistic(
-            "feature",
-            f"{column}_share".replace(" ", "_"),
-            column,
-            _on_year_share(flags, seen),
-            0.5,
-            4,
-            "same season a year before",
-            "the share of " + column + " moved by {effect:+.1%}",
-        )
-    for name, which in [("all stores", np.ones(len(level), bool)), *types]:
-        yield Statistic(
-            "target",
-            "sales_level",
-            name,
-            _settled(_median(level, which)),
-            0.1,
-            4,
-            reference,
-            "sales of " + name + " moved by {effect:+.1%} against the growth of the weeks before",
-        )
 
 
 def of_forecasts(history: SalesHistory, seen: Panels, residual: np.ndarray, lead: np.ndarray) -> Iterator[Statistic]:
@@ -243,7 +252,7 @@ def of_forecasts(history: SalesHistory, seen: Panels, residual: np.ndarray, lead
         0.08,
         2,
         "earlier forecasts",
-        "days with promotion are {effect:+.1%} against their forecast, beside those without",
+        "days with promotion sell {effect:+.1%} against their forecast, compared with days without",
     )
     yield Statistic(
         "concept",
