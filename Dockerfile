@@ -1,12 +1,12 @@
-# One image for every part of the system (worker, Ray node, MLflow, Prefect's server, the endpoint's deployment, any
-# `rossmann` command): the command says which. How it is built and tried: README, "In containers".
+# One image for every part of the system (Prefect's worker and server, Ray nodes, MLflow, every `rossmann` command); the
+# container's command decides which part it is. deployments/verify-image.sh builds and tries it.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS builder
 WORKDIR /app
 COPY pyproject.toml requirements.lock ./
-# What runs, in the lock's versions; the lock's packages for development are not asked for and so not installed.
-# The secret, if there is one, is shell variables that pip and uv need to reach a registry of yours (PIP_…, UV_…).
+# The dependencies in the locked versions, without those for development. The optional secret contains shell variables that pip
+# and uv need for a package registry of your own (PIP_…, UV_…).
 RUN --mount=type=secret,id=registry \
     set -a && if [ -f /run/secrets/registry ]; then . /run/secrets/registry; fi && \
     python3.11 -m venv /uv && /uv/bin/pip install --no-cache-dir "$(grep '^uv==' requirements.lock)" && \
@@ -19,8 +19,7 @@ COPY LICENSE README.md prefect.yaml ./
 COPY deployments deployments
 COPY flows flows
 COPY rossmann rossmann
-# Editable: prefect.yaml's entrypoints and deployments/ lie beside the one copy of the code. What a world in a bucket keeps on
-# its machine goes to data/ there.
+# Editable, so that prefect.yaml, deployments/ and the code are in one place. A workspace in a bucket has local files in data/.
 RUN --mount=type=secret,id=registry \
     set -a && if [ -f /run/secrets/registry ]; then . /run/secrets/registry; fi && \
     /uv/bin/uv pip install --no-cache --python /opt/rossmann --no-deps --editable . && \
@@ -28,7 +27,7 @@ RUN --mount=type=secret,id=registry \
     ln --symbolic /data data
 
 FROM ${PYTHON_IMAGE}
-# LightGBM's OpenMP. Its version is the base image's matter: Debian keeps only the newest of a release.
+# OpenMP for LightGBM, not pinned: Debian's archive has only the newest version of a release.
 # hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/* && \
     useradd --uid 10001 --create-home rossmann && install --directory --owner rossmann /data
@@ -43,10 +42,10 @@ ENV PATH=/opt/rossmann/bin:$PATH \
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false \
     HEALTH_URL=http://127.0.0.1:8000/health
 VOLUME /data
-# What is healthy depends on the command: HEALTH_URL names the address that tells; by itself the endpoint's.
+# HEALTH_URL depends on the container's command; the default is the endpoint's.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=4 \
     CMD ["python", "-c", "import os; from urllib.request import *; build_opener(ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=5)"]
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rossmann" \
       org.opencontainers.image.description="Six-week daily sales forecasts for every store" \

@@ -1,4 +1,4 @@
-# What one types. Every setting can be given on the line: `make up PREFECT_PORT=4300 ROSSMANN_DATA_DIR=/tmp/world`.
+# The project's commands. Settings can be given on the line: `make up PREFECT_PORT=4300 ROSSMANN_DATA_DIR=/tmp/workspace`.
 PYTHON ?= python3.11
 PREFECT_PORT ?= 4200
 MLFLOW_PORT ?= 5000
@@ -7,10 +7,10 @@ RAY_CLIENT_PORT ?= 10001
 ROSSMANN_HTTP_PORT ?= 8000
 WORKERS ?= 1
 PROCESSES ?= server worker mlflow ray endpoint
-WORLD := $(or $(ROSSMANN_DATA_DIR),data)
-BUCKET := $(findstring ://,$(WORLD))
-HOME_OF_ALL_STATE = $(if $(BUCKET)$(filter /%,$(WORLD)),,$(CURDIR)/)$(WORLD)
-LOCAL_STATE = $(if $(BUCKET),$(CURDIR)/data/$(subst ://,/,$(WORLD)),$(HOME_OF_ALL_STATE))
+WORKSPACE := $(or $(ROSSMANN_DATA_DIR),data)
+BUCKET := $(findstring ://,$(WORKSPACE))
+WORKSPACE_ADDRESS = $(if $(BUCKET)$(filter /%,$(WORKSPACE)),,$(CURDIR)/)$(WORKSPACE)
+LOCAL_STATE = $(if $(BUCKET),$(CURDIR)/data/$(subst ://,/,$(WORKSPACE)),$(WORKSPACE_ADDRESS))
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
@@ -20,14 +20,14 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 install: $(INSTALLED) ## .venv with exactly what requirements.lock names
-$(INSTALLED): requirements.lock  # the stamp comes last and lies inside: a half-made .venv has none
+$(INSTALLED): requirements.lock  # the stamp is written last, inside: an incomplete .venv has none
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: install ## a sample world, from raw sales to forecasts, without a server
+demo: install ## a sample workspace, from raw sales to forecasts, without a server
 	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
 up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
@@ -38,26 +38,26 @@ up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground
 deploy: install ## register every deployment of prefect.yaml with the running stack
 	@eval "$$($(MAKE) -s env)" && prefect --no-prompt deploy --all && exec rossmann automations
 
-env: ## what a terminal needs to talk to the stack: eval "$(make -s env)"
+env: ## the environment in which a terminal reaches the stack: eval "$(make -s env)"
 	@echo 'LOCAL="$(LOCAL_STATE)"'
-	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(HOME_OF_ALL_STATE)"' \
+	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(WORKSPACE_ADDRESS)"' \
 	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)' 'ROSSMANN_HTTP_PORT=$(ROSSMANN_HTTP_PORT)' \
 	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)' \
 	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"')
 	@grep ^export deployments/local.env
 
-test: install ## every test, but for the proofs
+test: install ## all tests except the proofs
 	@$(BIN)/python -m pytest
 
-proof: install ## what takes minutes: three hosts that are lost and come, a drifted week through the whole stack
+proof: install ## the tests that take minutes: a cluster of three hosts, a week with drift through the whole stack
 	@$(BIN)/python -m pytest -m proof
 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
-bench: install ## times and memory of every stage and of the endpoint; RAW=folder adds the files there
+bench: install ## times and memory of every stage and of the endpoint; RAW=folder adds the raw files there
 	@$(BIN)/python -m benchmarks $(RAW)
 	@$(BIN)/python -m benchmarks.endpoint
 
-lock: install ## resolve pyproject.toml anew
+lock: install ## resolve the dependencies of pyproject.toml again
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-emit-index-url --no-header --no-annotate -o requirements.lock

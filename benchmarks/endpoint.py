@@ -1,7 +1,8 @@
-"""The endpoint under load, on Ray Serve and, the same application, on plain uvicorn: speed and CPU of each part.
+"""The endpoint under load, on Ray Serve and, the same application, on plain uvicorn: speed and CPU time of each part.
 
-Usage: python -m benchmarks.endpoint [WORLD]   a data folder with a champion; default: a sample world of 1,115 stores
-       ends with SOAK single rows on uvicorn, to see whether memory stays
+Usage: python -m benchmarks.endpoint [FOLDER]   a workspace with a champion; default: a sample chain of 1,115 stores
+
+The last line shows the server's memory while it gets SOAK_REQUESTS requests of one row.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,210 +26,238 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cluster import cluster, free_ports, listens, named, wait
-from benchmarks.load import Told, ask_for
+from benchmarks.load import LoadResult, send_requests
 from rossmann import data, models, registry
 from rossmann.data import Plan, SalesHistory
 from rossmann.evaluation import Verdict
+from rossmann.provenance import code_version
 from rossmann.registry import ModelCard, Registry
-from rossmann.sample import write_world
-from rossmann.serving import deploying
-from rossmann.serving.app import application
-from rossmann.serving.deploying import Serve
-from rossmann.serving.desk import Wanted
-from rossmann.serving.endpoint import furnished
-from rossmann.serving.holding import TOLD
-from rossmann.settings import Settings, code_version
+from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.serving import deployment
+from rossmann.serving.deployment import ServeCluster
+from rossmann.serving.server.app import create_app
+from rossmann.serving.server.replica import build_host
+from rossmann.serving.target import ServingTarget
+from rossmann.settings import Settings
+from rossmann.simulation import write_sample
+from rossmann.workspace import Workspace
+from tests.support.cluster import free_ports, is_open, processes_named, running_cluster, wait
 
 SERVE_YAML = Path(__file__).parents[1] / "deployments" / "serve.yaml"
-LESSONS = 6
-SECONDS = 6.0  # of load per line
-SOAK = 100_000  # requests
-REPLICAS = 2  # so that none starts or goes while another is measured
-SINGLE = "1 row"
+COLUMNS = ("request", "conn", "server", "req/s", "rows/s", "p50 ms", "p99 ms", "CPU ms per request", "MB")
+STORES = 1115
+TRAINING_WINDOWS = 6
+WARM_UP_S = 1.0
+LOAD_S = 6.0  # per line of the table
+SOAK_REQUESTS = 100_000
+REPLICAS = 2  # a fixed number, so that none starts or stops during a measurement
 
 
 @dataclass(frozen=True)
 class Server:
-    """Where to ask, and whose CPU seconds to count."""
+    """A server, and the processes of its parts, whose CPU time is measured."""
 
     name: str
     url: str
     parts: dict[str, Callable[[], list[psutil.Process]]]
 
 
+@dataclass(frozen=True)
+class Load:
+    """One kind of request: bodies of `rows` rows each, from a number of connections."""
+
+    title: str
+    rows: int
+    bodies: list[bytes]
+    connections: int = 1
+
+
 def main() -> None:
-    """Prints a table."""
+    """Print the table."""
     with tempfile.TemporaryDirectory() as folder:
-        world = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else sample_world(Path(folder))
-        history = data.load_snapshot(f"{world}/snapshots")
-        console = Console(width=None if sys.stdout.isatty() else 150)
-        table = Table(
-            title=f"The endpoint, {len(history.stores.number):,} stores", title_justify="left", box=box.SIMPLE_HEAD
-        )
-        for column in ("request", "conn", "server", "req/s", "rows/s", "p50 ms", "p99 ms", "CPU ms per request", "MB"):
-            table.add_column(column, justify="left" if column in ("request", "server") else "right", no_wrap=True)
-        asked = requests(history.plan(history.origin, 48))
-        lines: dict[tuple, list] = {}
-        for serving in (on_uvicorn, on_serve):
-            with serving(world) as server:
-                for title, rows, bodies, connections in asked:
-                    lines.setdefault((title, connections), []).append(line(server, rows, bodies, connections))
-        with on_uvicorn(world) as server:
-            memory = soak(server, [body for _, rows, bodies, _ in asked if rows == 1 for body in bodies])
-        for (title, connections), both in lines.items():
-            for cells in both:
-                table.add_row(title, str(connections), *cells)
-            table.add_section()
-        console.print(table)
-        console.print(f"{SOAK:,} single rows: " + ", ".join(f"{mb:,.0f} MB after {done:,}" for done, mb in memory))
+        workspace = Workspace(str(Path(sys.argv[1]).resolve())) if len(sys.argv) > 1 else sample_workspace(folder)
+        history = data.load_snapshot(workspace.snapshots)
+        loads = all_loads(history.plan(history.origin, HORIZON_DAYS))
+        lines: dict[tuple[str, int], list[list[str]]] = {}
+        for running_server in (on_uvicorn, on_serve):
+            with running_server(workspace) as server:
+                for load in loads:
+                    lines.setdefault((load.title, load.connections), []).append(measure(server, load))
+        with on_uvicorn(workspace) as server:
+            memory = soak(server, [body for load in loads if load.rows == 1 for body in load.bodies])
+        print_table(f"The endpoint, {len(history.stores.number):,} stores", lines, memory)
 
 
-def requests(plan: Plan) -> list[tuple[str, int, list[bytes], int]]:
-    """(what, rows, bodies, connections): what differs from the published plan goes to the model."""
-    count = len(plan)
+def print_table(
+    title: str, lines: dict[tuple[str, int], list[list[str]]], memory_mb: Sequence[tuple[int, float]]
+) -> None:
+    """One section for each load, with a line for each server."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in ("request", "server") else "right", no_wrap=True)
+    for (load, connections), cells_of_servers in lines.items():
+        for cells in cells_of_servers:
+            table.add_row(load, str(connections), *cells)
+        table.add_section()
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(table)
+    sizes = ", ".join(f"{mb:,.0f} MB after {count:,}" for count, mb in memory_mb)
+    console.print(f"{SOAK_REQUESTS:,} requests of one row: {sizes}")
+
+
+def all_loads(plan: Plan) -> list[Load]:
+    """Rows as published are looked up; rows with an inverted promotion go to the model."""
+    count, changed = len(plan), replace(plan, promo=1 - plan.promo)
     single = range(0, count, count // 500)
-    turned = [body(plan, [k], turn=True) for k in single]
-    stores = np.unique(plan.store)
-    of_store = [np.flatnonzero(plan.store == store) for store in stores[:20]]
+    of_stores = [np.flatnonzero(plan.store == store) for store in np.unique(plan.store)[:20]]
     next_day = np.flatnonzero(plan.date == plan.date.min())
     everything = np.arange(count)
+    changed_rows = [body(changed, [k]) for k in single]
     return [
-        (f"{SINGLE}, as published", 1, [body(plan, [k]) for k in single], 1),
-        *((f"{SINGLE}, promotion turned", 1, turned, connections) for connections in (1, 8, 32)),
-        ("48 rows, as published", 48, [body(plan, rows) for rows in of_store], 1),
-        ("48 rows, promotion turned", 48, [body(plan, rows, turn=True) for rows in of_store], 1),
-        (f"{len(next_day):,} rows, promotion turned", len(next_day), [body(plan, next_day, turn=True)], 1),
-        (f"{count:,} rows, as published", count, [body(plan, everything)], 1),
-        (f"{count:,} rows, promotion turned", count, [body(plan, everything, turn=True)], 1),
+        Load("1 row, as published", 1, [body(plan, [k]) for k in single]),
+        *(Load("1 row, promotion inverted", 1, changed_rows, connections) for connections in (1, 8, 32)),
+        Load(f"{HORIZON_DAYS} rows, as published", HORIZON_DAYS, [body(plan, rows) for rows in of_stores]),
+        Load(f"{HORIZON_DAYS} rows, promotion inverted", HORIZON_DAYS, [body(changed, rows) for rows in of_stores]),
+        Load(f"{len(next_day):,} rows, promotion inverted", len(next_day), [body(changed, next_day)]),
+        Load(f"{count:,} rows, as published", count, [body(plan, everything)]),
+        Load(f"{count:,} rows, promotion inverted", count, [body(changed, everything)]),
     ]
 
 
-def body(plan: Plan, rows: Sequence[int], turn: bool = False) -> bytes:
-    """A request for rows of a plan, every field said."""
-    said = [
-        {"store": int(plan.store[k]), "date": str(plan.date[k]), "state_holiday": "0abc"[plan.state_holiday[k]]}
-        | {name: bool(getattr(plan, name)[k]) ^ (turn and name == "promo") for name in TOLD if name != "state_holiday"}
+def body(plan: Plan, rows: Sequence[int]) -> bytes:
+    """A request for rows of a plan, with every field."""
+    flags = [name for name in CALENDAR_COLUMNS if name != "state_holiday"]
+    content = [
+        {"store": int(plan.store[k]), "date": str(plan.date[k])}
+        | {"state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]]}
+        | {name: bool(getattr(plan, name)[k]) for name in flags}
         for k in rows
     ]
-    return json.dumps(said[0] if len(said) == 1 else {"plan": said}).encode()
+    return json.dumps(content[0] if len(content) == 1 else {"plan": content}).encode()
 
 
-def line(server: Server, rows: int, bodies: list[bytes], connections: int) -> list[str]:
-    """Load for SECONDS, after a warm-up."""
-    asyncio.run(loaded(server.url, bodies, connections, 1))
-    before = {part: cpu(processes()) for part, processes in server.parts.items()}
+def measure(server: Server, load: Load) -> list[str]:
+    """The cells of one line of the table, from the server's name on."""
+    asyncio.run(send_for(server.url, load, WARM_UP_S))
+    before = {part: cpu_seconds(processes()) for part, processes in server.parts.items()}
     started = time.perf_counter()
-    told = asyncio.run(loaded(server.url, bodies, connections, SECONDS))
-    seconds, done = time.perf_counter() - started, told.statuses[200]
-    spent = {part: (cpu(processes()) - before[part]) / max(done, 1) * 1e3 for part, processes in server.parts.items()}
-    p50, p99 = np.percentile(told.seconds, [50, 99]) * 1e3 if told.seconds else (np.nan, np.nan)
-    largest = max(p.memory_info().rss for p in list(server.parts.values())[-1]()) / 1e6
-    failed = f" ({told.failed} failed)" if told.failed else ""
-    shares, rate = ", ".join(f"{part} {ms:,.1f}" for part, ms in spent.items()), done / seconds
-    return [server.name, f"{rate:,.1f}{failed}", f"{rate * rows:,.0f}", f"{p50:,.1f}", f"{p99:,.1f}",
-            shares, f"{largest:,.0f}"]  # fmt: skip
+    result = asyncio.run(send_for(server.url, load, LOAD_S))
+    seconds, count = time.perf_counter() - started, result.statuses[200]
+    cpu_ms = ", ".join(
+        f"{part} {(cpu_seconds(processes()) - before[part]) / max(count, 1) * 1e3:,.1f}"
+        for part, processes in server.parts.items()
+    )
+    p50_ms, p99_ms = np.percentile(result.seconds, [50, 99]) * 1e3 if result.seconds else (np.nan, np.nan)
+    largest_mb = max(process.memory_info().rss for process in list(server.parts.values())[-1]()) / 1e6
+    failed = f" ({result.failed} failed)" if result.failed else ""
+    return [server.name, f"{count / seconds:,.1f}{failed}", f"{count / seconds * load.rows:,.0f}", f"{p50_ms:,.1f}",
+            f"{p99_ms:,.1f}", cpu_ms, f"{largest_mb:,.0f}"]  # fmt: skip
+
+
+async def send_for(url: str, load: Load, seconds: float) -> LoadResult:
+    """Send requests for so many seconds."""
+    result, stop = LoadResult(), asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, stop.set)
+    await send_requests([url], load.bodies, load.connections, stop, result)
+    return result
 
 
 def soak(server: Server, bodies: list[bytes]) -> list[tuple[int, float]]:
-    """(requests so far, MB of the server) at every tenth of SOAK."""
+    """The server's memory in MB after each tenth of SOAK_REQUESTS, with the number of requests so far."""
     (process,) = server.parts["server"]()
-    seen = []
+    memory_mb = []
     for tenth in range(1, 11):
-        told = Told()
-        asyncio.run(ask_for(server.url, bodies, 8, asyncio.Event(), told, requests=SOAK // 10))
-        seen.append((tenth * SOAK // 10, process.memory_info().rss / 1e6))
-    return seen
+        asyncio.run(send_requests([server.url], bodies, 8, asyncio.Event(), LoadResult(), requests=SOAK_REQUESTS // 10))
+        memory_mb.append((tenth * SOAK_REQUESTS // 10, process.memory_info().rss / 1e6))
+    return memory_mb
 
 
-async def loaded(url: str, bodies: list[bytes], connections: int, seconds: float) -> Told:
-    """What so many connections are told in so many seconds."""
-    told, ended = Told(), asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, ended.set)
-    await ask_for(url, bodies, connections, ended, told)
-    return told
-
-
-def cpu(processes: list[psutil.Process]) -> float:
-    """CPU seconds they have spent."""
+def cpu_seconds(processes: list[psutil.Process]) -> float:
+    """User and system time of all processes."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def plain() -> FastAPI:
-    """The application for uvicorn, in the world of the environment."""
-    desk, limits = furnished(Settings())
-    loading = threading.Thread(target=asyncio.run, args=(desk.hold(Wanted()),))  # here a loop is running already
+def uvicorn_app() -> FastAPI:
+    """The application for uvicorn, with the champion of the workspace in the environment."""
+    host, limits = build_host(Settings())
+    # In a thread: uvicorn calls this inside a running event loop, where asyncio.run is not possible.
+    loading = threading.Thread(target=asyncio.run, args=(host.switch_to(ServingTarget()),))
     loading.start()
     loading.join()
-    return application(desk, limits)
-
-
-def allocation() -> dict[str, str]:
-    """How a replica's memory is allocated, for uvicorn too."""
-    return yaml.safe_load(SERVE_YAML.read_text())["applications"][0]["runtime_env"]["env_vars"]
+    return create_app(host, limits)
 
 
 @contextmanager
-def on_uvicorn(world: Path) -> Iterator[Server]:
+def on_uvicorn(workspace: Workspace) -> Iterator[Server]:
+    """One uvicorn process, with a replica's settings of memory allocation."""
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.endpoint:plain", "--port", str(port),
+    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.endpoint:uvicorn_app", "--port", str(port),
                "--no-access-log", "--log-level", "warning"]  # fmt: skip
-    with psutil.Popen(
-        command, env=os.environ | allocation() | {"ROSSMANN_DATA_DIR": str(world), "OMP_NUM_THREADS": "1"}
-    ) as server:
+    replica = yaml.safe_load(SERVE_YAML.read_text())["applications"][0]["runtime_env"]["env_vars"]
+    environment = os.environ | replica | {"ROSSMANN_DATA_DIR": workspace.root, "OMP_NUM_THREADS": "1"}
+    with psutil.Popen(command, env=environment) as server:
         try:
-            wait(lambda: listens(port), 180)
+            wait(lambda: is_open(port), 180)
             yield Server("uvicorn", f"http://127.0.0.1:{port}/predict", {"server": lambda: [server]})
         finally:
             server.terminate()
 
 
 @contextmanager
-def on_serve(world: Path) -> Iterator[Server]:
+def on_serve(workspace: Workspace) -> Iterator[Server]:
+    """Ray Serve with REPLICAS replicas on a cluster of its own."""
     config = yaml.safe_load(SERVE_YAML.read_text())
-    (deployment,) = config["applications"][0]["deployments"]
-    del deployment["autoscaling_config"]
-    deployment["num_replicas"] = REPLICAS
+    (options,) = config["applications"][0]["deployments"]
+    del options["autoscaling_config"]
+    options["num_replicas"] = REPLICAS
     with tempfile.TemporaryDirectory() as folder:
-        fixed = Path(folder) / "serve.yaml"
-        fixed.write_text(yaml.safe_dump(config))
-        with cluster(world, fixed) as host:
-            yield deployed(world, host)
+        serve_yaml = Path(folder) / "serve.yaml"
+        serve_yaml.write_text(yaml.safe_dump(config))
+        with running_cluster(Path(workspace.root), serve_yaml) as serve:
+            yield deploy_champion(workspace, serve)
 
 
-def deployed(world: Path, host: Serve) -> Server:
-    """The champion on Serve."""
-    wanted = Wanted(registry.champion(known(world)).version, data.current_snapshot(f"{world}/snapshots"))
-    deploying.deploy(host, wanted)
-    deploying.settle(host, wanted, 300)
-    parts = {"proxy": lambda: named(world, "ProxyActor"), "replicas": lambda: named(world, "ServeReplica:rossmann")}
-    return Server("Ray Serve", f"{host.url}/predict", parts)
+def deploy_champion(workspace: Workspace, serve: ServeCluster) -> Server:
+    """The champion on the current snapshot, on Ray Serve."""
+    champion = registry.champion(registry_of(workspace))
+    target = ServingTarget(champion.version, data.current_snapshot(workspace.snapshots))
+    deployment.deploy(serve, target)
+    deployment.wait_until_ready(serve, target, 300)
+    folder = Path(workspace.root)
+    parts = {
+        "proxy": lambda: processes_named(folder, "ProxyActor"),
+        "replicas": lambda: processes_named(folder, "ServeReplica:rossmann"),
+    }
+    return Server("Ray Serve", f"{serve.url}/predict", parts)
 
 
-def sample_world(world: Path) -> Path:
-    """1,115 made-up stores, a blend learnt from few lessons, made champion."""
-    write_world(f"{world}/raw", 1115)
-    history = data.read_history(f"{world}/raw").history
-    snapshot = data.save_snapshot(history, f"{world}/snapshots", datetime.now(UTC), "bench")
-    crown(known(world), history, snapshot)
-    return world
+def sample_workspace(folder: str) -> Workspace:
+    """A sample chain, and a blend that is fitted on few training windows as its champion."""
+    workspace = Workspace(folder)
+    write_sample(workspace.raw, STORES)
+    history = data.read_history(workspace.raw).history
+    snapshot = data.save_snapshot(history, workspace.snapshots, datetime.now(UTC), "bench")
+    promote_blend(registry_of(workspace), history, snapshot)
+    return workspace
 
 
-def crown(known: Registry, history: SalesHistory, snapshot: str) -> None:
-    """A champion whose scores nobody asks for."""
-    (recipe,) = (c for c in models.candidates(("blend",)) if c.name == "blend")
-    lessons = [models.lesson(history, o) for o in models.lesson_origins(history.dates[0], history.origin)[-LESSONS:]]
+def promote_blend(model_registry: Registry, history: SalesHistory, snapshot: str) -> None:
+    """Fit, register and promote a blend without a backtest, since its scores are not needed."""
+    (candidate,) = (c for c in models.candidates(("blend",)) if c.name == "blend")
+    origins = models.window_origins(history.dates[0], history.origin)[-TRAINING_WINDOWS:]
+    training_windows = [models.training_window(history, origin) for origin in origins]
     bounds = models.calibrate(history.stores.number, np.full(len(history.stores.number), 0.1), coverage=0.9)
-    forecaster = models.fit(recipe, lessons, history.origin, 7, threads=2).with_intervals(bounds)
-    run = known.client.create_run(known.experiment(registry.TRAININGS)).info.run_id
-    card = ModelCard(
-        "blend", snapshot, str(history.origin), {str(history.origin): np.nan}, 0.9, 7, code_version(), "", run
-    )
-    registry.promote(known, registry.save(known, forecaster, card, "bench"), Verdict(True, ("bench",), ()))
+    forecaster = models.fit(candidate, training_windows, history.origin, 7, threads=2).with_intervals(bounds)
+    run = model_registry.client.create_run(model_registry.experiment(registry.BACKTESTS)).info.run_id
+    scores = {str(history.origin): np.nan}
+    card = ModelCard("blend", snapshot, str(history.origin), scores, 0.9, 7, code_version(), "", run)
+    version = registry.register_model(model_registry, forecaster, card, "bench")
+    registry.promote(model_registry, version, Verdict(True, ("bench",), ()))
 
 
-def known(world: Path) -> Registry:
-    return Registry(f"sqlite:///{world}/mlflow.db", f"{world}/models")
+def registry_of(workspace: Workspace) -> Registry:
+    """The registry in the workspace's default database."""
+    return Registry(f"sqlite:///{workspace.mlflow_database}", workspace.models)
 
 
 if __name__ == "__main__":

@@ -1,3 +1,3 @@
--- PostgreSQL's first start in compose.yaml; the journal's database is there by POSTGRES_DB.
+-- The first start of PostgreSQL in compose.yaml runs this file; POSTGRES_DB creates the journal's database.
 CREATE DATABASE prefect;
 CREATE DATABASE mlflow;

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Bring compose.yaml up, as it is, with podman-compose where there is no Docker engine and no image registry, as root:
+# Start compose.yaml unchanged, with podman-compose, on a machine without a Docker engine and an image registry, as root:
 #   deployments/verify-image.sh FOLDER && deployments/verify-compose.sh FOLDER
-# Ours is the image that verify-image.sh left in the folder. Two are stand-ins under the real ones' names, with what compose.yaml
-# asks of them: PostgreSQL 15 of Debian for postgres:17, moto's S3 server for MinIO. podman's own health checks need systemd, and
-# bookworm's podman cannot wait for them: the order of compose.yaml's depends_on is walked here, each check asked by hand.
+# Our own image is the one that verify-image.sh has built in FOLDER. Two other images are replaced under their own names by
+# equivalents that can be built here: PostgreSQL 15 of Debian for postgres:17, moto's S3 server for MinIO. podman's health checks
+# need systemd, and bookworm's podman cannot wait for them. So this script starts the services in the order of depends_on and
+# runs each health check itself.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-postgres() {
-    cat >"$work/stand-in/entry" <<'END'
+build_postgres() {
+    cat >"$work/substitute/entry" <<'END'
 #!/bin/sh
 set -e
 export PGDATA=/var/lib/postgresql/data PGPASSWORD="$POSTGRES_PASSWORD"
@@ -25,8 +26,8 @@ if [ ! -s $PGDATA/PG_VERSION ]; then
 fi
 exec postgres -k /tmp -c 'listen_addresses=*'
 END
-    chmod +x "$work/stand-in/entry"
-    stand_in docker.io/library/postgres:17-bookworm <<'END'
+    chmod +x "$work/substitute/entry"
+    build_substitute docker.io/library/postgres:17-bookworm <<'END'
 FROM docker.io/library/python:3.11-slim-bookworm
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends postgresql-15 && \
     install --directory --owner postgres --mode 700 /var/lib/postgresql/data
@@ -37,10 +38,10 @@ ENTRYPOINT ["/entry"]
 END
 }
 
-objects() {
-    printf '#!/bin/sh\nexec python3.11 -c "from urllib.request import urlopen; urlopen(\x27http://127.0.0.1:9000/moto-api/\x27)"\n' >"$work/stand-in/mc"
-    chmod +x "$work/stand-in/mc"
-    stand_in docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z \
+build_objects() {
+    printf '#!/bin/sh\nexec python3.11 -c "from urllib.request import urlopen; urlopen(\x27http://127.0.0.1:9000/moto-api/\x27)"\n' >"$work/substitute/mc"
+    chmod +x "$work/substitute/mc"
+    build_substitute docker.io/minio/minio:RELEASE.2025-09-07T16-13-09Z \
         --secret "id=registry,src=$work/registry.env" --volume /etc/ssl/certs:/etc/ssl/certs:ro <<'END'
 FROM docker.io/library/python:3.11-slim-bookworm
 COPY requirements.lock mc /
@@ -50,32 +51,32 @@ ENTRYPOINT ["sh", "-c", "exec /moto/bin/moto_server -H 0.0.0.0 -p 9000"]
 END
 }
 
-stand_in() { # name, options of its build; its Dockerfile on standard input
+build_substitute() { # name, build options; the Dockerfile on standard input
     buildah inspect --type image "$1" >/dev/null 2>&1 && return
-    cat >"$work/stand-in/Dockerfile"
-    cp "$here/requirements.lock" "$work/stand-in"
-    buildah bud --isolation chroot --network host --pull-never --layers=false --format docker --tag "$@" "$work/stand-in" \
-        >"$work/stand-in.log" 2>&1 || { tail -40 "$work/stand-in.log" >&2; exit 1; }
+    cat >"$work/substitute/Dockerfile"
+    cp "$here/requirements.lock" "$work/substitute"
+    buildah bud --isolation chroot --network host --pull-never --layers=false --format docker --tag "$@" "$work/substitute" \
+        >"$work/substitute.log" 2>&1 || { tail -40 "$work/substitute.log" >&2; exit 1; }
 }
 
 container() { podman ps --all --quiet --latest --filter "label=com.docker.compose.service=$1"; }
 
-start() { # services, all at once; healthy, or ended well where they run once
+start() { # services, in parallel; returns when they are healthy or, if they run once, have ended with code 0
     podman-compose "${file[@]}" up --detach --no-deps "$@" >>"$work/compose.log" 2>&1
     for service in "$@"; do
         case $service in
             bucket | deploy | serve) [ "$(timeout 600 podman wait "$(container "$service")")" = 0 ] ;;
             *) timeout 300 sh -c "until podman healthcheck run $(container "$service") >/dev/null 2>&1; do sleep 2; done" ;;
-        esac || { podman logs --tail 40 "$(container "$service")" >&2; echo "$service is not well" >&2; return 1; }
+        esac || { podman logs --tail 40 "$(container "$service")" >&2; echo "$service is not healthy" >&2; return 1; }
         echo "${SECONDS} s: $service"
     done
 }
 
-try() { # in namespaces of its own
+try_stack() { # in namespaces of its own
     umount -R /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 none /sys/fs/cgroup
     ip link set lo up
-    rm -rf "$work/tmp" # what an earlier trial left when it was killed is as after a reboot
+    rm -rf "$work/tmp" # state of an earlier run that was killed
     podman rm --all --force >/dev/null && podman volume rm --all --force >/dev/null
     sed "s/=\$/=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')/" "$here/deployments/compose.env.example" >"$work/compose.env"
     key=$(sed -n 's/^ROSSMANN_API_KEYS=//p' "$work/compose.env")
@@ -89,7 +90,7 @@ try() { # in namespaces of its own
     start deploy serve
     worker=$(container worker)
     podman exec "$worker" rossmann sample --stores 20 --out /tmp/raw
-    podman exec "$worker" prefect deployment run retrain/rossmann --param raw=/tmp/raw --param folds=2 --param 'candidates=["ridge"]' --watch
+    podman exec "$worker" prefect deployment run retrain/retrain-weekly --param raw=/tmp/raw --param folds=2 --param 'candidates=["ridge"]' --watch
     echo "$SECONDS s: retrained"
     podman exec "$worker" rossmann models
     curl --silent --show-error --fail http://127.0.0.1:8000/predict -H "X-API-Key: $key" \
@@ -102,14 +103,14 @@ try() { # in namespaces of its own
 if [ "${1:-}" = --inside ]; then
     work=$2
     trap 'podman-compose "${file[@]}" down --volumes --timeout 5 >>"$work/compose.log" 2>&1 || true' EXIT
-    try
+    try_stack
     exit
 fi
 export PATH=$here/.venv/bin:$PATH
 command -v podman-compose >/dev/null || { echo "podman-compose is missing: make install" >&2; exit 2; }
-work=$(cd "${1:?a folder that verify-image.sh has filled}" && pwd)
+work=$(cd "${1:?the folder of verify-image.sh}" && pwd)
 export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containers.conf
-mkdir -p "$work/stand-in"
-postgres
-objects
+mkdir -p "$work/substitute"
+build_postgres
+build_objects
 time unshare --mount --net --pid --fork --kill-child --mount-proc "$0" --inside "$work"

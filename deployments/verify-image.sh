@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Build the image and run it, on a Debian machine without a Docker engine and without an image registry, as root:
-#   deployments/verify-image.sh [FOLDER]     a folder keeps base and image for the next time; without one nothing is left
-# The base image is a stand-in: Debian bookworm and its own Python 3.11 (in /usr/bin, 3.11.2) under the name of
-# python:3.11-slim-bookworm (which has the newest 3.11 in /usr/local). PIP_… and UV_… of the environment reach the build as a
-# secret, never the image. What runs is in namespaces of its own (network, processes, mounts) and is gone with the script.
+#   deployments/verify-image.sh [FOLDER]     base image and image stay in FOLDER for the next run; without it they are removed
+# The base image is a substitute: Debian bookworm with its Python 3.11.2 in /usr/bin, under the name of python:3.11-slim-bookworm
+# (which has the newest 3.11 in /usr/local). PIP_… and UV_… of the environment are a build secret and do not get into the image.
+# Containers run in namespaces of their own (network, processes, mounts), which end with the script.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 base=docker.io/library/python:3.11-slim-bookworm
 
-needed() {
+check_tools() {
     for program in buildah podman crun catatonit debootstrap netavark iptables curl; do
         command -v "$program" >/dev/null || [ -x "/usr/lib/podman/$program" ] || {
             echo "$program is missing: apt-get install --no-install-recommends buildah podman crun catatonit debootstrap" \
@@ -19,7 +19,7 @@ needed() {
     [ "$(id -u)" = 0 ] || { echo "debootstrap and namespaces need root" >&2; exit 2; }
 }
 
-configured() { # where podman and buildah keep things, and how they run without systemd
+configure() { # folders of podman and buildah, and options to run without systemd
     driver=overlay
     mkdir -p "$work"/{a,b,c,d}
     mount -t overlay none -o "lowerdir=$work/a,upperdir=$work/b,workdir=$work/c" "$work/d" && umount "$work/d" || driver=vfs
@@ -64,14 +64,14 @@ build() {
     buildah images --format '{{.Name}} {{.Size}}' rossmann
 }
 
-try() { # in namespaces of its own
+try_image() { # in namespaces of its own
     umount -R /sys/fs/cgroup 2>/dev/null || true
     mount -t cgroup2 none /sys/fs/cgroup
     ip link set lo up
-    rm -rf "$work/tmp" # what an earlier trial left when it was killed is as after a reboot
-    rm -rf "$work/world"
-    install --directory --owner 10001 "$work/world"
-    run="podman run --init --shm-size 1g --volume $work/world:/data"
+    rm -rf "$work/tmp" # state of an earlier run that was killed
+    rm -rf "$work/workspace"
+    install --directory --owner 10001 "$work/workspace"
+    run="podman run --init --shm-size 1g --volume $work/workspace:/data"
 
     $run --rm --no-healthcheck rossmann | grep -q retrain
     $run --rm --no-healthcheck rossmann sh -c '[ "$(id -u)" = 10001 ] && ! command -v gcc make uv pytest && ! touch /app/new 2>&-'
@@ -92,14 +92,14 @@ try() { # in namespaces of its own
 
 if [ "${1:-}" = --inside ]; then
     work=$2
-    try
+    try_image
     exit
 fi
-needed
+check_tools
 work=${1:-$(mktemp -d)}
 [ $# = 1 ] || trap 'rm -rf "$work"' EXIT
 mkdir -p "$work" && work=$(cd "$work" && pwd)
-configured
+configure
 export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containers.conf
 time make_base
 time build

@@ -1,128 +1,190 @@
-"""Alarms: Prefect events with typed payloads, kept as files in the world too, each with the outcome that closes it."""
+"""Alarms: typed Prefect events that are also stored as files, each with the outcome of the retraining that closed it.
+
+Every alarm's event is named `rossmann.alarm.<kind>`. The name, and whether the alarm starts a retraining, are written
+once, in its class. The event's resource carries STARTS_RETRAINING as a label, which the triggers of prefect.yaml match.
+"""
 
 import json
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from prefect.events import emit_event
-from prefect.logging import get_logger
 from pydantic import BaseModel, Field
 
 from rossmann.settings import Settings
 from rossmann.storage import Storage
+from rossmann.validation import DataError
 
-ORDER = "%Y-%m-%dT%H-%M-%S-%f"
+STARTS_RETRAINING = "rossmann.starts-retraining"  # label of the resource: true or false
+FILE_TIME = "%Y-%m-%dT%H-%M-%S-%f"  # file names sort by time
 
 
-class Alarm(BaseModel, frozen=True):
-    """What every alarm says."""
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Event(BaseModel, frozen=True):
+    """What is sent to Prefect. The fields are the event's payload."""
 
     event: ClassVar[str]
+    starts_retraining: ClassVar[bool] = False
+
+
+class Alarm(Event, frozen=True):
+    """The fields of every alarm."""
+
     id: str = Field(default_factory=lambda: uuid.uuid4().hex[:12])
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    at: datetime = Field(default_factory=_now)
     reason: str  # one sentence: what, where, what it means
 
 
-class Drift(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.drift.detected"
+class DriftDetected(Alarm, frozen=True):
+    """One statistic of drift is beyond its limit, and has been for some days."""
+
+    event: ClassVar[str] = "rossmann.alarm.drift"
+    starts_retraining: ClassVar[bool] = True
     snapshot: str
     kind: str
     name: str
-    of: str
+    subject: str
     effect: float
     limit: float
     reference: str
     report: str  # address
 
 
-class Degradation(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.performance.degraded"
+class PerformanceDegraded(Alarm, frozen=True):
+    """The champion's forecasts are worse than those of its backtest."""
+
+    event: ClassVar[str] = "rossmann.alarm.performance"
+    starts_retraining: ClassVar[bool] = True
     snapshot: str
     model_version: int
     wape: float
-    promised: float
-    baseline: float
-    limit: float
+    expected_wape: float
+    baseline_wape: float
+    wape_limit: float
 
 
-WAKING = {Drift.event, Degradation.event}  # a training answers; as in the triggers of prefect.yaml
+class DataRejected(Alarm, frozen=True):
+    """Raw files that were refused, or newest days that are wrong and must be corrected at their source."""
+
+    event: ClassVar[str] = "rossmann.alarm.data"
+    raw: str  # folder of the raw files, or the snapshot with the wrong days
 
 
-class BrokenData(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.data.failed"
-    raw: str  # folder, or the snapshot whose newest days are broken
+class EndpointFailed(Alarm, frozen=True):
+    """The endpoint is not ready, not reachable, or does not return the batch's forecasts."""
 
-
-class Endpoint(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.system.endpoint"
+    event: ClassVar[str] = "rossmann.alarm.endpoint"
     url: str
 
 
 class JournalGap(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.system.journal"
-    lost: int
-    failures: int
+    """Forecasts of the endpoint are missing in the journal, or it cannot be written now."""
+
+    event: ClassVar[str] = "rossmann.alarm.journal"
+    lost_rows: int
+    failures: int  # failed attempts to write
 
 
 class FlowFailed(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.system.flow"
-    run: str
+    """A run of a deployment failed."""
+
+    event: ClassVar[str] = "rossmann.alarm.flow"
+    run: str  # id
 
 
-class Silence(Alarm, frozen=True):
-    event: ClassVar[str] = "rossmann.system.silence"
+class StaleData(Alarm, frozen=True):
+    """No new snapshot for ROSSMANN_STALE_DATA_DAYS."""
+
+    event: ClassVar[str] = "rossmann.alarm.stale-data"
     days: int
 
 
-class Arrived(BaseModel, frozen=True):
-    """New days, or the same again: what starts the monitor."""
+class DataIngested(Event, frozen=True):
+    """Raw files were ingested, with or without new days. Starts the monitor."""
 
-    event: ClassVar[str] = "rossmann.data.arrived"
+    event: ClassVar[str] = "rossmann.data.ingested"
     snapshot: str
 
 
-class Outcome(BaseModel, frozen=True):
-    """What became of an alarm."""
+class RetrainingOutcome(Event, frozen=True):
+    """How a retraining closed an alarm."""
 
-    event: ClassVar[str] = "rossmann.retrain.decided"
-    alarm: str
-    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    started: datetime  # of the run that dealt with it
+    event: ClassVar[str] = "rossmann.retraining.decided"
+    alarm_id: str
+    at: datetime = Field(default_factory=_now)
+    started: datetime  # of the run that closed the alarm
     decision: Literal["promoted", "refused", "skipped", "failed"]
     reason: str
-    model_version: int | None  # that serves now
+    model_version: int | None  # that serves now; None without a champion
 
 
-def tell(settings: Settings, told: Alarm | Outcome | Arrived) -> None:
-    """Keep it in the world, then send it; an event that cannot be sent is logged, and kept all the same."""
-    content = {"event": told.event, **told.model_dump(mode="json")}
-    if not isinstance(told, Arrived):
-        of = told.id if isinstance(told, Alarm) else f"{told.alarm}.outcome"
-        _place(settings).write(f"{told.at.strftime(ORDER)}_{of}.json", json.dumps(content, indent=2).encode())
-    world = Path(settings.home).name
-    resource = {"prefect.resource.id": f"rossmann.world.{world}", "prefect.resource.name": settings.home}
-    if emit_event(told.event, resource, payload=told.model_dump(mode="json")) is None:
-        get_logger("rossmann").error("no event could be sent to Prefect: %s %s", told.event, content)
+@dataclass(frozen=True)
+class AlarmRecord:
+    """An alarm and its outcome; None while it is open, and for alarms that start no retraining."""
+
+    alarm: Alarm
+    outcome: RetrainingOutcome | None
 
 
-def told(settings: Settings) -> list[tuple[dict, dict | None]]:
-    """Every alarm with its outcome, if it has one; newest first."""
-    place = _place(settings)
-    all_told = [json.loads(place.read(name)) for name in place.names() if name.endswith(".json")]
-    outcomes = {each["alarm"]: each for each in all_told if "alarm" in each}
-    return [(each, outcomes.get(each["id"])) for each in reversed(all_told) if "id" in each]
+# The classes that are stored as files, by the name of their event.
+STORED = {each.event: each for each in (*Alarm.__subclasses__(), RetrainingOutcome)}
 
 
-def waiting(settings: Settings, before: datetime) -> list[str]:
-    """Ids of the alarms of before a moment that a training answers and that have no outcome yet."""
+def publish(settings: Settings, event: Event) -> None:
+    """Store an alarm or an outcome as a file, then send the event. An event that cannot be sent is logged."""
+    from prefect.events import emit_event  # takes a second, and a listing sends nothing
+    from prefect.logging import get_logger
+
+    payload = event.model_dump(mode="json")
+    if isinstance(event, Alarm | RetrainingOutcome):
+        content = json.dumps({"event": event.event, **payload}, indent=2)
+        _storage(settings).write(_file_name(event), content.encode())
+    if emit_event(event.event, resource(settings, type(event)), payload=payload) is None:
+        get_logger("rossmann").error("the event could not be sent to Prefect: %s %s", event.event, payload)
+
+
+def resource(settings: Settings, event: type[Event]) -> dict[str, str]:
+    """The labels that the triggers of prefect.yaml and deployments/automations.yaml match."""
+    return {
+        "prefect.resource.id": f"rossmann.workspace.{settings.workspace.name}",
+        "prefect.resource.name": settings.home,
+        STARTS_RETRAINING: str(event.starts_retraining).lower(),
+    }
+
+
+def list_alarms(settings: Settings) -> list[AlarmRecord]:
+    """Every alarm with its outcome, newest first."""
+    storage = _storage(settings)
+    events = [_parse(storage, name) for name in storage.names() if name.endswith(".json")]
+    outcomes = {each.alarm_id: each for each in events if isinstance(each, RetrainingOutcome)}
+    return [AlarmRecord(each, outcomes.get(each.id)) for each in reversed(events) if isinstance(each, Alarm)]
+
+
+def open_alarm_ids(settings: Settings, before: datetime) -> list[str]:
+    """Ids of the alarms raised before a moment that start a retraining and have no outcome yet."""
     return [
-        alarm["id"]
-        for alarm, outcome in told(settings)
-        if outcome is None and alarm["event"] in WAKING and datetime.fromisoformat(alarm["at"]) < before
+        record.alarm.id
+        for record in list_alarms(settings)
+        if record.outcome is None and record.alarm.starts_retraining and record.alarm.at < before
     ]
 
 
-def _place(settings: Settings) -> Storage:
-    return Storage(settings.place("alarms"))
+def _file_name(event: Alarm | RetrainingOutcome) -> str:
+    subject = event.id if isinstance(event, Alarm) else f"{event.alarm_id}.outcome"
+    return f"{event.at.strftime(FILE_TIME)}_{subject}.json"
+
+
+def _parse(storage: Storage, name: str) -> Event:
+    content = json.loads(storage.read(name))
+    event = content.pop("event")
+    if event not in STORED:
+        raise DataError(f"{storage.address(name)}: no alarm is called {event}; move this file of another version away")
+    return STORED[event](**content)
+
+
+def _storage(settings: Settings) -> Storage:
+    return Storage(settings.workspace.alarms)

@@ -1,4 +1,4 @@
-"""Prefect's automations of deployments/automations.yaml, registered as often as one likes: by name, never twice."""
+"""Registers Prefect's automations of deployments/automations.yaml by name: repeating it changes nothing."""
 
 from pathlib import Path
 
@@ -19,37 +19,49 @@ FILE = Path(__file__).parents[1] / "deployments" / "automations.yaml"
 
 
 def register(settings: Settings) -> list[str]:
-    """Make or update every automation; one that notifies exists only where somebody is to be notified. Their names."""
-    addressees = [block.save(name, overwrite=True) for name, block in _blocks(settings).items()]
-    registered = []
+    """Create or update every automation of the file and return their names.
+
+    An automation that only notifies is deleted while the settings name nobody to notify.
+    """
+    recipients = [str(block.save(name, overwrite=True)) for name, block in _notification_blocks(settings).items()]
+    names = []
     for definition in yaml.safe_load(FILE.read_text()):
         message = definition.pop("notify", None)
         if message:
             definition["actions"] = [
-                {"type": "send-notification", "block_document_id": str(address), **message} for address in addressees
+                {"type": "send-notification", "block_document_id": recipient, **message} for recipient in recipients
             ]
-        _put(definition)
-        registered += [definition["name"]] if definition["actions"] else []
-    return registered
+        same_name = _registered(definition["name"])
+        if definition["actions"]:
+            _create_or_update(Automation(**definition), same_name)
+            names.append(definition["name"])
+        else:
+            _delete(same_name)
+    return names
 
 
-def _put(definition: dict) -> None:
+def _registered(name: str) -> list[Automation]:
     with get_client(sync_client=True) as client:
-        there = client.read_automations_by_name(name=definition["name"])
-    same, *others = [Automation(**each.model_dump()) for each in there] or [None]
-    for other in others if definition["actions"] else [each for each in (same, *others) if each]:
-        other.delete()
-    if not definition["actions"]:
+        return [Automation(**each.model_dump()) for each in client.read_automations_by_name(name=name)]
+
+
+def _create_or_update(automation: Automation, same_name: list[Automation]) -> None:
+    if not same_name:
+        automation.create()
         return
-    wanted = Automation(**definition)
-    if same:
-        wanted.id = same.id
-        wanted.update()
-    else:
-        wanted.create()
+    first, *duplicates = same_name
+    automation.id = first.id
+    automation.update()
+    _delete(duplicates)
 
 
-def _blocks(settings: Settings) -> dict[str, NotificationBlock]:
+def _delete(automations: list[Automation]) -> None:
+    for automation in automations:
+        automation.delete()
+
+
+def _notification_blocks(settings: Settings) -> dict[str, NotificationBlock]:
+    """One block per recipient that the settings name, by the block's name."""
     blocks: dict[str, NotificationBlock] = {}
     if settings.notify_webhook:
         blocks["rossmann-webhook"] = CustomWebhookNotificationBlock(

@@ -1,93 +1,95 @@
-"""The endpoint from the flows: what it should hold, and what happens when it cannot."""
+"""The endpoint as the flows see it: which model it should serve, how it is switched, and what is wrong with it."""
 
 from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, world
-from flows.alarms import Alarm, JournalGap
-from flows.alarms import Endpoint as EndpointDown
+from flows import alarms, workspace
+from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
 from rossmann.registry import CHAMPION
-from rossmann.serving import deploying
-from rossmann.serving.deploying import Serve
-from rossmann.serving.desk import Wanted
+from rossmann.serving import deployment
+from rossmann.serving.deployment import ServeCluster
+from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 
-PATIENCE_S = 300  # for replicas of new code to start; a swap takes seconds
+READY_TIMEOUT_S = 300  # new code starts new replicas, which takes minutes; another model takes seconds
 
 
-def serving(settings: Settings) -> Serve | None:
-    """Where the endpoint is hosted; None in a world without one."""
+def serve_cluster(settings: Settings) -> ServeCluster | None:
+    """The Ray cluster that hosts the endpoint; None for a workspace without an endpoint."""
     if settings.serve_address is None:
         return None
     key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
-    return Serve(settings.serve_address, Path(settings.serve_config), settings.http_host, settings.http_port, key)
+    return ServeCluster(
+        settings.serve_address, Path(settings.serve_config), settings.http_host, settings.http_port, key
+    )
 
 
-def wanted(settings: Settings) -> Wanted | None:
-    """The champion on the current snapshot; None while there is no champion that can be loaded."""
-    champion = registry.find(world.models(settings), CHAMPION)
-    if champion is None or champion.made_by_other_code:
+def champion_target(settings: Settings) -> ServingTarget | None:
+    """The champion on the current snapshot; None without a champion, or if other code trained it."""
+    champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)
+    if champion is None or champion.code_mismatch:
         return None
-    return Wanted(champion.version, data.current_snapshot(world.snapshots(settings)))
+    return ServingTarget(champion.version, data.current_snapshot(settings.workspace.snapshots))
 
 
 @task(cache_policy=NO_CACHE)
-def align() -> None:
-    """Swap the endpoint, if there is one, to the champion on the current snapshot, and try it against the batch.
+def sync_endpoint() -> None:
+    """Switch the endpoint, if there is one, to the champion on the current snapshot, and compare it with the batch.
 
-    If it answers anything else, put back what it held, tell it as an event, and raise DataError.
+    If they differ, restore what was deployed before, publish EndpointFailed, and raise DataError.
     """
     settings = Settings()
-    host, target = serving(settings), wanted(settings)
+    host, target = serve_cluster(settings), champion_target(settings)
     if host is None or target is None:
         return
-    before = deploying.deployed(host)
+    previous = deployment.deployed_target(host)
     try:
-        swap(settings, host, target)
+        deploy_and_test(settings, host, target)
     except DataError as error:
-        alarms.tell(settings, EndpointDown(reason=f"not {target}, still {before}: {error}", url=host.url))
-        if before and before != target:
-            deploying.deploy(host, before)
+        reason = f"{target} was not deployed, {previous} still is: {error}"
+        alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
+        if previous and previous != target:
+            deployment.deploy(host, previous)
         raise
 
 
-def swap(settings: Settings, host: Serve, target: Wanted) -> None:
-    """Deploy, wait, and compare what comes over HTTP with the batch. Raises DataError."""
-    deploying.deploy(host, target)
-    deploying.settle(host, target, PATIENCE_S)
-    known = world.models(settings)
-    (version,) = (v for v in registry.versions(known) if v.version == target.model)
-    state = features.summarise(world.history(settings, target.snapshot))
-    deploying.smoke(host, target, registry.load(known, version), state)
+def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
+    """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
+    deployment.deploy(host, target)
+    deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
+    models = workspace.registry(settings)
+    (version,) = (each for each in registry.list_models(models) if each.version == target.model_version)
+    state = features.fit_state(workspace.history(settings, target.snapshot))
+    deployment.smoke_test(host, target, registry.load_forecaster(models, version), state)
 
 
-def counted(settings: Settings) -> dict[str, float] | None:
-    """Serve's own counters; None in a world without an endpoint, or while it does not answer."""
-    host = serving(settings)
+def request_counts(settings: Settings) -> dict[str, float] | None:
+    """Serve's own counters; None for a workspace without an endpoint, and while the endpoint is not reachable."""
+    host = serve_cluster(settings)
     try:
-        return deploying.counted(host) if host else None
+        return deployment.request_counts(host) if host else None
     except DataError:
-        return None  # the complaint says so
+        return None  # system_alarms reports it
 
 
-def complaints(settings: Settings) -> list[Alarm]:
-    """What is wrong with the endpoint and its journal now; nothing in a world without one, or without a champion."""
-    host = serving(settings)
-    if host is None or registry.find(world.models(settings), CHAMPION) is None:
+def system_alarms(settings: Settings) -> list[Alarm]:
+    """What is wrong with the endpoint and its journal now. Empty without an endpoint or without a champion."""
+    host = serve_cluster(settings)
+    if host is None or registry.find_by_alias(workspace.registry(settings), CHAMPION) is None:
         return []
     try:
-        state = deploying.ready(host)
+        state = deployment.readiness(host)
     except DataError as error:
-        return [EndpointDown(reason=str(error), url=host.url)]
+        return [EndpointFailed(reason=str(error), url=host.url)]
     raised: list[Alarm] = []
-    if not state["ready"] or state["refused"]:
-        raised.append(EndpointDown(reason=f"{host.url}: {state['refused']}", url=host.url))
-    kept = state["journal"]
-    if kept["lost"] or kept["problem"]:
-        why = kept["problem"] or f"{kept['lost']} forecasts are not in the journal"
-        raised.append(JournalGap(reason=why, lost=kept["lost"], failures=kept["failures"]))
+    if not state["ready"] or state["load_error"]:
+        raised.append(EndpointFailed(reason=f"{host.url}: {state['load_error']}", url=host.url))
+    health = state["journal"]
+    if health["lost_rows"] or health["problem"]:
+        reason = health["problem"] or f"{health['lost_rows']} forecasts are not in the journal"
+        raised.append(JournalGap(reason=reason, lost_rows=health["lost_rows"], failures=health["failures"]))
     return raised

@@ -1,6 +1,6 @@
-"""Raw CSVs → validated snapshot: validate raw → clean → validate → features → validate → version → serve.
+"""Raw CSVs → validated snapshot: validate raw → clean → validate → build features → validate → save → sync endpoint.
 
-When new files have come. Needs train.csv and store.csv; the same content again is the same snapshot, written once.
+Whenever new files are there. Needs train.csv and store.csv. The same content again is the same snapshot, written once.
 """
 
 from datetime import UTC, date, datetime
@@ -9,13 +9,15 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, endpoint, world
-from flows.alarms import Arrived, BrokenData
+from flows import alarms, endpoint
+from flows.alarms import DataIngested, DataRejected
 from rossmann import data, features, validation
-from rossmann.data import SalesHistory
+from rossmann.data import IngestResult, SalesHistory
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError, StageReport, ValidationError
+
+REASON_LENGTH = 1000  # characters of an alarm's reason
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
@@ -23,48 +25,59 @@ save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 
 @flow
 def ingest(raw: str | None = None, as_of: date | None = None) -> str:
-    """Validate, clean and version the raw files; answers the snapshot's fingerprint.
+    """Validate, clean and version the raw files. Returns the snapshot's fingerprint.
 
-    raw: folder with train.csv, store.csv and, where known, test.csv; default: the world's raw folder.
-    as_of: reveal the files only up to this day.
+    raw: folder with train.csv, store.csv and, optionally, test.csv. Default: the workspace's raw folder.
+    as_of: read the files as they were on the evening of this day.
     """
     settings, now = Settings(), datetime.now(UTC)
-    page = Storage(settings.place(f"reports/validation/{now:%Y-%m-%dT%H-%M-%S}"))
+    raw = raw or settings.workspace.raw
+    try:
+        result = read_and_validate(settings, raw, as_of, now)
+    except DataError as error:
+        alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
+        raise
+    fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
+    alarms.publish(settings, DataIngested(snapshot=fingerprint))
+    try:
+        endpoint.sync_endpoint()
+    except DataError as error:  # the snapshot is good and stays; sync_endpoint has published the endpoint's alarm
+        get_run_logger().error("the endpoint keeps the previous snapshot: %s", error)
+    return fingerprint
+
+
+def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: datetime) -> IngestResult:
+    """Read and validate everything, and write one report. ValidationErrors name the files with the failing rows."""
+    folder = Storage(f"{settings.workspace.validation_reports}/{now:%Y-%m-%dT%H-%M-%S}")
     stages: list[StageReport] = []
     try:
-        read = read_history(raw or settings.place("raw"), as_of)
-        stages += [read.raw, read.clean]
-        stages.append(check_features(read.history, settings.horizon_days))
+        result = read_history(raw, as_of)
+        stages += [result.raw_report, result.clean_report]
+        stages.append(check_features(result.history, settings.horizon_days))
     except ValidationError as error:
-        where = page.write("failing_rows.csv", error.table.to_csv(index=False).encode())
-        report = tell(page, [*stages, error.report])
-        error.add_note(f"All failing rows: {where}\nReport: {report}")
-        alarms.tell(settings, BrokenData(reason=f"{error}; report: {report}"[:1000], raw=raw or settings.place("raw")))
+        rows = folder.write("failing_rows.csv", error.table.to_csv(index=False).encode())
+        report = write_report(folder, [*stages, error.report])
+        error.add_note(f"All failing rows: {rows}\nReport: {report}")
         raise
-    except DataError as error:  # no table at all, say
-        alarms.tell(settings, BrokenData(reason=str(error)[:1000], raw=raw or settings.place("raw")))
-        raise
-    tell(page, stages)
-    fingerprint = save_snapshot(read.history, world.snapshots(settings), now, read.source, as_of)
-    alarms.tell(settings, Arrived(snapshot=fingerprint))
-    try:
-        endpoint.align()
-    except (
-        DataError
-    ) as error:  # the history is good and kept; what is wrong with the endpoint is told, and is not its fault
-        get_run_logger().error("the endpoint keeps the history before: %s", error)
-    return fingerprint
+    write_report(folder, stages)
+    return result
 
 
 @task(cache_policy=NO_CACHE)
 def check_features(history: SalesHistory, horizon_days: int) -> StageReport:
-    """The features of the coming days, as the champion will see them."""
+    """Validate the features of the coming days, as the champion will get them."""
     spec = features.FeatureSpec()
-    matrix = features.build(features.summarise(history), history.plan(history.origin, horizon_days), spec)
+    matrix = features.build(features.fit_state(history), history.plan(history.origin, horizon_days), spec)
     return validation.check_features(matrix, spec.columns)
 
 
-def tell(page: Storage, stages: list[StageReport]) -> str:
-    """One report of all validations: in the UI, and as a file whose address is answered."""
+def write_report(folder: Storage, stages: list[StageReport]) -> str:
+    """One report of all validations, as an artifact of the run and as a file. Returns the file's address."""
     create_markdown_artifact(validation.report_markdown(stages), key="validation")
-    return page.write("report.html", validation.report_html(stages).encode())
+    return folder.write("report.html", validation.report_html(stages).encode())
+
+
+def _reason(error: DataError) -> str:
+    """The error and the addresses in its notes, on one line."""
+    text = "\n".join([str(error), *getattr(error, "__notes__", ())])
+    return "; ".join(text.splitlines())[:REASON_LENGTH]

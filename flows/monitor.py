@@ -1,134 +1,184 @@
-"""Forecasts against what happened, the data against the same season before → tables, report, alarms.
+"""Forecasts against actuals, and the newest days against the same season one year before → tables, report, alarms.
 
-After each ingest, and daily. Needs a snapshot; what was judged once is not judged again. Alarms start other flows only
-through Prefect's automations.
+After each ingest, and daily. Needs a snapshot. A day that was scored once is not scored again. Alarms start other
+flows only through Prefect's automations.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, endpoint, evidence, pages, schedule, world
-from flows.alarms import Alarm, BrokenData, Degradation, Drift
+from flows import alarms, artifacts, endpoint, run_checks, workspace
+from flows.alarms import Alarm, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
 from rossmann import data, journal, monitoring, registry
-from rossmann.monitoring import Examination, Performance
-from rossmann.registry import CHAMPION, Registered
+from rossmann.monitoring import DriftFinding, DriftReport, Performance
+from rossmann.registry import CHAMPION, RegisteredModel
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
-A_DAY = timedelta(hours=20)  # a daily look is never exactly a day after the last
-CATCH_UP = timedelta(days=46)  # of days not judged yet: what one baseline reaches
+REPEAT_AFTER = timedelta(hours=20)  # less than a day: daily runs do not start exactly 24 hours apart
+CATCH_UP = timedelta(days=46)  # how far back days are scored; the baseline forecasts 48 days from one origin
+TRAFFIC = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Monitored:
-    """What was seen, and what was raised; performance is None where no forecast has come due."""
+class MonitorResult:
+    """Performance is None if no forecast of the champion is for a day whose actuals are there."""
 
     performance: Performance | None
-    examination: Examination
-    report: str
+    drift: DriftReport
+    report: str  # address
     raised: tuple[Alarm, ...]
 
 
 @flow
-def monitor() -> Monitored:
-    """Judge the forecasts of the days that have come, look for drift, and raise alarms."""
+def monitor() -> MonitorResult:
+    """Score the forecasts of the new days, look for drift, and raise alarms."""
     settings = Settings()
-    schedule.only_this_one()
-    snapshot = data.current_snapshot(world.snapshots(settings))
-    champion = registry.find(world.models(settings), CHAMPION)
-    keep_accuracy(snapshot)
-    performance = perform(snapshot, champion) if champion else None
-    examination, report = examine(snapshot, champion)
-    raised = raise_alarms(snapshot, performance, examination, report)
-    traffic = pages.traffic(traffic_of_week(settings), endpoint.counted(settings))
-    create_markdown_artifact(pages.monitored(performance, examination, report) + traffic, key="monitor")
-    return Monitored(performance, examination, report, tuple(raised))
+    run_checks.cancel_duplicate_runs()
+    snapshot = data.current_snapshot(settings.workspace.snapshots)
+    champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)
+    append_daily_tables(snapshot)
+    performance = weekly_performance(snapshot, champion) if champion else None
+    drift, report = detect_drift(snapshot, champion)
+    raised = raise_alarms(snapshot, performance, drift, report)
+    traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
+    create_markdown_artifact(artifacts.monitoring(performance, drift, report) + traffic, key="monitoring")
+    return MonitorResult(performance, drift, report, tuple(raised))
 
 
 @task(cache_policy=NO_CACHE)
-def keep_accuracy(snapshot: str) -> None:
-    """Add the days that have come since the last time to the tables that grow."""
-    settings, now = Settings(), datetime.now(UTC)
-    history = world.history(settings, snapshot)
+def append_daily_tables(snapshot: str) -> None:
+    """Append the days since the last run to the accuracy table, and whole days of requests to the traffic table."""
+    settings = Settings()
+    history = workspace.history(settings, snapshot)
     last = history.origin.item()
-    known = journal.kept(settings.journal, journal.accuracy, last - CATCH_UP)
-    first = known.date.max().date() + timedelta(days=1) if len(known) else last - CATCH_UP
-    judged = monitoring.judge(journal.given(settings.journal, first, last), history)
-    if len(judged):
-        since = judged.date.min().to_datetime64().astype("datetime64[D]")
-        told = pd.concat([monitoring.sums(judged), monitoring.sums(monitoring.baseline(history, since))])
-        journal.keep(settings.journal, journal.accuracy, told)
-    whole_days = now.date() - timedelta(days=1)
-    journal.keep(settings.journal, journal.traffic,
-                 journal.asked_between(settings.journal, whole_days - evidence.LOOK_BACK, whole_days))  # fmt: skip
+    accuracy = journal.read_rows(settings.journal, journal.accuracy, last - CATCH_UP)
+    first = accuracy.date.max().date() + timedelta(days=1) if len(accuracy) else last - CATCH_UP
+    scored = monitoring.join_actuals(journal.read_forecasts(settings.journal, first, last), history)
+    if len(scored):
+        since = scored.date.min().to_datetime64().astype("datetime64[D]")
+        baseline = monitoring.baseline_forecasts(history, since)
+        sums = pd.concat([monitoring.daily_sums(scored), monitoring.daily_sums(baseline)])
+        journal.append_rows(settings.journal, journal.accuracy, sums)
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    traffic = journal.daily_traffic(settings.journal, yesterday - workspace.LOOK_BACK, yesterday)
+    journal.append_rows(settings.journal, journal.traffic, traffic)
 
 
-def traffic_of_week(settings: Settings) -> pd.DataFrame:
-    """Requests, rows and latency of the last whole days, by source."""
-    return journal.kept(settings.journal, journal.traffic, datetime.now(UTC).date() - timedelta(days=7))
-
-
-@task(cache_policy=NO_CACHE)
-def perform(snapshot: str, champion: Registered) -> Performance | None:
-    """The last week of the champion beside what its backtest promised."""
-    settings = Settings()
-    origin = world.history(settings, snapshot).origin
-    table = journal.kept(settings.journal, journal.accuracy, origin.item() - evidence.LOOK_BACK)
-    promised = monitoring.promise(evidence.backtest_of(settings, champion), champion.version)
-    return monitoring.perform(table, promised, origin, champion.version) if len(table) else None
+def weekly_traffic(settings: Settings) -> pd.DataFrame:
+    """Requests, rows and latency of the last seven whole days, by source."""
+    return journal.read_rows(settings.journal, journal.traffic, datetime.now(UTC).date() - TRAFFIC)
 
 
 @task(cache_policy=NO_CACHE)
-def examine(snapshot: str, champion: Registered | None) -> tuple[Examination, str]:
-    """All statistics of drift, kept and reported; answers them and where the report lies."""
+def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance | None:
+    """The scores of the champion's last week beside those of its backtest."""
     settings = Settings()
-    history = world.history(settings, snapshot)
-    judged = evidence.judged(settings, history)
-    backtest = evidence.backtest_of(settings, champion) if champion else None
-    examination = monitoring.examine(history, judged, backtest)
-    journal.keep(settings.journal, journal.findings, examination.frame())
-    place = Storage(settings.place("reports/monitoring"))
-    return examination, monitoring.write_report(history, judged, examination, place)
+    origin = workspace.history(settings, snapshot).origin
+    accuracy = journal.read_rows(settings.journal, journal.accuracy, origin.item() - workspace.LOOK_BACK)
+    reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
+    return monitoring.weekly_performance(accuracy, reference, origin, champion.version) if len(accuracy) else None
 
 
 @task(cache_policy=NO_CACHE)
-def raise_alarms(snapshot: str, performance: Performance | None, examination: Examination, report: str) -> list[Alarm]:
-    """One alarm per cause; one that was raised on the last evenings, and still stands, is not raised again."""
+def detect_drift(snapshot: str, champion: RegisteredModel | None) -> tuple[DriftReport, str]:
+    """Compute and store all statistics of drift. Returns them and the address of their report."""
     settings = Settings()
-    last = examination.last.item()
-    seen = journal.kept(settings.journal, journal.findings, last - timedelta(days=settings.alarm_quiet_days))
-    standing = set(seen[seen.alarm & (seen.date < pd.Timestamp(last))].name)
-    told = [each for each, _ in alarms.told(settings)]
-    standing |= {each.get("name", each["event"]) for each in told if each.get("snapshot") == snapshot}
-    raised: list[Alarm] = []
-    for each in {each.name: each for each in reversed(examination.alarms)}.values():
-        if each.name in standing:
-            continue
-        if each.broken:
-            raised.append(BrokenData(reason=f"{each.name}: {each.story}", raw=f"snapshot {snapshot}"))
-        else:
-            numbers = {name: getattr(each, name) for name in ("kind", "name", "of", "effect", "limit", "reference")}
-            raised.append(Drift(reason=each.story, snapshot=snapshot, report=report, **numbers))
-    degraded = performance and performance.degraded and Degradation.event not in standing
-    if degraded and not any(each.broken for each in examination.alarms):
-        numbers = {name: getattr(performance, name) for name in ("wape", "promised", "baseline", "limit")}
-        version = performance.version
-        raised.append(Degradation(reason=performance.reason, snapshot=snapshot, model_version=version, **numbers))
-    raised += troubles(settings, snapshot, told)
+    history = workspace.history(settings, snapshot)
+    forecasts = workspace.recent_forecasts(settings, history)
+    backtest = workspace.backtest_of(settings, champion) if champion else None
+    drift = monitoring.detect_drift(history, forecasts, backtest)
+    journal.append_rows(settings.journal, journal.drift_findings, drift.frame())
+    folder = Storage(settings.workspace.monitoring_reports)
+    return drift, monitoring.write_report(history, forecasts, drift, folder)
+
+
+@task(cache_policy=NO_CACHE)
+def raise_alarms(snapshot: str, performance: Performance | None, drift: DriftReport, report: str) -> list[Alarm]:
+    """Publish one alarm per cause. A cause that was raised before and persists is not raised again."""
+    settings = Settings()
+    published = [record.alarm for record in alarms.list_alarms(settings)]
+    standing = standing_causes(settings, snapshot, drift.last.item(), published)
+    raised: list[Alarm] = [
+        *drift_alarms(snapshot, drift, report, standing),
+        *performance_alarms(snapshot, performance, drift, standing),
+        *new_system_alarms(settings, snapshot, published),
+    ]
     for alarm in raised:
-        alarms.tell(settings, alarm)
+        alarms.publish(settings, alarm)
     return raised
 
 
-def troubles(settings: Settings, snapshot: str, told: list[dict]) -> list[Alarm]:
-    """What is wrong with endpoint, journal, runs and supply; a failed run is told once, what stays wrong once a day."""
-    since = datetime.now(UTC) - A_DAY
-    recent = [each for each in told if "run" in each or datetime.fromisoformat(each["at"]) > since]
-    known = {(each["event"], each.get("run")) for each in recent}
-    wrong = [*endpoint.complaints(settings), *schedule.complaints(settings, snapshot)]
-    return [each for each in wrong if (each.event, getattr(each, "run", None)) not in known]
+def standing_causes(settings: Settings, snapshot: str, last: date, published: Iterable[Alarm]) -> set[str]:
+    """Causes not to be raised again: names of statistics, and names of events for alarms that are not about one.
+
+    They are the statistics that were beyond their limits on a day of the last `alarm_repeat_days` before `last`, and
+    whatever was raised for the same snapshot.
+    """
+    findings = journal.read_rows(
+        settings.journal, journal.drift_findings, last - timedelta(days=settings.alarm_repeat_days)
+    )
+    earlier = findings[findings.alarm & (findings.date < pd.Timestamp(last))]
+    same_snapshot = (each for each in published if getattr(each, "snapshot", None) == snapshot)
+    return {*earlier.name, *(each.name if isinstance(each, DriftDetected) else each.event for each in same_snapshot)}
+
+
+def drift_alarms(snapshot: str, drift: DriftReport, report: str, standing: set[str]) -> list[Alarm]:
+    """One alarm per statistic beyond its limit: DataRejected where the data are wrong, else DriftDetected."""
+    findings = {each.name: each for each in reversed(drift.alarms)}
+    return [_drift_alarm(snapshot, each, report) for name, each in findings.items() if name not in standing]
+
+
+def _drift_alarm(snapshot: str, finding: DriftFinding, report: str) -> Alarm:
+    if finding.broken_data:
+        return DataRejected(reason=f"{finding.name}: {finding.message}", raw=f"snapshot {snapshot}")
+    return DriftDetected(
+        reason=finding.message,
+        snapshot=snapshot,
+        kind=finding.kind,
+        name=finding.name,
+        subject=finding.subject,
+        effect=finding.effect,
+        limit=finding.limit,
+        reference=finding.reference,
+        report=report,
+    )
+
+
+def performance_alarms(
+    snapshot: str, performance: Performance | None, drift: DriftReport, standing: set[str]
+) -> list[Alarm]:
+    """An alarm if the forecasts are worse than their backtest, unless wrong data explain it."""
+    if performance is None or not performance.degraded or PerformanceDegraded.event in standing:
+        return []
+    if any(each.broken_data for each in drift.alarms):
+        return []
+    return [
+        PerformanceDegraded(
+            reason=performance.reason,
+            snapshot=snapshot,
+            model_version=performance.version,
+            wape=performance.wape,
+            expected_wape=performance.expected_wape,
+            baseline_wape=performance.baseline_wape,
+            wape_limit=performance.wape_limit,
+        )
+    ]
+
+
+def new_system_alarms(settings: Settings, snapshot: str, published: Iterable[Alarm]) -> list[Alarm]:
+    """What is wrong with endpoint, journal, runs and data supply. A failed run is reported once, the rest daily."""
+    since = datetime.now(UTC) - REPEAT_AFTER
+    recent = {_system_cause(each) for each in published if isinstance(each, FlowFailed) or each.at > since}
+    current = [*endpoint.system_alarms(settings), *run_checks.health_alarms(settings, snapshot)]
+    return [each for each in current if _system_cause(each) not in recent]
+
+
+def _system_cause(alarm: Alarm) -> tuple[str, str | None]:
+    return alarm.event, alarm.run if isinstance(alarm, FlowFailed) else None

@@ -1,5 +1,6 @@
-"""How long work shows that it moves: a bar in a terminal, lines where there is none, a progress artifact in the UI."""
+"""Progress of long tasks: a bar in a terminal, a line every few seconds in a pipe, a progress artifact in Prefect."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,26 +9,56 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-COLUMNS = (TextColumn("{task.fields[title]}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-           TextColumn("{task.description}"))  # fmt: skip
+Report = Callable[[int, int, str], None]
 
-terminal: Console | None = None  # whose eyes are on a terminal; the command line sets it, a worker has none
+LINE_INTERVAL_S = 5.0  # at least, between two lines in a pipe
+BAR_COLUMNS = (
+    TextColumn("{task.fields[title]}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeElapsedColumn(),
+    TextColumn("{task.description}"),
+)
+
+console: Console | None = None  # set by the command line; a worker has none, its progress is in Prefect
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yields `report(done, total, what)`, for use inside a task."""
+def progress(title: str) -> Iterator[Report]:
+    """Yields `report(done, total, message)`. For use inside a task."""
     artifact = create_progress_artifact(0.0, key=title.replace(" ", "-"), description=title)
     logger = get_run_logger()
-    live = terminal is not None and terminal.is_terminal
-    with Progress(*COLUMNS, console=terminal, disable=not live) as bars:
-        bar = bars.add_task("starting", title=title, total=None)
+    with _display(title) as show:
 
-        def report(done: int, total: int, what: str) -> None:
-            update_progress_artifact(artifact, 100 * done / max(total, 1), description=f"{title}: {what}")
-            logger.info("%s: %d of %d, %s", title, done, total, what)
-            bars.update(bar, completed=done, total=total, description=what)
-            if terminal is not None and not live:
-                terminal.print(f"  {title}: {done} of {total}, {what}", highlight=False)
+        def report(done: int, total: int, message: str) -> None:
+            update_progress_artifact(artifact, 100 * done / max(total, 1), description=f"{title}: {message}")
+            logger.info("%s: %d of %d, %s", title, done, total, message)
+            show(done, total, message)
 
         yield report
+
+
+@contextmanager
+def _display(title: str) -> Iterator[Report]:
+    if console is None:
+        yield lambda done, total, message: None
+    elif console.is_terminal:
+        with Progress(*BAR_COLUMNS, console=console) as bars:
+            bar = bars.add_task("starting", title=title, total=None)
+            yield lambda done, total, message: bars.update(bar, completed=done, total=total, description=message)
+    else:
+        yield Lines(title, lambda line: console.print(line, highlight=False, soft_wrap=True))
+
+
+class Lines:
+    """Prints the first and the last report, and between them at most one every LINE_INTERVAL_S."""
+
+    def __init__(self, title: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self.title, self.write, self.clock = title, write, clock
+        self.next_at = clock()
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        if done < total and self.clock() < self.next_at:
+            return
+        self.next_at = self.clock() + LINE_INTERVAL_S
+        self.write(f"  {self.title}: {done} of {total}, {message}")

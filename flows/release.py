@@ -1,81 +1,95 @@
-"""Challenger against champion → verdict → alias → endpoint, and back if it does not answer as the batch.
+"""Challenger against champion → verdict → alias → endpoint; undone if the endpoint differs from the batch.
 
-After train; never cached, though the fits of the race are. Needs a challenger. The champion races with what it knew:
-its recipe, learnt at each origin from days that are as old as the champion's last day is today.
+After train. Needs a challenger. Never cached, though finished fits are reused. The champion is backtested as stale as
+it is: at each origin its candidate is fitted on days as old as the champion's last training day is now.
 """
 
 from dataclasses import replace
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 
-from flows import endpoint, pages, world
+from flows import artifacts, endpoint, retries, workspace
 from flows.progress import progress
 from rossmann import evaluation, models, registry, training
-from rossmann.evaluation import Verdict
-from rossmann.registry import CHAMPION, Registered
+from rossmann.evaluation import BacktestRun, Verdict
+from rossmann.registry import CHAMPION, RegisteredModel
 from rossmann.settings import Settings
+from rossmann.training import BacktestEntry
 from rossmann.validation import DataError
 
 
 @flow
 def release() -> Verdict:
     """Promote the challenger if it beats the champion and the median baseline on the same folds."""
-    settings = Settings()
-    known = world.models(settings)
-    challenger, champion = registry.challenger(known), registry.find(known, CHAMPION)
+    models = workspace.registry(Settings())
+    challenger, champion = registry.challenger(models), registry.find_by_alias(models, CHAMPION)
     if champion and champion.version == challenger.version:
-        endpoint.align()  # a run that was killed between the alias and the endpoint
+        endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
         return Verdict(False, (f"version {challenger.version} is champion already",), ())
     verdict = decide(challenger, champion)
     if not verdict.promote:
-        refuse(known, challenger.version, verdict)
+        refuse(models, challenger.version, verdict)
         return verdict
-    promote(known, challenger.version, verdict)
+    promote(models, challenger.version, verdict)
     try:
-        endpoint.align()
+        endpoint.sync_endpoint()
     except DataError as error:
-        withdraw(known, challenger.version, str(error))
-        return replace(verdict, promote=False, reasons=(f"taken back: {error}", *verdict.reasons))
+        withdraw(models, challenger.version, str(error))
+        return replace(verdict, promote=False, reasons=(f"promotion undone: {error}", *verdict.reasons))
     return verdict
 
 
-@task(**world.ON_RAY)
-def decide(challenger: Registered, champion: Registered | None) -> Verdict:
-    """Score challenger, champion and the median baseline on the same folds in one go, and judge."""
+@task(**retries.ON_RAY)
+def decide(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verdict:
+    """Backtest challenger, champion and the median baseline on the same folds, and judge the challenger."""
     settings = Settings()
-    registry.load(world.models(settings), challenger)  # what cannot be loaded is not promoted
-    history = world.history(settings, challenger.card.snapshot)
-    origins = challenger.card.folds  # on which it won its race
-    (median,) = (c for c in models.candidates((), 0, settings.seed) if c.name == evaluation.BASELINE)
-    rivals = [training.Entrant(median.name, median)]
-    if champion and not champion.made_by_other_code:
-        rivals.insert(0, entrant(champion, "champion", champion.days_behind(challenger)))
-    racing = [entrant(challenger, "challenger", 0), *rivals]
-    with progress("release") as report:
-        race = training.race(history, racing, origins, **world.race_terms(settings), progress=report)
+    registry.load_forecaster(workspace.registry(settings), challenger)  # raises: an unreadable model is not promoted
+    entry, rivals = backtest_entry(challenger, "challenger", 0), rival_entries(settings, challenger, champion)
+    run = backtest(settings, challenger, [entry, *rivals])
     verdict = evaluation.judge(
-        race,
-        racing[0].name,
+        run,
+        entry.name,
         [rival.name for rival in rivals],
-        promote_probability=settings.promote_probability,
+        promotion_probability=settings.promotion_probability,
         slice_margin=settings.slice_margin,
         seed=settings.seed,
     )
-    if champion and champion.made_by_other_code:
-        unfit = f"champion v{champion.version} was made by other code and cannot serve: the median is the only rival"
-        verdict = replace(verdict, reasons=(unfit, *verdict.reasons))
-    create_markdown_artifact(pages.verdict(verdict, challenger.version), key="verdict")
+    if champion and champion.code_mismatch:
+        reason = (
+            f"champion v{champion.version} was trained by other code and cannot forecast: "
+            "the challenger is compared with the median only"
+        )
+        verdict = replace(verdict, reasons=(reason, *verdict.reasons))
+    create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
     return verdict
 
 
-def entrant(version: Registered, role: str, age_days: int) -> training.Entrant:
-    """A version as it would forecast: its recipe, learnt from days as old as its own last day is."""
-    recipe = registry.recipe(world.models(Settings()), version)
-    return training.Entrant(f"{role} v{version.version} ({recipe.name})", recipe, age_days)
+def rival_entries(
+    settings: Settings, challenger: RegisteredModel, champion: RegisteredModel | None
+) -> list[BacktestEntry]:
+    """Whom the challenger must beat: the champion, if there is one of this code, and the median baseline."""
+    (median,) = (each for each in models.candidates((), 0, settings.seed) if each.name == evaluation.BASELINE)
+    baseline = BacktestEntry(median.name, median)
+    if champion is None or champion.code_mismatch:
+        return [baseline]
+    return [backtest_entry(champion, "champion", champion.staleness_days(challenger)), baseline]
 
 
-promote = task(registry.promote, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
-withdraw = task(registry.withdraw, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
-refuse = task(registry.refuse, retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)
+def backtest_entry(version: RegisteredModel, role: str, staleness_days: int) -> BacktestEntry:
+    """A registered model as a backtest entry: its candidate, fitted on days that end `staleness_days` earlier."""
+    candidate = registry.load_candidate(workspace.registry(Settings()), version)
+    return BacktestEntry(f"{role} v{version.version} ({candidate.name})", candidate, staleness_days)
+
+
+def backtest(settings: Settings, challenger: RegisteredModel, entries: list[BacktestEntry]) -> BacktestRun:
+    """Backtest the entries on the folds of the challenger's own backtest."""
+    history = workspace.history(settings, challenger.card.snapshot)
+    options, origins = workspace.backtest_options(settings), challenger.card.folds
+    with progress("release") as report:
+        return training.run_backtests(history, entries, origins, **options, progress=report)
+
+
+promote = task(registry.promote, **retries.OVER_NETWORK)
+withdraw = task(registry.withdraw, **retries.OVER_NETWORK)
+refuse = task(registry.record_refusal, **retries.OVER_NETWORK)

@@ -1,16 +1,16 @@
-"""The time machine: reveal a history week by week to the real flows, under each policy, and compare what it came to.
+"""Replays a history week by week through the real flows, under several retraining policies, and compares the errors.
 
-By hand. Each policy lives in a world of its own below replays/ of the data folder, which is made anew.
+By hand. Each policy runs in its own process on its own workspace, in the workspace's `replays` folder.
 """
 
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,123 +19,179 @@ from threading import Lock
 
 import pandas as pd
 
-from flows import alarms
+from flows import workspace
+from flows.alarms import Alarm, DriftDetected
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.monitor import monitor
-from flows.retrain import Retrained, retrain
-from rossmann import figures, journal, monitoring, training
+from flows.retrain import RetrainResult, retrain
+from rossmann import figures, journal, simulation, training
 from rossmann.monitoring import performance
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
-POLICIES = ("never", "monthly", "drift")
+NEVER, MONTHLY, DRIFT = POLICIES = ("never", "monthly", "drift")
 MONTH = timedelta(days=28)
-AT_ONCE = 2  # policies
-ELSEWHERE = ("PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
-             "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS")  # fmt: skip
-
-
-@dataclass
-class Lived:
-    """What one policy went through."""
-
-    policy: str
-    retrainings: int = 0
-    promotions: int = 0
-    refusals: int = 0
-    skipped: int = 0
-    alarms: list[tuple[date, str]] = field(default_factory=list)
-    cpu_minutes: float = 0.0
-    weeks: pd.Series | None = None  # RMSPE of all batch forecasts by week
-
-    def dealt(self, made: Retrained) -> None:
-        """Count what a retraining came to."""
-        self.skipped += made.trained is None
-        self.retrainings += made.trained is not None
-        self.promotions += made.verdict is not None and made.verdict.promote
-        self.refusals += made.verdict is not None and not made.verdict.promote
+PARALLEL_POLICIES = 2
+LAST_WEEKS = 8  # scored separately: where the policies have diverged most
+EXTERNAL = ("PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
+            "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS")  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """All policies side by side, and where table and plot lie."""
+class Evening:
+    """What happened on one evening of a replay."""
 
-    lives: tuple[Lived, ...]
-    faulty_from: date | None
+    day: date
+    causes: tuple[str, ...]  # of the alarms: the statistic, or the first words of the reason
+    retraining: RetrainResult | None
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """What happened under one policy, and how well it forecast."""
+
+    policy: str
+    retrainings: int
+    promotions: int
+    refusals: int
+    skipped: int
+    alarms: tuple[tuple[date, str], ...]  # evening and cause
+    cpu_minutes: float
+    weekly_rmspe: pd.Series  # of all batch forecasts, by the last day of the week
+
+    @property
+    def rmspe(self) -> float:
+        """Mean of the weeks."""
+        return float(self.weekly_rmspe.mean())
+
+    @property
+    def last_rmspe(self) -> float:
+        """Mean of the last LAST_WEEKS weeks."""
+        return float(self.weekly_rmspe.tail(LAST_WEEKS).mean())
+
+    def false_alarms(self, fault_start: date | None) -> int:
+        """Alarms raised before the injected fault began; without a fault, all of them."""
+        return sum(fault_start is None or day < fault_start for day, _ in self.alarms)
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """All policies, and the addresses of their table and plot."""
+
+    policies: tuple[PolicyResult, ...]
+    fault_start: date | None
     table: str
     plot: str
 
 
 def replay(
-    raw: str, first: date, last: date, every: int, policies: list[str], candidates: list[str], stores: int | None,
-    fault: str | None, since: str | None,
-) -> Replayed:  # fmt: skip
-    """Live through first … last in steps of `every` days under each policy. The replay before is gone only then."""
-    unknown = set(policies) - set(POLICIES)
-    if unknown or not policies or not first < last:
-        raise DataError(f"policies are {', '.join(POLICIES)}, and --from must lie before --to")
+    raw: str,
+    first: date,
+    last: date,
+    step_days: int,
+    policies: Sequence[str],
+    candidates: list[str],
+    stores: int | None = None,
+    fault: str | None = None,
+    fault_start: date | None = None,
+) -> ReplayResult:
+    """Replay the evenings first … last, `step_days` apart, under each policy.
+
+    The previous replay is deleted only after the raw files were read and the fault was injected. Raises DataError.
+    """
+    if not policies or not set(policies) <= set(POLICIES):
+        raise DataError(f"policies are {', '.join(POLICIES)}")
+    if not first < last:
+        raise DataError(f"--from {first} must be before --to {last}")
     home = f"{Settings().local_home}/replays"
-    with TemporaryDirectory() as staging:
-        monitoring.stage(raw, staging, stores, fault, since)
-        shutil.rmtree(home, ignore_errors=True)
-        staged = shutil.copytree(staging, f"{home}/raw")
-    days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, every)]
-    lock = Lock()
+    staged = _stage(raw, home, stores, fault, fault_start)
+    days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, step_days)]
+    start = Lock()  # the environment belongs to the whole process: one child is started at a time
 
-    def apart(policy: str) -> Lived:
-        """In a process of its own, which begins in its own world."""
+    def run_in_process(policy: str) -> PolicyResult:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            with lock, world_of(f"{home}/{policy}"):
-                life = process.submit(live, policy, staged, days, candidates)
-            return life.result()
+            with start, workspace_environment(f"{home}/{policy}"):
+                result = process.submit(run_policy, policy, staged, days, candidates)
+            return result.result()
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        lives = tuple(threads.map(apart, policies))
-    weeks = pd.DataFrame({each.policy: each.weeks for each in lives})
-    place = Storage(home)
-    table = place.write("weeks.csv", weeks.to_csv(index_label="week until", float_format="%.5f").encode())
-    marks = {each.policy: [day for day, _ in each.alarms] for each in lives}
-    plot = place.write("weeks.png", figures.replay_figure(weeks, marks, since))
-    return Replayed(lives, date.fromisoformat(since) if since else None, table, plot)
+    with ThreadPoolExecutor(PARALLEL_POLICIES) as threads:
+        results = tuple(threads.map(run_in_process, policies))
+    return _write(Storage(home), results, fault_start)
 
 
-def live(policy: str, raw: str, days: list[date], candidates: list[str]) -> Lived:
-    """One policy in this process's world, from its first model on."""
-    life, trained = Lived(policy), days[0]
+def _stage(raw: str, home: str, stores: int | None, fault: str | None, fault_start: date | None) -> str:
+    """Write the raw files of the replay into an empty `home`. Returns their folder."""
+    with TemporaryDirectory() as folder:
+        simulation.write_replay_files(raw, folder, stores, fault, str(fault_start) if fault_start else None)
+        shutil.rmtree(home, ignore_errors=True)
+        return shutil.copytree(folder, f"{home}/raw")
+
+
+def _write(folder: Storage, results: tuple[PolicyResult, ...], fault_start: date | None) -> ReplayResult:
+    weeks = pd.DataFrame({each.policy: each.weekly_rmspe for each in results})
+    table = folder.write("weeks.csv", weeks.to_csv(index_label="week_end", float_format="%.5f").encode())
+    marks = {each.policy: [day for day, _ in each.alarms] for each in results}
+    plot = folder.write("weeks.png", figures.replay_figure(weeks, marks, str(fault_start) if fault_start else None))
+    return ReplayResult(results, fault_start, table, plot)
+
+
+def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -> PolicyResult:
+    """One policy on this process's workspace, from its first model on."""
+    trained, evenings = days[0], []
     started = time.process_time()
-    with training.cluster(None):
+    with training.ray_cluster(None):
         retrain(raw, days[0], candidates=candidates)
         for number, day in enumerate(days[1:], 1):
             sys.stderr.write(f"  {policy}: {day}, {number} of {len(days) - 1}\n")
-            due = policy == "monthly" and day - trained >= MONTH
+            due = policy == MONTHLY and day - trained >= MONTH
             trained = day if due else trained
-            step(life, raw, day, candidates, due)
-    life.weeks = weeks(Settings(), days[0], days[-1])
-    life.cpu_minutes = (time.process_time() - started + fitted_seconds(Settings())) / 60
-    return life
+            evenings.append(run_evening(policy, raw, day, candidates, due))
+    cpu_seconds = time.process_time() - started + fit_seconds(Settings())
+    return _policy_result(policy, evenings, cpu_seconds / 60, weekly_rmspe(Settings(), days[0], days[-1]))
 
 
-def step(life: Lived, raw: str, day: date, candidates: list[str], due: bool) -> None:
-    """What happens when new days are there; `due`: a retraining is, by the calendar."""
+def run_evening(policy: str, raw: str, day: date, candidates: list[str], due: bool) -> Evening:
+    """Ingest the new days, monitor, and retrain or forecast. `due`: the calendar asks for a retraining."""
     ingest(raw, day)
-    seen = monitor()
-    life.alarms += [(day, getattr(alarm, "name", None) or alarm.reason.split(":")[0]) for alarm in seen.raised]
-    wake = next((each for each in seen.raised if each.event in alarms.WAKING), None)
-    if life.policy == "drift" and wake:
-        life.dealt(retrain(raw, day, candidates=candidates, reason=wake.reason, alarm=wake.id))
-    elif due:
-        life.dealt(retrain(raw, day, candidates=candidates))
-    else:
-        forecast()
+    raised = monitor().raised
+    causes = tuple(_cause(alarm) for alarm in raised)
+    trigger = next((each for each in raised if each.starts_retraining), None)
+    if policy == DRIFT and trigger:
+        return Evening(
+            day, causes, retrain(raw, day, candidates=candidates, reason=trigger.reason, alarm_id=trigger.id)
+        )
+    if due:
+        return Evening(day, causes, retrain(raw, day, candidates=candidates))
+    forecast()
+    return Evening(day, causes, None)
+
+
+def _cause(alarm: Alarm) -> str:
+    return alarm.name if isinstance(alarm, DriftDetected) else alarm.reason.split(":")[0]
+
+
+def _policy_result(policy: str, evenings: list[Evening], cpu_minutes: float, weekly: pd.Series) -> PolicyResult:
+    retrainings = [each.retraining for each in evenings if each.retraining]
+    verdicts = [each.verdict.promote for each in retrainings if each.verdict]
+    return PolicyResult(
+        policy=policy,
+        retrainings=sum(each.trained is not None for each in retrainings),
+        promotions=sum(verdicts),
+        refusals=len(verdicts) - sum(verdicts),
+        skipped=sum(each.trained is None for each in retrainings),
+        alarms=tuple((each.day, cause) for each in evenings for cause in each.causes),
+        cpu_minutes=cpu_minutes,
+        weekly_rmspe=weekly,
+    )
 
 
 @contextmanager
-def world_of(home: str) -> Iterator[None]:
-    """The environment of a world of its own: its own Prefect, no endpoint, nobody who would be woken."""
+def workspace_environment(home: str) -> Iterator[None]:
+    """The environment of another workspace: its own Prefect, no endpoint, no shared database."""
     before = dict(os.environ)
-    for name in ELSEWHERE:
+    for name in EXTERNAL:
         os.environ.pop(name, None)
     os.environ |= {"ROSSMANN_DATA_DIR": home, "PREFECT_HOME": f"{home}/prefect-embedded", "OMP_NUM_THREADS": "1"}
     Path(home).mkdir(parents=True, exist_ok=True)
@@ -146,16 +202,15 @@ def world_of(home: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def weeks(settings: Settings, first: date, last: date) -> pd.Series:
-    """RMSPE of all batch forecasts by the week they were for."""
-    table = journal.kept(settings.journal, journal.accuracy, first)
-    own = table[(table.slice == "all") & (table.source == "batch")]
-    own = own.assign(week=performance.weekly(own, pd.Timestamp(last).to_datetime64()))
-    return performance.scores(own, "week").rmspe
+def weekly_rmspe(settings: Settings, first: date, last: date) -> pd.Series:
+    """RMSPE of all batch forecasts, by the last day of the week."""
+    table = journal.read_rows(settings.journal, journal.accuracy, first)
+    batch = table[(table.slice == "all") & (table.source == "batch")]
+    batch = batch.assign(week=performance.week_ends(batch, pd.Timestamp(last).to_datetime64()))
+    return performance.scores_of_sums(batch, "week").rmspe
 
 
-def fitted_seconds(settings: Settings) -> float:
-    """CPU seconds of every fit in this world, which Ray's workers spent."""
-    kept = Storage(settings.place("backtests"))
-    races = [folder for folder in kept.folders() if folder != "fits"]
-    return sum(sum(training.load_race(kept, key).cpu_seconds.values()) for key in races)
+def fit_seconds(settings: Settings) -> float:
+    """CPU seconds of every fit of this workspace. Ray's workers spent them, not this process."""
+    keys = [folder for folder in workspace.backtests(settings).folders() if folder != "fits"]
+    return sum(sum(workspace.backtest_run(settings, key).cpu_seconds.values()) for key in keys)

@@ -1,8 +1,8 @@
-"""Ingest → is it worth it? → train → release → forecast, as one visible run.
+"""Ingest → does a retraining pay? → train → release → forecast, as one run.
 
-Weekly, by hand, or started by an alarm. Needs raw files; an alarm is about the current snapshot and answered from that,
-wherever its files came from. What is unchanged is not done again. Asked by hand it always trains; otherwise only if
-that pays, and a skipped training still forecasts from the fresh history.
+Weekly, by hand, or started by an alarm. Needs raw files; a run started by an alarm without raw files uses the current
+snapshot, which the alarm is about. Steps whose inputs have not changed are not repeated. A run started by hand always
+trains; any other only if it pays, and forecasts from the newest history in either case.
 """
 
 from dataclasses import dataclass
@@ -11,30 +11,31 @@ from datetime import UTC, date, datetime
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, evidence, schedule, world
-from flows.alarms import Outcome
+from flows import alarms, run_checks, workspace
+from flows.alarms import RetrainingOutcome
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
-from flows.train import Trained, train
+from flows.train import TrainResult, train
 from rossmann import data, monitoring, registry
 from rossmann.evaluation import Verdict
-from rossmann.forecasting import Delivered
-from rossmann.monitoring import Decision
+from rossmann.forecasting import DeliveredForecast
+from rossmann.monitoring import RetrainingDecision
 from rossmann.settings import Settings
 
-ASKED = "asked"
+BY_HAND = "by hand"
+REASON_LENGTH = 500  # characters of an outcome's reason
 
 
 @dataclass(frozen=True)
-class Retrained:
-    """What each step came to; nothing is delivered while there is no champion."""
+class RetrainResult:
+    """The result of each step."""
 
     snapshot: str
-    decision: Decision
-    trained: Trained | None  # None: skipped
-    verdict: Verdict | None
-    delivered: Delivered | None
+    decision: RetrainingDecision
+    trained: TrainResult | None  # None: skipped
+    verdict: Verdict | None  # None: skipped
+    delivered: DeliveredForecast | None  # None: there is no champion
 
 
 @flow
@@ -44,64 +45,67 @@ def retrain(
     folds: int | None = None,
     candidates: list[str] | None = None,
     search: int = 0,
-    reason: str = ASKED,
-    alarm: str | None = None,
-) -> Retrained:
-    """From raw files to forecasts; the champion is replaced only if it is beaten.
+    reason: str = BY_HAND,
+    alarm_id: str | None = None,
+) -> RetrainResult:
+    """From raw files to forecasts. The champion is replaced only if the challenger beats it.
 
-    reason: why it was started. alarm: id of the alarm that started it, which this run closes.
+    reason: why the run was started. alarm_id: the alarm that started it; this run closes it.
     """
     get_run_logger().info("retraining, reason: %s", reason)
     started = datetime.now(UTC)
     try:
-        schedule.only_this_one()
-        alarmed = alarm is not None and raw is None
-        snapshot = data.current_snapshot(world.snapshots(Settings())) if alarmed else ingest(raw, as_of)
-        made = _retrain(snapshot, folds, candidates, search, reason)
-    except Exception as error:  # whatever it is, no alarm stays open behind a failed run; Prefect hears of it too
-        close(alarm, started, "failed", f"{type(error).__name__}: {error}"[:500])
+        run_checks.cancel_duplicate_runs()
+        use_current = alarm_id is not None and raw is None
+        snapshot = data.current_snapshot(Settings().workspace.snapshots) if use_current else ingest(raw, as_of)
+        result = _retrain(snapshot, folds, candidates, search, reason)
+    except Exception as error:  # a failed run closes its alarm whatever the failure; Prefect gets the error too
+        close(alarm_id, started, "failed", f"{type(error).__name__}: {error}"[:REASON_LENGTH])
         raise
-    if made.verdict is None:
-        close(alarm, started, "skipped", made.decision.reason)
+    if result.verdict is None:
+        close(alarm_id, started, "skipped", result.decision.reason)
     else:
-        close(alarm, started, "promoted" if made.verdict.promote else "refused", "; ".join(made.verdict.reasons))
-    return made
+        verdict = result.verdict
+        close(alarm_id, started, "promoted" if verdict.promote else "refused", "; ".join(verdict.reasons))
+    return result
 
 
-def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> Retrained:
-    decision = Decision(True, ASKED) if reason == ASKED else decide(snapshot)
+def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> RetrainResult:
+    decision = RetrainingDecision(True, BY_HAND) if reason == BY_HAND else decide(snapshot)
     trained = train(folds, candidates, search) if decision.train else None
     verdict = release() if decision.train else None
-    champion = registry.find(world.models(Settings()), registry.CHAMPION)
-    return Retrained(snapshot, decision, trained, verdict, forecast() if champion else None)
+    champion = registry.find_by_alias(workspace.registry(Settings()), registry.CHAMPION)
+    return RetrainResult(snapshot, decision, trained, verdict, forecast() if champion else None)
 
 
 @task(cache_policy=NO_CACHE)
-def decide(snapshot: str) -> Decision:
-    """Whether a training pays, from the state as it is now: whatever started this may be over."""
+def decide(snapshot: str) -> RetrainingDecision:
+    """Whether a retraining pays, from the state as it is now: the cause of the alarm may be gone."""
     settings = Settings()
-    champion = registry.find(world.models(settings), registry.CHAMPION)
-    if champion is None or champion.made_by_other_code:
-        return Decision(True, "there is no champion that can forecast")
+    models = workspace.registry(settings)
+    champion = registry.find_by_alias(models, registry.CHAMPION)
+    if champion is None or champion.code_mismatch:
+        return RetrainingDecision(True, "there is no champion that can forecast")
     if champion.card.snapshot == snapshot:
-        return Decision(False, f"nothing new has come since version {champion.version} was trained")
-    history = world.history(settings, snapshot)
-    backtest = evidence.backtest_of(settings, champion)
-    examination = monitoring.examine(history, evidence.judged(settings, history), backtest)
-    promised = monitoring.promise(backtest, champion.version)
-    forecaster = registry.load(world.models(settings), champion)
-    decision = monitoring.worth(forecaster, history, promised, examination, settings.retrain_gain)
+        return RetrainingDecision(False, f"there are no new data since version {champion.version} was trained")
+    history = workspace.history(settings, snapshot)
+    backtest = workspace.backtest_of(settings, champion)
+    drift = monitoring.detect_drift(history, workspace.recent_forecasts(settings, history), backtest)
+    reference = monitoring.backtest_reference(backtest, champion.version)
+    forecaster = registry.load_forecaster(models, champion)
+    decision = monitoring.should_retrain(forecaster, history, reference, drift, settings.retrain_min_gain)
     get_run_logger().info("%s: %s", "training" if decision.train else "skipped", decision.reason)
     return decision
 
 
 @task(cache_policy=NO_CACHE)
-def close(alarm: str | None, started: datetime, decision: str, reason: str) -> None:
-    """The outcome of the alarm that started this, and of every other that a training answers and that was open."""
+def close(alarm_id: str | None, started: datetime, decision: str, reason: str) -> None:
+    """Publish the outcome of the alarm that started this run, and of every other open one that starts a retraining."""
     settings = Settings()
-    champion = registry.find(world.models(settings), registry.CHAMPION)
+    champion = registry.find_by_alias(workspace.registry(settings), registry.CHAMPION)
     serving = champion.version if champion else None
-    for each in {*([alarm] if alarm else []), *alarms.waiting(settings, started)}:
-        alarms.tell(
-            settings, Outcome(alarm=each, started=started, decision=decision, reason=reason, model_version=serving)
+    for each in {*([alarm_id] if alarm_id else []), *alarms.open_alarm_ids(settings, started)}:
+        outcome = RetrainingOutcome(
+            alarm_id=each, started=started, decision=decision, reason=reason, model_version=serving
         )
+        alarms.publish(settings, outcome)

@@ -1,95 +1,96 @@
 """Snapshot → backtests on Ray → challenger.
 
-After ingest, whenever days or recipes are new. Needs a snapshot. A fit is kept by snapshot, candidate, fold, seed and
-code version, and what is kept is not fitted again: a run that was killed goes on where it stopped.
+After ingest, whenever there are new days or new candidates. Needs a snapshot. Every finished fit is stored under its
+snapshot, candidate, fold, seed and code version and is not repeated: a run that was killed continues where it stopped.
 """
 
 from dataclasses import dataclass
 
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
-from flows import world
+from flows import retries, workspace
 from flows.progress import progress
 from rossmann import evaluation, models, registry, training
 from rossmann.data import current_snapshot
 from rossmann.models import Candidate
-from rossmann.settings import Settings, code_version, environment_hash
+from rossmann.provenance import code_version, environment_hash
+from rossmann.settings import Settings
 
 
 @dataclass(frozen=True)
-class Trained:
-    """Where the outcome of a training lies."""
+class TrainResult:
+    """The identifiers of what a training stored."""
 
-    race: str  # key of the race
-    run: str  # MLflow run
-    challenger: int  # version
+    backtest: str  # key of the backtest run
+    mlflow_run: str
+    challenger: int  # model version
 
 
 @flow
-def train(folds: int | None = None, candidates: list[str] | None = None, search: int = 0) -> Trained:
-    """Race all candidates on the same folds; the best, refitted on everything, becomes challenger.
+def train(folds: int | None = None, candidates: list[str] | None = None, search: int = 0) -> TrainResult:
+    """Backtest all candidates on the same folds. The best one, fitted again on all days, becomes challenger.
 
-    folds: windows counted back from the end of the history. candidates: who races beside the two naive ones.
-    search: how many hyperparameter draws race beside each booster.
+    folds: how many windows, counted back from the end of the history.
+    candidates: names; the two naive ones are always added. search: hyperparameter draws to add for each booster.
     """
     settings = Settings()
-    snapshot = current_snapshot(world.snapshots(settings))
-    racing = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
-    race = backtest(snapshot, racing, folds or settings.folds)
-    run = record(race, snapshot, racing)
-    return Trained(race, run, register(race, run, snapshot, racing))
+    snapshot = current_snapshot(settings.workspace.snapshots)
+    selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
+    key = backtest(snapshot, selected, folds or settings.folds)
+    mlflow_run = record(key, snapshot, selected)
+    return TrainResult(key, mlflow_run, register(key, mlflow_run, snapshot, selected))
 
 
-@task(**world.ON_RAY)
-def backtest(snapshot: str, racing: tuple[Candidate, ...], folds: int) -> str:
-    """Race the candidates on the folds of the snapshot; answers the key of the race."""
+@task(**retries.ON_RAY)
+def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int) -> str:
+    """Backtest the candidates on the folds of the snapshot. Returns the key of the backtest run."""
     settings = Settings()
-    history = world.history(settings, snapshot)
+    history = workspace.history(settings, snapshot)
     origins = evaluation.fold_origins(history, folds, settings.fold_step_days, settings.horizon_days)
-    entrants = [training.Entrant(candidate.name, candidate) for candidate in racing]
+    entries = [training.BacktestEntry(candidate.name, candidate) for candidate in candidates]
     with progress("backtests") as report:
-        race = training.race(history, entrants, origins, **world.race_terms(settings), progress=report)
-    board = race.leaderboard().reset_index()
-    create_table_artifact(board.to_dict("records"), key="leaderboard", description=f"snapshot {snapshot}")
-    return race.key
+        run = training.run_backtests(history, entries, origins, **workspace.backtest_options(settings), progress=report)
+    leaderboard = run.leaderboard().reset_index().to_dict("records")
+    create_table_artifact(leaderboard, key="leaderboard", description=f"snapshot {snapshot}")
+    return run.key
 
 
-@task(retries=3, retry_delay_seconds=[1, 10, 60], cache_policy=NO_CACHE)  # MLflow may be a network away
-def record(race: str, snapshot: str, racing: tuple[Candidate, ...]) -> str:
-    """Keep the race with its rows and figures in MLflow; answers the run."""
+@task(**retries.OVER_NETWORK)
+def record(key: str, snapshot: str, candidates: tuple[Candidate, ...]) -> str:
+    """Record the backtest run with its rows and figures in MLflow. Returns the id of the MLflow run."""
     settings = Settings()
-    kept = training.load_race(world.backtests(settings), race)
-    return registry.record(world.models(settings), kept, racing, snapshot, world.snapshots(settings))
+    run = workspace.backtest_run(settings, key)
+    models = workspace.registry(settings)
+    return registry.record_backtests(models, run, candidates, snapshot, settings.workspace.snapshots)
 
 
-@task(**world.ON_RAY)
-def register(race: str, run: str, snapshot: str, racing: tuple[Candidate, ...]) -> int:
-    """Make the winner of the race the challenger; answers its version."""
+@task(**retries.ON_RAY)
+def register(key: str, mlflow_run: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
+    """Make the best candidate of the backtest run the challenger. Returns its version."""
     settings = Settings()
-    models_known = world.models(settings)
-    version = registry.saved(models_known, race) or refit(settings, race, run, snapshot, racing)
-    registry.challenge(models_known, version)
+    models = workspace.registry(settings)
+    version = registry.find_registered(models, key) or refit(settings, key, mlflow_run, snapshot, candidates)
+    registry.set_challenger(models, version)
     return version
 
 
-def refit(settings: Settings, race: str, run: str, snapshot: str, racing: tuple[Candidate, ...]) -> int:
-    """Fit the winner on the whole history and save it with its card."""
-    kept = training.load_race(world.backtests(settings), race)
-    winner = next(candidate for candidate in racing if candidate.name == kept.backtest.best())
-    history = world.history(settings, snapshot)
-    bounds = training.intervals(kept.backtest, winner.name, settings.coverage)
-    forecaster = training.fit_final(history, winner, bounds, seed=settings.seed, ray_address=settings.ray_address)
+def refit(settings: Settings, key: str, mlflow_run: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
+    """Fit the best candidate on the whole history and register it with its card. Returns its version."""
+    run = workspace.backtest_run(settings, key)
+    best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
+    history = workspace.history(settings, snapshot)
+    intervals = training.backtest_intervals(run.backtest, best.name, settings.coverage)
+    forecaster = training.fit_final(history, best, intervals, seed=settings.seed, ray_address=settings.ray_address)
     card = registry.ModelCard(
-        candidate=winner.name,
+        candidate=best.name,
         snapshot=snapshot,
-        origin=str(history.origin),
-        rmspe=kept.rmspe_by_fold(winner.name),
-        coverage=kept.coverage(winner.name),
+        train_end=str(history.origin),
+        rmspe=run.rmspe_by_fold(best.name),
+        coverage=run.coverage(best.name),
         seed=settings.seed,
         code_version=code_version(),
         environment=environment_hash(),
-        training=run,
+        run_id=mlflow_run,
     )
-    return registry.save(world.models(settings), forecaster, card, race)
+    return registry.register_model(workspace.registry(settings), forecaster, card, key)

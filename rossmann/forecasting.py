@@ -1,4 +1,4 @@
-"""The champion's forecast as a table, for a person, a file or Kaggle."""
+"""Forecasts as tables: computed with the champion, summarised, and written as CSV or Parquet."""
 
 import io
 from dataclasses import dataclass
@@ -9,82 +9,77 @@ import pandas as pd
 from rossmann import features, validation
 from rossmann.data import Plan, SalesHistory
 from rossmann.models import Forecast, Forecaster
+from rossmann.schema import DAY, DTYPES, FORECAST_COLUMNS, WEEKS_YEAR_DAYS
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a planner wants to know of a forecast at a glance."""
+class ForecastSummary:
+    """The extent and the totals of a forecast."""
 
     rows: int
     stores: int
-    first: str
+    first: str  # the first day, ISO
     last: str
-    total: float  # all sales that are forecast
-    on_year: float  # change against 364 days earlier, of the rows that sell on both days; NaN where there is none
+    total: float  # the sum of all forecast sales
+    year_over_year: float  # relative to the sales 364 days before, in rows with sales on both days; NaN without any
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """A forecast that was written, and where it lies."""
+class DeliveredForecast:
+    """A forecast that has been written to files."""
 
-    summary: Summary
-    champion: int  # version
-    file: str
-    picture: str
+    summary: ForecastSummary
+    champion: int  # the version of the model
+    file: str  # path or s3:// address
+    plot: str  # path or s3:// address
 
 
-def forecast(forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.ndarray | None = None) -> pd.DataFrame:
-    """One row per row of the plan, in its order: Id where the plan has it, Store, Date, Sales, Lower, Upper.
+def forecast_table(
+    forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.ndarray | None = None
+) -> pd.DataFrame:
+    """One row per row of the plan, in its order: id if `ids` are passed, store, date, forecast, lower, upper.
 
-    Raises ValidationError if the model forecasts what cannot be: negative, infinite, or open for closed days.
+    Raises ValidationError if the forecast is impossible: negative, infinite, or not 0 on a closed day.
     """
-    made = forecaster.predict(features.summarise(history), plan)
-    table = pd.DataFrame(
-        {
-            "Store": plan.store,
-            "Date": plan.date.astype("datetime64[s]"),
-            "Sales": made.sales,
-            "Lower": made.lower,
-            "Upper": made.upper,
-        }
-    )
+    forecast = forecaster.predict(features.fit_state(history), plan)
+    amounts = dict(zip(FORECAST_COLUMNS, (forecast.sales, forecast.lower, forecast.upper), strict=True))
+    table = pd.DataFrame({"store": plan.store, "date": plan.date.astype(DTYPES["date"]), **amounts})
     validation.check_forecast(table, plan.open)
     if ids is not None:
-        table.insert(0, "Id", ids)
+        table.insert(0, "id", ids)
     return table
 
 
-def made(table: pd.DataFrame) -> Forecast:
-    """The numbers of a forecast's table. float64 [rows] each"""
-    return Forecast(*(table[name].to_numpy() for name in ("Sales", "Lower", "Upper")))
+def as_forecast(table: pd.DataFrame) -> Forecast:
+    """The values of a forecast table as arrays. float64 [rows] each"""
+    return Forecast(*(table[name].to_numpy() for name in FORECAST_COLUMNS))
 
 
-def kaggle(table: pd.DataFrame) -> pd.DataFrame:
-    """The two columns Kaggle takes; a table without Id is numbered from 1."""
-    ids = table["Id"] if "Id" in table else pd.Series(range(1, len(table) + 1))
-    return pd.DataFrame({"Id": ids, "Sales": table["Sales"]})
+def summarise(table: pd.DataFrame, history: SalesHistory) -> ForecastSummary:
+    """The totals of a forecast table, and the change against the same stores and weekdays one year before."""
+    forecast = table["forecast"].to_numpy()
+    year_ago = table["date"].to_numpy() - WEEKS_YEAR_DAYS * DAY
+    sales_before = history.take("sales", table["store"].to_numpy(), year_ago)
+    comparable = (sales_before > 0) & (forecast > 0)
+    change = forecast[comparable].sum() / sales_before[comparable].sum() - 1 if comparable.any() else np.nan
+    first, last = table["date"].min(), table["date"].max()
+    return ForecastSummary(
+        rows=len(table),
+        stores=table["store"].nunique(),
+        first=f"{first:%Y-%m-%d}",
+        last=f"{last:%Y-%m-%d}",
+        total=float(forecast.sum()),
+        year_over_year=float(change),
+    )
 
 
-def summarise(table: pd.DataFrame, history: SalesHistory) -> Summary:
-    """The totals of a forecast, and like for like against the same weekdays a year before."""
-    year_ago = table.Date.to_numpy().astype("datetime64[D]") - np.timedelta64(364, "D")
-    day = (year_ago - history.dates[0]).astype(int)
-    store = np.searchsorted(history.stores.number, table.Store.to_numpy())
-    before = np.where(day >= 0, history.sales[store, np.maximum(day, 0)], np.nan)
-    both = (before > 0) & (table.Sales.to_numpy() > 0)
-    on_year = table.Sales[both].sum() / before[both].sum() - 1 if both.any() else np.nan
-    first, last = table.Date.min(), table.Date.max()
-    total = float(table.Sales.sum())
-    return Summary(len(table), table.Store.nunique(), f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}", total, float(on_year))
-
-
-def csv(table: pd.DataFrame) -> bytes:
-    """The table as a person or Kaggle reads it: sales to the cent, dates as 2015-08-01."""
+def to_csv_bytes(table: pd.DataFrame) -> bytes:
+    """The table as CSV: two decimals, dates like 2015-08-01."""
     return table.to_csv(index=False, float_format="%.2f", date_format="%Y-%m-%d", lineterminator="\n").encode()
 
 
-def parquet(table: pd.DataFrame) -> bytes:
-    """The table with every digit."""
+def to_parquet_bytes(table: pd.DataFrame) -> bytes:
+    """The table as Parquet, with all digits."""
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()

@@ -1,90 +1,101 @@
-"""What an operator turns: every knob, its default, and the environment variable that sets it (`ROSSMANN_` + its name).
+"""Settings of an installation, their defaults, and the environment variables that set them (`ROSSMANN_` + name).
 
-Built once, at the edges; inside the library functions take plain arguments.
+Built once, at the edges; functions of the library take plain arguments.
 """
 
-import ast
-import hashlib
 import re
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-# Telemetry of what we run is off wherever we start it.
-QUIET = {
+from rossmann.schema import HORIZON_DAYS
+from rossmann.workspace import Workspace
+
+# Environment variables that switch off the telemetry of every program we start.
+TELEMETRY_OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "DO_NOT_TRACK": "1",
 }
-# An object store that is busy or away for half a minute is asked again; as in deployments/local.env.
-PATIENT = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
+# Environment variables for the S3 client: retry for about half a minute. deployments/local.env has the same values.
+AWS_RETRIES = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
 
-FORECASTING = ("data", "features", "models")  # packages of this library
-BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750
-NUMERIC = {"numpy", "lightgbm", "xgboost", "xgboost-cpu"}
+BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750
 
 
 class Settings(BaseSettings):
-    """One world: where it lies, whom it talks to, how it is judged."""
+    """Where a workspace is, which services it uses, and how its forecasts are made and released."""
 
     model_config = SettingsConfigDict(env_prefix="ROSSMANN_", env_ignore_empty=True, frozen=True)
 
-    data_dir: str = Field("data", description="Where all state lies: a folder, made when missing, or s3://bucket/…")
-    mlflow_tracking_uri: str | None = Field(
-        None, validate_default=True, description="MLflow's server or database; default: SQLite in data_dir."
+    data_dir: str = Field(
+        "data", description="The workspace with all state: a folder, created when missing, or s3://bucket/…"
     )
-    ray_address: str | None = Field(None, description="An existing Ray cluster; default: a local Ray for the run.")
+    mlflow_tracking_uri: str | None = Field(
+        None, validate_default=True, description="MLflow server or database; default: SQLite in data_dir."
+    )
+    ray_address: str | None = Field(
+        None, description="An existing Ray cluster for training; default: start a local Ray for the run."
+    )
 
     serve_address: str | None = Field(
         None, description="Dashboard of the Ray cluster that hosts the endpoint, http://…:8265; default: no endpoint."
     )
     serve_config: str = Field(
-        str(Path(__file__).parents[1] / "deployments" / "serve.yaml"), description="How Serve runs the endpoint."
+        str(Path(__file__).parents[1] / "deployments" / "serve.yaml"),
+        description="Ray Serve configuration file of the endpoint.",
     )
     http_host: str = Field(
-        "127.0.0.1", description="Where the endpoint listens; elsewhere than here it needs api_keys."
+        "127.0.0.1",
+        description="Address on which the endpoint listens; any other than the loopback address requires api_keys.",
     )
-    http_port: int = Field(8000, ge=1, le=65535, description="The endpoint's port.")
+    http_port: int = Field(8000, ge=1, le=65535, description="Port on which the endpoint listens.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Who may ask the endpoint, separated by commas; none: callers on its own machine."
+        (), description="API keys of the endpoint, separated by commas; none: only callers on the same machine."
     )
     journal_url: str | None = Field(
-        None, validate_default=True, description="Database of what was forecast; default: SQLite in data_dir."
+        None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."
     )
-    journal_days: int = Field(730, ge=1, description="How long it is kept.")
-    body_limit_bytes: int = Field(16_000_000, ge=1, description="The largest request.")
-    row_limit: int = Field(100_000, ge=1, description="The most rows in a request.")
-
-    silence_days: int = Field(10, ge=1, description="Without a new snapshot for so long, there is an alarm.")
-    alarm_quiet_days: int = Field(21, ge=1, description="What was raised and still stands is not raised again so long.")
-    retrain_gain: float = Field(
-        0.05, ge=0, description="Share of the error that a retraining must promise to take off, or it is skipped."
+    journal_retention_days: int = Field(
+        730, ge=1, description="Entries of the prediction log are deleted after this many days."
     )
-    notify_webhook: str | None = Field(None, description="URL that gets alarms and outcomes as JSON.")
-    notify_slack: SecretStr | None = Field(None, description="Slack webhook that gets them.")
-    notify_teams: SecretStr | None = Field(None, description="Microsoft Teams webhook that gets them.")
-    sendgrid_key: SecretStr | None = Field(None, description="SendGrid's API key.")
-    sendgrid_sender: str | None = Field(None, description="The sender that SendGrid has verified.")
-    notify_email: str | None = Field(None, description="Address that gets them, through SendGrid.")
+    max_body_bytes: int = Field(16_000_000, ge=1, description="Largest request body that the endpoint accepts.")
+    max_rows: int = Field(100_000, ge=1, description="Largest number of rows in a request to the endpoint.")
 
-    horizon_days: int = Field(48, ge=1, le=48, description="How far a forecast reaches. [days]")
+    stale_data_days: int = Field(10, ge=1, description="Days without a new snapshot after which an alarm is raised.")
+    alarm_repeat_days: int = Field(21, ge=1, description="Days before an alarm that persists is raised again.")
+    retrain_min_gain: float = Field(
+        0.05, ge=0, description="Smallest expected reduction of the error, as a share of it, that starts a retraining."
+    )
+    notify_webhook: str | None = Field(None, description="URL that receives alarms and their outcomes as JSON.")
+    notify_slack: SecretStr | None = Field(None, description="Slack webhook that receives alarms.")
+    notify_teams: SecretStr | None = Field(None, description="Microsoft Teams webhook that receives alarms.")
+    sendgrid_key: SecretStr | None = Field(None, description="API key of SendGrid, for mail.")
+    sendgrid_sender: str | None = Field(None, description="Sender address that SendGrid has verified.")
+    notify_email: str | None = Field(None, description="Mail address that receives alarms, through SendGrid.")
+
+    horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS, description="Days in a forecast.")
     folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
-    fold_step_days: int = Field(48, ge=1, description="Days between the origins of two windows.")
+    fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
-        description="Who races, separated by commas; the naive two always do.",
+        description="Models to backtest, separated by commas; last_week and median are always included.",
     )
-    seed: int = Field(7, ge=0, description="Of every random draw.")
-    coverage: float = Field(0.9, gt=0, lt=1, description="Nominal share of days that lie between Lower and Upper.")
+    seed: int = Field(7, ge=0, description="Seed of every random draw.")
+    coverage: float = Field(
+        0.9, gt=0, lt=1, description="Share of days whose sales should be between the lower and upper bound."
+    )
 
-    promote_probability: float = Field(0.95, gt=0, le=1, description="P(challenger better) that a promotion needs.")
-    slice_margin: float = Field(0.05, ge=0, description="How much worse, relatively, a slice may get in a promotion.")
+    promotion_probability: float = Field(
+        0.95, gt=0, le=1, description="Probability that the challenger is better which a promotion requires."
+    )
+    slice_margin: float = Field(
+        0.05, ge=0, description="Largest relative increase of the error in any slice that a promotion allows."
+    )
 
     @field_validator("candidates", "api_keys", mode="before")
     @classmethod
@@ -93,85 +104,60 @@ class Settings(BaseSettings):
 
     @field_validator("api_keys")
     @classmethod
-    def _sendable(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not all(BEARER.fullmatch(key.get_secret_value()) for key in keys):
-            raise ValueError("a key is letters, digits and -._~+/=, as HTTP headers carry them; commas between keys")
+    def _check_api_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(BEARER_TOKEN.fullmatch(key.get_secret_value()) for key in keys):
+            raise ValueError("an API key consists of letters, digits and -._~+/=; separate several keys by commas")
         return keys
 
     @field_validator("notify_email")
     @classmethod
-    def _mailable(cls, address: str | None, others: ValidationInfo) -> str | None:
+    def _check_mail(cls, address: str | None, others: ValidationInfo) -> str | None:
         if address and not (others.data["sendgrid_key"] and others.data["sendgrid_sender"]):
-            raise ValueError("mail goes through SendGrid; set ROSSMANN_SENDGRID_KEY and ROSSMANN_SENDGRID_SENDER too")
+            raise ValueError(
+                "mail is sent through SendGrid; set ROSSMANN_SENDGRID_KEY and ROSSMANN_SENDGRID_SENDER as well"
+            )
         return address
 
     @field_validator("mlflow_tracking_uri", "journal_url")
     @classmethod
-    def _named(cls, address: str | None, others: ValidationInfo) -> str | None:
+    def _check_database(cls, address: str | None, others: ValidationInfo) -> str | None:
         if address is None and "://" in others.data["data_dir"]:
             raise ValueError(
-                f"no SQLite can lie in {others.data['data_dir']}; name a database, "
-                "postgresql+psycopg://USER:PASSWORD@HOST/NAME, or a file of this machine, sqlite:////PATH"
+                f"{others.data['data_dir']} cannot contain a SQLite database; set the address of a database, "
+                "postgresql+psycopg://USER:PASSWORD@HOST/NAME, or of a file on this machine, sqlite:////PATH"
             )
         return address
 
     @property
     def home(self) -> str:
-        """`data_dir`, absolute where it is a folder."""
+        """`data_dir`; as an absolute path if it is a folder."""
         return self.data_dir.rstrip("/") if "://" in self.data_dir else str(Path(self.data_dir).resolve())
 
     @property
     def local_home(self) -> str:
-        """This machine's folder for what no bucket can hold; `home`, or data/s3/bucket/… as in the Makefile."""
+        """A folder on this machine, for files that cannot be in a bucket.
+
+        `home` if that is a folder, otherwise data/s3/bucket/…; the Makefile computes the same path.
+        """
         return str(Path("data", *self.home.split("://")).resolve()) if "://" in self.home else self.home
 
-    def place(self, name: str) -> str:
-        """Address of something that lies in `data_dir`."""
-        return f"{self.home}/{name}"
+    @property
+    def workspace(self) -> Workspace:
+        """The paths of the parts of the workspace."""
+        return Workspace(self.home)
 
     @property
     def tracking_uri(self) -> str:
-        return self.mlflow_tracking_uri or f"sqlite:///{self.place('mlflow.db')}"
+        """Address of MLflow: the configured one, or the SQLite database of the workspace."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.workspace.mlflow_database}"
 
     @property
     def journal(self) -> str:
-        return self.journal_url or f"sqlite:///{self.place('journal.db')}"
-
-
-@cache
-def code_version() -> str:
-    """Hash of what a forecast depends on besides its inputs: the code of FORECASTING and the numeric packages.
-
-    Of the code, not of its text: comments, docstrings and layout do not count.
-    """
-    package = Path(__file__).parent
-    digest = hashlib.sha256("\n".join(line for line in environment() if line.split("==")[0] in NUMERIC).encode())
-    for file in sorted(file for name in FORECASTING for file in (package / name).rglob("*.py")):
-        digest.update(f"{file.relative_to(package)}\0{_meaning(file.read_text())}".encode())
-    return digest.hexdigest()[:16]
+        """Address of the prediction log: the configured one, or the SQLite database of the workspace."""
+        return self.journal_url or f"sqlite:///{self.workspace.journal_database}"
 
 
 def without_password(address: str) -> str:
-    """The address of a database as it may be shown."""
+    """The address of a database with its password replaced by ***, for messages."""
     hidden = re.sub(r"(://[^:/@]*:)[^/]*(?=@)", r"\1***", address)
     return re.sub(r"(password=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
-
-
-def _meaning(source: str) -> str:
-    """The code without its comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-@cache
-def environment() -> tuple[str, ...]:
-    """Every installed distribution as name==version, sorted."""
-    return tuple(sorted({f"{d.metadata['Name'].lower()}=={d.version}" for d in distributions()}))
-
-
-def environment_hash() -> str:
-    """Short hash of `environment()`."""
-    return hashlib.sha256("\n".join(environment()).encode()).hexdigest()[:16]

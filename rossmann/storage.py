@@ -1,4 +1,4 @@
-"""Files under one address, a local folder or s3://…: every write is there whole, or not at all."""
+"""Files in a local folder or under an s3:// address. A write is atomic: readers see the whole file or none."""
 
 import errno
 import io
@@ -12,37 +12,51 @@ from pathlib import Path
 from typing import Any, Protocol
 
 S3 = "s3://"
-UNFINISHED = ".unfinished"
+UNFINISHED = ".unfinished"  # ending of a file that is being written
 
 
 class Files(Protocol):
-    """What a place can do; names are relative to it, with / between folders. Raises OSError."""
+    """Operations of a place with files. Names are relative to it, with / between folders. All raise OSError."""
 
-    def exists(self, name: str) -> bool: ...
-    def below(self) -> tuple[list[str], list[str]]: ...  # names of the folders and of the files directly in it
-    def read(self, name: str) -> bytes: ...
-    def write(self, name: str, content: bytes) -> None: ...
-    def delete(self, name: str) -> None: ...
+    def exists(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        ...
+
+    def list_names(self) -> tuple[list[str], list[str]]:
+        """Names of the folders and of the files directly in the place, in any order."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The content of a file."""
+        ...
+
+    def write(self, name: str, content: bytes) -> None:
+        """Create or replace a file."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a file."""
+        ...
 
 
 @dataclass(frozen=True)
 class Folder:
-    """On this machine."""
+    """A folder on this machine."""
 
     root: Path
 
     def exists(self, name: str) -> bool:
         return (self.root / name).exists()
 
-    def below(self) -> tuple[list[str], list[str]]:
-        found = list(self.root.iterdir()) if self.root.exists() else []
-        return [each.name for each in found if each.is_dir()], [each.name for each in found if each.is_file()]
+    def list_names(self) -> tuple[list[str], list[str]]:
+        paths = list(self.root.iterdir()) if self.root.exists() else []
+        return [path.name for path in paths if path.is_dir()], [path.name for path in paths if path.is_file()]
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Appears under its name only when it is whole, and on the disk."""
+        """Write to a temporary name and rename it once the content is on the disk."""
         target = self.root / name
         unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}{UNFINISHED}")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
@@ -61,46 +75,46 @@ class Folder:
 
 @dataclass(frozen=True)
 class Bucket:
-    """In an object store. Keys, region, AWS_ENDPOINT_URL and how often a request is tried come from the environment."""
+    """A bucket of an object store. The environment has its keys, region, AWS_ENDPOINT_URL and number of retries."""
 
     bucket: str
     prefix: str  # empty, or ends with /
 
     def exists(self, name: str) -> bool:
         try:
-            with self._told(name):
+            with self._os_errors(name):
                 _s3().head_object(Bucket=self.bucket, Key=self.prefix + name)
         except FileNotFoundError:
             return False
         return True
 
-    def below(self) -> tuple[list[str], list[str]]:
+    def list_names(self) -> tuple[list[str], list[str]]:
         pages = _s3().get_paginator("list_objects_v2")
         folders, files = [], []
-        with self._told(""):
+        with self._os_errors(""):
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix, Delimiter="/"):
-                folders += [each["Prefix"][len(self.prefix) : -1] for each in page.get("CommonPrefixes", ())]
-                files += [each["Key"][len(self.prefix) :] for each in page.get("Contents", ())]
-        return folders, [name for name in files if name]  # some tools mark a folder by an object without a name
+                folders += [entry["Prefix"][len(self.prefix) : -1] for entry in page.get("CommonPrefixes", ())]
+                files += [entry["Key"][len(self.prefix) :] for entry in page.get("Contents", ())]
+        return folders, [name for name in files if name]  # some tools mark a folder by an object with an empty name
 
     def read(self, name: str) -> bytes:
         buffer = io.BytesIO()
-        with self._told(name):  # goes on where a broken connection ended
+        with self._os_errors(name):  # unlike get_object, this resumes after a broken connection
             _s3().download_fileobj(self.bucket, self.prefix + name, buffer)
         return buffer.getvalue()
 
     def write(self, name: str, content: bytes) -> None:
-        """In one request, so that there is never a part of it."""
-        with self._told(name):
+        """Write in one request, so that there is never a part of a file."""
+        with self._os_errors(name):
             _s3().put_object(Bucket=self.bucket, Key=self.prefix + name, Body=content)
 
     def delete(self, name: str) -> None:
-        with self._told(name):
+        with self._os_errors(name):
             _s3().delete_object(Bucket=self.bucket, Key=self.prefix + name)
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
-        """What goes wrong is told as of any other file."""
+    def _os_errors(self, name: str) -> Iterator[None]:
+        """Turn the client's exceptions into OSError with the address, as local files raise it."""
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -117,15 +131,18 @@ class Bucket:
 
 @cache
 def _s3() -> Any:
-    """One client per process; threads may share it."""
-    import boto3  # takes a second, and a local world needs none
+    """The S3 client of this process; threads may share it."""
+    import boto3  # takes a second, and a workspace in a folder does not need it
 
     return boto3.client("s3")
 
 
 @dataclass(frozen=True)
 class Storage:
-    """`root` is a folder, made with the first write, or s3://bucket/…, whose bucket must be there."""
+    """The files of one folder or s3:// address.
+
+    `root` is a folder, which the first write creates, or s3://bucket/…, whose bucket must exist.
+    """
 
     root: str
 
@@ -135,45 +152,46 @@ class Storage:
         if not scheme:
             return Folder(Path(self.root).resolve())
         if f"{scheme}://" != S3:
-            raise OSError(f"{self.root}: files lie in a folder or in {S3}bucket/…, nowhere else")
+            raise OSError(f"{self.root} is not supported; use a folder or an address {S3}bucket/…")
         bucket, _, prefix = place.partition("/")
         return Bucket(bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else "")
 
     def address(self, name: str) -> str:
-        """Where a person finds `name`."""
+        """The absolute path or s3:// address of `name`."""
         return os.path.join(self._files.root if isinstance(self._files, Folder) else self.root.rstrip("/"), name)
 
-    def within(self, folder: str) -> "Storage":
-        """The same storage, one folder down."""
-        return Storage(f"{self.root.rstrip('/')}/{folder}")
+    def subfolder(self, name: str) -> "Storage":
+        """The storage of a folder in this one."""
+        return Storage(f"{self.root.rstrip('/')}/{name}")
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file of this name. Raises OSError if the storage cannot be reached."""
         return self._files.exists(name)
 
     def folders(self) -> list[str]:
-        """Names of the folders directly below the root."""
-        return sorted(self._files.below()[0])
+        """Sorted names of the folders directly in the root."""
+        return sorted(self._files.list_names()[0])
 
     def names(self) -> list[str]:
-        """Names of the whole files directly in the root."""
-        return sorted(name for name in self._files.below()[1] if not name.endswith(UNFINISHED))
+        """Sorted names of the files directly in the root, without those that are being written."""
+        return sorted(name for name in self._files.list_names()[1] if not name.endswith(UNFINISHED))
 
     def remove(self, name: str) -> None:
-        """Nothing happens if somebody else was quicker."""
+        """Delete a file; no error if it does not exist, since another process may have deleted it."""
         with suppress(FileNotFoundError):
             self._files.delete(name)
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """The content of a file. Raises FileNotFoundError, or another OSError."""
         return self._files.read(name)
 
     def write(self, name: str, content: bytes) -> str:
-        """Write or replace `name`; answers its address."""
+        """Create or replace a file. Returns its address."""
         self._files.write(name, content)
         return self.address(name)
 
 
 def locate(path: str) -> tuple[Storage, str]:
-    """Folder and name of a file, given by its path or s3:// address."""
+    """Storage and name of a file from its path or s3:// address."""
     folder, _, name = path.rpartition("/")
     return Storage(folder or ("/" if path.startswith("/") else ".")), name

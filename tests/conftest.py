@@ -1,51 +1,52 @@
-"""Two small chains: `toy`, whose answers are known by hand, and `noisy`, in which nothing is constant."""
+"""Two small chains, `toy` with sales by a formula and `noisy` with random ones, an S3 server and an endpoint."""
 
 import os
 import secrets
 
-from rossmann.settings import QUIET
+from rossmann.settings import TELEMETRY_OFF
 
-os.environ.update(QUIET, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # before ray is imported
+os.environ.update(TELEMETRY_OFF, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))  # before ray is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several threads differ in their last bits
 
 import numpy as np
 import pytest
-from live import live
-from stores import ObjectStore
 
 from rossmann.data import Calendar, SalesHistory, Stores
-from rossmann.serving import deploying
-from rossmann.serving.desk import Wanted
+from rossmann.schema import FRIDAY, HORIZON_DAYS, SUNDAY, WEEK_DAYS
+from rossmann.serving import deployment
+from rossmann.serving.target import ServingTarget
+from tests.support.endpoint import running_endpoint
+from tests.support.stores import BUCKET, ObjectStore
 
-TOY_DAYS, NOISY_DAYS, PLAN_DAYS = 400, 500, 48
+TOY_DAYS, NOISY_DAYS, PLAN_DAYS = 400, 500, HORIZON_DAYS
 TOY_LEVEL = np.array([1000.0, 2000.0, 4000.0])
 TOY_WEEKDAY = np.array([1.2, 1.0, 0.9, 1.0, 1.1, 0.8, 0.0])
 TOY_PROMO = 1.5
 
 
 def toy_sales(store: np.ndarray, weekday: np.ndarray, promo: np.ndarray) -> np.ndarray:
-    """The closed form: level of the store (1, 2, 3) × weekday (0 Monday, closed on Sundays) × promo."""
+    """The formula: level of the store (1, 2, 3) × weekday (0 Monday, closed on Sundays) × promo."""
     return TOY_LEVEL[store - 1] * TOY_WEEKDAY[weekday] * np.where(promo == 1, TOY_PROMO, 1.0)
 
 
 @pytest.fixture(scope="session")
 def object_store():
-    """A real S3 server with a bucket `world`, found through the environment; clients are made once per process."""
-    with ObjectStore() as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
+    """A real S3 server with a bucket BUCKET. The environment has its address, since a process creates one S3 client."""
+    with ObjectStore() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
             patch.setenv(name, value)
-        running.client().create_bucket(Bucket="world")
-        yield running
+        server.client().create_bucket(Bucket=BUCKET)
+        yield server
 
 
 @pytest.fixture(scope="session")
 def toy() -> SalesHistory:
-    """3 stores × 400 days from Monday, 6 January 2014; promo from Monday to Friday of every second week."""
+    """3 stores × 400 days from Monday, 6 January 2014; promo from Monday to Friday of every second week; no noise."""
     dates = np.datetime64("2014-01-06", "D") + np.arange(TOY_DAYS + PLAN_DAYS)
     day = np.arange(len(dates))
-    weekday = day % 7
-    promo = np.tile((day // 7 % 2 == 0) & (weekday < 5), (3, 1)).astype(np.int8)
-    nothing = np.zeros_like(promo)
+    weekday = day % WEEK_DAYS
+    promo = np.tile((day // WEEK_DAYS % 2 == 0) & (weekday <= FRIDAY), (3, 1)).astype(np.int8)
+    no_holiday = np.zeros_like(promo)
     number = np.array([1, 2, 3], np.int32)
     sales = toy_sales(number[:, None], weekday, promo)[:, :TOY_DAYS]
     stores = Stores(
@@ -58,23 +59,23 @@ def toy() -> SalesHistory:
         promo2_since=np.array(["NaT", "2014-03-03", "NaT"], "datetime64[D]"),
         promo2_months=np.stack([np.zeros(12, bool), np.arange(12) % 3 == 0, np.zeros(12, bool)]),
     )
-    calendar = Calendar(dates, np.tile(weekday < 6, (3, 1)).astype(np.int8), promo, nothing, nothing)
+    calendar = Calendar(dates, np.tile(weekday != SUNDAY, (3, 1)).astype(np.int8), promo, no_holiday, no_holiday)
     return SalesHistory(stores, calendar, sales, sales / 10)
 
 
 @pytest.fixture(scope="session")
 def noisy() -> SalesHistory:
-    """12 stores × 500 days of random sales: holidays, gaps, an open day without sales, a store that began late."""
+    """12 stores × 500 days of random sales: holidays, whole closures, an open day without sales, a new store."""
     random = np.random.default_rng(11)
     stores, days = 12, NOISY_DAYS + PLAN_DAYS
     dates = np.datetime64("2013-06-03", "D") + np.arange(days)  # a Monday
-    weekday = np.arange(days) % 7
-    holiday = (random.random((stores, days)) < 0.02) & (weekday < 6)
-    closed = (weekday == 6) | (holiday & (random.random((stores, days)) < 0.7))
-    closed[4] &= weekday != 6  # open on Sundays
-    closed[2, 200:230] = True  # refurbished
-    closed[5, 505:522] = True  # will be refurbished
-    promo = (np.arange(days) // 7 % 2 == 0) & (weekday < 5) & (random.random((stores, days)) < 0.95)
+    weekday = np.arange(days) % WEEK_DAYS
+    holiday = (random.random((stores, days)) < 0.02) & (weekday != SUNDAY)
+    closed = (weekday == SUNDAY) | (holiday & (random.random((stores, days)) < 0.7))
+    closed[4] &= weekday != SUNDAY  # open on Sundays
+    closed[2, 200:230] = True  # refurbishment
+    closed[5, 505:522] = True  # refurbishment in the plan
+    promo = (np.arange(days) // WEEK_DAYS % 2 == 0) & (weekday <= FRIDAY) & (random.random((stores, days)) < 0.95)
     school = np.repeat(random.random((stores, days // 7 + 1)) < 0.2, 7, axis=1)[:, :days]
     log_sales = (
         random.normal(8.5, 0.4, (stores, 1))
@@ -84,7 +85,7 @@ def noisy() -> SalesHistory:
         + random.normal(0, 0.12, (stores, days))
     )
     sales = np.where(closed, 0.0, np.round(np.exp(log_sales)))[:, :NOISY_DAYS]
-    sales[3, 100] = 0.0  # open, and nobody came
+    sales[3, 100] = 0.0  # open, but no sales
     sales[2, 200:230] = np.nan
     sales[7, :150] = np.nan
     customers = np.round(sales / random.uniform(7, 12, sales.shape))
@@ -112,16 +113,16 @@ def noisy() -> SalesHistory:
 
 @pytest.fixture(scope="session")
 def endpoint(noisy, tmp_path_factory):
-    """A real endpoint on Ray Serve with the `noisy` chain's blend as champion; replicas come and go quickly.
+    """A real endpoint on Ray Serve with the `noisy` chain's blend as champion, which scales up and down quickly.
 
-    Four connections are well within what two replicas are for: only more of them, or a kill, changes their number.
+    Two replicas are enough for four connections: only more connections, or a kill, change the number of replicas.
     """
     replicas = {"min_replicas": 2, "max_replicas": 4, "target_ongoing_requests": 3}
     delays = {"upscale_delay_s": 1, "downscale_delay_s": 5, "metrics_interval_s": 1, "look_back_period_s": 3}
-    with live(
+    with running_endpoint(
         tmp_path_factory.mktemp("endpoint"), noisy, autoscaling_config=replicas | delays, max_queued_requests=32
     ) as running:
-        wanted = Wanted(1, running.snapshot)
-        deploying.deploy(running.serve, wanted)
-        deploying.settle(running.serve, wanted, 180)
+        target = ServingTarget(1, running.snapshot)
+        deployment.deploy(running.serve, target)
+        deployment.wait_until_ready(running.serve, target, 180)
         yield running

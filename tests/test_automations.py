@@ -1,4 +1,4 @@
-"""Alarms that start runs, on a real server with a real worker: no storms, nobody forgotten, nobody called in vain."""
+"""Events that start runs, on a real Prefect server with a real worker: which do, how often, and who is notified."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,64 +20,66 @@ import pytest
 import yaml
 from prefect.client.base import PrefectHttpxSyncClient
 
-from benchmarks.cluster import free_ports, of_world, wait
+from flows.alarms import DataRejected, DriftDetected
+from tests.support.cluster import free_ports, processes_of, wait
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[1]
 PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
-RETRAIN = next(each for each in PREFECT["deployments"] if each["entrypoint"].endswith(":retrain"))
-FORECAST = next(each for each in PREFECT["deployments"] if each["entrypoint"].endswith(":forecast"))
-TOYS = """
+DEPLOYMENTS = {each["entrypoint"].split(":")[1]: each for each in PREFECT["deployments"]}
+AUTOMATIONS = yaml.safe_load((REPOSITORY / "deployments/automations.yaml").read_text())
+TOY_FLOWS = """
 import time
 from prefect import flow
-from flows import schedule
+from flows import run_checks
 
 @flow
-def retrain(reason: str = "asked", alarm: str | None = None):
+def retrain(reason: str = "by hand", alarm_id: str | None = None):
     pass
 
 @flow
 def forecast():
-    schedule.only_this_one()
-    time.sleep(3)  # the others find their place taken
+    run_checks.cancel_duplicate_runs()
+    time.sleep(3)  # the concurrency limit is reached meanwhile
 
 @flow
 def nap():
     time.sleep(600)
 """
-TELL = """
+PUBLISH_ALARMS = """
 import sys
 from flows import alarms
 from rossmann.settings import Settings
 for number in range(int(sys.argv[2])):
     if sys.argv[1] == "drift":
-        told = alarms.Drift(reason=f"drift {number}", snapshot="s", kind="concept", name="n", of="o", effect=2, limit=1,
-                            reference="r", report="p")
+        alarm = alarms.DriftDetected(reason=f"drift {number}", snapshot="s", kind="concept", name="n", subject="o",
+                                     effect=2, limit=1, reference="r", report="p")
     else:
-        told = alarms.BrokenData(reason="a broken file", raw="here")
-    alarms.tell(Settings(), told)
+        alarm = alarms.DataRejected(reason="a damaged file", raw="here")
+    alarms.publish(Settings(), alarm)
 """
 
 
 @dataclass
 class Server:
-    """A Prefect server of its own, and what it was told over its webhook."""
+    """A Prefect server of its own, and the notifications that its webhook has received."""
 
-    world: Path
+    workspace: Path
     port: int
-    hook: int
-    heard: list[dict] = field(default_factory=list)
-    began: list[psutil.Popen] = field(default_factory=list)
+    webhook_port: int
+    notifications: list[dict] = field(default_factory=list)
+    processes: list[psutil.Popen] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "ROSSMANN_"))} | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PWD": str(self.world),
-            "ROSSMANN_DATA_DIR": str(self.world),
-            "ROSSMANN_NOTIFY_WEBHOOK": f"http://127.0.0.1:{self.hook}/alarms",
-            "PREFECT_HOME": f"{self.world}/prefect",
+            "PWD": str(self.workspace),
+            "PYTHONPATH": str(REPOSITORY),
+            "ROSSMANN_DATA_DIR": str(self.workspace),
+            "ROSSMANN_NOTIFY_WEBHOOK": f"http://127.0.0.1:{self.webhook_port}/alarms",
+            "PREFECT_HOME": f"{self.workspace}/prefect",
             "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -84,177 +87,178 @@ class Server:
         }
 
     def start(self, *command: str) -> psutil.Popen:
-        """In the background."""
-        with (self.world / "log").open("a") as log:
-            began = psutil.Popen(self.line(command), cwd=self.world, env=self.environment, stdin=subprocess.DEVNULL,
-                                 stdout=log, stderr=log, start_new_session=True)  # fmt: skip
-        self.began.append(began)
-        return began
+        """Start a command of the environment in the background."""
+        with (self.workspace / "log").open("a") as log:
+            output = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            process = psutil.Popen(
+                _absolute(command), cwd=self.workspace, env=self.environment, start_new_session=True, **output
+            )
+        self.processes.append(process)
+        return process
 
-    def worker(self) -> psutil.Popen:
+    def start_worker(self) -> psutil.Popen:
         return self.start("prefect", "worker", "start", "--pool", "rossmann", "--type", "process")
 
-    def typed(self, *command: str) -> None:
-        done = subprocess.run(self.line(command), cwd=self.world, env=self.environment, text=True, capture_output=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def line(self, command: tuple[str, ...]) -> list[str]:
-        return [f"{Path(sys.executable).parent}/{command[0]}", *command[1:]]
+    def run(self, *command: str) -> None:
+        """Run a command of the environment; it must succeed."""
+        result = subprocess.run(
+            _absolute(command), cwd=self.workspace, env=self.environment, text=True, capture_output=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
 
     def end(self) -> None:
-        for process in of_world(self.world):
+        for process in processes_of(self.workspace):
             process.kill()
-        psutil.wait_procs(self.began, timeout=10)
+        psutil.wait_procs(self.processes, timeout=10)
 
-    def tell(self, kind: str, count: int) -> None:
-        self.typed("python", "-c", TELL, kind, str(count))
+    def publish_alarms(self, kind: str, count: int) -> None:
+        self.run("python", "-c", PUBLISH_ALARMS, kind, str(count))
 
-    def asked(self, path: str, **content: object) -> list[dict]:
-        """By Prefect's own client, which asks again while the server's SQLite is locked (503)."""
+    def post(self, path: str, **content: object) -> list[dict]:
+        """Call the API by Prefect's own client, which retries while the server's SQLite is locked (503)."""
         address = f"http://127.0.0.1:{self.port}/api/"
         with PrefectHttpxSyncClient(base_url=address, timeout=120, trust_env=False) as client:
             return client.post(path, json=content).json()
 
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/api/health", timeout=5, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
     def runs(self, flow: str) -> list[dict]:
-        return self.asked("flow_runs/filter", flows={"name": {"any_": [flow]}})
+        return self.post("flow_runs/filter", flows={"name": {"any_": [flow]}})
 
     def states(self, flow: str) -> list[str]:
         return sorted(run["state_name"] for run in self.runs(flow))
 
     def automations(self) -> list[str]:
-        return sorted(each["name"] for each in self.asked("automations/filter"))
+        return sorted(each["name"] for each in self.post("automations/filter"))
+
+    def schedule_run(self, flow: str, at: datetime) -> str:
+        """Create a run of a deployment as its schedule does. Returns its id."""
+        (deployment,) = self.post("deployments/filter", flows={"name": {"any_": [flow]}})
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
+        return self.post(f"deployments/{deployment['id']}/create_flow_run", state=state)["id"]
+
+    def notifications_of(self, event: str) -> list[dict]:
+        return [message for message in self.notifications if event in message["subject"]]
+
+
+def _absolute(command: tuple[str, ...]) -> list[str]:
+    return [f"{Path(sys.executable).parent}/{command[0]}", *command[1:]]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
-    """Toys deployed as the real flows are: same pool, same limits, same triggers; the automations of the house."""
-    world = tmp_path_factory.mktemp("server")
-    running = Server(world, *free_ports(2))
-    toys = [RETRAIN | {"entrypoint": "toys.py:retrain"}, FORECAST | {"entrypoint": "toys.py:forecast"},
-            {"name": "rossmann", "entrypoint": "toys.py:nap", "work_pool": RETRAIN["work_pool"]}]  # fmt: skip
-    (world / "toys.py").write_text(TOYS)
-    (world / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": toys}))
-    with listening(running):
-        running.start("prefect", "server", "start", "--port", str(running.port))
+    """Toy flows, deployed as the real ones are: same pool, same limits, same triggers; and the real automations."""
+    workspace = tmp_path_factory.mktemp("server")
+    server = Server(workspace, *free_ports(2))
+    toys = [DEPLOYMENTS["retrain"] | {"entrypoint": "toys.py:retrain"},
+            DEPLOYMENTS["forecast"] | {"entrypoint": "toys.py:forecast"},
+            {"name": "nap", "entrypoint": "toys.py:nap", "work_pool": DEPLOYMENTS["retrain"]["work_pool"]}]  # fmt: skip
+    (workspace / "toys.py").write_text(TOY_FLOWS)
+    (workspace / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": toys}))
+    with webhook(server):
+        server.start("prefect", "server", "start", "--port", str(server.port))
         try:
-            wait(lambda: answers(running.port), 300)
-            running.typed("prefect", "work-pool", "create", "rossmann", "--type", "process")
-            running.typed("prefect", "--no-prompt", "deploy", "--all")
-            running.typed("rossmann", "automations")
-            yield running
+            wait(server.is_ready, 300)
+            server.run("prefect", "work-pool", "create", "rossmann", "--type", "process")
+            server.run("prefect", "--no-prompt", "deploy", "--all")
+            server.run("python", "-m", "flows.cli", "automations")
+            yield server
         finally:
-            running.end()
+            server.end()
 
 
 @pytest.fixture(scope="module")
-def orphan(server: Server) -> str:
-    """A run whose process and whose worker died without a word, right after a heartbeat."""
-    worker = server.worker()
-    (run,) = [make_run(server, "nap", datetime.now(UTC))]
+def dead_run(server: Server) -> str:
+    """The id of a run whose process and whose worker were killed right after a heartbeat."""
+    worker = server.start_worker()
+    run = server.schedule_run("nap", datetime.now(UTC))
+    heartbeat = {"event": {"name": ["prefect.flow-run.heartbeat"]}}
     wait(lambda: server.states("nap") == ["Running"], 300)
-    wait(
-        lambda: server.asked("events/filter", filter={"event": {"name": ["prefect.flow-run.heartbeat"]}})["events"], 60
-    )
+    wait(lambda: server.post("events/filter", filter=heartbeat)["events"], 60)
     for process in [*worker.children(recursive=True), worker]:
         process.send_signal(signal.SIGKILL)
     return run
 
 
 @pytest.fixture(scope="module")
-def worker(server: Server, orphan: str, late: list[str]) -> psutil.Popen:
-    """Alive again, after the outage."""
-    return server.worker()
+def late_runs(server: Server, dead_run: str) -> list[str]:
+    """Ids of runs that were scheduled for days on which no worker ran."""
+    days = [datetime.now(UTC) - timedelta(days=days) for days in range(4, 0, -1)]
+    return [server.schedule_run("forecast", day) for day in days]
 
 
 @pytest.fixture(scope="module")
-def late(server: Server, orphan: str) -> list[str]:
-    """Runs that were planned for days on which no worker lived, and one with a plan of its own."""
-    days = [datetime.now(UTC) - timedelta(days=days) for days in range(4, 0, -1)]
-    return [make_run(server, "forecast", day) for day in days]
+def worker(server: Server, late_runs: list[str]) -> psutil.Popen:
+    """The worker after the outage."""
+    return server.start_worker()
 
 
 def test_registering_again_changes_nothing(server):
-    before = server.automations()
-    assert len([name for name in before if name.startswith("rossmann ·")]) == 3
-    server.typed("rossmann", "automations")
-    server.typed("prefect", "--no-prompt", "deploy", "--all")
-    assert server.automations() == before
+    automations = server.automations()
+    assert set(automations) == {"retrain on alarm", *(each["name"] for each in AUTOMATIONS)}
+    server.run("python", "-m", "flows.cli", "automations")
+    server.run("prefect", "--no-prompt", "deploy", "--all")
+    assert server.automations() == automations
 
 
 def test_fifty_alarms_at_once_start_one_run_with_their_reason(server, worker):
-    server.tell("drift", 50)
+    server.publish_alarms("drift", 50)
     wait(lambda: server.runs("retrain"), 300)
     wait(lambda: server.states("retrain") == ["Completed"], 300)
-    server.tell("drift", 1)  # within the cool-down
-    told = [json.loads(file.read_text()) for file in (server.world / "alarms").glob("*.json")]
-    assert len(told) == 51
-    # Prefect may tell one twice: what met a locked SQLite is delivered again after a minute
-    wait(lambda: {named(each) for each in heard(server, "rossmann.drift.detected")} == {e["id"] for e in told}, 280)
+    server.publish_alarms("drift", 1)  # within the cool-down
+    alarms = [json.loads(file.read_text()) for file in (server.workspace / "alarms").glob("*.json")]
+    assert len(alarms) == 51
+    ids = {alarm["id"] for alarm in alarms}
+    # Prefect may notify twice of one alarm: an action that met a locked SQLite is repeated after a minute
+    wait(lambda: {alarm_id(each) for each in server.notifications_of(DriftDetected.event)} == ids, 280)
     (run,) = server.runs("retrain")
-    assert run["parameters"] in [{"reason": each["reason"], "alarm": each["id"]} for each in told]
+    assert run["parameters"] in [{"reason": alarm["reason"], "alarm_id": alarm["id"]} for alarm in alarms]
 
 
-def test_broken_data_start_nothing_and_are_told(server, worker):
-    before = len(server.runs("retrain"))
-    server.tell("broken", 1)
-    wait(lambda: heard(server, "rossmann.data.failed"), 300)
-    assert "a broken file" in heard(server, "rossmann.data.failed")[0]["text"]
-    assert len(server.runs("retrain")) == before
+def test_rejected_data_start_no_run_and_are_notified(server, worker):
+    runs = len(server.runs("retrain"))
+    server.publish_alarms("data", 1)
+    wait(lambda: server.notifications_of(DataRejected.event), 300)
+    assert "a damaged file" in server.notifications_of(DataRejected.event)[0]["text"]
+    assert len(server.runs("retrain")) == runs
 
 
-def test_after_an_outage_one_of_the_late_runs_does_for_all(server, late, worker):
+def test_after_an_outage_one_of_the_late_runs_does_the_work_of_all(server, late_runs, worker):
     wait(lambda: set(server.states("forecast")) <= {"Completed", "Cancelled"}, 300)
-    assert server.states("forecast") == ["Cancelled"] * (len(late) - 1) + ["Completed"]
+    assert server.states("forecast") == ["Cancelled"] * (len(late_runs) - 1) + ["Completed"]
 
 
-def test_a_run_whose_process_died_is_found(server, orphan):
+def test_a_run_whose_process_died_is_marked_as_crashed(server, dead_run):
     wait(lambda: server.states("nap") == ["Crashed"], 300)
     (run,) = server.runs("nap")
-    assert "no heartbeats" in run["state"]["message"]
+    assert "no longer sends heartbeats" in run["state"]["message"]
 
 
-def make_run(server: Server, flow: str, at: datetime) -> str:
-    """A run of a deployment, as its schedule would have made it."""
-    (deployment,) = server.asked("deployments/filter", flows={"name": {"any_": [flow]}})
-    details = {"scheduled_time": at.isoformat()}
-    state = {"type": "SCHEDULED", "state_details": details}
-    return server.asked(f"deployments/{deployment['id']}/create_flow_run", state=state)["id"]
+def alarm_id(notification: dict) -> str:
+    """The id of the alarm in a notification."""
+    return re.match(r"alarm (\w+):", notification["text"])[1]
 
 
-def heard(server: Server, event: str) -> list[dict]:
-    """The notifications about an event."""
-    return [message for message in server.heard if event in message["subject"]]
+@contextmanager
+def webhook(server: Server) -> Iterator[None]:
+    """Appends what is posted to the server's notifications."""
 
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            server.notifications.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
 
-def named(message: dict) -> str:
-    """The alarm that a notification is about."""
-    return re.match(r"alarm (\w+):", message["text"])[1]
+        log_message: Callable = staticmethod(lambda *_: None)
 
-
-def answers(port: int) -> bool:
-    """Whether Prefect does."""
+    http = HTTPServer(("127.0.0.1", server.webhook_port), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=5, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
-
-
-class listening:  # noqa: N801
-    """A webhook on the loopback."""
-
-    def __init__(self, server: Server) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                server.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            log_message: Callable = staticmethod(lambda *_: None)
-
-        self.http = HTTPServer(("127.0.0.1", server.hook), Handler)
-
-    def __enter__(self) -> None:
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def __exit__(self, *_: object) -> None:
-        self.http.shutdown()
+        yield
+    finally:
+        http.shutdown()
+        http.server_close()

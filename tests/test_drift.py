@@ -1,4 +1,4 @@
-"""Drift on a sample chain: faults are found within a week and named, clean weeks are silent, the past decides."""
+"""Drift on a sample chain: faults are found within a week and named, weeks without faults have no alarms."""
 
 from dataclasses import replace
 
@@ -6,11 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.detection import found, late, on_promo, seen, week, with_outcomes
+from benchmarks.detection import (
+    Case,
+    days_until_named,
+    drift_until,
+    first_promo_day,
+    stale_forecasts,
+    week_forecasts,
+    with_actuals,
+)
 from rossmann import data, models, monitoring
-from rossmann.monitoring import FAULTS, examine, inject, statistics
-from rossmann.monitoring.panels import earlier_mean, panels
-from rossmann.sample import write_world
+from rossmann.monitoring import definitions, detect_drift
+from rossmann.monitoring.definitions import DEFINITIONS, StatisticDefinition
+from rossmann.monitoring.drift import explain_alarms
+from rossmann.monitoring.statistics import Statistic
+from rossmann.monitoring.store_series import compute_series, earlier_mean
+from rossmann.schema import SATURDAY, weekday
+from rossmann.simulation import FAULTS, inject_fault, write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -20,80 +32,152 @@ WEEKS = 20
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory):
-    raw = write_world(tmp_path_factory.mktemp("drift"), stores=60, days=942, seed=7)
+    raw = write_sample(tmp_path_factory.mktemp("drift"), stores=60, days=942, seed=7)
     return data.read_history(str(raw)).history.until(START + 20)
 
 
 @pytest.fixture(scope="module")
-def judged(history):
-    """A week's forecasts after every origin, as `benchmarks.detection` makes them."""
+def forecasts(history):
+    """A week's forecasts after every origin, with actuals, as `benchmarks.detection` makes them."""
     origins = [history.origin - 7 * k for k in range(WEEKS, 0, -1)]
-    return pd.concat([week(history, origin, origin) for origin in origins], ignore_index=True)
+    return pd.concat([week_forecasts(history, origin, origin) for origin in origins], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def report(history, forecasts):
+    return drift_until(history, forecasts, START + 6)
 
 
 @pytest.mark.parametrize("last", [START - 1, START + 6, START + 13])
-def test_a_week_in_which_nothing_happened_alarms_nobody(history, judged, last):
-    assert seen(history, judged, last).alarms == ()
+def test_a_week_without_a_fault_has_no_alarm(history, forecasts, last):
+    assert drift_until(history, forecasts, last).alarms == ()
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_found_within_a_week_and_named(history, judged, name):
-    start = on_promo(history, START) if name == "promo_uplift_gone" else START
-    size = 0.5 if name == "concept_shift" else FAULTS[name].sizes[0]  # of few stores a tenth is hard to see
-    days, _ = found(history, judged, name, size, start, FAULTS[name].diagnosis)
+def test_a_fault_is_found_within_a_week_and_named(history, forecasts, name):
+    start = first_promo_day(history, START) if name == "promo_uplift_gone" else START
+    size = 0.5 if name == "concept_shift" else FAULTS[name].sizes[0]  # a tenth of few stores is hard to detect
+    days, _ = days_until_named(history, forecasts, Case(name, size, FAULTS[name].finding_names, ""), start)
     assert days is not None, name
 
 
-def test_a_plan_unlike_any_before_is_told_before_its_days_come(history, judged):
-    known = history.until(START)
-    coming = np.arange(len(known.dates) + 2, len(known.dates) + 26)
-    weekday = (known.calendar.dates.astype(int) + 3) % 7
-    promoted, anew = (known.calendar.promo.copy() for _ in range(2))
-    promoted[:, coming[weekday[coming] < 5]] = 1  # promotions on end
-    anew[:, coming[weekday[coming] == 5][0]] = 1  # a Saturday with one
-    for promo, name in ((promoted, "promos_more_than_ever"), (anew, "unseen_combinations")):
-        changed = replace(known, calendar=replace(known.calendar, promo=promo))
-        last = examine(changed, judged[judged.date <= pd.Timestamp(START.item())])
-        assert name in {each.name for each in last.alarms}, name
+def test_an_unusual_plan_is_reported_before_its_days_come(history, forecasts):
+    past = history.until(START)
+    coming = np.arange(len(past.dates) + 2, len(past.dates) + 26)
+    weekdays = weekday(past.calendar.dates)
+    constant_promo, saturday_promo = (past.calendar.promo.copy() for _ in range(2))
+    constant_promo[:, coming[weekdays[coming] < SATURDAY]] = 1
+    saturday_promo[:, coming[weekdays[coming] == SATURDAY][0]] = 1
+    for promo, name in ((constant_promo, "planned_promo_share"), (saturday_promo, "unseen_combinations")):
+        changed = replace(past, calendar=replace(past.calendar, promo=promo))
+        alarms = detect_drift(changed, forecasts[forecasts.date <= pd.Timestamp(START.item())]).alarms
+        assert name in {alarm.name for alarm in alarms}, name
 
 
-def test_stale_forecasts_are_found_and_named(history, judged):
-    rows = late(history, judged, START, 21)
-    alarms = seen(history, rows, START + 6).alarms
-    assert [each.name for each in alarms] == ["stale_forecasts"]
+def test_stale_forecasts_are_found_and_named(history, forecasts):
+    rows = stale_forecasts(history, forecasts, START, 21)
+    alarms = drift_until(history, rows, START + 6).alarms
+    assert [alarm.name for alarm in alarms] == ["stale_forecasts"]
 
 
-def test_the_cause_is_the_alarm_and_what_follows_from_it_says_so(history, judged):
-    changed = inject(history, "other_unit", START)
-    told = seen(changed, with_outcomes(judged, changed), START + 6)
-    assert {each.name for each in told.alarms} == {"other_unit"}
-    assert any("explained by other_unit" in each.story for each in told.findings)
-    assert all(each.broken for each in told.alarms)
+def test_the_cause_is_the_alarm_and_its_consequences_name_it(history, forecasts):
+    changed = inject_fault(history, "other_unit", START)
+    drift = drift_until(changed, with_actuals(forecasts, changed), START + 6)
+    assert {alarm.name for alarm in drift.alarms} == {"other_unit"}
+    assert any("explained by other_unit" in finding.message for finding in drift.findings)
+    assert all(alarm.broken_data for alarm in drift.alarms)
 
 
-def test_nothing_after_the_last_evening_is_seen(history, judged):
+def test_days_after_the_last_one_change_nothing(history, forecasts):
     last = START - 1
-    rewritten = replace(history, sales=history.sales.copy())
-    rewritten.sales[:, len(history.dates) - 21 :] *= 3
-    assert examine(history.until(last), judged).findings == examine(rewritten.until(last), judged).findings
+    changed = replace(history, sales=history.sales.copy())
+    changed.sales[:, len(history.dates) - 21 :] *= 3
+    assert (
+        detect_drift(history.until(last), forecasts).findings == detect_drift(changed.until(last), forecasts).findings
+    )
 
 
-def test_the_limit_comes_from_the_statistics_own_past():
+def a_definition(name: str, **changes: object) -> StatisticDefinition:
+    definition = StatisticDefinition(
+        name=name, kind="target", floor=0.0, required_days=4, reference="earlier days", message="{subject}: {effect}"
+    )
+    return replace(definition, **changes)
+
+
+def test_every_definition_has_values_and_all_values_have_a_definition(report):
+    assert {finding.name for finding in report.findings} == set(DEFINITIONS)
+
+
+def test_a_statistic_that_is_not_defined_is_refused():
+    with pytest.raises(ValueError, match='"sales_lvel" is not defined'):
+        definitions.find_definition("sales_lvel")
+
+
+def test_an_explained_statistic_that_is_not_defined_is_refused():
+    a, b = a_definition("a"), a_definition("b", explains=frozenset({"a", "c"}))
+    with pytest.raises(ValueError, match='"b" explains c, which is not defined'):
+        definitions.check_definitions([a, b])
+    assert list(definitions.check_definitions([a, b, a_definition("c")])) == ["a", "b", "c"]
+
+
+def test_a_name_that_is_defined_twice_is_refused():
+    with pytest.raises(ValueError, match="defined twice"):
+        definitions.check_definitions([a_definition("a"), a_definition("a")])
+
+
+def test_messages_and_references_fit_the_journal(report):
+    for definition in DEFINITIONS.values():
+        assert definition.message.format(effect=0.1, subject="stores")
+        assert len(definition.name) <= 32
+        assert len(definition.reference) <= 64
+    assert all("{" not in finding.message for finding in report.findings)
+
+
+def test_causes_are_believed_in_the_order_of_the_definitions():
+    """An alarm that two alarms explain names the first; one that was explained away explains nothing itself."""
+    causes = [definition.name for definition in DEFINITIONS.values() if definition.explains]
+    assert causes == [
+        "dates_shifted", "promo_inverted", "sundays_open", "customers_frozen", "other_unit", "stores_missing",
+        "stale_forecasts", "promo_uplift_gone", "store_out_of_scale", "concept_shift", "residual_level", "sales_level",
+    ]  # fmt: skip
+    finding = monitoring.DriftFinding("k", "", "all stores", 1.0, 0.5, None, 7, "r", True, "m")
+    names = ("concept_shift", "promo_inverted", "dates_shifted", "stores_missing")
+    explained = explain_alarms([replace(finding, name=name) for name in names])
+    assert {each.name for each in explained if each.alarm} == {"dates_shifted", "stores_missing"}
+    assert [each.message for each in explained[:2]] == ["m; explained by dates_shifted"] * 2
+
+
+def test_data_are_broken_where_a_source_is_wrong_and_not_where_the_market_changes():
+    broken = {name for name, definition in DEFINITIONS.items() if definition.broken_data}
+    assert broken == {
+        "dates_shifted", "promo_inverted", "customers_frozen", "other_unit", "stores_missing", "store_out_of_scale",
+        "sundays_open", "zero_sales", "stale_forecasts",
+    }  # fmt: skip
+
+
+def test_the_limit_comes_from_the_earlier_values_of_the_statistic():
     random = np.random.default_rng(3)
-    calm = statistics.Statistic("target", "x", "y", random.normal(0, 1, 300), 0.0, 4, "r", "{effect}")
-    wild = replace(calm, values=calm.values * 5)
+    calm = Statistic(definition=a_definition("x"), subject="y", values=random.normal(0, 1, 300))
+    spread_out = replace(calm, values=calm.values * 5)
     distances = np.abs(calm.values[:-7] - np.median(calm.values[:-7]))
     assert calm.limit == pytest.approx(1.25 * np.quantile(distances, 0.99))
-    assert wild.limit == pytest.approx(5 * calm.limit)
+    assert spread_out.limit == pytest.approx(5 * calm.limit)
     jump = np.r_[calm.values[:-4], np.full(4, 9.0)]
     assert replace(calm, values=jump).persistent
     assert not replace(calm, values=np.r_[calm.values[:-3], np.full(3, 9.0)]).persistent
-    assert not replace(wild, values=np.r_[wild.values[:-4], np.full(4, 9.0)]).persistent
-    assert not replace(calm, values=jump[-20:]).persistent, "too little of the past to say what is usual"
+    assert not replace(spread_out, values=np.r_[spread_out.values[:-4], np.full(4, 9.0)]).persistent
+    assert not replace(calm, values=jump[-20:]).persistent, "too few earlier days to say what is usual"
 
 
-def test_what_is_usual_is_the_mean_of_the_days_before(history):
-    """The oracle is a loop over pandas."""
+def test_the_limit_is_never_below_the_floor():
+    values = np.random.default_rng(3).normal(0, 1, 300)
+    definition = a_definition("x", floor=50.0, store_type_floor=80.0)
+    assert Statistic(definition=definition, subject="y", values=values).limit == 50.0
+    assert Statistic(definition=definition.for_store_type(), subject="y", values=values).limit == 80.0
+
+
+def test_the_usual_value_is_the_mean_of_the_days_before(history):
+    """Compared with a loop over pandas."""
     values = np.where(history.sales[:5] > 0, history.sales[:5], np.nan)
     fast = earlier_mean(values, 8, 63)
     for store in range(5):
@@ -103,19 +187,24 @@ def test_what_is_usual_is_the_mean_of_the_days_before(history):
 
 
 def test_sales_are_compared_with_the_same_weekdays_and_promotions(history):
-    """The oracle is a loop over days."""
-    p, weekday = panels(history), (history.dates.astype(int) + 3) % 7
+    """Compared with a loop over days."""
+    series, weekdays = compute_series(history), weekday(history.dates)
     store, day = 3, len(history.dates) - 4
-    alike = [d for d in range(day - 18 * 7, day - 13) if weekday[d] == weekday[day]
-             and p.promo[store, d] == p.promo[store, day] and not p.holiday[store, d] and p.sold[store, d]]  # fmt: skip
-    expected = p.log_sales[store, day] - p.log_sales[store, alike].mean()
-    assert p.on_recent[store, day] == pytest.approx(expected)
+    comparable = [
+        d for d in range(day - 18 * 7, day - 13)
+        if weekdays[d] == weekdays[day] and series.promo[store, d] == series.promo[store, day]
+        and not series.holiday[store, d] and series.has_sales[store, d]
+    ]  # fmt: skip
+    expected = series.log_sales[store, day] - series.log_sales[store, comparable].mean()
+    assert series.recent_deviation[store, day] == pytest.approx(expected)
 
 
-def test_a_report_is_there_for_the_date_and_as_the_latest_and_needs_no_network(history, judged, tmp_path):
+def test_the_report_is_written_for_the_date_and_as_the_latest_and_needs_no_network(
+    history, forecasts, report, tmp_path
+):
     last = START + 6
-    known, rows = history.until(last), judged[judged.date <= pd.Timestamp(last.item())]
-    address = monitoring.write_report(known, rows, examine(known, rows), Storage(str(tmp_path)))
+    past, rows = history.until(last), forecasts[forecasts.date <= pd.Timestamp(last.item())]
+    address = monitoring.write_report(past, rows, report, Storage(str(tmp_path)))
     page = (tmp_path / "latest/report.html").read_text()
     assert address == f"{tmp_path}/{last}/report.html"
     assert page == (tmp_path / f"{last}/report.html").read_text()
@@ -126,28 +215,37 @@ def test_a_report_is_there_for_the_date_and_as_the_latest_and_needs_no_network(h
     assert (tmp_path / "latest/findings.json").exists()
 
 
-def test_a_fault_that_cannot_be_is_refused(history):
+def test_an_unknown_fault_and_a_day_outside_the_history_are_refused(history):
     with pytest.raises(DataError, match='no fault "flood"'):
-        inject(history, "flood", START)
+        inject_fault(history, "flood", START)
     with pytest.raises(DataError, match="outside the history"):
-        inject(history, "other_unit", history.origin + 1)
+        inject_fault(history, "other_unit", history.origin + 1)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_findings_of_a_fault_are_defined(name):
+    assert set(FAULTS[name].finding_names) <= set(DEFINITIONS)
 
 
 @pytest.mark.parametrize(
-    ("change", "train", "says"),
+    ("change", "train", "sentence"),
     [
-        (None, False, "a retraining promises"),
-        ("other_unit", False, "mend them first: other_unit"),
-        ("promise", True, "less error"),
+        (None, False, "a retraining is expected to save"),
+        ("other_unit", False, "correct them at their source first: other_unit"),
+        ("better backtest", True, "of the error"),
     ],
 )
-def test_a_retraining_must_pay(history, judged, change, train, says):
-    """`promise`: a backtest that was far better than what the champion does with a fresh State."""
-    (recipe,) = (c for c in models.candidates(("ridge",)) if c.name == "ridge")
-    forecaster = models.fit(recipe, (), history.origin, 0)
-    known = inject(history, "other_unit", history.origin - 6) if change == "other_unit" else history
-    promised = judged.assign(forecast=judged.sales * 1.01) if change == "promise" else judged
-    decision = monitoring.worth(
-        forecaster, known, monitoring.promise(promised, 1), examine(known, with_outcomes(judged, known)), 0.2
+def test_a_retraining_needs_an_expected_gain_and_valid_data(history, forecasts, change, train, sentence):
+    """`better backtest`: one with far less error than the champion has with a fresh State."""
+    (candidate,) = (each for each in models.candidates(("ridge",)) if each.name == "ridge")
+    forecaster = models.fit(candidate, (), history.origin, 0)
+    newest = inject_fault(history, "other_unit", history.origin - 6) if change == "other_unit" else history
+    backtest = forecasts.assign(forecast=forecasts.sales * 1.01) if change == "better backtest" else forecasts
+    decision = monitoring.should_retrain(
+        forecaster,
+        newest,
+        monitoring.backtest_reference(backtest, 1),
+        detect_drift(newest, with_actuals(forecasts, newest)),
+        0.2,
     )
-    assert (decision.train, says in decision.reason) == (train, True), decision
+    assert (decision.train, sentence in decision.reason) == (train, True), decision

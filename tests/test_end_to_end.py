@@ -1,5 +1,6 @@
 """Small CSVs through all flows, as the command line runs them: real Prefect, real Ray, real MLflow."""
 
+import json
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,17 +11,17 @@ import pytest
 from prefect.artifacts import Artifact
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.__main__ import main
+from flows.cli.main import main
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
 from flows.retrain import retrain
 from flows.train import train
-from rossmann import evaluation, features, models, registry, training
+from rossmann import evaluation, features, journal, models, registry, training
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot
 from rossmann.registry import Registry
-from rossmann.sample import write_world
 from rossmann.settings import Settings
+from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError, ValidationError
 
@@ -28,14 +29,14 @@ pytestmark = pytest.mark.slow
 
 STORES, DAYS = 12, 520
 LAST_DAY = date(2013, 1, 1) + timedelta(days=DAYS - 1)
-NOWHERE = "127.0.0.1:1"  # no Ray is there: whoever needs one fails
+NO_RAY = "127.0.0.1:1"  # nothing listens there: a task that needs Ray fails
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A world of its own with raw files, and a Prefect server of the test's."""
-    home = tmp_path_factory.mktemp("world")
-    write_world(home / "raw", STORES, DAYS, seed=3)
+def workspace(tmp_path_factory):
+    """A workspace with raw files, and a Prefect server for the tests."""
+    home = tmp_path_factory.mktemp("workspace")
+    write_sample(home / "raw", STORES, DAYS, seed=3)
     with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=120):
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
         patch.setenv("ROSSMANN_FOLDS", "2")
@@ -43,128 +44,182 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def earlier(world):
-    """The first run: the world as it was 30 days before its last day."""
+def first_run(workspace):
+    """The first retraining, with the raw files as they were 30 days before their last day."""
     return retrain(as_of=LAST_DAY - timedelta(days=30))
 
 
 @pytest.fixture
-def snapshots(world):
-    return str(world / "snapshots")
+def snapshots(workspace):
+    return str(workspace / "snapshots")
 
 
-def known(world) -> Registry:
+def model_registry() -> Registry:
     settings = Settings()
-    return Registry(settings.tracking_uri, settings.place("models"))
+    return Registry(settings.tracking_uri, settings.workspace.models)
 
 
-def test_one_run_leads_from_raw_files_to_forecasts(world, earlier, snapshots):
-    assert earlier.verdict.promote, earlier.verdict.reasons
-    assert current_snapshot(snapshots) == earlier.snapshot
-    champion = registry.champion(known(world))
-    assert champion.version == earlier.trained.challenger == earlier.delivered.champion
-    assert champion.card.snapshot == earlier.snapshot
-    table = pd.read_csv(earlier.delivered.file, parse_dates=["Date"])
-    assert list(table.columns) == ["Store", "Date", "Sales", "Lower", "Upper"]
+def test_one_run_leads_from_raw_files_to_forecasts(workspace, first_run, snapshots):
+    assert first_run.verdict.promote, first_run.verdict.reasons
+    assert current_snapshot(snapshots) == first_run.snapshot
+    champion = registry.champion(model_registry())
+    assert champion.version == first_run.trained.challenger == first_run.delivered.champion
+    assert champion.card.snapshot == first_run.snapshot
+    table = pd.read_csv(first_run.delivered.file, parse_dates=["date"])
+    assert list(table.columns) == ["store", "date", "forecast", "lower", "upper"]
     history = load_snapshot(snapshots)
     plan = history.plan(history.origin, 48)
-    np.testing.assert_array_equal(table.Store, plan.store)
-    assert ((table.Sales == 0) == (plan.open == 0)).all()
-    assert ((table.Lower <= table.Sales) & (table.Sales <= table.Upper)).all()
-    assert Path(earlier.delivered.picture).read_bytes().startswith(b"\x89PNG")
+    np.testing.assert_array_equal(table.store, plan.store)
+    assert ((table.forecast == 0) == (plan.open == 0)).all()
+    assert ((table.lower <= table.forecast) & (table.forecast <= table.upper)).all()
+    assert Path(first_run.delivered.plot).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("key", ["validation", "leaderboard", "verdict", "forecast"])
-def test_the_ui_shows_what_each_step_came_to(earlier, key):
+def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
 
 
-def test_the_same_again_reuses_everything(world, earlier, monkeypatch):
-    monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", NOWHERE)
+def test_the_same_run_again_fits_nothing(workspace, first_run, monkeypatch):
+    monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", NO_RAY)
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
-    assert again.snapshot == earlier.snapshot
-    assert again.trained == earlier.trained
+    assert again.snapshot == first_run.snapshot
+    assert again.trained == first_run.trained
     assert not again.verdict.promote
     assert "champion already" in again.verdict.reasons[0]
-    assert len(registry.versions(known(world))) == 1
+    assert len(registry.list_models(model_registry())) == 1
 
 
-def test_the_forecast_is_what_the_backtest_said(world, earlier, snapshots):
-    """A recipe fitted here, without Ray, and asked as the champion is asked, says what the fold's rows say."""
-    history = load_snapshot(snapshots, earlier.snapshot)
-    race = training.load_race(Storage(str(world / "backtests")), earlier.trained.race)
-    rows = race.backtest.of("xgboost")
+def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspace, first_run, snapshots):
+    """A candidate that is fitted here, without Ray, forecasts the rows of the backtest's last fold."""
+    history = load_snapshot(snapshots, first_run.snapshot)
+    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
+    rows = run.backtest.of("xgboost")
     origin = rows.origin.max().to_datetime64().astype("datetime64[D]")
-    (recipe,) = (c for c in models.candidates(("xgboost",)) if c.name == "xgboost")
-    starts = [start for start in models.lesson_origins(history.dates[0], history.origin) if start < origin]
-    forecaster = models.fit(recipe, [models.lesson(history, start) for start in starts], origin, 7)
+    (candidate,) = (each for each in models.candidates(("xgboost",)) if each.name == "xgboost")
+    starts = [start for start in models.window_origins(history.dates[0], history.origin) if start < origin]
+    forecaster = models.fit(candidate, [models.training_window(history, start) for start in starts], origin, 7)
     past, plan = history.until(origin), history.plan(origin, 48)
-    made = forecaster.predict(features.summarise(past), plan)
-    np.testing.assert_allclose(rows[rows.origin == rows.origin.max()].forecast, made.sales, rtol=1e-9)
+    forecast = forecaster.predict(features.fit_state(past), plan)
+    np.testing.assert_allclose(rows[rows.origin == rows.origin.max()].forecast, forecast.sales, rtol=1e-9)
 
 
-def test_the_rows_of_a_plan_are_forecast_in_its_order_with_its_ids(world, earlier, tmp_path):
-    whole = pd.read_csv(earlier.delivered.file)
-    asked = whole[["Store", "Date"]].sample(40, random_state=1).assign(Id=range(900, 940))
-    asked.to_csv(tmp_path / "plan.csv", index=False)
-    made = forecast(plan=str(tmp_path / "plan.csv"), out=str(tmp_path / "out.csv"))
-    table = pd.read_csv(made.file)
-    assert list(table.columns) == ["Id", "Store", "Date", "Sales", "Lower", "Upper"]
-    assert table.Id.tolist() == asked.Id.tolist()
-    same = asked.merge(whole, on=["Store", "Date"], how="left")
-    np.testing.assert_array_equal(table.Sales, same.Sales)
+def test_the_rows_of_a_plan_are_forecast_in_its_order_with_its_ids(workspace, first_run, tmp_path):
+    whole = pd.read_csv(first_run.delivered.file)
+    plan = whole[["store", "date"]].sample(40, random_state=1).assign(id=range(900, 940))
+    plan.to_csv(tmp_path / "plan.csv", index=False)
+    delivered = forecast(plan=str(tmp_path / "plan.csv"), out=str(tmp_path / "out.csv"))
+    table = pd.read_csv(delivered.file)
+    assert list(table.columns) == ["id", "store", "date", "forecast", "lower", "upper"]
+    assert table.id.tolist() == plan.id.tolist()
+    same = plan.merge(whole, on=["store", "date"], how="left")
+    np.testing.assert_array_equal(table.forecast, same.forecast)
     kaggle = pd.read_csv(forecast(plan=str(tmp_path / "plan.csv"), out=str(tmp_path / "k.csv"), kaggle=True).file)
     assert list(kaggle.columns) == ["Id", "Sales"]
 
 
-def test_a_failing_input_leaves_the_snapshot_and_says_where_its_rows_are(world, earlier, snapshots, tmp_path):
+def test_refused_raw_files_leave_the_snapshot_and_the_error_names_the_failing_rows(
+    workspace, first_run, snapshots, tmp_path
+):
     raw = tmp_path / "raw"
-    write_world(raw, STORES, DAYS, seed=3)
+    write_sample(raw, STORES, DAYS, seed=3)
     days = pd.read_csv(raw / "train.csv", dtype=str)
     days.loc[[5, 9], "Sales"] = "-1"
     days.to_csv(raw / "train.csv", index=False)
-    with pytest.raises(ValidationError, match="2 rows: Sales is negative") as refused:
+    with pytest.raises(ValidationError, match="2 rows: Sales is negative") as error:
         ingest(str(raw))
-    assert current_snapshot(snapshots) == earlier.snapshot
+    assert current_snapshot(snapshots) == first_run.snapshot
     assert len(list_snapshots(snapshots)) == 1
-    where = refused.value.__notes__[0].splitlines()[0].removeprefix("All failing rows: ")
-    assert len(pd.read_csv(where)) == 2
+    file = error.value.__notes__[0].splitlines()[0].removeprefix("All failing rows: ")
+    assert len(pd.read_csv(file)) == 2
 
 
-def test_too_many_folds_say_how_many_days_it_takes(world, earlier):
+def test_too_many_folds_are_refused(workspace, first_run):
     with pytest.raises(DataError, match="history too short for 9 folds"):
         train(folds=9)
 
 
-def test_new_days_make_a_new_snapshot_and_a_fair_fight(world, earlier, snapshots):
-    """The champion is judged as stale as it is: 30 days behind, with its own recipe."""
+def test_new_days_make_a_new_snapshot_and_a_challenger_is_compared_with_champion_and_median(
+    workspace, first_run, snapshots
+):
     ingest()
     newer = next(s for s in list_snapshots(snapshots) if s.current)
     assert newer.origin == str(LAST_DAY)
-    assert newer.parent == earlier.snapshot
+    assert newer.parent == first_run.snapshot
     trained = train()
     assert trained.challenger == 2
-    decided = release()
-    assert any("champion v1" in reason for reason in decided.reasons)
-    assert any("median" in reason for reason in decided.reasons)
-    expected = 2 if decided.promote else 1
-    assert registry.champion(known(world)).version == expected
-    assert registry.ledger(known(world))[0].action == ("promote" if decided.promote else "refuse")
+    verdict = release()
+    assert any("champion v1" in reason for reason in verdict.reasons)
+    assert any("median" in reason for reason in verdict.reasons)
+    expected = 2 if verdict.promote else 1
+    assert registry.champion(model_registry()).version == expected
+    assert registry.ledger(model_registry())[0].action == ("promote" if verdict.promote else "refuse")
 
 
-def test_the_command_answers_a_mistake_on_one_screen_with_exit_code_2(tmp_path, monkeypatch, capsys):
+def test_an_error_that_the_caller_can_correct_is_a_message_with_exit_code_2(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / "empty"))
     monkeypatch.setattr(sys, "argv", ["rossmann", "snapshots", "restore", "abc"])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as end:
         main()
-    assert left.value.code == 2
-    told = capsys.readouterr().err
-    assert "no snapshot abc" in told
-    assert "Traceback" not in told
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert "no snapshot abc" in message
+    assert "Traceback" not in message
 
 
-def test_folds_are_the_settings(world, earlier):
-    race = training.load_race(Storage(str(world / "backtests")), earlier.trained.race)
-    history = load_snapshot(str(world / "snapshots"), earlier.snapshot)
+def test_folds_and_their_step_are_those_of_the_settings(workspace, first_run):
+    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
+    history = load_snapshot(str(workspace / "snapshots"), first_run.snapshot)
     origins = evaluation.fold_origins(history, 2, 48, 48)
-    assert set(race.backtest.rows.origin.to_numpy().astype("datetime64[D]")) == set(origins)
+    assert set(run.backtest.rows.origin.to_numpy().astype("datetime64[D]")) == set(origins)
+
+
+def test_the_command_without_a_prefect_server_forecasts_what_the_flow_does_and_records_it(
+    workspace, first_run, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    plan, by_flow, by_command = (tmp_path / name for name in ("plan.csv", "flow.csv", "command.csv"))
+    pd.read_csv(first_run.delivered.file)[["store", "date"]].tail(2).to_csv(plan, index=False)
+    forecast(plan=str(plan), out=str(by_flow))
+    before = journal_rows()
+    document = json.loads(run_command(monkeypatch, capsys, "forecast", "--plan", plan, "--out", by_command, "--json"))
+    assert by_command.read_bytes() == by_flow.read_bytes()
+    assert journal_rows() == before + 2
+    assert (document["rows"], document["file"]) == (2, str(by_command))
+
+
+def test_listings_in_a_pipe_are_columns_between_tabs(workspace, first_run, snapshots, monkeypatch, capsys):
+    lines = run_command(monkeypatch, capsys, "snapshots").splitlines()
+    assert lines[0] == f"workspace: {workspace}"
+    assert lines[1].split("\t")[1] == "snapshot"
+    assert [line.split("\t")[1] for line in lines[2:]] == [each.fingerprint for each in list_snapshots(snapshots)[::-1]]
+    assert {line.split("\t")[-1] for line in lines[2:]} == {"raw"}, "paths in the workspace are relative to it"
+    versions = registry.list_models(model_registry())
+    lines = run_command(monkeypatch, capsys, "models").splitlines()
+    assert [line.split("\t")[1] for line in lines[1 : len(versions) + 1]] == [str(each.version) for each in versions]
+
+
+def test_listings_as_json_have_the_same_facts(workspace, first_run, snapshots, monkeypatch, capsys):
+    listed = json.loads(run_command(monkeypatch, capsys, "snapshots", "--json"))
+    assert [each["fingerprint"] for each in listed] == [each.fingerprint for each in list_snapshots(snapshots)[::-1]]
+    document = json.loads(run_command(monkeypatch, capsys, "models", "--json"))
+    versions = registry.list_models(model_registry())
+    assert [each["version"] for each in document["models"]] == [each.version for each in versions]
+    assert [each["rmspe"] for each in document["models"]] == [each.card.rmspe for each in versions]
+    assert [each["version"] for each in document["ledger"]] == [
+        each.version for each in registry.ledger(model_registry())
+    ]
+
+
+def journal_rows() -> int:
+    return len(journal.read_forecasts(Settings().journal, LAST_DAY - timedelta(days=60), LAST_DAY + timedelta(days=60)))
+
+
+def run_command(monkeypatch, capsys, *arguments: object) -> str:
+    """What `rossmann` prints to stdout."""
+    monkeypatch.setattr(sys, "argv", ["rossmann", *map(str, arguments)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    return capsys.readouterr().out

@@ -1,27 +1,28 @@
-"""Folds know only the past, scores are Kaggle's, and a verdict needs reasons."""
+"""Folds have only the past, RMSPE is Kaggle's, and a verdict has its reasons."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from rossmann import evaluation
-from rossmann.evaluation import BACKTEST_COLUMNS, Backtest, Race, Verdict
+from rossmann.evaluation import BACKTEST_COLUMNS, Backtest, BacktestRun, Verdict
+from rossmann.schema import DAY, MONDAY, weekday
 from rossmann.validation import DataError
 
 
 def judge(backtest: Backtest, challenger: str, rivals: list[str], failures: dict[str, str] | None = None) -> Verdict:
-    """On the usual terms, of a race with these rows."""
-    return evaluation.judge(Race("key", backtest, {}, {}, failures or {}), challenger, rivals, **TERMS)
+    """The verdict on a run with these rows."""
+    return evaluation.judge(BacktestRun("key", backtest, {}, {}, failures or {}), challenger, rivals, **TERMS)
 
 
-TERMS = {"promote_probability": 0.95, "slice_margin": 0.05, "seed": 7}
+TERMS = {"promotion_probability": 0.95, "slice_margin": 0.05, "seed": 7}
 
 
 def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = "2015-01-01") -> pd.DataFrame:
-    """Stores × days of one fold, as a backtest keeps them. [stores, days] both"""
+    """The backtest rows of one fold. sales and forecast: [stores, days]"""
     stores, days = sales.shape
     lead = np.tile(np.arange(1, days + 1), stores)
-    made = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "candidate": candidate,
             "origin": pd.Timestamp(origin),
@@ -29,7 +30,7 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "date": pd.Timestamp(origin) + pd.to_timedelta(lead, unit="D"),
             "lead_days": lead,
             "lead_week": (lead - 1) // 7 + 1,
-            "weekday": 1,
+            "weekday": MONDAY,
             "store_type": np.where(np.repeat(np.arange(stores), days) % 2 == 0, "a", "b"),
             "open": 1,
             "promo": lead % 2,
@@ -39,11 +40,11 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "upper": forecast.ravel() * 1.1,
         }
     )
-    return made.astype(BACKTEST_COLUMNS)
+    return table.astype(BACKTEST_COLUMNS)
 
 
-def rivals(**error: float) -> Backtest:
-    """40 stores × 14 days; every forecaster is off by a random factor of its own size, on the same sales."""
+def backtest_with_errors(**error: float) -> Backtest:
+    """40 stores × 14 days of the same sales; each candidate has log-normal errors of this standard deviation."""
     random = np.random.default_rng(5)
     sales = random.uniform(3000, 9000, (40, 14))
     tables = [rows(name, sales, sales * np.exp(random.normal(0, size, sales.shape))) for name, size in error.items()]
@@ -56,14 +57,19 @@ def test_rmspe_is_kaggles():
 
 
 def test_scores_are_those_computed_by_hand():
-    made = rows("m", np.array([[100.0, 200.0, 0.0]]), np.array([[110.0, 180.0, 5.0]]))
-    scores = evaluation.scores(made)
+    scores = evaluation.scores(rows("m", np.array([[100.0, 200.0, 0.0]]), np.array([[110.0, 180.0, 5.0]])))
     assert scores.rmse == pytest.approx(np.sqrt((100 + 400) / 2))
     assert scores.mae == pytest.approx(15)
     assert scores.mape == pytest.approx(0.1)
     assert scores.bias == pytest.approx(-10 / 300)
     assert scores.coverage == pytest.approx(0.5)  # 100 is inside 99 … 121, 200 is outside 162 … 198
     assert scores.rows == 2
+
+
+def test_scores_are_nan_where_no_day_has_sales():
+    scores = evaluation.scores(rows("m", np.zeros((2, 3)), np.zeros((2, 3))))
+    assert scores.drop("rows").isna().all()
+    assert scores.rows == 0
 
 
 def test_the_score_is_the_mean_over_folds_and_the_best_comes_first():
@@ -80,7 +86,7 @@ def test_the_score_is_the_mean_over_folds_and_the_best_comes_first():
 
 
 def test_slices_agree_with_a_loop_over_them():
-    backtest = rivals(one=0.1, two=0.2)
+    backtest = backtest_with_errors(one=0.1, two=0.2)
     by = backtest.by("lead_week")
     for (candidate, week), line in by.iterrows():
         part = backtest.rows[(backtest.rows.candidate == candidate) & (backtest.rows.lead_week == week)]
@@ -93,22 +99,31 @@ def test_folds_are_counted_back_from_the_end(noisy):
     assert [int((last - origin).astype(int)) for origin in origins] == [48, 72, 96]
 
 
-def test_a_fold_holds_only_the_past_and_a_plan_without_outcomes(noisy):
+def test_a_fold_has_only_the_past_and_a_plan_without_sales(noisy):
     (origin,) = evaluation.fold_origins(noisy, 1, 48, 48)
-    window = evaluation.fold(noisy, origin, 48)
-    assert window.past.origin == origin
-    assert window.past.sales.shape[1] == len(noisy.dates) - 48
-    assert window.past.calendar.dates[-1] == origin + np.timedelta64(48, "D")
-    assert not {"sales", "customers"} & set(vars(window.plan))
-    assert window.plan.date.min() == origin + np.timedelta64(1, "D")
-    assert len(window.plan) == len(window.outcomes.sales)
+    fold = evaluation.cut_fold(noisy, origin, 48)
+    assert fold.past.origin == origin
+    assert fold.past.sales.shape[1] == len(noisy.dates) - 48
+    assert fold.past.calendar.dates[-1] == origin + 48 * DAY
+    assert not {"sales", "customers"} & set(vars(fold.plan))
+    assert fold.plan.date.min() == origin + DAY
+    assert len(fold.plan) == len(fold.actuals.sales)
+
+
+def test_backtest_rows_count_weekdays_from_monday_and_leads_from_one(noisy):
+    fold = evaluation.cut_fold(noisy, noisy.origin - 48 * DAY, 48)
+    table = evaluation.backtest_rows("m", fold, fold.actuals.sales)
+    np.testing.assert_array_equal(table.weekday, table.date.dt.dayofweek)
+    np.testing.assert_array_equal(table.weekday, weekday(fold.plan.date))
+    assert (table.lead_days.min(), table.lead_days.max()) == (1, 48)
+    assert (table.lead_week.min(), table.lead_week.max()) == (1, 7)
 
 
 def test_a_fold_looks_no_further_than_its_horizon(noisy):
-    origin = noisy.origin - np.timedelta64(90, "D")
-    window = evaluation.fold(noisy, origin, 14)
-    assert window.past.calendar.dates[-1] == origin + np.timedelta64(14, "D")
-    assert window.plan.date.max() == origin + np.timedelta64(14, "D")
+    origin = noisy.origin - 90 * DAY
+    fold = evaluation.cut_fold(noisy, origin, 14)
+    assert fold.past.calendar.dates[-1] == origin + 14 * DAY
+    assert fold.plan.date.max() == origin + 14 * DAY
 
 
 def test_a_short_history_says_how_many_days_it_takes(toy):
@@ -118,7 +133,7 @@ def test_a_short_history_says_how_many_days_it_takes(toy):
 
 
 def test_the_better_challenger_is_promoted_with_its_figures():
-    verdict = judge(rivals(new=0.08, old=0.12, median=0.2), "new", ["old", "median"])
+    verdict = judge(backtest_with_errors(new=0.08, old=0.12, median=0.2), "new", ["old", "median"])
     assert verdict.promote
     assert [c.rival for c in verdict.comparisons] == ["old", "median"]
     assert all(c.p_better > 0.99 for c in verdict.comparisons)
@@ -126,7 +141,7 @@ def test_the_better_challenger_is_promoted_with_its_figures():
 
 
 def test_an_equal_challenger_is_refused():
-    verdict = judge(rivals(new=0.1, old=0.1, median=0.2), "new", ["old", "median"])
+    verdict = judge(backtest_with_errors(new=0.1, old=0.1, median=0.2), "new", ["old", "median"])
     assert not verdict.promote
     assert "does not beat old" in verdict.reasons[0]
 
@@ -139,17 +154,17 @@ def test_the_same_forecasts_are_not_better():
 
 
 def test_beating_the_champion_is_not_enough_if_the_median_is_better():
-    verdict = judge(rivals(new=0.1, old=0.2, median=0.05), "new", ["old", "median"])
+    verdict = judge(backtest_with_errors(new=0.1, old=0.2, median=0.05), "new", ["old", "median"])
     assert not verdict.promote
     assert any("does not beat median" in reason for reason in verdict.reasons)
 
 
 def test_a_slice_that_gets_worse_stops_the_promotion():
-    backtest = rivals(new=0.05, old=0.12, median=0.2)
-    made = backtest.rows
-    spoiled = (made.candidate == "new") & (made.lead_week == 2) & (made.store_type == "b") & (made.store < 8)
-    made.loc[spoiled, "forecast"] = made.loc[spoiled, "sales"] * 1.9
-    made.loc[(made.candidate == "old") & (made.lead_week == 1), "forecast"] *= 1.8
+    backtest = backtest_with_errors(new=0.05, old=0.12, median=0.2)
+    table = backtest.rows
+    spoilt = (table.candidate == "new") & (table.lead_week == 2) & (table.store_type == "b") & (table.store < 8)
+    table.loc[spoilt, "forecast"] = table.loc[spoilt, "sales"] * 1.9
+    table.loc[(table.candidate == "old") & (table.lead_week == 1), "forecast"] *= 1.8
     verdict = judge(backtest, "new", ["old", "median"])
     assert verdict.comparisons[0].p_better > 0.95
     assert not verdict.promote
@@ -157,7 +172,7 @@ def test_a_slice_that_gets_worse_stops_the_promotion():
 
 
 def test_the_bootstrap_draws_whole_stores():
-    """One store carries the whole advantage: days drawn singly would be sure of it, stores are not."""
+    """The whole advantage comes from one store: a bootstrap of days would be certain of it, one of stores is not."""
     sales = np.full((30, 48), 100.0)
     new, old = sales * 1.1, sales * 1.1
     old[0] = 300.0
@@ -168,7 +183,7 @@ def test_the_bootstrap_draws_whole_stores():
 
 
 def test_the_bootstrap_agrees_with_drawing_stores_one_by_one():
-    """The slow oracle: stores drawn with replacement, their days put together, scored fold by fold."""
+    """The slow version: stores sampled with replacement, their days put together, scored fold by fold."""
     random = np.random.default_rng(3)
     tables = []
     for origin in ("2015-01-01", "2015-02-01"):
@@ -179,17 +194,17 @@ def test_the_bootstrap_agrees_with_drawing_stores_one_by_one():
     (comparison,) = judge(backtest, "new", ["old"]).comparisons
     assert comparison.rmspe == pytest.approx(backtest.score().rmspe["new"])
 
-    def score(name: str, drawn: np.ndarray) -> float:
+    def score(name: str, sampled_stores: np.ndarray) -> float:
         of_store = dict(list(backtest.of(name).groupby("store")))
-        together = pd.concat([of_store[store] for store in drawn])
+        sample = pd.concat([of_store[store] for store in sampled_stores])
         return (
-            together.groupby("origin")[["sales", "forecast"]]
+            sample.groupby("origin")[["sales", "forecast"]]
             .apply(lambda fold: evaluation.rmspe(fold.sales, fold.forecast))
             .mean()
         )
 
     draws = [random.integers(1, 13, 12) for _ in range(400)]
-    better = np.mean([score("new", drawn) < score("old", drawn) for drawn in draws])
+    better = np.mean([score("new", sampled_stores) < score("old", sampled_stores) for sampled_stores in draws])
     assert comparison.p_better == pytest.approx(better, abs=0.07)
 
 
@@ -200,10 +215,12 @@ def test_candidates_on_different_rows_are_not_compared():
         judge(backtest, "new", ["old"])
 
 
-def test_where_one_of_them_failed_nothing_is_promoted():
-    verdict = judge(rivals(new=0.05, median=0.2), "new", ["median"], {"champion v1": "XGBoostError: no memory"})
+def test_nothing_is_promoted_where_an_entry_failed():
+    verdict = judge(
+        backtest_with_errors(new=0.05, median=0.2), "new", ["median"], {"champion v1": "XGBoostError: no memory"}
+    )
     assert verdict == Verdict(False, ("champion v1 failed: XGBoostError: no memory",), ())
 
 
-def test_the_baseline_is_no_challenger():
-    assert rivals(median=0.05, ridge=0.1).best() == "ridge"
+def test_the_baseline_does_not_become_challenger():
+    assert backtest_with_errors(median=0.05, ridge=0.1).best() == "ridge"

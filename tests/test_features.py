@@ -1,20 +1,23 @@
-"""Features against hand-made answers and slow pandas loops."""
+"""Features against values computed by hand and slow pandas loops."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from rossmann import features
+from rossmann import features, schema
 from rossmann.data import Plan
-from rossmann.features import calendar, level, ridge
+from rossmann.features import calendar, columns, levels, ridge_design, store_ridge
+from rossmann.schema import DAY, HORIZON_DAYS, MEAN_YEAR_DAYS, WEEKS_YEAR_DAYS
+from rossmann.validation import DataError
 from tests.conftest import toy_sales
 
 SPEC = features.FeatureSpec()
 
 
 def column(matrix: np.ndarray, name: str, spec: features.FeatureSpec = SPEC) -> np.ndarray:
+    """The feature of this name. [rows]"""
     return matrix[:, spec.columns.index(name)]
 
 
@@ -47,29 +50,29 @@ def sold(noisy) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def state(noisy):
-    return features.summarise(noisy)
+    return features.fit_state(noisy)
 
 
 @pytest.fixture(scope="module")
-def departed(sold, state) -> pd.DataFrame:
-    usual = [state.levels.expected[row.store, row.weekday, row.promo] for row in sold.itertuples()]
-    return sold.assign(departure=sold.log_sales - usual)
+def deviations(sold, state) -> pd.DataFrame:
+    """The same days with their deviation from the expected level of their cell."""
+    expected = [state.levels.expected[row.store, row.weekday, row.promo] for row in sold.itertuples()]
+    return sold.assign(deviation=sold.log_sales - expected)
 
 
 def test_a_perfectly_regular_chain_is_expected_to_go_on(toy):
-    state = features.summarise(toy)
+    state = features.fit_state(toy)
     plan = toy.plan(toy.origin, 48)
-    rows = features.lay(state, plan)
-    weekday = (plan.date.astype(int) + 3) % 7
-    future = toy_sales(plan.store, weekday, plan.promo)[rows.open]
+    rows = features.join_plan(state, plan)
+    future = toy_sales(plan.store, schema.weekday(plan.date), plan.promo)[rows.open]
     np.testing.assert_allclose(rows.in_cell(state.levels.last_sales)[rows.open], future)
     np.testing.assert_allclose(rows.in_cell(state.levels.median_sales)[rows.open], future)
     np.testing.assert_allclose(np.exp(rows.ridge[rows.open]), future, rtol=0.05)
 
 
-def test_columns_are_named_once_and_every_row_of_the_plan_has_its_own(toy):
+def test_every_row_of_the_plan_has_a_row_of_named_columns(toy):
     plan = toy.plan(toy.origin, 48)
-    matrix = features.build(features.summarise(toy), plan, SPEC)
+    matrix = features.build(features.fit_state(toy), plan, SPEC)
     assert len(set(SPEC.columns)) == len(SPEC.columns)
     assert matrix.shape == (len(plan), len(SPEC.columns))
     assert matrix.dtype == np.float32
@@ -79,34 +82,61 @@ def test_columns_are_named_once_and_every_row_of_the_plan_has_its_own(toy):
     np.testing.assert_array_equal(column(matrix, "lead_days"), (plan.date - toy.origin).astype(int))
 
 
-def test_switches_take_columns_away(toy):
-    spec = features.FeatureSpec(recent_days=(28,), neighbours=False, year_ago=False, ridge=False)
+def test_switches_remove_columns_and_leave_the_others_unchanged(toy):
+    smaller = features.FeatureSpec(recent_days=(28,), neighbours=False, year_ago=False, ridge=False)
     plan = toy.plan(toy.origin, 48)
-    state = features.summarise(toy)
-    matrix = features.build(state, plan, spec)
-    assert set(spec.columns) < set(SPEC.columns)
-    assert matrix.shape[1] == len(spec.columns)
-    for name in spec.columns:
-        np.testing.assert_array_equal(column(matrix, name, spec), column(features.build(state, plan, SPEC), name))
+    state = features.fit_state(toy)
+    whole, matrix = features.build(state, plan, SPEC), features.build(state, plan, smaller)
+    assert set(smaller.columns) < set(SPEC.columns)
+    assert matrix.shape[1] == len(smaller.columns)
+    for name in smaller.columns:
+        np.testing.assert_array_equal(column(matrix, name, smaller), column(whole, name))
 
 
 def test_an_unknown_window_is_refused():
-    with pytest.raises(ValueError, match=r"no recency mean over \[5\] days"):
+    with pytest.raises(ValueError, match=r"no mean deviation over \[5\] days"):
         features.FeatureSpec(recent_days=(5,))
 
 
-def test_day_parts_agree_with_pandas():
+def test_every_feature_of_the_table_is_a_column_by_default():
+    assert SPEC.columns == tuple(name for group in columns.GROUPS for name in group.features)
+    switches = {group.switch for group in columns.GROUPS} - {None}
+    assert switches == {field.name for field in fields(features.FeatureSpec)}
+
+
+def test_a_new_feature_needs_no_second_list(toy, monkeypatch):
+    group = columns.FeatureGroup(None, {"twice_the_lead": lambda rows: 2 * rows.lead_days})
+    monkeypatch.setattr(columns, "GROUPS", (*columns.GROUPS, group))
+    matrix = features.build(features.fit_state(toy), toy.plan(toy.origin, 48), SPEC)
+    assert SPEC.columns[-1] == "twice_the_lead"
+    np.testing.assert_array_equal(column(matrix, "twice_the_lead"), 2 * column(matrix, "lead_days"))
+
+
+def test_two_features_with_the_same_name_are_refused():
+    group = columns.FeatureGroup(None, {"promo": lambda rows: rows.lead_days})
+    with pytest.raises(ValueError, match="two features have the name promo"):
+        columns.merged((*columns.GROUPS, group))
+
+
+def test_a_group_with_an_unknown_switch_is_refused(monkeypatch):
+    group = columns.FeatureGroup("weather", {"rain": lambda rows: rows.lead_days})
+    monkeypatch.setattr(columns, "GROUPS", (*columns.GROUPS, group))
+    with pytest.raises(AttributeError, match="weather"):
+        _ = SPEC.columns
+
+
+def test_date_parts_agree_with_pandas():
     dates = np.datetime64("2012-12-25", "D") + np.arange(800)
-    parts, slow = calendar.take_apart(dates), pd.DatetimeIndex(dates)
+    parts, slow = calendar.date_parts(dates), pd.DatetimeIndex(dates)
     np.testing.assert_array_equal(parts.weekday, slow.weekday)
-    np.testing.assert_array_equal(parts.day, slow.day)
-    np.testing.assert_array_equal(parts.days_left, slow.days_in_month - slow.day)
+    np.testing.assert_array_equal(parts.day_of_month, slow.day)
+    np.testing.assert_array_equal(parts.days_left_in_month, slow.days_in_month - slow.day)
     np.testing.assert_array_equal(parts.month, slow.month - 1)
     np.testing.assert_array_equal(parts.day_of_year, slow.dayofyear - 1)
 
 
 @pytest.mark.parametrize("day", ["2013-03-31", "2014-04-20", "2015-04-05", "2019-04-21", "2024-03-31", "2038-04-25"])
-def test_easter_falls_on_easter(day):
+def test_easter_sundays_are_those_of_the_almanac(day):
     assert str(calendar.easter(int(day[:4]))) == day
 
 
@@ -137,20 +167,39 @@ def test_promo2_rounds_start_in_their_months(toy):
     assert phase[1].tolist() == [3, 2, 0, 1, 2]  # from 3 March; rounds start in January, April, July, October
 
 
-def test_a_refurbishment_is_seen_coming_and_remembered():
+def test_days_until_and_since_a_refurbishment_are_counted():
     closed = np.zeros((1, 40), bool)
     closed[0, [3, 10, 11, 12, 13, 14, 20, 21]] = True  # a day, five days, two days
-    assert calendar.closing_in(closed, 14)[0, :16].tolist() == [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 14, 14, 14, 14]
-    assert calendar.reopened_since(closed, 28)[0, [14, 15, 16, 22, 39]].tolist() == [28, 0, 1, 7, 24]
+    assert calendar.days_until_closure(closed, 14)[0, :16].tolist() == [
+        10,
+        9,
+        8,
+        7,
+        6,
+        5,
+        4,
+        3,
+        2,
+        1,
+        0,
+        0,
+        14,
+        14,
+        14,
+        14,
+    ]
+    since = calendar.days_since_reopening(closed, 28)
+    assert since[0, [14, 15, 16, 22, 39]].tolist() == [28, 0, 1, 7, 24]
+    assert calendar.closure_days(closed, since, 28)[0, [14, 15, 22]].tolist() == [0, 5, 5]
 
 
-def test_a_store_that_only_began_was_not_refurbished():
+def test_the_first_day_of_a_new_store_is_no_reopening():
     closed = np.arange(130)[None] < 120
-    assert (calendar.reopened_since(closed, 28) == 28).all()
+    assert (calendar.days_since_reopening(closed, 28) == 28).all()
 
 
 def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
-    year = sold[sold.age < 364]
+    year = sold[sold.age < WEEKS_YEAR_DAYS]
     store_mean = year.groupby("store").log_sales.mean()
     for (weekday, promo), cell in year.groupby(["weekday", "promo"]):
         chain = (cell.log_sales - store_mean[cell.store].to_numpy()).mean()
@@ -162,7 +211,7 @@ def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
 
 
 def test_medians_and_last_sales_agree_with_pandas(sold, state):
-    year = sold[sold.age < 364]
+    year = sold[sold.age < WEEKS_YEAR_DAYS]
     for (store, weekday, promo), cell in year.groupby(["store", "weekday", "promo"]):
         assert state.levels.median_sales[store, weekday, promo] == cell.sales.median()
         assert state.levels.count[store, weekday, promo] == len(cell)
@@ -170,33 +219,33 @@ def test_medians_and_last_sales_agree_with_pandas(sold, state):
         assert state.levels.last_sales[store, weekday, promo] == cell.sort_values("date").sales.iloc[-1]
 
 
-def test_recent_departures_agree_with_pandas(departed, state):
-    for k, days in enumerate(level.RECENT_DAYS):
-        slow = departed[departed.age < days].groupby("store").departure.mean()
+def test_recent_deviations_agree_with_pandas(deviations, state):
+    for k, days in enumerate(levels.RECENT_DAYS):
+        slow = deviations[deviations.age < days].groupby("store").deviation.mean()
         np.testing.assert_allclose(state.levels.recent[slow.index, k], slow, rtol=1e-4, atol=1e-6)
-    weight = 0.5 ** (departed.age / level.DECAY_HALF_LIFE_DAYS)
-    sums = (departed.departure * weight).groupby(departed.store).sum()
-    slow = sums / (weight.groupby(departed.store).sum() + 1)
+    weight = 0.5 ** (deviations.age / levels.HALF_LIFE_DAYS)
+    sums = (deviations.deviation * weight).groupby(deviations.store).sum()
+    slow = sums / (weight.groupby(deviations.store).sum() + 1)
     np.testing.assert_allclose(state.levels.decayed, slow, atol=1e-9)
 
 
-def test_the_slope_is_that_of_a_straight_line(departed, state):
-    for store, days in departed[departed.age < 182].groupby("store"):
-        slope = np.polyfit(-days.age / 365.25, days.departure, 1)[0]
+def test_the_slope_is_that_of_a_straight_line(deviations, state):
+    for store, days in deviations[deviations.age < levels.SLOPE_DAYS].groupby("store"):
+        slope = np.polyfit(-days.age / MEAN_YEAR_DAYS, days.deviation, 1)[0]
         assert state.levels.slope[store] == pytest.approx(slope, rel=1e-3, abs=1e-4)
 
 
-def test_a_year_ago_is_the_same_weekday_then(departed, state, noisy):
-    for k, around in enumerate(level.YEAR_AGO_AROUND):
+def test_a_year_ago_is_the_same_weekday_of_that_season(deviations, state, noisy):
+    for k, around in enumerate(levels.YEAR_AGO_AROUND):
         for lead in (1, 20, 48):
-            centre = pd.Timestamp(noisy.origin) + pd.Timedelta(days=lead - 364)
-            near = departed[(departed.date - centre).abs() <= pd.Timedelta(days=around)]
-            slow = near.groupby("store").departure.mean()
+            centre = pd.Timestamp(noisy.origin) + pd.Timedelta(days=lead - WEEKS_YEAR_DAYS)
+            near = deviations[(deviations.date - centre).abs() <= pd.Timedelta(days=around)]
+            slow = near.groupby("store").deviation.mean()
             np.testing.assert_allclose(state.levels.year_ago[slow.index, lead - 1, k], slow, rtol=1e-4, atol=1e-6)
 
 
-def test_the_calendar_laid_over_the_published_plan_changes_the_neighbours(noisy):
-    state = features.summarise(noisy)
+def test_a_plan_row_changes_the_features_of_the_days_around_it(noisy):
+    state = features.fit_state(noisy)
     number = int(noisy.stores.number[0])
     tuesday, wednesday = (str(noisy.origin + lead) for lead in (8, 9))
     before = features.build(state, one_row(noisy, number, tuesday), SPEC)
@@ -207,79 +256,79 @@ def test_the_calendar_laid_over_the_published_plan_changes_the_neighbours(noisy)
     assert column(together, "open_tomorrow")[0] == 0
 
 
-def test_days_without_a_published_plan_follow_the_week_before(toy):
+def test_days_without_a_published_plan_are_open_as_a_week_before(toy):
     unpublished = replace(toy, calendar=toy.calendar.between(toy.dates[0], toy.origin))
-    state = features.summarise(unpublished)
-    assert state.calendar.dates[-1] == toy.origin + 48
+    state = features.fit_state(unpublished)
+    assert state.calendar.dates[-1] == toy.origin + HORIZON_DAYS * DAY
     np.testing.assert_array_equal(state.calendar.open[:, -48:], toy.calendar.open[:, -48:])
 
 
 def test_a_day_outside_the_horizon_is_refused(toy):
-    state, plan = features.summarise(toy), toy.plan(toy.origin, 48)
+    state, plan = features.fit_state(toy), toy.plan(toy.origin, 48)
     late = replace(plan, date=plan.date + 1)
     with pytest.raises(
-        ValueError, match="plan for store 1 asks for 2015-03-30, but sales are known until 2015-02-09; plan"
+        DataError, match="plan for store 1 has a row for 2015-03-30, but the last day with known sales is 2015-02-09"
     ):
         features.build(state, late, SPEC)
 
 
 def test_an_unknown_store_is_refused(toy):
-    state, plan = features.summarise(toy), toy.plan(toy.origin, 48)
-    with pytest.raises(ValueError, match="48 rows of the plan are of stores without a history, first store 9"):
+    state, plan = features.fit_state(toy), toy.plan(toy.origin, 48)
+    with pytest.raises(DataError, match="48 rows are of stores without a history, the first is store 9"):
         features.build(state, replace(plan, store=np.where(plan.store == 2, 9, plan.store)), SPEC)
 
 
 def test_the_batched_ridge_is_one_regression_per_store(noisy):
-    """One store after the other with lstsq on rows scaled by √weight, beside √penalty rows that draw to the chain."""
+    """One store after the other with lstsq on rows scaled by √weight, beside √penalty rows that shrink to the chain."""
     days = len(noisy.dates)
     log_sales = np.log(np.where(noisy.sales > 0, noisy.sales, np.nan))
-    fitted = ridge.fit(noisy.calendar, noisy.stores, log_sales)
-    names, values = ridge.design(noisy.calendar, noisy.stores, noisy.origin, slice(days))
+    ridge = store_ridge.fit(noisy.calendar, noisy.stores, log_sales)
+    names, values = ridge_design.design(noisy.calendar, noisy.stores, noisy.origin, slice(days))
     values = values.astype(float)
-    known = ~np.isnan(log_sales)
-    age_weight = 0.5 ** (np.arange(days)[::-1] / ridge.HALF_LIFE_DAYS)
+    valid = ~np.isnan(log_sales)
+    age_weight = 0.5 ** (np.arange(days)[::-1] / store_ridge.HALF_LIFE_DAYS)
 
-    levels = [np.average(log_sales[s, known[s]], weights=age_weight[known[s]]) for s in range(len(values))]
-    rows = np.concatenate([values[s, known[s]] * np.sqrt(age_weight[known[s], None]) for s in range(len(values))])
+    levels = [np.average(log_sales[s, valid[s]], weights=age_weight[valid[s]]) for s in range(len(values))]
+    rows = np.concatenate([values[s, valid[s]] * np.sqrt(age_weight[valid[s], None]) for s in range(len(values))])
     target = np.concatenate(
-        [(log_sales[s, known[s]] - levels[s]) * np.sqrt(age_weight[known[s]]) for s in range(len(values))]
+        [(log_sales[s, valid[s]] - levels[s]) * np.sqrt(age_weight[valid[s]]) for s in range(len(values))]
     )
-    penalty = np.array([ridge.PENALTY.get(name.split()[0], 1.0) for name in names])
+    penalty = np.array([store_ridge.PENALTY.get(name.split()[0], 1.0) for name in names])
     pull = np.diag(np.sqrt(penalty))
     none = np.zeros(len(names))
     chain = np.linalg.lstsq(np.vstack([rows, pull]), np.append(target, none), rcond=None)[0]
-    rare = [k for k, name in enumerate(names) if name.startswith(("feast", "holiday"))]
+    rare = [k for k, name in enumerate(names) if name.split()[0] in store_ridge.RARE_KINDS]
 
     for s in range(len(values)):
-        A, y = values[s, known[s]], log_sales[s, known[s]] - levels[s]
-        weight = age_weight[known[s]]
+        A, y = values[s, valid[s]], log_sales[s, valid[s]] - levels[s]
+        weight = age_weight[valid[s]]
         robust = np.ones_like(weight)
-        for _ in range(1 + ridge.REWEIGHTINGS):
+        for _ in range(1 + store_ridge.REWEIGHTINGS):
             root = np.sqrt(weight * robust)[:, None]
             stacked = np.vstack([A * root, pull])
             coefficients = (
                 chain + np.linalg.lstsq(stacked, np.append((y - A @ chain) * root[:, 0], none), rcond=None)[0]
             )
             residual = y - A @ coefficients
-            limit = ridge.HUBER_CLIP * np.median(np.abs(residual))
+            limit = store_ridge.HUBER_CLIP * np.median(np.abs(residual))
             robust = np.minimum(1, limit / np.abs(residual))
             robust[(A[:, rare] != 0).any(axis=1)] = 1
-        np.testing.assert_allclose(ridge.predict(fitted, np.array([s]), values[[s]])[0, known[s]] - levels[s],
+        np.testing.assert_allclose(store_ridge.predict(ridge, np.array([s]), values[[s]])[0, valid[s]] - levels[s],
                                    A @ coefficients, atol=2e-4)  # fmt: skip
 
 
 def test_a_store_without_a_single_sale_has_the_chains_level(noisy):
     silent = noisy.sales.copy()
     silent[0] = np.nan
-    state = features.summarise(replace(noisy, sales=silent))
-    rows = features.lay(state, noisy.plan(noisy.origin, 48))
+    state = features.fit_state(replace(noisy, sales=silent))
+    rows = features.join_plan(state, noisy.plan(noisy.origin, 48))
     assert np.isfinite(rows.ridge).all()
-    assert np.isfinite(rows.expected).all()
+    assert np.isfinite(rows.in_cell(state.levels.expected)).all()
     mean = np.nanmean(np.where(silent > 0, np.log(np.maximum(silent, 1)), np.nan))
     assert abs(state.levels.expected[0].mean() - mean) < 0.3
 
 
 def test_a_history_of_a_few_days_still_has_a_state(noisy):
-    young = features.summarise(noisy.until(noisy.dates[9]))
-    matrix = features.build(young, noisy.plan(noisy.dates[9], 48), SPEC)
+    state = features.fit_state(noisy.until(noisy.dates[9]))
+    matrix = features.build(state, noisy.plan(noisy.dates[9], 48), SPEC)
     assert not np.isinf(matrix).any()

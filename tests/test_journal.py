@@ -1,18 +1,23 @@
-"""The journal: every forecast once, whatever happens to the database meanwhile."""
+"""The journal (prediction log): every forecast is written once, whatever happens to the database meanwhile."""
 
 import multiprocessing
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
+from rossmann import journal
 from rossmann.data import Plan
-from rossmann.journal import Entry, Journal, migrate, prune, record
-from rossmann.journal.tables import metadata
+from rossmann.journal import Journal, JournalEntry, migrate, prune, write_entry
+from rossmann.journal.spill import decode_entries, encode_entries
+from rossmann.journal.tables import alembic_config, connect, metadata
 from rossmann.models import Forecast
 from rossmann.storage import Storage
 
@@ -20,8 +25,8 @@ NOW = datetime(2015, 2, 10, 12, tzinfo=UTC)
 ORIGIN = np.datetime64("2015-02-09", "D")
 
 
-def entry(request: str, rows: int = 1, at: datetime = NOW, sales: float = 100.0) -> Entry:
-    """Rows of stores 1, 2, … on the day after the origin; every second one promoted."""
+def entry(request_id: str, rows: int = 1, at: datetime = NOW, sales: float = 100.0) -> JournalEntry:
+    """Rows of stores 1, 2, … on the day after the origin; every second one has a promotion."""
     plan = Plan(
         np.arange(1, rows + 1, dtype=np.int32),
         np.full(rows, ORIGIN + 1),
@@ -30,8 +35,9 @@ def entry(request: str, rows: int = 1, at: datetime = NOW, sales: float = 100.0)
         np.full(rows, 1, np.int8),
         np.zeros(rows, np.int8),
     )
-    made = np.full(rows, sales) + np.arange(rows)
-    return Entry(request, at, "http", 3, "f" * 16, ORIGIN, 1.5, plan, Forecast(made, made - 10, np.full(rows, np.nan)))
+    values = np.full(rows, sales) + np.arange(rows)
+    forecast = Forecast(values, values - 10, np.full(rows, np.nan))
+    return JournalEntry(request_id, at, "http", 3, "f" * 16, ORIGIN, 1.5, plan, forecast)
 
 
 @pytest.fixture
@@ -44,43 +50,43 @@ def spill(tmp_path):
     return Storage(str(tmp_path / "spill"))
 
 
-def kept(url: str, query: str) -> list[tuple]:
+def select(url: str, query: str) -> list[tuple]:
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
         return database.execute(query).fetchall()
 
 
 def counts(url: str) -> tuple[int, int]:
-    return kept(url, "select count(*) from requests")[0][0], kept(url, "select count(*) from forecasts")[0][0]
+    return select(url, "select count(*) from requests")[0][0], select(url, "select count(*) from forecasts")[0][0]
 
 
-def wait(true, seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
+def wait(condition: Callable[[], bool], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_an_entry_is_written_as_it_was_asked_and_answered(url):
-    record(url, entry("a", rows=2))
-    assert kept(url, "select * from requests") == [
+def test_an_entry_is_written_with_its_plan_and_its_forecast(url):
+    write_entry(url, entry("a", rows=2))
+    assert select(url, "select * from requests") == [
         ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 2, 1.5)
     ]
-    assert kept(url, "select * from forecasts") == [
+    assert select(url, "select * from forecasts") == [
         ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0),
         ("a", 1, 2, "2015-02-10", 1, 101.0, 91.0, None, 1, 1, "a", 0),
     ]
 
 
 def test_the_same_request_again_changes_nothing(url):
-    record(url, entry("a", rows=3))
-    record(url, entry("a", rows=3, sales=999.0))
+    write_entry(url, entry("a", rows=3))
+    write_entry(url, entry("a", rows=3, sales=999.0))
     assert counts(url) == (1, 3)
-    assert kept(url, "select max(forecast) from forecasts") == [(102.0,)]
+    assert select(url, "select max(forecast) from forecasts") == [(102.0,)]
 
 
 def test_old_requests_are_pruned_with_their_forecasts(url):
     for days in (1, 10, 100):
-        record(url, entry(f"{days} days ago", rows=2, at=NOW - timedelta(days=days)))
+        write_entry(url, entry(f"{days} days ago", rows=2, at=NOW - timedelta(days=days)))
     assert prune(url, NOW - timedelta(days=10, seconds=1)) == 1
     assert counts(url) == (2, 4)
 
@@ -89,130 +95,183 @@ def test_the_migrations_make_the_tables_that_the_code_writes(url):
     migrate(url)
     migrate(url)
     engine = sa.create_engine(url)
-    seen = sa.inspect(engine)
-    assert set(seen.get_table_names()) == {*metadata.tables, "alembic_version"}
+    schema = sa.inspect(engine)
+    assert set(schema.get_table_names()) == {*metadata.tables, "alembic_version"}
     for table in metadata.tables.values():
-        assert [c["name"] for c in seen.get_columns(table.name)] == [c.name for c in table.columns]
-        assert {i["name"] for i in seen.get_indexes(table.name)} == {i.name for i in table.indexes}
-        assert seen.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
+        assert [c["name"] for c in schema.get_columns(table.name)] == [c.name for c in table.columns]
+        assert {i["name"] for i in schema.get_indexes(table.name)} == {i.name for i in table.indexes}
+        assert schema.get_pk_constraint(table.name)["constrained_columns"] == [c.name for c in table.primary_key]
     engine.dispose()
+
+
+def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
+    """Revision 0002 is the schema of 0.1.0; all columns of its monitoring tables have other values."""
+    engine = connect(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command.upgrade(alembic_config(connection), "0002")
+        for table, values in (
+            ("requests", ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 1, 1.5)),
+            ("forecasts", ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0)),
+            ("accuracy", ("2015-02-10", "batch", 3, "all", "", 10, 0.5, 60.0, -7.0, 900.0, 8, 6)),
+            ("traffic", ("2015-02-10", "http", 5, 50, 1.25, 9.5)),
+            ("findings", ("2015-02-10", "concept", "concept_shift", "groups", 0.1, 0.05, 1, "2015-02-08", "r", "why")),
+            ("findings", ("2015-02-11", "plan", "promos_more_than_ever", "promo", 0.1, 0.05, 1, None, "r", "why")),
+            ("findings", ("2015-02-12", "quality", "stores_missing", "stores", 0.1, 0.05, 1, None, "r", "why")),
+        ):
+            connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+        connection.commit()
+    engine.dispose()
+    migrate(url)
+    assert counts(url) == (1, 1)
+    (accuracy,) = journal.read_rows(url, journal.accuracy, date(2015, 1, 1)).to_dict("records")
+    assert accuracy == {
+        "date": pd.Timestamp("2015-02-10"), "source": "batch", "model_version": 3, "slice": "all", "value": "",
+        "rows": 10, "squared_relative_error": 0.5, "absolute_error": 60.0, "error": -7.0, "sales": 900.0,
+        "interval_rows": 8, "covered_rows": 6,
+    }  # fmt: skip
+    finding, *others = journal.read_rows(url, journal.drift_findings, date(2015, 1, 1)).to_dict("records")
+    assert finding == {
+        "date": pd.Timestamp("2015-02-10"), "kind": "concept", "name": "concept_shift", "subject": "groups",
+        "effect": 0.1, "limit": 0.05, "alarm": True, "since": date(2015, 2, 8), "reference": "r", "message": "why",
+    }  # fmt: skip
+    assert [(other["name"], other["subject"]) for other in others] == [
+        ("planned_promo_share", "promo"), ("stores_missing", "all stores"),
+    ]  # fmt: skip
+    assert len(journal.read_rows(url, journal.traffic, date(2015, 1, 1))) == 1
 
 
 @pytest.mark.slow
 def test_several_processes_may_migrate_and_write_at_once(url):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        pool.starmap(record, [(url, entry(f"r{k}", rows=5)) for k in range(12)])
+        pool.starmap(write_entry, [(url, entry(f"r{k}", rows=5)) for k in range(12)])
     assert counts(url) == (12, 60)
 
 
 def test_writing_takes_microseconds_and_closing_loses_nothing(url, spill):
-    journal = Journal(url, spill)
+    writer = Journal(url, spill)
     entries = [entry(f"r{k}") for k in range(2_000)]
     started = time.perf_counter()
     for each in entries:
-        journal.write(each)
+        writer.write(each)
     assert (time.perf_counter() - started) / 2_000 < 200e-6
-    journal.close(30)
+    writer.close(30)
     assert counts(url) == (2_000, 2_000)
-    health = journal.health()
-    assert (health.pending, health.written, health.lost) == (0, 2_000, 0)
+    health = writer.health()
+    assert (health.pending_rows, health.written_rows, health.lost_rows) == (0, 2_000, 0)
     assert spill.names() == []
 
 
-def test_a_locked_database_is_told_and_waited_for(url, spill):
+def test_a_locked_database_is_reported_and_waited_for(url, spill):
     migrate(url)
-    journal = Journal(url + "?timeout=0.1", spill)
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as thief:
-        thief.execute("BEGIN EXCLUSIVE")
-        journal.write(entry("a"))
-        wait(lambda: journal.health().failures > 0)
-        assert "locked" in journal.health().problem
-        assert journal.health().pending == 1
-        thief.execute("ROLLBACK")
-    wait(lambda: journal.health().written == 1)
-    assert journal.health().problem is None
-    journal.close(10)
+    writer = Journal(url + "?timeout=0.1", spill)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        writer.write(entry("a"))
+        wait(lambda: writer.health().failures > 0)
+        assert "locked" in writer.health().problem
+        assert writer.health().pending_rows == 1
+        other.execute("ROLLBACK")
+    wait(lambda: writer.health().written_rows == 1)
+    assert writer.health().problem is None
+    writer.close(10)
     assert counts(url) == (1, 1)
 
 
-def test_a_database_that_comes_later_gets_everything(tmp_path, spill):
-    place = tmp_path / "later"
-    url = f"sqlite:///{place}/journal.db"
-    journal = Journal(url, spill)
-    journal.write(entry("a"))
-    wait(lambda: journal.health().failures > 0)
-    place.mkdir()
-    wait(lambda: journal.health().written == 1)
-    journal.close(10)
+def test_a_database_that_is_created_later_gets_every_entry(tmp_path, spill):
+    folder = tmp_path / "later"
+    url = f"sqlite:///{folder}/journal.db"
+    writer = Journal(url, spill)
+    writer.write(entry("a"))
+    wait(lambda: writer.health().failures > 0)
+    folder.mkdir()
+    wait(lambda: writer.health().written_rows == 1)
+    writer.close(10)
     assert counts(url) == (1, 1)
 
 
-def test_what_a_shutdown_cannot_write_the_next_one_does(tmp_path, spill):
-    place = tmp_path / "later"
-    url = f"sqlite:///{place}/journal.db"
+def test_entries_that_a_shutdown_cannot_write_are_written_by_the_next_journal(tmp_path, spill):
+    folder = tmp_path / "later"
+    url = f"sqlite:///{folder}/journal.db"
     first = Journal(url, spill)
     for name in "ab":
         first.write(entry(name, rows=3))
     first.close(5)
     assert len(spill.names()) == 1
-    place.mkdir()
+    folder.mkdir()
     second = Journal(url, spill)
-    wait(lambda: second.health().written == 6)
+    wait(lambda: second.health().written_rows == 6)
     second.close(5)
     assert spill.names() == []
-    assert kept(url, "select forecast, upper from forecasts where request_id = 'b'") == [
+    assert select(url, "select forecast, upper from forecasts where request_id = 'b'") == [
         (100.0, None), (101.0, None), (102.0, None),
     ]  # fmt: skip
 
 
-def test_too_much_that_waits_is_dropped_oldest_first_and_counted(tmp_path, spill):
-    journal = Journal(f"sqlite:///{tmp_path}/missing/journal.db", spill, most_rows=10)
+def test_with_too_many_pending_rows_the_oldest_are_dropped_and_counted(tmp_path, spill):
+    writer = Journal(f"sqlite:///{tmp_path}/missing/journal.db", spill, max_pending_rows=10)
     for k in range(5):
-        journal.write(entry(f"r{k}", rows=4))
-    assert journal.health().pending == 8
-    assert journal.health().lost == 12
-    journal.close(2)
+        writer.write(entry(f"r{k}", rows=4))
+    assert writer.health().pending_rows == 8
+    assert writer.health().lost_rows == 12
+    writer.close(2)
 
 
-def test_an_entry_that_no_database_takes_does_not_stop_the_others(url, spill):
-    journal = Journal(url, spill)
-    journal.write(entry("good"))
-    journal.write(entry("bad", sales=np.nan))
-    journal.write(entry("after"))
-    wait(lambda: journal.health().written == 2)
-    journal.close(10)
-    assert kept(url, "select id from requests order by id") == [("after",), ("good",)]
-    assert journal.health().lost == 1
+def test_an_entry_that_no_database_accepts_does_not_stop_the_others(url, spill):
+    writer = Journal(url, spill)
+    writer.write(entry("good"))
+    writer.write(entry("bad", sales=np.nan))
+    writer.write(entry("after"))
+    wait(lambda: writer.health().written_rows == 2)
+    writer.close(10)
+    assert select(url, "select id from requests order by id") == [("after",), ("good",)]
+    assert writer.health().lost_rows == 1
 
 
-def test_a_password_is_not_told(spill):
-    journal = Journal("postgresql+psycopg://me:secret@127.0.0.1:1/x", spill)
-    journal.write(entry("a"))
-    wait(lambda: journal.health().problem is not None)
-    assert "secret" not in journal.health().problem
-    journal.close(1)
+def test_a_password_is_not_shown(spill):
+    writer = Journal("postgresql+psycopg://me:secret@127.0.0.1:1/x", spill)
+    writer.write(entry("a"))
+    wait(lambda: writer.health().problem is not None)
+    assert "secret" not in writer.health().problem
+    writer.close(1)
 
 
-def test_an_address_that_is_none_is_told_and_the_thread_lives(spill):
-    journal = Journal("nonsense", spill)
-    journal.write(entry("a"))
-    wait(lambda: journal.health().failures > 1, 30)
-    assert "nonsense" in journal.health().problem
-    journal.close(5)
+def test_an_invalid_address_is_reported_and_the_thread_survives(spill):
+    writer = Journal("nonsense", spill)
+    writer.write(entry("a"))
+    wait(lambda: writer.health().failures > 1, 30)
+    assert "nonsense" in writer.health().problem
+    writer.close(5)
 
 
-def test_what_was_spilled_stays_until_it_is_written(tmp_path, spill):
-    away = f"sqlite:///{tmp_path}/none/journal.db"
-    first = Journal(away, spill)
+def test_a_spill_file_stays_until_its_entries_are_written(tmp_path, spill):
+    unavailable = f"sqlite:///{tmp_path}/none/journal.db"
+    first = Journal(unavailable, spill)
     first.write(entry("a"))
     first.close(5)
-    second = Journal(away, spill)  # killed now, say
+    second = Journal(unavailable, spill)  # as if its process was killed: it is closed only at the end
     wait(lambda: second.health().failures > 0, 30)
     assert len(spill.names()) == 1
-    for name in (".first", "no-spill"):
-        spill.write(name, b"what is this")
+    for name in (".first", "other-file"):
+        spill.write(name, b"not a spill file")
     third = Journal(f"sqlite:///{tmp_path}/journal.db", spill)
     third.close(30)
-    assert third.health().written > 0
-    assert spill.names() == [".first", "no-spill"]
+    assert third.health().written_rows > 0
+    assert spill.names() == [".first", "other-file"]
     second.close(0)
+
+
+def test_entries_of_a_spill_file_are_equal_to_those_that_were_spilled():
+    entries = [entry("a", rows=3), entry("b", rows=1, sales=7.5)]
+    for original, decoded in zip(entries, decode_entries(encode_entries(entries)), strict=True):
+        scalars = ("request_id", "at", "source", "model_version", "snapshot", "origin", "latency_ms")
+        assert [getattr(decoded, name) for name in scalars] == [getattr(original, name) for name in scalars]
+        for part in ("plan", "forecast"):
+            for name, values in vars(getattr(original, part)).items():
+                np.testing.assert_array_equal(getattr(getattr(decoded, part), name), values)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a spill file", b"PK\x03\x04"])
+def test_other_content_is_no_spill_file(content):
+    with pytest.raises(ValueError, match="not a spill file"):
+        decode_entries(content)

@@ -1,136 +1,190 @@
-"""Candidates, lessons, forecasters, blends and intervals."""
+"""Candidates, learners, training windows, forecasters, blends and intervals."""
 
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import skops.io
+from skops.io.exceptions import UntrustedTypesFoundException
 
-from rossmann import features, models
-from rossmann.models.lessons import FLOOR_DAYS, gather
+from rossmann import features, models, provenance, settings
+from rossmann.models import LEARNERS, sklearn_trees
+from rossmann.models.learners import SEARCHABLE
+from rossmann.models.training_windows import MIN_SHORT_HISTORY_DAYS, train_set
+from rossmann.schema import DAY, SUNDAY, WEEKS_YEAR_DAYS, weekday
 from tests.conftest import toy_sales
 
-RACING = models.candidates(models.candidate.NAMES)
-BY_NAME = {candidate.name: candidate for candidate in RACING}
-DAY = np.timedelta64(1, "D")
+CANDIDATES = models.candidates(models.CANDIDATE_NAMES)
+BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
 
 
-def weekdays(dates: np.ndarray) -> np.ndarray:
-    return (dates.astype(int) + 3) % 7
-
-
-def taught_by(history) -> list[models.Lesson]:
-    return [models.lesson(history, origin) for origin in models.lesson_origins(history.dates[0], history.origin)]
+def windows_of(history) -> list[models.TrainingWindow]:
+    return [
+        models.training_window(history, origin) for origin in models.window_origins(history.dates[0], history.origin)
+    ]
 
 
 @pytest.fixture(scope="module")
-def lessons(noisy):
-    return taught_by(noisy)
+def training_windows(noisy):
+    return windows_of(noisy)
 
 
 @pytest.fixture(scope="module")
-def forecasters(noisy, lessons):
-    return {c.name: models.fit(c, lessons, noisy.origin, seed=7) for c in RACING}
+def forecasters(noisy, training_windows):
+    return {c.name: models.fit(c, training_windows, noisy.origin, seed=7) for c in CANDIDATES}
 
 
-def test_the_naive_two_are_always_in_the_race():
+def test_the_baselines_are_always_candidates():
     assert [c.name for c in models.candidates(["ridge"])] == ["last_week", "median", "ridge"]
     assert [c.name for c in models.candidates([])] == ["last_week", "median"]
 
 
-def test_an_unknown_candidate_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown candidate prophet; known are last_week, median, ridge, lightgbm"):
+def test_an_unknown_candidate_is_refused_with_the_names_to_choose_from():
+    with pytest.raises(ValueError, match="unknown candidate prophet; choose from last_week, median, ridge, lightgbm"):
         models.candidates(["ridge", "prophet"])
 
 
-def test_a_search_draws_the_same_candidates_for_a_seed_within_their_ranges():
-    drawn = models.candidates(["xgboost"], search=3, seed=5)
-    assert [c.name for c in drawn[-3:]] == ["xgboost-s1", "xgboost-s2", "xgboost-s3"]
-    assert drawn == models.candidates(["xgboost"], search=3, seed=5)
-    assert drawn[-3:-1] == models.candidates(["xgboost"], search=2, seed=5)[-2:]
-    assert len({c.params for c in drawn[-3:]} | {BY_NAME["xgboost"].params}) == 4
-    assert models.candidates(["xgboost"], search=3, seed=6)[-1] != drawn[-1]
-    for candidate in drawn[-3:]:
-        for name, (low, high) in models.candidate.XGBOOST_RANGES.items():
-            assert low <= dict(candidate.params)[name] <= high
+@pytest.mark.parametrize("name", SEARCHABLE)
+def test_a_search_draws_the_same_candidates_for_a_seed_within_their_ranges(name):
+    draws = models.candidates([name], search=3, seed=5)
+    assert [c.name for c in draws[-3:]] == [f"{name}-s1", f"{name}-s2", f"{name}-s3"]
+    assert draws == models.candidates([name], search=3, seed=5)
+    assert draws[-3:-1] == models.candidates([name], search=2, seed=5)[-2:]
+    assert len({c.params for c in draws[-3:]} | {BY_NAME[name].params}) == 4
+    assert models.candidates([name], search=3, seed=6)[-1] != draws[-1]
+    for candidate in draws[-3:]:
+        for param, (low, high) in LEARNERS[name].ranges.items():
+            assert low <= dict(candidate.params)[param] <= high
 
 
-def test_a_search_leaves_alone_what_was_not_asked_for():
+def test_a_further_learner_does_not_change_what_a_search_draws():
+    assert dict(models.candidates(["xgboost"], search=1, seed=5)[-1].params) == {
+        "rows": 480_000, "rounds": 300, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
+        "max_depth": 6, "min_child_weight": 25.5,
+    }  # fmt: skip
+
+
+def test_a_search_draws_only_named_boosters():
     assert [c.name for c in models.candidates(["ridge"], search=4)] == ["last_week", "median", "ridge"]
 
 
-@pytest.mark.parametrize("candidate", RACING, ids=lambda c: c.name)
-def test_a_candidate_can_be_written_down_and_read(candidate):
+def test_the_production_blend_is_the_linear_model_and_two_boosters():
+    assert [member.name for member in BY_NAME["blend"].members] == ["ridge", "lightgbm", "xgboost"]
+
+
+def test_a_further_learner_is_a_candidate_and_no_member_of_the_blend(monkeypatch):
+    monkeypatch.setitem(LEARNERS, "another", replace(LEARNERS["xgboost"], name="another"))
+    monkeypatch.setattr(models.candidate, "CANDIDATE_NAMES", (*models.CANDIDATE_NAMES, "another"))
+    *_, blend, another = models.candidates(["another", "blend"])
+    assert another.learner == "another"
+    assert blend == BY_NAME["blend"]
+
+
+def test_the_optional_booster_is_no_default_candidate():
+    assert "hist_gradient_boosting" in models.CANDIDATE_NAMES
+    assert "hist_gradient_boosting" not in settings.Settings.model_fields["candidates"].default
+
+
+def test_the_default_candidates_are_in_the_table():
+    assert set(settings.Settings.model_fields["candidates"].default) <= set(models.CANDIDATE_NAMES)
+
+
+def test_the_packages_of_all_learners_are_in_the_code_version():
+    packages = {package for learner in LEARNERS.values() for package in learner.packages}
+    assert packages | {"numpy"} == provenance.NUMERIC_DISTRIBUTIONS
+
+
+def test_every_drawn_parameter_has_a_default_within_its_range():
+    for learner in LEARNERS.values():
+        for param, (low, high) in learner.ranges.items():
+            assert low <= learner.defaults[param] <= high
+
+
+def test_boosters_are_imported_only_when_one_is_fitted_or_loaded():
+    code = (
+        "import sys, rossmann.models, rossmann.evaluation; "
+        "print(*sorted({'lightgbm', 'xgboost', 'sklearn', 'skops'} & set(sys.modules)))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda c: c.name)
+def test_a_candidate_is_the_same_after_writing_and_reading(candidate):
     assert models.Candidate.parse(candidate.key()) == candidate
     assert hash(models.Candidate.parse(candidate.key())) == hash(candidate)
 
 
 def test_last_week_repeats_the_last_day_of_its_kind(toy):
     plan = toy.plan(toy.origin, 48)
-    forecast = models.fit(BY_NAME["last_week"], [], toy.origin, seed=7).predict(features.summarise(toy), plan)
-    np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekdays(plan.date), plan.promo))
+    forecast = models.fit(BY_NAME["last_week"], [], toy.origin, seed=7).predict(features.fit_state(toy), plan)
+    np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promo))
 
 
 def test_the_median_is_the_median_of_a_year(noisy):
     plan = noisy.plan(noisy.origin, 48)
-    forecast = models.fit(BY_NAME["median"], [], noisy.origin, seed=7).predict(features.summarise(noisy), plan)
-    year = slice(len(noisy.dates) - 364, len(noisy.dates))
+    forecast = models.fit(BY_NAME["median"], [], noisy.origin, seed=7).predict(features.fit_state(noisy), plan)
+    year = slice(len(noisy.dates) - WEEKS_YEAR_DAYS, len(noisy.dates))
     for row in range(0, len(plan), 5):
         s = np.searchsorted(noisy.stores.number, plan.store[row])
-        same = (weekdays(noisy.dates[year]) == weekdays(plan.date[[row]])) & (
-            noisy.calendar.promo[s, year] == plan.promo[row]
-        )
-        known = noisy.sales[s, year][same]
-        known = known[known > 0]
-        if plan.open[row] and len(known):
-            assert forecast.sales[row] == pytest.approx(np.median(known))
+        same_weekday = weekday(noisy.dates[year]) == weekday(plan.date[[row]])
+        same_promo = noisy.calendar.promo[s, year] == plan.promo[row]
+        sales = noisy.sales[s, year][same_weekday & same_promo]
+        sales = sales[sales > 0]
+        if plan.open[row] and len(sales):
+            assert forecast.sales[row] == pytest.approx(np.median(sales))
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_closed_days_are_forecast_as_zero_and_open_ones_above(noisy, forecasters, name):
     plan = noisy.plan(noisy.origin, 48)
-    sales = forecasters[name].predict(features.summarise(noisy), plan).sales
+    sales = forecasters[name].predict(features.fit_state(noisy), plan).sales
     assert (plan.open == 0).any()
     assert (sales[plan.open == 0] == 0).all()
     assert (sales[plan.open == 1] > 0).all()
     assert np.isfinite(sales).all()
 
 
-@pytest.mark.parametrize("name", ["ridge", "lightgbm", "xgboost", "blend"])
-def test_what_learns_is_better_than_the_last_week(noisy, name):
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name not in ("last_week", "median")])
+def test_a_fitted_model_is_better_than_the_last_week(noisy, name):
     origin = noisy.origin - 48 * DAY
-    state, plan = features.summarise(noisy.until(origin)), noisy.plan(origin, 48)
-    sales = noisy.outcomes(origin, 48).sales
+    state, plan = features.fit_state(noisy.until(origin)), noisy.plan(origin, 48)
+    sales = noisy.actuals(origin, 48).sales
     sold = sales > 0
-    taught = taught_by(noisy)
+    windows = windows_of(noisy)
 
     def error(candidate: str) -> float:
-        made = models.fit(BY_NAME[candidate], taught, origin, seed=7).predict(state, plan).sales
-        return float(np.sqrt(np.mean((made[sold] / sales[sold] - 1) ** 2)))
+        forecast = models.fit(BY_NAME[candidate], windows, origin, seed=7).predict(state, plan).sales
+        return float(np.sqrt(np.mean((forecast[sold] / sales[sold] - 1) ** 2)))
 
     assert error(name) < 0.9 * error("last_week")
 
 
-def test_bounds_are_unknown_until_calibrated(noisy, forecasters):
-    state, plan = features.summarise(noisy), noisy.plan(noisy.origin, 48)
-    plain = forecasters["ridge"].predict(state, plan)
-    assert np.isnan(plain.lower).all()
-    bounds = models.calibrate(plan.store, np.random.default_rng(1).normal(0, 0.1, len(plan)), coverage=0.8)
-    bounded = forecasters["ridge"].with_intervals(bounds).predict(state, plan)
-    np.testing.assert_array_equal(bounded.sales, plain.sales)
-    assert (bounded.lower <= bounded.sales).all()
-    assert (bounded.sales <= bounded.upper).all()
-    assert (bounded.upper[plan.open == 0] == 0).all()
+def test_bounds_are_nan_without_intervals(noisy, forecasters):
+    state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
+    without = forecasters["ridge"].predict(state, plan)
+    assert np.isnan(without.lower).all()
+    intervals = models.calibrate(plan.store, np.random.default_rng(1).normal(0, 0.1, len(plan)), coverage=0.8)
+    forecast = forecasters["ridge"].with_intervals(intervals).predict(state, plan)
+    np.testing.assert_array_equal(forecast.sales, without.sales)
+    assert (forecast.lower <= forecast.sales).all()
+    assert (forecast.sales <= forecast.upper).all()
+    assert (forecast.upper[plan.open == 0] == 0).all()
 
 
 def test_a_blend_is_the_geometric_mean_of_its_members(noisy, forecasters):
-    state, plan = features.summarise(noisy), noisy.plan(noisy.origin, 48)
+    state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
     members = BY_NAME["blend"].members
-    one, *others = (forecasters[member.name].predict(state, plan).sales for member in members)
-    mean = np.prod([one, *others], axis=0) ** (1 / len(members))
-    np.testing.assert_allclose(forecasters["blend"].predict(state, plan).sales, mean)
-    joined = models.blend(BY_NAME["blend"], [forecasters[member.name] for member in reversed(members)])
-    np.testing.assert_array_equal(joined.predict(state, plan).sales, forecasters["blend"].predict(state, plan).sales)
+    forecasts = [forecasters[member.name].predict(state, plan).sales for member in members]
+    mean = np.prod(forecasts, axis=0) ** (1 / len(members))
+    sales = forecasters["blend"].predict(state, plan).sales
+    np.testing.assert_allclose(sales, mean)
+    other_order = models.blend(BY_NAME["blend"], [forecasters[member.name] for member in reversed(members)])
+    np.testing.assert_array_equal(other_order.predict(state, plan).sales, sales)
 
 
 def test_a_blend_without_a_member_is_refused(forecasters):
@@ -139,7 +193,7 @@ def test_a_blend_without_a_member_is_refused(forecasters):
 
 
 def test_importance_shares_add_up_and_name_columns(forecasters):
-    for name in ("lightgbm", "xgboost", "blend"):
+    for name in (*SEARCHABLE, "blend"):
         ranked = forecasters[name].importance()
         assert {column for column, _ in ranked} <= set(features.FeatureSpec().columns)
         assert sum(share for _, share in ranked) == pytest.approx(1)
@@ -147,9 +201,9 @@ def test_importance_shares_add_up_and_name_columns(forecasters):
     assert forecasters["ridge"].importance() == ()
 
 
-def test_lessons_lie_on_a_grid_that_ends_with_the_history():
+def test_origins_of_training_windows_are_counted_back_from_the_end():
     first, last = np.datetime64("2013-01-01", "D"), np.datetime64("2015-06-13", "D")
-    origins = models.lesson_origins(first, last)
+    origins = models.window_origins(first, last)
     assert origins == sorted(origins)
     assert set((last - np.array(origins)).astype(int) % 24) == {0}
     assert origins[-1] == last - 24 * DAY
@@ -158,57 +212,58 @@ def test_lessons_lie_on_a_grid_that_ends_with_the_history():
 
 
 @pytest.mark.parametrize("days", [324, 400, 500, 700, 942])
-def test_three_folds_have_something_to_learn_from(days):
+def test_three_folds_have_training_windows(days):
     first = np.datetime64("2013-01-01", "D")
     last = first + (days - 1) * DAY
-    origins = models.lesson_origins(first, last)
+    origins = models.window_origins(first, last)
     assert min(origins) < last - 144 * DAY
-    assert min(origins) - first >= (FLOOR_DAYS - 1) * DAY
+    assert min(origins) - first >= (MIN_SHORT_HISTORY_DAYS - 1) * DAY
 
 
-def test_a_lesson_holds_open_days_with_sales_only(noisy):
+def test_a_training_window_has_open_days_with_sales_only(noisy):
     origin = noisy.dates[80]
-    lesson = models.lesson(noisy, origin)
-    plan, outcomes = noisy.plan(origin, 48), noisy.outcomes(origin, 48)
-    sold = (plan.open == 1) & (outcomes.sales > 0)
-    np.testing.assert_allclose(np.exp(lesson.log_sales), outcomes.sales[sold])
-    np.testing.assert_array_equal(lesson.date, plan.date[sold])
-    expected = features.build(features.summarise(noisy.until(origin)), plan, features.FeatureSpec())[sold]
-    np.testing.assert_array_equal(lesson.matrix, expected)
+    training_window = models.training_window(noisy, origin)
+    plan, actuals = noisy.plan(origin, 48), noisy.actuals(origin, 48)
+    sold = (plan.open == 1) & (actuals.sales > 0)
+    np.testing.assert_allclose(np.exp(training_window.log_sales), actuals.sales[sold])
+    np.testing.assert_array_equal(training_window.date, plan.date[sold])
+    expected = features.build(features.fit_state(noisy.until(origin)), plan, features.FeatureSpec())[sold]
+    np.testing.assert_array_equal(training_window.matrix, expected)
 
 
-def test_a_lesson_near_the_end_holds_what_is_known(noisy):
-    lesson = models.lesson(noisy, noisy.origin - 10 * DAY)
-    assert lesson.date.max() == noisy.origin - ((weekdays(noisy.origin[None])[0] == 6) * DAY)
-    assert lesson.date.min() > noisy.origin - 10 * DAY
+def test_a_training_window_near_the_end_stops_with_the_history(noisy):
+    training_window = models.training_window(noisy, noisy.origin - 10 * DAY)
+    assert training_window.date.max() == noisy.origin - ((weekday(noisy.origin[None])[0] == SUNDAY) * DAY)
+    assert training_window.date.min() > noisy.origin - 10 * DAY
 
 
-def test_fitting_reads_lessons_and_never_writes(noisy, lessons):
-    frozen = []
-    for lesson in lessons:
-        copies = {name: getattr(lesson, name).copy() for name in ("matrix", "date", "log_sales", "base")}
+def test_fitting_never_writes_to_training_windows(noisy, training_windows, forecasters):
+    read_only = []
+    for training_window in training_windows:
+        copies = {name: getattr(training_window, name).copy() for name in ("matrix", "date", "log_sales", "base")}
         for array in copies.values():
             array.flags.writeable = False
-        frozen.append(replace(lesson, **copies))
-    fitted = models.fit(BY_NAME["blend"], frozen, noisy.origin, seed=7)  # a write would raise
-    assert fitted.importance() == models.fit(BY_NAME["blend"], lessons, noisy.origin, seed=7).importance()
+        read_only.append(replace(training_window, **copies))
+    for name in ("blend", *SEARCHABLE):
+        forecaster = models.fit(BY_NAME[name], read_only, noisy.origin, seed=7)  # a write would raise
+        assert forecaster.importance() == forecasters[name].importance()
 
 
-def test_nothing_to_learn_from_is_said(lessons):
-    with pytest.raises(ValueError, match="nothing to learn from before 2013-06-30"):
-        models.fit(BY_NAME["xgboost"], lessons, np.datetime64("2013-06-30", "D"), seed=7)
+def test_a_fit_without_training_rows_is_refused(training_windows):
+    with pytest.raises(ValueError, match="no training rows before 2013-06-30"):
+        models.fit(BY_NAME["xgboost"], training_windows, np.datetime64("2013-06-30", "D"), seed=7)
 
 
-def test_lessons_of_other_features_are_refused(noisy):
+def test_training_windows_with_other_features_are_refused(noisy):
     spec = features.FeatureSpec(ridge=False)
-    other = [models.lesson(noisy, noisy.origin - 48 * DAY, spec)]
-    with pytest.raises(ValueError, match="lightgbm needs lessons of FeatureSpec"):
+    other = [models.training_window(noisy, noisy.origin - 48 * DAY, spec)]
+    with pytest.raises(ValueError, match="lightgbm needs training windows with FeatureSpec"):
         models.fit(BY_NAME["lightgbm"], other, noisy.origin, seed=7)
 
 
-def test_more_rows_than_wanted_are_drawn_by_the_seed(noisy, lessons):
-    everything = gather(lessons, noisy.origin, 10**9, seed=1)
-    some, again, other = (gather(lessons, noisy.origin, 500, seed) for seed in (1, 1, 2))
+def test_of_too_many_rows_a_sample_is_drawn_by_the_seed(noisy, training_windows):
+    everything = train_set(training_windows, noisy.origin, 10**9, seed=1)
+    some, again, other = (train_set(training_windows, noisy.origin, 500, seed) for seed in (1, 1, 2))
     assert len(some.date) == len(some.matrix) == len(some.base) == 500
     np.testing.assert_array_equal(some.log_sales, again.log_sales)
     assert not np.array_equal(some.log_sales, other.log_sales)
@@ -216,36 +271,42 @@ def test_more_rows_than_wanted_are_drawn_by_the_seed(noisy, lessons):
     assert set(zip(some.matrix[:, 0], some.log_sales, strict=True)) <= pairs
 
 
-def test_intervals_cover_what_they_promise():
+def test_a_stored_booster_with_any_other_type_in_it_is_not_loaded(tmp_path):
+    skops.io.dump(Counter("rain"), tmp_path / sklearn_trees.FILE)
+    with pytest.raises(UntrustedTypesFoundException, match="Counter"):
+        sklearn_trees.load(tmp_path, ())
+
+
+def test_intervals_have_their_nominal_coverage():
     random = np.random.default_rng(3)
     store = np.repeat(np.arange(1, 41), 300)
     noise = np.repeat(random.uniform(0.03, 0.3, 40), 300) * random.standard_t(5, len(store))
-    bounds = models.calibrate(store, noise, coverage=0.9)
-    fresh = np.repeat(bounds.scale, 300) / np.sqrt(2 / np.pi)  # no new draw: the store's own size of error
-    again = fresh * random.standard_normal(len(store))
-    lower, upper = bounds.around(store, np.full(len(store), 100.0))
+    intervals = models.calibrate(store, noise, coverage=0.9)
+    spread = np.repeat(intervals.scale, 300) / np.sqrt(2 / np.pi)  # E|x| of N(0, σ) is σ √(2/π)
+    new_noise = spread * random.standard_normal(len(store))
+    lower, upper = intervals.around(store, np.full(len(store), 100.0))
     inside = (lower <= 100 * np.exp(noise)) & (100 * np.exp(noise) <= upper)
     assert inside.mean() == pytest.approx(0.9, abs=0.003)
-    assert ((lower <= 100 * np.exp(again)) & (100 * np.exp(again) <= upper)).mean() > 0.85
+    assert ((lower <= 100 * np.exp(new_noise)) & (100 * np.exp(new_noise) <= upper)).mean() > 0.85
     per_store = inside.reshape(40, 300).mean(axis=1)
     assert per_store.min() > 0.8
 
 
-def test_intervals_count_one_day_more_than_there_is():
+def test_intervals_count_the_day_to_be_forecast_too():
     """Of 9 residuals the largest exceeds the next with probability 9/10: 0.8 in the middle needs both extremes."""
     residual = np.arange(-4, 5) / 10
-    bounds = models.calibrate(np.ones(9, int), residual, coverage=0.8)
-    assert bounds.low * bounds.scale[0] == pytest.approx(-0.4)
-    assert bounds.high * bounds.scale[0] == pytest.approx(0.4)
+    intervals = models.calibrate(np.ones(9, int), residual, coverage=0.8)
+    assert intervals.low * intervals.scale[0] == pytest.approx(-0.4)
+    assert intervals.high * intervals.scale[0] == pytest.approx(0.4)
 
 
 def test_an_unknown_store_has_the_chains_interval():
-    bounds = models.calibrate(np.array([3, 3, 5, 5]), np.array([0.1, -0.1, 0.3, -0.3]), coverage=0.5)
-    lower, upper = bounds.around(np.array([4, 99]), np.array([100.0, 100.0]))
-    np.testing.assert_allclose(np.log(upper / 100), bounds.high * 0.2)
-    np.testing.assert_allclose(np.log(lower / 100), bounds.low * 0.2)
+    intervals = models.calibrate(np.array([3, 3, 5, 5]), np.array([0.1, -0.1, 0.3, -0.3]), coverage=0.5)
+    lower, upper = intervals.around(np.array([4, 99]), np.array([100.0, 100.0]))
+    np.testing.assert_allclose(np.log(upper / 100), intervals.high * 0.2)
+    np.testing.assert_allclose(np.log(lower / 100), intervals.low * 0.2)
 
 
-def test_no_residuals_is_no_calibration():
+def test_calibration_without_rows_is_refused():
     with pytest.raises(ValueError, match="no backtest rows with sales"):
         models.calibrate(np.array([], int), np.array([]), coverage=0.9)

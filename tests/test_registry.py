@@ -1,4 +1,4 @@
-"""Models, aliases and the ledger in a real MLflow: whatever is interrupted, the old champion stays."""
+"""Models, aliases and the ledger in a real MLflow: after any interruption the old champion still serves."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 
 from rossmann import evaluation, features, models, registry, training
 from rossmann.evaluation import Verdict
+from rossmann.provenance import code_version
 from rossmann.registry import ModelCard, Registry
-from rossmann.settings import code_version
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -24,7 +24,7 @@ SNAPSHOT = "feedfacefeedface"
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory) -> Registry:
+def connection(tmp_path_factory) -> Registry:
     home = tmp_path_factory.mktemp("registry")
     return Registry(f"sqlite:///{home}/mlflow.db", f"{home}/models")
 
@@ -35,197 +35,202 @@ def candidates():
 
 
 @pytest.fixture(scope="module")
-def race(noisy, candidates, tmp_path_factory):
-    return training.race(
+def backtest_run(noisy, candidates, tmp_path_factory):
+    return training.run_backtests(
         noisy,
-        [training.Entrant(candidate.name, candidate) for candidate in candidates],
+        [training.BacktestEntry(candidate.name, candidate) for candidate in candidates],
         evaluation.fold_origins(noisy, 2, 48, 48),
         horizon_days=48,
         coverage=0.9,
         seed=7,
         ray_address=None,
-        kept=Storage(str(tmp_path_factory.mktemp("kept"))),
+        storage=Storage(str(tmp_path_factory.mktemp("backtests"))),
         progress=lambda done, total, what: None,
     )
 
 
 @pytest.fixture(scope="module")
-def run(known, race, candidates):
-    return registry.record(known, race, candidates, SNAPSHOT, "somewhere")
+def run_id(connection, backtest_run, candidates):
+    return registry.record_backtests(connection, backtest_run, candidates, SNAPSHOT, "somewhere")
 
 
 @pytest.fixture(scope="module")
-def forecaster(noisy, race, candidates):
+def forecaster(noisy, backtest_run, candidates):
     ridge = next(candidate for candidate in candidates if candidate.name == "ridge")
-    bounds = training.intervals(race.backtest, "ridge", 0.9)
-    return models.fit(ridge, (), noisy.origin, 7).with_intervals(bounds)
+    intervals = training.backtest_intervals(backtest_run.backtest, "ridge", 0.9)
+    return models.fit(ridge, (), noisy.origin, 7).with_intervals(intervals)
 
 
-def card(run: str, **changes) -> ModelCard:
-    whole = ModelCard("ridge", SNAPSHOT, "2014-10-15", {"2014-08-28": 0.1}, 0.9, 7, code_version(), "environment", run)
-    return replace(whole, **changes)
+def card(run_id: str, **changes) -> ModelCard:
+    default = ModelCard(
+        "ridge", SNAPSHOT, "2014-10-15", {"2014-08-28": 0.1}, 0.9, 7, code_version(), "environment", run_id
+    )
+    return replace(default, **changes)
 
 
 @pytest.fixture
-def fresh(tmp_path, noisy, forecaster, race, candidates):
+def new_connection(tmp_path, noisy, forecaster, backtest_run, candidates):
     """A registry of its own with two versions and no champion."""
     own = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
-    run = registry.record(own, race, candidates, SNAPSHOT, "somewhere")
+    run_id = registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
     for number in (1, 2):
-        assert registry.save(own, forecaster, card(run), f"race{number}") == number
+        assert registry.register_model(own, forecaster, card(run_id), f"run{number}") == number
     return own
 
 
-def test_a_race_is_a_parent_run_with_a_child_per_candidate(known, run, race):
-    client = known.client
-    experiment = client.get_experiment_by_name(registry.TRAININGS).experiment_id
-    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run}'")
-    assert {child.info.run_name for child in children} == set(race.backtest.candidates)
-    board = race.leaderboard()
+def test_a_backtest_run_is_a_parent_run_with_a_child_per_candidate(connection, run_id, backtest_run):
+    client = connection.client
+    experiment = client.get_experiment_by_name(registry.BACKTESTS).experiment_id
+    children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert {child.info.run_name for child in children} == set(backtest_run.backtest.candidates)
+    board = backtest_run.leaderboard()
     for child in children:
         assert child.data.metrics["rmspe"] == pytest.approx(board.rmspe[child.info.run_name])
         folds = [point.value for point in client.get_metric_history(child.info.run_id, "fold_rmspe")]
-        assert folds == pytest.approx(list(race.rmspe_by_fold(child.info.run_name).values()))
+        assert folds == pytest.approx(list(backtest_run.rmspe_by_fold(child.info.run_name).values()))
         figures = {file.path for file in client.list_artifacts(child.info.run_id, "figures")}
         pictures = {"forecast_vs_actual.png", "error_by_lead_day.png"}
-        learns = child.info.run_name == "xgboost"
-        assert figures == {f"figures/{name}" for name in pictures | ({"importance.png"} if learns else set())}
+        is_booster = child.info.run_name == "xgboost"
+        assert figures == {f"figures/{name}" for name in pictures | ({"importance.png"} if is_booster else set())}
 
 
-def test_the_run_carries_its_snapshot_and_every_forecast_row(known, run, race, tmp_path):
-    (used,) = known.client.get_run(run).inputs.dataset_inputs
-    assert used.dataset.digest == SNAPSHOT
-    files = Path(known.client.download_artifacts(run, "", str(tmp_path)))
+def test_a_recorded_run_has_its_snapshot_and_every_forecast_row(connection, run_id, backtest_run, tmp_path):
+    (dataset,) = connection.client.get_run(run_id).inputs.dataset_inputs
+    assert dataset.dataset.digest == SNAPSHOT
+    files = Path(connection.client.download_artifacts(run_id, "", str(tmp_path)))
     assert {"backtest.parquet", "leaderboard.csv", "environment.txt"} <= {file.name for file in files.iterdir()}
 
 
-def test_the_same_race_is_recorded_once(known, run, race, candidates):
-    assert registry.record(known, race, candidates, SNAPSHOT, "somewhere") == run
+def test_the_same_backtest_run_is_recorded_once(connection, run_id, backtest_run, candidates):
+    assert registry.record_backtests(connection, backtest_run, candidates, SNAPSHOT, "somewhere") == run_id
 
 
-def test_a_loaded_model_forecasts_to_the_last_bit_as_before(known, run, forecaster, noisy):
-    version = registry.save(known, forecaster, card(run), "race-a")
-    assert registry.saved(known, "race-a") == version
-    found = next(v for v in registry.versions(known) if v.version == version)
-    assert found.card == card(run)
-    state, plan = features.summarise(noisy), noisy.plan(noisy.origin, 48)
-    before, after = forecaster.predict(state, plan), registry.load(known, found).predict(state, plan)
+def test_a_loaded_model_forecasts_to_the_last_bit_as_before(connection, run_id, forecaster, noisy):
+    version = registry.register_model(connection, forecaster, card(run_id), "run-a")
+    assert registry.find_registered(connection, "run-a") == version
+    registered = next(v for v in registry.list_models(connection) if v.version == version)
+    assert registered.card == card(run_id)
+    state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
+    before, after = (
+        forecaster.predict(state, plan),
+        registry.load_forecaster(connection, registered).predict(state, plan),
+    )
     for name in ("sales", "lower", "upper"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
 
 
-def test_nothing_in_a_stored_model_is_pickled(known, run, forecaster, tmp_path):
-    version = registry.save(known, forecaster, card(run), "race-b")
-    files = Path(known.client.download_artifacts(run, "model-race-b", str(tmp_path)))
+def test_nothing_in_a_stored_model_is_pickled(connection, run_id, forecaster, tmp_path):
+    version = registry.register_model(connection, forecaster, card(run_id), "run-b")
+    files = Path(connection.client.download_artifacts(run_id, "model-run-b", str(tmp_path)))
     assert json.loads((files / "card.json").read_text())["snapshot"] == SNAPSHOT
     assert {file.suffix for file in files.rglob("*") if file.is_file()} <= {".json", ".npz", ".txt", ".ubj", ".png"}
-    assert version in {v.version for v in registry.versions(known)}
+    assert version in {v.version for v in registry.list_models(connection)}
 
 
-def test_no_champion_says_what_to_type(fresh):
+def test_without_a_champion_the_error_names_the_command(new_connection):
     with pytest.raises(DataError, match="rossmann release"):
-        registry.champion(fresh)
+        registry.champion(new_connection)
 
 
-def test_promotions_move_the_alias_and_rollbacks_undo_them_one_by_one(fresh):
-    registry.promote(fresh, 1, YES)
-    registry.promote(fresh, 2, YES)
-    assert registry.champion(fresh).version == 2
-    assert registry.rollback(fresh) == 1
-    assert registry.champion(fresh).version == 1
+def test_promotions_move_the_alias_and_rollbacks_undo_them_one_by_one(new_connection):
+    registry.promote(new_connection, 1, YES)
+    registry.promote(new_connection, 2, YES)
+    assert registry.champion(new_connection).version == 2
+    assert registry.rollback(new_connection) == 1
+    assert registry.champion(new_connection).version == 1
     with pytest.raises(DataError, match="nothing to roll back to"):
-        registry.rollback(fresh)
-    told = [(entry.action, entry.version, entry.previous, entry.done) for entry in registry.ledger(fresh)]
-    assert told == [("rollback", 1, 2, True), ("promote", 2, 1, True), ("promote", 1, None, True)]
+        registry.rollback(new_connection)
+    entries = [(entry.action, entry.version, entry.previous, entry.done) for entry in registry.ledger(new_connection)]
+    assert entries == [("rollback", 1, 2, True), ("promote", 2, 1, True), ("promote", 1, None, True)]
 
 
-def test_a_promotion_that_does_not_come_into_service_is_taken_back(fresh):
-    registry.promote(fresh, 1, YES)
-    registry.promote(fresh, 2, YES)
-    registry.withdraw(fresh, 2, "other numbers")
-    assert registry.champion(fresh).version == 1
-    assert "other numbers" in registry.ledger(fresh)[0].reasons[0]
-    registry.withdraw(fresh, 2, "again")  # of a retry: nothing is left to take back
-    assert registry.champion(fresh).version == 1
+def test_a_promotion_that_could_not_be_deployed_is_taken_back(new_connection):
+    registry.promote(new_connection, 1, YES)
+    registry.promote(new_connection, 2, YES)
+    registry.withdraw(new_connection, 2, "other numbers")
+    assert registry.champion(new_connection).version == 1
+    assert "other numbers" in registry.ledger(new_connection)[0].reasons[0]
+    registry.withdraw(new_connection, 2, "again")  # a retry: there is nothing left to take back
+    assert registry.champion(new_connection).version == 1
 
 
-def test_the_first_promotion_of_all_taken_back_leaves_no_champion(fresh):
-    registry.promote(fresh, 1, YES)
-    registry.withdraw(fresh, 1, "other numbers")
-    assert registry.find(fresh, registry.CHAMPION) is None
-    assert [entry.action for entry in registry.ledger(fresh)] == ["withdraw", "promote"]
+def test_the_first_promotion_of_all_taken_back_leaves_no_champion(new_connection):
+    registry.promote(new_connection, 1, YES)
+    registry.withdraw(new_connection, 1, "other numbers")
+    assert registry.find_by_alias(new_connection, registry.CHAMPION) is None
+    assert [entry.action for entry in registry.ledger(new_connection)] == ["withdraw", "promote"]
 
 
-def test_a_refusal_is_in_the_ledger_and_changes_nothing(fresh):
-    registry.promote(fresh, 1, YES)
-    registry.refuse(fresh, 2, NO)
-    assert registry.champion(fresh).version == 1
-    assert registry.ledger(fresh)[0].reasons == NO.reasons
+def test_a_refusal_is_in_the_ledger_and_changes_nothing(new_connection):
+    registry.promote(new_connection, 1, YES)
+    registry.record_refusal(new_connection, 2, NO)
+    assert registry.champion(new_connection).version == 1
+    assert registry.ledger(new_connection)[0].reasons == NO.reasons
 
 
-def test_a_crash_before_the_alias_moves_leaves_the_old_champion(fresh, monkeypatch):
-    registry.promote(fresh, 1, YES)
+def test_a_crash_before_the_alias_moves_leaves_the_old_champion(new_connection, monkeypatch):
+    registry.promote(new_connection, 1, YES)
     with monkeypatch.context() as broken:
-        broken.setattr(type(fresh.client), "set_registered_model_alias", crash)
+        broken.setattr(type(new_connection.client), "set_registered_model_alias", crash)
         with pytest.raises(MlflowException):
-            registry.promote(fresh, 2, YES)
-    assert registry.champion(fresh).version == 1
-    assert [entry.done for entry in registry.ledger(fresh)] == [False, True]
-    registry.promote(fresh, 2, YES)  # the same command again
-    assert registry.champion(fresh).version == 2
-    assert registry.rollback(fresh) == 1
+            registry.promote(new_connection, 2, YES)
+    assert registry.champion(new_connection).version == 1
+    assert [entry.done for entry in registry.ledger(new_connection)] == [False, True]
+    registry.promote(new_connection, 2, YES)  # the same command again
+    assert registry.champion(new_connection).version == 2
+    assert registry.rollback(new_connection) == 1
 
 
 def crash(*_, **__):
     raise MlflowException("the network is gone")
 
 
-def test_a_promotion_that_is_retried_is_entered_once(fresh, monkeypatch):
-    """The alias has moved, the entry could not be closed: the second try closes it."""
-    registry.promote(fresh, 1, YES)
+def test_a_promotion_that_is_retried_has_one_entry(new_connection, monkeypatch):
+    """The alias has moved and the entry could not be closed: the second attempt closes it."""
+    registry.promote(new_connection, 1, YES)
     with monkeypatch.context() as broken:
-        broken.setattr(type(fresh.client), "set_terminated", crash)
+        broken.setattr(type(new_connection.client), "set_terminated", crash)
         with pytest.raises(MlflowException):
-            registry.promote(fresh, 2, YES)
-    registry.promote(fresh, 2, YES)
-    told = [(entry.version, entry.previous, entry.done) for entry in registry.ledger(fresh)]
-    assert told == [(2, 1, True), (1, None, True)]
-    assert registry.rollback(fresh) == 1
+            registry.promote(new_connection, 2, YES)
+    registry.promote(new_connection, 2, YES)
+    entries = [(entry.version, entry.previous, entry.done) for entry in registry.ledger(new_connection)]
+    assert entries == [(2, 1, True), (1, None, True)]
+    assert registry.rollback(new_connection) == 1
 
 
-def test_the_same_refusal_is_entered_once(fresh):
-    registry.refuse(fresh, 2, NO)
-    registry.refuse(fresh, 2, NO)
-    assert len(registry.ledger(fresh)) == 1
+def test_the_same_refusal_has_one_entry(new_connection):
+    registry.record_refusal(new_connection, 2, NO)
+    registry.record_refusal(new_connection, 2, NO)
+    assert len(registry.ledger(new_connection)) == 1
 
 
-def test_a_model_whose_files_are_gone_is_not_taken_for_saved(fresh):
-    assert registry.saved(fresh, "race2") == 2
-    shutil.rmtree(registry.versions(fresh)[0].source)
-    assert registry.saved(fresh, "race2") is None
+def test_a_model_whose_files_are_gone_does_not_count_as_registered(new_connection):
+    assert registry.find_registered(new_connection, "run2") == 2
+    shutil.rmtree(registry.list_models(new_connection)[0].source)
+    assert registry.find_registered(new_connection, "run2") is None
     with pytest.raises(DataError, match=r"version 2 cannot be read.*rollback"):
-        registry.load(fresh, registry.versions(fresh)[0])
+        registry.load_forecaster(new_connection, registry.list_models(new_connection)[0])
 
 
-def test_a_recording_that_was_killed_is_marked_and_made_again(fresh, race, candidates):
-    experiment = fresh.experiment(registry.TRAININGS)
-    (done,) = fresh.client.search_runs([experiment], f"tags.race = '{race.key}'")
-    fresh.client.update_run(done.info.run_id, "RUNNING")
-    again = registry.record(fresh, race, candidates, SNAPSHOT, "somewhere")
-    assert again != done.info.run_id
-    assert fresh.client.get_run(done.info.run_id).info.status == "KILLED"
+def test_an_interrupted_recording_is_marked_and_repeated(new_connection, backtest_run, candidates):
+    experiment = new_connection.experiment(registry.BACKTESTS)
+    (recorded,) = new_connection.client.search_runs([experiment], f"tags.backtest_run = '{backtest_run.key}'")
+    new_connection.client.update_run(recorded.info.run_id, "RUNNING")
+    again = registry.record_backtests(new_connection, backtest_run, candidates, SNAPSHOT, "somewhere")
+    assert again != recorded.info.run_id
+    assert new_connection.client.get_run(recorded.info.run_id).info.status == "KILLED"
 
 
-def test_days_behind_are_counted_from_the_last_day_learnt(fresh):
-    newer, older = registry.versions(fresh)
-    newer = replace(newer, card=replace(newer.card, origin="2014-11-14"))
-    assert older.days_behind(newer) == 30
-    assert newer.days_behind(older) == 0
+def test_staleness_is_counted_between_the_ends_of_training(new_connection):
+    newer, older = registry.list_models(new_connection)
+    newer = replace(newer, card=replace(newer.card, train_end="2014-11-14"))
+    assert older.staleness_days(newer) == 30
+    assert newer.staleness_days(older) == 0
 
 
-def test_a_model_made_by_other_code_does_not_forecast(known, run, forecaster):
-    version = registry.save(known, forecaster, card(run, code_version="0123456789abcdef"), "race-c")
-    found = next(v for v in registry.versions(known) if v.version == version)
-    with pytest.raises(DataError, match=r"made by other code \(0123456789abcdef"):
-        registry.load(known, found)
-    assert registry.recipe(known, found).name == "ridge"
+def test_a_model_fitted_by_other_code_does_not_forecast(connection, run_id, forecaster):
+    version = registry.register_model(connection, forecaster, card(run_id, code_version="0123456789abcdef"), "run-c")
+    registered = next(v for v in registry.list_models(connection) if v.version == version)
+    with pytest.raises(DataError, match=r"fitted by other code \(0123456789abcdef"):
+        registry.load_forecaster(connection, registered)
+    assert registry.load_candidate(connection, registered).name == "ridge"

@@ -1,31 +1,40 @@
-"""One row, one store, any order, the whole batch, a fresh process of thought: the same numbers."""
+"""Forecasts are the same for one row, one store, any order, the whole batch, a loaded model, and over HTTP."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import live as at
 import numpy as np
 import pytest
-from live import Live
 from threadpoolctl import threadpool_limits
 
 from rossmann import features, models, registry, training
-from rossmann.data import STATE_HOLIDAYS, Plan, save_snapshot
-from rossmann.serving import deploying
-from rossmann.serving.desk import Wanted
+from rossmann.data import Plan, SalesHistory, save_snapshot
+from rossmann.models.learners import SEARCHABLE
+from rossmann.schema import STATE_HOLIDAYS
+from rossmann.serving import deployment
+from rossmann.serving.target import ServingTarget
 from rossmann.storage import Storage
+from tests.support import endpoint as at
+from tests.support.endpoint import RunningEndpoint
 
-RACING = models.candidates(models.candidate.NAMES)
+CANDIDATES = {candidate.name: candidate for candidate in models.candidates(models.CANDIDATE_NAMES)}
 SPEC = features.FeatureSpec()
+FORECAST_PARTS = ("sales", "lower", "upper")
+
+
+def training_windows(history: SalesHistory) -> list[models.TrainingWindow]:
+    origins = models.window_origins(history.dates[0], history.origin)
+    return [models.training_window(history, origin) for origin in origins]
 
 
 def rows_of(plan: Plan, which: np.ndarray) -> Plan:
+    """The rows of a plan at these positions."""
     return Plan(**{name: values[which] for name, values in vars(plan).items()})
 
 
 @pytest.fixture(scope="module")
 def state(noisy):
-    return features.summarise(noisy)
+    return features.fit_state(noisy)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +44,8 @@ def plan(noisy):
 
 @pytest.fixture(scope="module")
 def forecasters(noisy):
-    origins = models.lesson_origins(noisy.dates[0], noisy.origin)
-    lessons = [models.lesson(noisy, origin) for origin in origins]
-    return {c.name: models.fit(c, lessons, noisy.origin, seed=7) for c in RACING}
+    windows = training_windows(noisy)
+    return {name: models.fit(each, windows, noisy.origin, seed=7) for name, each in CANDIDATES.items()}
 
 
 def test_one_row_alone_has_the_features_of_the_batch(state, plan):
@@ -60,23 +68,23 @@ def test_the_order_of_rows_does_not_matter(state, plan):
     assert features.build(state, rows_of(plan, shuffled), SPEC).tobytes() == batch[shuffled].tobytes()
 
 
-def test_a_backtest_sees_what_the_past_itself_would_have_shown(noisy):
+def test_a_backtest_has_the_features_that_its_past_had_then(noisy):
     origin = np.datetime64("2014-08-20", "D")
     cut, plan = noisy.until(origin), noisy.plan(origin, 48)
-    as_it_was = replace(cut, sales=cut.sales.copy(), customers=cut.customers.copy())
-    backtest = features.build(features.summarise(noisy.until(origin)), plan, SPEC)
-    assert features.build(features.summarise(as_it_was), plan, SPEC).tobytes() == backtest.tobytes()
+    copied = replace(cut, sales=cut.sales.copy(), customers=cut.customers.copy())
+    backtest = features.build(features.fit_state(noisy.until(origin)), plan, SPEC)
+    assert features.build(features.fit_state(copied), plan, SPEC).tobytes() == backtest.tobytes()
 
 
 def test_the_number_of_threads_does_not_matter(noisy, state):
     for threads in (1, 2):
         with threadpool_limits(threads):
-            made = features.summarise(noisy)
+            again = features.fit_state(noisy)
         for name, values in vars(state.ridge).items():
-            assert getattr(made.ridge, name).tobytes() == values.tobytes(), f"{name} with {threads} threads"
+            assert getattr(again.ridge, name).tobytes() == values.tobytes(), f"{name} with {threads} threads"
 
 
-@pytest.mark.parametrize("name", [c.name for c in RACING])
+@pytest.mark.parametrize("name", CANDIDATES)
 def test_forecasts_are_the_same_alone_and_together(state, plan, forecasters, name):
     batch = forecasters[name].predict(state, plan).sales
     shuffled = np.random.default_rng(5).permutation(len(plan))
@@ -88,23 +96,21 @@ def test_forecasts_are_the_same_alone_and_together(state, plan, forecasters, nam
         np.testing.assert_allclose(alone, batch[row : row + 1], rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", [c.name for c in RACING])
-def test_a_loaded_forecaster_says_the_same(state, plan, forecasters, name, tmp_path):
-    bounds = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
-    kept = forecasters[name].with_intervals(bounds)
-    kept.save(tmp_path / "model")
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_loaded_forecaster_forecasts_to_the_last_bit_as_before(state, plan, forecasters, name, tmp_path):
+    intervals = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
+    forecaster = forecasters[name].with_intervals(intervals)
+    forecaster.save(tmp_path / "model")
     loaded = models.load(tmp_path / "model")
-    assert loaded.candidate == kept.candidate
-    before, now = kept.predict(state, plan), loaded.predict(state, plan)
-    for part in ("sales", "lower", "upper"):
-        assert getattr(before, part).tobytes() == getattr(now, part).tobytes()
+    assert loaded.candidate == forecaster.candidate
+    assert loaded.importance() == forecaster.importance()
+    before, after = forecaster.predict(state, plan), loaded.predict(state, plan)
+    for part in FORECAST_PARTS:
+        assert getattr(before, part).tobytes() == getattr(after, part).tobytes()
 
 
 def test_the_same_seed_fits_the_same_model(noisy, forecasters, tmp_path):
-    origins = models.lesson_origins(noisy.dates[0], noisy.origin)
-    lessons = [models.lesson(noisy, origin) for origin in origins]
-    (candidate,) = (c for c in RACING if c.name == "blend")
-    models.fit(candidate, lessons, noisy.origin, seed=7).save(tmp_path / "again")
+    models.fit(CANDIDATES["blend"], training_windows(noisy), noisy.origin, seed=7).save(tmp_path / "again")
     forecasters["blend"].save(tmp_path / "first")
     files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("model.*"))
     assert len(files) == 2
@@ -112,40 +118,62 @@ def test_the_same_seed_fits_the_same_model(noisy, forecasters, tmp_path):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
 
+@pytest.mark.parametrize("name", SEARCHABLE)
+def test_a_booster_is_the_same_for_the_same_seed(noisy, state, plan, forecasters, name):
+    """LightGBM's quantized gradients depend on the number of threads; a fit has one wherever forecasts come from."""
+    windows = training_windows(noisy)
+    for threads in (1,) if name == "lightgbm" else (1, 2):
+        again = models.fit(CANDIDATES[name], windows, noisy.origin, seed=7, threads=threads)
+        assert again.importance() == forecasters[name].importance()
+        assert again.predict(state, plan).sales.tobytes() == forecasters[name].predict(state, plan).sales.tobytes()
+    assert models.fit(CANDIDATES[name], windows, noisy.origin, seed=8).importance() != forecasters[name].importance()
+
+
 @pytest.fixture(scope="module")
-def backtest(endpoint: Live, tmp_path_factory):
-    """A fold of a race on Ray, and the endpoint where the fold stood: on its origin, with a model learnt until it."""
+def backtest(endpoint: RunningEndpoint, tmp_path_factory):
+    """A fold backtested on Ray, and the endpoint on the fold's origin, with a model fitted to the days up to it."""
     history = endpoint.history
     origin = history.origin - 48
-    (recipe,) = (c for c in RACING if c.name == "blend")
-    race = training.race(
-        history, [training.Entrant("blend", recipe)], (origin, origin - 48), horizon_days=48, coverage=0.9, seed=7,
-        ray_address=None, kept=Storage(str(tmp_path_factory.mktemp("race"))), progress=lambda *_: None,
-    )  # fmt: skip
+    candidate = CANDIDATES["blend"]
+    run = training.run_backtests(
+        history,
+        [training.BacktestEntry("blend", candidate)],
+        (origin, origin - 48),
+        horizon_days=48,
+        coverage=0.9,
+        seed=7,
+        ray_address=None,
+        storage=Storage(str(tmp_path_factory.mktemp("backtests"))),
+        progress=lambda *_: None,
+    )
     cut = history.until(origin)
-    snapshot = save_snapshot(cut, f"{endpoint.world}/snapshots", datetime.now(UTC), "test")
-    origins = [each for each in models.lesson_origins(history.dates[0], history.origin) if each < origin]
-    forecaster = models.fit(recipe, [models.lesson(cut, each) for each in origins], origin, 7)
-    bounds = training.intervals(race.backtest, "blend", 0.9)
-    made = at.register(endpoint.known, forecaster.with_intervals(bounds), cut, snapshot, "fold")
-    wanted = Wanted(made, snapshot)
-    deploying.deploy(endpoint.serve, wanted)
-    deploying.settle(endpoint.serve, wanted, 120)
-    rows = race.backtest.rows
-    return rows[rows.origin == origin].set_index(["store", "date"]).sort_index(), wanted
+    snapshot = save_snapshot(cut, f"{endpoint.workspace}/snapshots", datetime.now(UTC), "test")
+    origins = [each for each in models.window_origins(history.dates[0], history.origin) if each < origin]
+    forecaster = models.fit(candidate, [models.training_window(cut, each) for each in origins], origin, 7)
+    intervals = training.backtest_intervals(run.backtest, "blend", 0.9)
+    version = at.register(endpoint.registry, forecaster.with_intervals(intervals), cut, snapshot, "fold")
+    target = ServingTarget(version, snapshot)
+    deployment.deploy(endpoint.serve, target)
+    deployment.wait_until_ready(endpoint.serve, target, 120)
+    rows = run.backtest.rows
+    return rows[rows.origin == origin].set_index(["store", "date"]).sort_index(), target
 
 
 @pytest.fixture(scope="module")
-def batch(endpoint: Live, backtest):
-    """What the registered model says of the fold's plan when it is loaded as `rossmann forecast` loads it."""
-    history, (_, wanted) = endpoint.history, backtest
-    origin = history.origin - 48
-    (version,) = (v for v in registry.versions(endpoint.known) if v.version == wanted.model)
-    plan = history.plan(origin, 48)
-    return plan, registry.load(endpoint.known, version).predict(features.summarise(history.until(origin)), plan)
+def batch(endpoint: RunningEndpoint, backtest):
+    """The fold's plan, and its forecast by the registered model, loaded as `rossmann forecast` loads it."""
+    origin = endpoint.history.origin - 48
+    plan = endpoint.history.plan(origin, 48)
+    state = features.fit_state(endpoint.history.until(origin))
+    return plan, load_registered(endpoint, backtest[1].model_version).predict(state, plan)
 
 
-def asked(plan: Plan, rows: np.ndarray) -> list[dict]:
+def load_registered(endpoint: RunningEndpoint, version: int) -> models.Forecaster:
+    (registered,) = (each for each in registry.list_models(endpoint.registry) if each.version == version)
+    return registry.load_forecaster(endpoint.registry, registered)
+
+
+def request_rows(plan: Plan, rows: np.ndarray) -> list[dict]:
     return [
         {"store": int(plan.store[k]), "date": str(plan.date[k]), "open": bool(plan.open[k]),
          "promo": bool(plan.promo[k]), "state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]],
@@ -154,38 +182,38 @@ def asked(plan: Plan, rows: np.ndarray) -> list[dict]:
     ]  # fmt: skip
 
 
-def told(endpoint: Live, body: dict, parts: tuple[str, ...] = ("forecast", "lower", "upper")) -> list[list[float]]:
-    rows = deploying.ask(endpoint.serve, body)["forecasts"]
+def served(
+    endpoint: RunningEndpoint, body: dict, parts: tuple[str, ...] = ("forecast", "lower", "upper")
+) -> list[list[float]]:
+    rows = deployment.request_forecast(endpoint.serve, body)["forecasts"]
     return [[row[part] for row in rows] for part in parts]
 
 
 @pytest.mark.slow
-def test_what_the_backtest_said_is_what_the_endpoint_delivers(endpoint, backtest, batch):
+def test_the_endpoint_returns_the_forecasts_of_the_backtest(endpoint, backtest, batch):
     """Every store: all at once, a store at a time, a row at a time, over HTTP; the batch; the fold on Ray."""
-    plan, made = batch
-    expected = [made.sales, made.lower, made.upper]
-    rows, _ = backtest
-    fold = rows.loc[zip(plan.store, plan.date, strict=True)].forecast.to_numpy()
-    np.testing.assert_allclose(made.sales, fold, rtol=1e-9)
-    np.testing.assert_allclose(told(endpoint, {"plan": asked(plan, np.arange(len(plan)))}), expected, rtol=1e-9)
+    plan, forecast = batch
+    expected = [getattr(forecast, part) for part in FORECAST_PARTS]
+    fold = backtest[0].loc[zip(plan.store, plan.date, strict=True)].forecast.to_numpy()
+    np.testing.assert_allclose(forecast.sales, fold, rtol=1e-9)
+    together = served(endpoint, {"plan": request_rows(plan, np.arange(len(plan)))})
+    np.testing.assert_allclose(together, expected, rtol=1e-9)
     for store in np.unique(plan.store):
         own = np.flatnonzero(plan.store == store)
-        together = told(endpoint, {"plan": asked(plan, own)})
+        together = served(endpoint, {"plan": request_rows(plan, own)})
         np.testing.assert_allclose(together, [part[own] for part in expected], rtol=1e-9)
-        alone = [told(endpoint, asked(plan, [k])[0]) for k in own[::12]]
+        alone = [served(endpoint, request_rows(plan, [k])[0]) for k in own[::12]]
         np.testing.assert_allclose(np.hstack(alone), [part[own[::12]] for part in expected], rtol=1e-9)
 
 
 @pytest.mark.slow
-def test_what_is_asked_differently_is_forecast_as_the_batch_would(endpoint, batch, backtest):
-    """Promotions turned round on the rows of every second store: the others are as published, in the same request."""
-    plan, _ = batch
-    _, wanted = backtest
-    turned = np.isin(plan.store, np.unique(plan.store)[::2])
-    other = replace(plan, promo=np.where(turned, 1 - plan.promo, plan.promo).astype(np.int8))
-    (version,) = (v for v in registry.versions(endpoint.known) if v.version == wanted.model)
-    state = features.summarise(endpoint.history.until(endpoint.history.origin - 48))
-    expected = registry.load(endpoint.known, version).predict(state, other)
-    (served,) = told(endpoint, {"plan": asked(other, np.arange(len(other)))}, ("forecast",))
-    np.testing.assert_allclose(served, expected.sales, rtol=1e-9)
-    assert (np.abs(np.array(served)[turned] / batch[1].sales[turned].clip(1) - 1) > 1e-6).any()
+def test_a_plan_that_differs_from_the_published_one_is_forecast_as_in_the_batch(endpoint, batch, backtest):
+    """Every second store has the opposite promotions; the others are as published, in the same request."""
+    plan, published = batch
+    differs = np.isin(plan.store, np.unique(plan.store)[::2])
+    other = replace(plan, promo=np.where(differs, 1 - plan.promo, plan.promo).astype(np.int8))
+    state = features.fit_state(endpoint.history.until(endpoint.history.origin - 48))
+    expected = load_registered(endpoint, backtest[1].model_version).predict(state, other).sales
+    (sales,) = served(endpoint, {"plan": request_rows(other, np.arange(len(other)))}, ("forecast",))
+    np.testing.assert_allclose(sales, expected, rtol=1e-9)
+    assert (np.abs(np.array(sales)[differs] / published.sales[differs].clip(1) - 1) > 1e-6).any()

@@ -1,7 +1,11 @@
-"""The endpoint's application over ASGI: what it answers, and in which words it refuses."""
+"""The endpoint's application over ASGI: its responses, and its error messages."""
 
 import asyncio
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,318 +15,380 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from benchmarks.cluster import wait
 from rossmann import features, journal, models
 from rossmann.data import Plan, Snapshot
 from rossmann.journal import Journal
-from rossmann.registry import ModelCard, Registered
-from rossmann.serving import asking
-from rossmann.serving.app import application
-from rossmann.serving.deploying import Serve
-from rossmann.serving.desk import Desk, Wanted
-from rossmann.serving.guard import Limits
-from rossmann.serving.holding import Held, publish
-from rossmann.serving.metering import Meter
-from rossmann.settings import code_version
+from rossmann.provenance import code_version
+from rossmann.registry import ModelCard
+from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.serving.deployment import ServeCluster
+from rossmann.serving.published_plan import published_plan
+from rossmann.serving.server import requests
+from rossmann.serving.server.app import create_app
+from rossmann.serving.server.auth import Limits
+from rossmann.serving.server.errors import MAX_PROBLEMS
+from rossmann.serving.server.loaded_model import LoadedModel
+from rossmann.serving.server.metrics import Metrics
+from rossmann.serving.server.model_host import ModelHost
+from rossmann.serving.target import ServingTarget
 from rossmann.storage import Storage
 from rossmann.validation import DataError
+from tests.support.cluster import wait
 
 KEY = "a key that is long enough"
-TOY_STORES = [1, 2, 3]
 FIRST, LAST = "2015-02-10", "2015-03-29"  # of toy's 48 days after its origin
+DAY = {"store": 1, "date": FIRST}
+LIMITS = Limits(1_000_000, 1_000)
 
 
-def held_of(history, version: int = 1, name: str = "median") -> Held:
-    """A baseline that needs no learning, on a history."""
+def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel:
+    """A model that needs no training windows, on a history."""
     (candidate,) = (c for c in models.candidates((name,)) if c.name == name)
     bounds = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
     forecaster = models.fit(candidate, [], history.origin, 7).with_intervals(bounds)
-    state = features.summarise(history)
-    published = publish(state)
+    state = features.fit_state(history)
+    plan = published_plan(state)
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
     created = datetime(2015, 2, 10, tzinfo=UTC).isoformat()
     snapshot = Snapshot("f" * 16, created, 1, 3, "2014-01-06", str(history.origin), "2015-03-29", None, "", None, True)
-    return Held(Registered(version, (), card, "", "race"), snapshot, state, forecaster, published,
-                forecaster.predict(state, published))  # fmt: skip
+    return LoadedModel(version, card, snapshot, state, forecaster, plan, forecaster.predict(state, plan))
 
 
-class Asked:
-    """The application, asked in this process."""
+class Client:
+    """A client of the application in this process; `address` is where it seems to come from."""
 
-    def __init__(self, desk: Desk, limits: Limits, client: str = "127.0.0.1"):
-        self.app, self.client = application(desk, limits), client
+    def __init__(self, host: ModelHost, limits: Limits = LIMITS, address: str = "127.0.0.1"):
+        self.app, self.address = create_app(host, limits), address
 
-    def __call__(self, method: str, path: str, **more: object) -> httpx.Response:
-        async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, client=(self.client, 1), raise_app_exceptions=False)
+    def request(self, method: str, path: str, **options: object) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, client=(self.address, 1), raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
-                return await client.request(method, path, **more)
+                return await client.request(method, path, **options)
 
-        return asyncio.run(once())
+        return asyncio.run(send())
 
-    def predict(self, body: object) -> httpx.Response:
-        return self("POST", "/predict", json=body)
+    def get(self, path: str, **options: object) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def predict(self, body: object, **options: object) -> httpx.Response:
+        return self.request("POST", "/predict", json=body, **options)
+
+    def forecast(self, body: object) -> float:
+        """The forecast of the first row."""
+        return self.predict(body).json()["forecasts"][0]["forecast"]
+
+
+@contextmanager
+def running_host(load, folder: Path, journal_url: str | None = None) -> Iterator[ModelHost]:
+    """A host that has loaded no model yet."""
+    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", Storage(str(folder / "spill"))),
+                     Metrics())  # fmt: skip
+    yield host
+    host.journal.close(5)
 
 
 @pytest.fixture
-def desk(toy, tmp_path):
-    made = Desk(lambda wanted: held_of(toy, wanted.model or 1), Journal(f"sqlite:///{tmp_path}/journal.db",
-                Storage(str(tmp_path / "spill"))), Meter())  # fmt: skip
-    asyncio.run(made.hold(Wanted()))
-    yield made
-    made.journal.close(5)
+def host(toy, tmp_path):
+    """A host with the toy chain's median model."""
+    with running_host(lambda target: loaded_model(toy, target.model_version or 1), tmp_path) as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        yield host
 
 
 @pytest.fixture
-def ask(desk):
-    return Asked(desk, Limits(1_000_000, 1_000))
+def client(host):
+    return Client(host)
 
 
-def rows_of(plan: Plan, which: object) -> list[dict]:
-    """Rows as a request says them."""
-    flags = ("open", "promo", "school_holiday")
+def json_rows(plan: Plan, rows: object) -> list[dict]:
+    """Rows of a plan as a request contains them, with every field."""
+    flags = [name for name in CALENDAR_COLUMNS if name != "state_holiday"]
     return [
-        {"store": int(plan.store[k]), "date": str(plan.date[k]), "state_holiday": "0abc"[plan.state_holiday[k]]}
+        {"store": int(plan.store[k]), "date": str(plan.date[k])}
+        | {"state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]]}
         | {name: bool(getattr(plan, name)[k]) for name in flags}
-        for k in which
+        for k in rows
     ]
 
 
-def test_a_day_is_forecast_by_the_closed_form(ask):
+def test_a_day_is_forecast_by_the_closed_form(client):
     """Tuesday, 10 February 2015, in a week with promotion: 1,000 × 1.0 × 1.5."""
-    answer = ask.predict({"store": 1, "date": FIRST, "promo": True}).json()
-    assert answer["model_version"] == 1
-    assert answer["origin"] == "2015-02-09"
-    (row,) = answer["forecasts"]
+    response = client.predict(DAY | {"promo": True}).json()
+    assert response["model_version"] == 1
+    assert response["origin"] == "2015-02-09"
+    (row,) = response["forecasts"]
     assert row["forecast"] == pytest.approx(1500)
     assert row["lead_days"] == 1
     assert row["lower"] < row["forecast"] < row["upper"]
 
 
-def test_what_is_left_out_is_as_published_and_what_is_given_counts(ask, desk):
-    published = ask.predict({"store": 2, "date": FIRST}).json()["forecasts"][0]["forecast"]
-    told = bool(desk.held.published.promo[48])
-    assert ask.predict({"store": 2, "date": FIRST, "promo": told}).json()["forecasts"][0]["forecast"] == published
-    assert ask.predict({"store": 2, "date": FIRST, "promo": not told}).json()["forecasts"][0]["forecast"] != published
-    assert ask.predict({"store": 2, "date": FIRST, "open": False}).json()["forecasts"][0]["forecast"] == 0
+def test_fields_in_the_request_replace_those_of_the_published_plan(client, host):
+    published = client.forecast({"store": 2, "date": FIRST})
+    promo = bool(host.model.plan.promo[HORIZON_DAYS])  # of the second store's first day
+    assert client.forecast({"store": 2, "date": FIRST, "promo": promo}) == published
+    assert client.forecast({"store": 2, "date": FIRST, "promo": not promo}) != published
+    assert client.forecast({"store": 2, "date": FIRST, "open": False}) == 0
 
 
-def test_kaggles_names_say_the_same(ask):
-    ours = {"store": 3, "date": FIRST, "open": True, "promo": False, "state_holiday": "a", "school_holiday": True}
-    theirs = {"Id": 9, "Store": 3, "DayOfWeek": 2, "Date": FIRST}
-    theirs |= {"Open": 1, "Promo": 0, "StateHoliday": "a", "SchoolHoliday": 1}
-    assert ask.predict(ours).json()["forecasts"] == ask.predict(theirs).json()["forecasts"]
+def test_kaggles_column_names_are_aliases(client):
+    row = {"store": 3, "date": FIRST, "open": True, "promo": False, "state_holiday": "a", "school_holiday": True}
+    kaggle_row = {"Id": 9, "Store": 3, "DayOfWeek": 2, "Date": FIRST}
+    kaggle_row |= {"Open": 1, "Promo": 0, "StateHoliday": "a", "SchoolHoliday": 1}
+    assert client.predict(row).json()["forecasts"] == client.predict(kaggle_row).json()["forecasts"]
 
 
-def test_a_plan_is_answered_in_its_order(ask):
+def test_forecasts_come_in_the_order_of_the_rows(client):
     days = [{"store": s, "date": d} for s, d in [(3, LAST), (1, FIRST), (2, "2015-03-01")]]
-    rows = ask.predict({"plan": days}).json()["forecasts"]
+    rows = client.predict({"plan": days}).json()["forecasts"]
     assert [(row["store"], row["date"]) for row in rows] == [(day["store"], day["date"]) for day in days]
 
 
-def test_the_stored_days_of_a_store_are_what_a_request_for_them_gets(ask, desk):
-    stored = ask("GET", "/forecasts/2").json()["forecasts"]
-    asked = ask.predict({"plan": rows_of(desk.held.published, range(48, 96))}).json()["forecasts"]
-    assert stored == asked
-    assert len(stored) == 48
+def test_a_stores_forecast_is_that_of_a_request_for_its_published_days(client, host):
+    rows = client.get("/forecasts/2").json()["forecasts"]
+    body = {"plan": json_rows(host.model.plan, range(HORIZON_DAYS, 2 * HORIZON_DAYS))}
+    assert rows == client.predict(body).json()["forecasts"]
+    assert len(rows) == HORIZON_DAYS
 
 
-def test_every_answer_is_in_the_journal_a_stored_one_too(ask, desk, tmp_path):
-    ids = [
-        ask("GET", "/forecasts/2").json()["request_id"],
-        ask.predict({"store": 1, "date": FIRST}).json()["request_id"],
-    ]
-    ask("GET", "/forecasts/99")
-    desk.journal.close(5)
-    told = journal.given(f"sqlite:///{tmp_path}/journal.db", date.fromisoformat(FIRST), date.fromisoformat(LAST))
-    assert told.groupby("request_id").size().to_dict() == dict(zip(ids, (48, 1), strict=True))
+def test_every_forecast_is_in_the_journal(client, host, tmp_path):
+    ids = [client.get("/forecasts/2").json()["request_id"], client.predict(DAY).json()["request_id"]]
+    client.get("/forecasts/99")
+    host.journal.close(5)
+    rows = journal.read_forecasts(
+        f"sqlite:///{tmp_path}/journal.db", date.fromisoformat(FIRST), date.fromisoformat(LAST)
+    )
+    assert rows.groupby("request_id").size().to_dict() == dict(zip(ids, (HORIZON_DAYS, 1), strict=True))
 
 
-def test_a_look_up_says_what_the_model_says(noisy):
+def test_a_look_up_equals_the_models_forecast(noisy):
     """Rows as published, rows that differ, and stores of both kinds in one request."""
-    held = held_of(noisy, name="ridge")
+    model = loaded_model(noisy, name="ridge")
     random = np.random.default_rng(2)
     for share in (0, 0.01, 0.2, 1):
-        which = random.permutation(len(held.published))[:200]
-        plan = Plan(**{name: values[which] for name, values in vars(held.published).items()})
-        turned = random.random(len(which)) < share
-        plan = replace(plan, promo=np.where(turned, 1 - plan.promo, plan.promo).astype(np.int8))
-        made, slow = held.forecast(plan), held.forecaster.predict(held.state, plan)
-        for part in ("sales", "lower", "upper"):
-            np.testing.assert_allclose(getattr(made, part), getattr(slow, part), rtol=1e-12)
+        rows = random.permutation(len(model.plan))[:200]
+        plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
+        inverted = random.random(len(rows)) < share
+        plan = replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
+        forecast, slow = model.forecast(plan), model.forecaster.predict(model.state, plan)
+        for name in ("sales", "lower", "upper"):
+            np.testing.assert_allclose(getattr(forecast, name), getattr(slow, name), rtol=1e-12)
 
 
-BAD = [
-    ({"store": 99, "date": FIRST}, "store", "store 99 has no history; known are 3 stores from 1 to 3"),
-    ({"store": 1, "date": "2015-02-09"}, "date", "sales are known until 2015-02-09; ask from 2015-02-10"),
-    ({"store": 1, "date": "2015-03-30"}, "date", "ask up to 2015-03-29"),
-    ({"store": 1, "date": "2015-02-30"}, "date", '"2015-02-30" is not possible; expected a day, like "2015-08-01"'),
+def test_a_forecast_leaves_the_look_up_table_as_it_is(noisy):
+    model = loaded_model(noisy, name="ridge")
+    before = model.plan_forecast.sales.copy()
+    rows = np.arange(2 * HORIZON_DAYS)
+    plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
+    first_store = plan.store == plan.store[0]
+    model.forecast(replace(plan, promo=np.where(first_store, 1 - plan.promo, plan.promo).astype(np.int8)))
+    np.testing.assert_array_equal(model.plan_forecast.sales, before)
+
+
+INVALID = [
+    ({"store": 99, "date": FIRST}, "store", "store 99 has no history; there are 3 stores from 1 to 3"),
+    ({"store": 1, "date": "2015-02-09"}, "date", "sales are known until 2015-02-09; the first day is 2015-02-10"),
+    ({"store": 1, "date": "2015-03-30"}, "date", "the last day is 2015-03-29"),
+    ({"store": 1, "date": "2015-02-30"}, "date", '"2015-02-30" is not valid; expected a day, like "2015-08-01"'),
     ({"store": 1, "date": 20150210}, "date", "expected a day"),
-    ({"store": "1", "date": FIRST}, "store", 'is not possible; expected a store\'s number, like 1'),
-    ({"store": 1.5, "date": FIRST}, "store", "1.5 is not possible"),
+    ({"store": "1", "date": FIRST}, "store", 'is not valid; expected a store\'s number, like 1'),
+    ({"store": 1.5, "date": FIRST}, "store", "1.5 is not valid"),
     ({"store": True, "date": FIRST}, "store", "expected a store's number"),
-    ({"store": 1, "date": FIRST, "open": 2}, "open", "2 is not possible; expected true or false, or 1 or 0"),
+    ({"store": 1, "date": FIRST, "open": 2}, "open", "2 is not valid; expected true or false, or 1 or 0"),
     ({"store": 1, "date": FIRST, "promo": "yes"}, "promo", "expected true or false"),
-    ({"store": 1, "date": FIRST, "state_holiday": "d"}, "state_holiday", '"d" is not possible; expected "0", "a"'),
-    ({"store": 1, "date": FIRST, "DayOfWeek": 5}, "day_of_week", "2015-02-10 is day 2, not 5"),
-    ({"store": 1, "date": FIRST, "Store": 2}, "store", "is given twice"),
-    ({"plan": [{"store": 1, "date": FIRST}], "store": 2}, "store", "stands beside the plan"),
-    ({"store": 1, "date": "1423526400"}, "date", '"1423526400" is not possible; expected a day'),
+    ({"store": 1, "date": FIRST, "state_holiday": "d"}, "state_holiday", '"d" is not valid; expected "0", "a"'),
+    ({"store": 1, "date": FIRST, "DayOfWeek": 5}, "day_of_week", "2015-02-10 is day 2 of the week, not 5"),
+    ({"store": 1, "date": FIRST, "Store": 2}, "store", "appears twice"),
+    ({"plan": [DAY], "store": 2}, "store", "is not allowed beside plan"),
+    ({"store": 1, "date": "1423526400"}, "date", '"1423526400" is not valid; expected a day'),
     ({"store": 1, "date": "2015-W07-2"}, "date", "expected a day"),
-    ({"store": 1, "date": FIRST, "sales": 5}, "sales", "there is no such field; known are store, date, open"),
+    ({"store": 1, "date": FIRST, "sales": 5}, "sales", "there is no such field; the fields are store, date, open"),
     ({"date": FIRST}, "store", "is missing; expected a store's number"),
     ({"plan": []}, "plan", "expected a list of at least one row"),
-    ({"plan": [{"store": 1, "date": FIRST}] * 2}, None, "is asked for already, in row 0"),
-    ([{"store": True}], None, '[{"store": true}] is no row; expected'),
-    ({"plan": [{"store": 1, "date": FIRST}] * 1001}, "plan", "1,001 rows; at most 1,000 in one request"),
+    ({"plan": [DAY] * 2}, None, "is already in row 0"),
+    ([{"store": True}], None, '[{"store": true}] is not a row; expected'),
+    ({"plan": [DAY] * 1001}, "plan", "1,001 rows; at most 1,000 in one request"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("body", "field", "told"), BAD, ids=[told[:30] for _, _, told in BAD])
-def test_a_wrong_request_is_refused_in_words(ask, body, field, told):
-    answer = ask.predict(body)
-    assert answer.status_code == 422
-    refusal = answer.json()
-    assert told in refusal["error"]
-    assert field in [problem["field"] for problem in refusal["problems"]]
-    assert refusal["request_id"] == answer.headers["X-Request-ID"]
+@pytest.mark.parametrize(("body", "field", "message"), INVALID, ids=[message[:30] for _, _, message in INVALID])
+def test_an_invalid_request_gets_a_message_that_names_field_and_expectation(client, body, field, message):
+    response = client.predict(body)
+    assert response.status_code == 422
+    error = response.json()
+    assert message in error["error"]
+    assert field in [problem["field"] for problem in error["problems"]]
+    assert error["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_a_refusal_names_the_row_and_answers_nothing_of_the_others(ask, desk):
-    answer = ask.predict({"plan": [{"store": 1, "date": FIRST}, {"store": 1, "date": "x"}, {"store": 1, "date": LAST}]})
-    assert answer.status_code == 422
-    assert answer.json()["problems"] == [
-        {"row": 1, "field": "date", "problem": '"x" is not possible; expected a day, like "2015-08-01"'}
+def test_one_invalid_row_is_named_and_no_row_is_forecast(client, host):
+    response = client.predict({"plan": [DAY, DAY | {"date": "x"}, DAY | {"date": LAST}]})
+    assert response.status_code == 422
+    assert response.json()["problems"] == [
+        {"row": 1, "field": "date", "message": '"x" is not valid; expected a day, like "2015-08-01"'}
     ]
-    assert "forecasts" not in answer.json()
-    assert desk.journal.health().pending == desk.journal.health().written == 0
+    assert "forecasts" not in response.json()
+    assert host.journal.health().pending_rows == host.journal.health().written_rows == 0
 
 
-def test_many_mistakes_are_counted_and_the_first_are_told(ask):
-    answer = ask.predict({"plan": [{"store": 7, "date": FIRST, "id": k} for k in range(900)]}).json()
-    assert len(answer["problems"]) == asking.MOST_TOLD
-    assert "more" in answer["error"]
+def test_of_many_problems_the_first_are_listed_and_the_others_counted(client):
+    """Each of 900 rows has an unknown store, and each but the first repeats it: 1,799 problems."""
+    error = client.predict({"plan": [{"store": 7, "date": FIRST, "id": k} for k in range(900)]}).json()
+    assert len(error["problems"]) == MAX_PROBLEMS
+    assert f"and {1_799 - MAX_PROBLEMS:,} more" in error["error"]
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff", b'{"store": NaN, "date": Infinity}', b"[" * 100_000, b'"\\ud800"']
 )
-def test_what_is_not_json_is_refused(ask, body):
-    answer = ask("POST", "/predict", content=body)
-    assert answer.status_code == 422
+def test_a_body_that_is_not_json_is_not_valid(client, body):
+    assert client.request("POST", "/predict", content=body).status_code == 422
 
 
-def test_kaggles_file_as_json_is_read_as_the_library_reads_it(ask, desk):
-    """`asking` against pydantic's slower way, dict by dict."""
-    rows = rows_of(desk.held.published, range(0, 144, 5))
-    slow = TypeAdapter(list[asking.Row]).validate_json(json.dumps(rows))
-    plan = asking.lay(asking.read(json.dumps({"plan": rows}).encode(), 1000), desk.held.state)
+def test_the_rows_of_a_request_are_those_that_pydantic_parses_one_by_one(host):
+    rows = json_rows(host.model.plan, range(0, 144, 5))
+    slow = TypeAdapter(list[requests.PlanRow]).validate_json(json.dumps(rows))
+    plan = requests.to_plan(requests.parse_rows(json.dumps({"plan": rows}).encode(), 1000), host.model.state)
     assert plan.store.tolist() == [row.store for row in slow]
     assert plan.date.tolist() == [row.date for row in slow]
     assert plan.promo.tolist() == [int(row.promo) for row in slow]
 
 
-def test_large_bodies_are_refused_before_they_are_read(desk):
-    small = Asked(desk, Limits(100, 1_000))
-    assert small.predict({"plan": [{"store": 1, "date": FIRST}] * 10}).status_code == 413
+def test_a_body_that_is_too_large_is_not_read(host):
+    client = Client(host, Limits(100, 1_000))
+    assert client.predict({"plan": [DAY] * 10}).status_code == 413
 
-    async def unannounced():
+    async def chunks_without_content_length():
         for _ in range(50):
             yield b"x" * 10
 
-    assert small("POST", "/predict", content=unannounced()).status_code == 413
+    assert client.request("POST", "/predict", content=chunks_without_content_length()).status_code == 413
 
 
-def test_without_a_key_nobody_is_answered_where_keys_are_set(desk):
-    ask = Asked(desk, Limits.of(1_000_000, 1_000, [KEY, "another key"]))
-    body = {"store": 1, "date": FIRST}
-    assert ask("POST", "/predict", json=body).status_code == 401
-    assert ask("POST", "/predict", json=body, headers={"X-API-Key": KEY[:-1]}).status_code == 401
-    assert ask("POST", "/predict", json=body, headers={"X-API-Key": KEY}).status_code == 200
-    assert ask("POST", "/predict", json=body, headers={"Authorization": "Bearer another key"}).status_code == 200
-    assert ask("POST", "/predict", json=body, headers={"Authorization": "bearer  another key"}).status_code == 200
-    assert ask("POST", "/predict", json=body, headers={"Authorization": "another key"}).status_code == 401
-    assert ask("GET", "/health").status_code == ask("GET", "/ready").status_code == 200
-    assert ask("GET", "/model").status_code == 401
+def test_with_api_keys_a_request_needs_one(host):
+    client = Client(host, Limits.with_keys(1_000_000, 1_000, [KEY, "another key"]))
+    assert client.predict(DAY).status_code == 401
+    assert client.predict(DAY, headers={"X-API-Key": KEY[:-1]}).status_code == 401
+    assert client.predict(DAY, headers={"X-API-Key": KEY}).status_code == 200
+    assert client.predict(DAY, headers={"Authorization": "Bearer another key"}).status_code == 200
+    assert client.predict(DAY, headers={"Authorization": "bearer  another key"}).status_code == 200
+    assert client.predict(DAY, headers={"Authorization": "another key"}).status_code == 401
+    assert client.get("/health").status_code == client.get("/ready").status_code == 200
+    assert client.get("/model").status_code == 401
 
 
-def test_a_probe_without_a_key_is_told_that_something_is_wrong_and_no_address(toy, tmp_path):
-    desk = Desk(lambda _: held_of(toy), Journal("postgresql+psycopg://me@nowhere/x", Storage(str(tmp_path))), Meter())
-    asyncio.run(desk.hold(Wanted()))
-    ask = Asked(desk, Limits.of(1_000_000, 1_000, [KEY]))
-    ask("POST", "/predict", json={"store": 1, "date": FIRST}, headers={"X-API-Key": KEY})
-    wait(lambda: ask("GET", "/ready").json()["journal"]["problem"] is not None, 60)
-    assert "nowhere" not in ask("GET", "/ready").text
-    assert "nowhere" in ask("GET", "/ready", headers={"X-API-Key": KEY}).json()["journal"]["problem"]
-    desk.journal.close(5)
+def test_a_probe_without_a_key_learns_of_an_error_but_not_of_addresses(toy, tmp_path):
+    with running_host(lambda _: loaded_model(toy), tmp_path, "postgresql+psycopg://me@nowhere/x") as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        client = Client(host, Limits.with_keys(1_000_000, 1_000, [KEY]))
+        client.predict(DAY, headers={"X-API-Key": KEY})
+        wait(lambda: client.get("/ready").json()["journal"]["problem"] is not None, 60)
+        assert "nowhere" not in client.get("/ready").text
+        assert "nowhere" in client.get("/ready", headers={"X-API-Key": KEY}).json()["journal"]["problem"]
 
 
-def test_without_keys_only_this_machine_is_answered(desk):
-    limits = Limits(1_000_000, 1_000)
-    answer = Asked(desk, limits, client="10.1.2.3").predict({"store": 1, "date": FIRST})
-    assert answer.status_code == 401
-    assert "ROSSMANN_API_KEYS" in answer.json()["error"]
-    assert Asked(desk, limits, client="::1").predict({"store": 1, "date": FIRST}).status_code == 200
+def test_without_api_keys_only_local_callers_are_allowed(host):
+    response = Client(host, address="10.1.2.3").predict(DAY)
+    assert response.status_code == 401
+    assert "ROSSMANN_API_KEYS" in response.json()["error"]
+    assert Client(host, address="::1").predict(DAY).status_code == 200
 
 
-def test_before_anything_is_loaded_the_answer_is_503_and_says_why(tmp_path):
-    def nothing(wanted: Wanted) -> Held:
+def test_without_a_model_every_response_is_503_with_the_reason(tmp_path):
+    def load(_: ServingTarget) -> LoadedModel:
         raise DataError("no champion yet: train one")
 
-    desk = Desk(nothing, Journal(f"sqlite:///{tmp_path}/j.db", Storage(str(tmp_path))), Meter())
-    asyncio.run(desk.hold(Wanted()))
-    ask = Asked(desk, Limits(1_000_000, 1_000))
-    for answer in (ask.predict({"store": 1, "date": FIRST}), ask("GET", "/model"), ask("GET", "/ready")):
-        assert answer.status_code == 503
-        assert "no champion yet: train one" in answer.text
-    assert ask("GET", "/health").status_code == 200
-    desk.journal.close(5)
+    with running_host(load, tmp_path) as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        client = Client(host)
+        for response in (client.predict(DAY), client.get("/model"), client.get("/ready")):
+            assert response.status_code == 503
+            assert "no champion yet: train one" in response.text
+        assert client.get("/health").status_code == 200
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_told(toy, tmp_path):
-    def load(wanted: Wanted) -> Held:
-        if wanted.model == 2:
+def test_if_a_version_cannot_be_loaded_the_old_one_serves_and_ready_says_why(toy, tmp_path):
+    def load(target: ServingTarget) -> LoadedModel:
+        if target.model_version == 2:
             raise OSError("/secret/path is gone")
-        return held_of(toy, wanted.model)
+        return loaded_model(toy, target.model_version)
 
-    desk = Desk(load, Journal(f"sqlite:///{tmp_path}/j.db", Storage(str(tmp_path))), Meter())
-    ask = Asked(desk, Limits(1_000_000, 1_000))
-    asyncio.run(desk.hold(Wanted(1)))
-    asyncio.run(desk.hold(Wanted(2)))
-    assert ask.predict({"store": 1, "date": FIRST}).json()["model_version"] == 1
-    ready = ask("GET", "/ready").json()
-    assert ready["ready"]
-    assert "OSError" in ready["refused"]
-    assert "secret" not in ready["refused"]
-    asyncio.run(desk.hold(Wanted(3)))
-    assert ask("GET", "/ready").json()["refused"] is None
-    desk.journal.close(5)
+    with running_host(load, tmp_path) as host:
+        client = Client(host)
+        asyncio.run(host.switch_to(ServingTarget(1)))
+        asyncio.run(host.switch_to(ServingTarget(2)))
+        assert client.predict(DAY).json()["model_version"] == 1
+        readiness = client.get("/ready").json()
+        assert readiness["ready"]
+        assert "OSError" in readiness["load_error"]
+        assert "secret" not in readiness["load_error"]
+        asyncio.run(host.switch_to(ServingTarget(3)))
+        assert client.get("/ready").json()["load_error"] is None
 
 
-def test_the_examples_of_the_document_work_as_they_stand(ask):
-    document = ask("GET", "/openapi.json").json()
+def test_a_first_version_that_cannot_be_loaded_is_an_error_of_the_replica(tmp_path):
+    """Serve must not send requests to a replica without a model while others have one."""
+
+    def load(_: ServingTarget) -> LoadedModel:
+        raise DataError("there is no model version 5")
+
+    with running_host(load, tmp_path) as host, pytest.raises(DataError, match="no model version 5"):
+        asyncio.run(host.switch_to(ServingTarget(5)))
+
+
+def test_the_examples_of_the_openapi_document_are_valid_requests(client):
+    document = client.get("/openapi.json").json()
     examples = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) >= 4
     for example in examples.values():
-        assert ask.predict(example["value"]).status_code == 200
-
-
-def test_what_is_not_there_is_told_kindly(ask):
-    for method, path, status in (("GET", "/nowhere", 404), ("GET", "/predict", 405), ("GET", "/forecasts/99", 404),
-                                 ("GET", "/forecasts/x", 422), ("GET", f"/forecasts/{10**30}", 422)):  # fmt: skip
-        answer = ask(method, path)
-        assert answer.status_code == status
-        assert answer.json()["error"]
-
-
-def test_the_card_says_who_answers(ask):
-    card = ask("GET", "/model").json()
-    assert (card["candidate"], card["stores"], card["snapshot"]) == ("median", 3, "f" * 16)
+        assert client.predict(example["value"]).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("listens", "asked"),
+    ("path", "status", "message"),
+    [
+        ("/nowhere", 404, "GET /docs lists all routes"),
+        ("/predict", 405, "GET /docs lists all routes"),
+        ("/forecasts/99", 404, "store 99 has no history"),
+        ("/forecasts/x", 422, '"x" is not valid; expected a store\'s number'),
+        (f"/forecasts/{10**30}", 422, "is not valid"),
+    ],
+)
+def test_a_wrong_path_gets_a_message_that_says_what_exists(client, path, status, message):
+    response = client.get(path)
+    assert response.status_code == status
+    assert message in response.json()["error"]
+
+
+def test_model_describes_the_loaded_model(client):
+    model = client.get("/model").json()
+    assert (model["candidate"], model["stores"], model["snapshot"]) == ("median", 3, "f" * 16)
+    assert (model["train_snapshot"], model["train_end"], model["run_id"]) == ("s", "2015-02-09", "t")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
     [("0.0.0.0", "http://head:8000"), ("::", "http://head:8000"), ("::1", "http://[::1]:8000"), ("a", "http://a:8000")],
 )
-def test_an_endpoint_that_listens_everywhere_is_asked_on_rays_head(listens, asked):
-    assert Serve("http://head:8265", Path("serve.yaml"), listens, 8000, "key").url == asked
+def test_an_endpoint_on_all_addresses_is_reached_on_rays_head(host, url):
+    assert ServeCluster("http://head:8265", Path("serve.yaml"), host, 8000, "key").url == url
+
+
+def modules_after_import(name: str) -> set[str]:
+    """All modules that a new process has loaded after importing this one."""
+    code = f"import sys, {name}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("rossmann.serving.server.replica", {"prefect", "matplotlib", "evidently", "rossmann.serving.deployment"}),
+        ("rossmann.serving.deployment", {"prefect", "matplotlib", "mlflow", "sqlalchemy", "rossmann.serving.server"}),
+    ],
+)
+def test_server_and_deployer_load_nothing_that_only_the_other_needs(module, unwanted):
+    modules = modules_after_import(module)
+    assert module in modules
+    assert not unwanted & modules

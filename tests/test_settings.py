@@ -1,12 +1,12 @@
-"""Settings come from the environment; the code version is of what the code does, not of how it is written."""
+"""Settings come from the environment; comments and docstrings do not change the code version."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from flows.__main__ import main
-from rossmann import settings
+from flows.cli.main import main
+from rossmann.provenance import code_without_text
 from rossmann.registry import Registry
 from rossmann.settings import Settings
 
@@ -15,11 +15,11 @@ def test_a_setting_is_read_from_its_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("ROSSMANN_CANDIDATES", "ridge, lightgbm")
     monkeypatch.setenv("ROSSMANN_COVERAGE", "0.8")
-    made = Settings()
-    assert made.candidates == ("ridge", "lightgbm")
-    assert made.coverage == 0.8
-    assert made.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
-    assert made.place("snapshots") == f"{tmp_path}/snapshots"
+    settings = Settings()
+    assert settings.candidates == ("ridge", "lightgbm")
+    assert settings.coverage == 0.8
+    assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert settings.workspace.snapshots == f"{tmp_path}/snapshots"
 
 
 def test_an_impossible_setting_is_refused(monkeypatch):
@@ -28,35 +28,37 @@ def test_an_impossible_setting_is_refused(monkeypatch):
         Settings()
 
 
-def test_a_world_in_a_bucket_needs_its_databases_named(monkeypatch, capsys):
-    monkeypatch.setenv("ROSSMANN_DATA_DIR", "s3://bucket/world")
-    monkeypatch.setenv("ROSSMANN_JOURNAL_URL", "postgresql+psycopg://me:secret@there/journal")
+def test_a_workspace_in_a_bucket_requires_addresses_of_databases(monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", "s3://bucket/workspace")
+    monkeypatch.setenv("ROSSMANN_JOURNAL_URL", "postgresql+psycopg://me:secret@host/journal")
     monkeypatch.setattr(sys, "argv", ["rossmann", "models"])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit_info:
         main()
-    assert left.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("ROSSMANN_MLFLOW_TRACKING_URI is not set: no SQLite can lie in s3://bucket/world")
-    assert "JOURNAL" not in told
-    monkeypatch.setenv("ROSSMANN_MLFLOW_TRACKING_URI", "http://there:5000")
-    made = Settings()
-    assert (made.home, made.place("snapshots")) == ("s3://bucket/world", "s3://bucket/world/snapshots")
-    assert made.local_home == str(Path("data/s3/bucket/world").resolve())
+    assert exit_info.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith(
+        "ROSSMANN_MLFLOW_TRACKING_URI is not set: s3://bucket/workspace cannot contain a SQLite database"
+    )
+    assert "JOURNAL" not in message
+    monkeypatch.setenv("ROSSMANN_MLFLOW_TRACKING_URI", "http://host:5000")
+    settings = Settings()
+    assert (settings.home, settings.workspace.snapshots) == ("s3://bucket/workspace", "s3://bucket/workspace/snapshots")
+    assert settings.local_home == str(Path("data/s3/bucket/workspace").resolve())
 
 
-def test_what_no_key_can_be_is_refused_without_telling_it(monkeypatch, capsys):
-    monkeypatch.setenv("ROSSMANN_API_KEYS", '["geheim"]')
+def test_an_invalid_api_key_is_refused_without_showing_it(monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_API_KEYS", '["secret-key"]')
     monkeypatch.setattr(sys, "argv", ["rossmann", "models"])
     with pytest.raises(SystemExit):
         main()
-    told = capsys.readouterr().err
-    assert told.startswith("ROSSMANN_API_KEYS: a key is letters, digits")
-    assert "geheim" not in told
+    message = capsys.readouterr().err
+    assert message.startswith("ROSSMANN_API_KEYS: an API key consists of letters, digits")
+    assert "secret-key" not in message
     monkeypatch.setenv("ROSSMANN_API_KEYS", "one, tw-o==")
     assert [key.get_secret_value() for key in Settings().api_keys] == ["one", "tw-o=="]
 
 
-def test_mail_needs_someone_who_sends_it(monkeypatch):
+def test_mail_requires_key_and_sender_of_sendgrid(monkeypatch):
     monkeypatch.setenv("ROSSMANN_NOTIFY_EMAIL", "me@example.org")
     monkeypatch.setenv("ROSSMANN_SENDGRID_KEY", "key")
     with pytest.raises(ValueError, match="ROSSMANN_SENDGRID_SENDER"):
@@ -65,30 +67,30 @@ def test_mail_needs_someone_who_sends_it(monkeypatch):
     assert Settings().notify_email == "me@example.org"
 
 
-def test_a_password_is_not_told():
+def test_passwords_are_hidden_in_addresses():
     assert (
-        Registry("postgresql+psycopg://me:a%20secret@there:5432/x", "").address
-        == "postgresql+psycopg://me:***@there:5432/x"
+        Registry("postgresql+psycopg://me:a%20secret@host:5432/x", "").address
+        == "postgresql+psycopg://me:***@host:5432/x"
     )
     assert Registry("sqlite:////a/b.db", "").address == "sqlite:////a/b.db"
-    assert Registry("postgresql://me:a:b@there/x?user=me&password=a", "").address == (
-        "postgresql://me:***@there/x?user=me&password=***"
+    assert Registry("postgresql://me:a:b@host/x?user=me&password=a", "").address == (
+        "postgresql://me:***@host/x?user=me&password=***"
     )
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch):
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
     monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "")
     assert Settings().serve_address is None
 
 
 @pytest.mark.parametrize(
-    ("other", "same"),
+    ("source", "is_same"),
     [
-        ('"""Told otherwise."""\n\ndef f(x):\n    return x + 1  # one more\n', True),
-        ('def f(x):\n    """Told."""\n    return x + 1\n', True),
+        ('"""Another docstring."""\n\ndef f(x):\n    return x + 1  # one more\n', True),
+        ('def f(x):\n    """Add one."""\n    return x + 1\n', True),
         ("def f(x):\n    return x + 2\n", False),
     ],
 )
-def test_the_code_version_is_of_the_code_not_its_text(other, same):
+def test_comments_docstrings_and_layout_do_not_change_the_code_version(source, is_same):
     code = "def f(x):\n    return x + 1\n"
-    assert (settings._meaning(other) == settings._meaning(code)) == same
+    assert (code_without_text(source) == code_without_text(code)) == is_same

@@ -1,4 +1,4 @@
-"""Versions of the history: addressed by content, immutable, and whole or not there at all."""
+"""Versions of the history are named by their content, never change, and are complete or absent."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_files import raw_files
 
 from rossmann.data import (
     SalesHistory,
@@ -22,10 +21,12 @@ from rossmann.data import (
     save_snapshot,
 )
 from rossmann.validation import DataError
+from tests.support.raw_files import raw_files
+from tests.support.stores import BUCKET
 
-NOON, ONE = datetime(2014, 4, 1, 12), datetime(2014, 4, 1, 13)
+NOON, ONE_OCLOCK = datetime(2014, 4, 1, 12), datetime(2014, 4, 1, 13)
 FINGERPRINT = "70fda8e50d2487fa"  # of raw_files(), on any machine
-FIRST, MANIFEST, CURRENT = 0, 3, 4  # the writes of a snapshot: days, plan, stores, manifest, current
+FIRST, MANIFEST, CURRENT = 0, 3, 4  # numbers of the writes of a snapshot: days, plan, stores, manifest, current
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def root(tmp_path):
 
 
 def assert_same(one, other):
-    """Bit by bit, type by type."""
+    """All arrays of two histories are equal, with the same types."""
     pairs = [(one, other), (one.stores, other.stores), (one.calendar, other.calendar)]
     for a, b in pairs:
         for name, values in vars(a).items():
@@ -57,7 +58,7 @@ def test_the_fingerprint_is_the_same_on_any_machine(history):
     assert history.fingerprint == FINGERPRINT
 
 
-@pytest.mark.parametrize("part", ["sales", "promo2_months", "planned school holiday"])
+@pytest.mark.parametrize("part", ["sales", "promo2_months", "school holiday in the plan"])
 def test_the_fingerprint_changes_with_any_cell(part, history, tmp_path):
     files = raw_files()
     if part == "sales":
@@ -69,34 +70,34 @@ def test_the_fingerprint_changes_with_any_cell(part, history, tmp_path):
     assert read_history(files.write(tmp_path)).history.fingerprint != FINGERPRINT
 
 
-def test_a_snapshot_comes_back_bit_by_bit(history, root):
+def test_a_snapshot_is_loaded_as_it_was_saved(history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw")
     assert fingerprint == history.fingerprint
     assert_same(load_snapshot(root), history)
     assert load_snapshot(root, fingerprint[:4]).fingerprint == fingerprint
 
 
-def test_gaps_and_unknown_attributes_come_back_as_they_were(noisy, root):
+def test_gaps_and_unknown_attributes_are_loaded_as_they_were_saved(noisy, root):
     save_snapshot(noisy, root, NOON, "raw")
     assert_same(load_snapshot(root), noisy)
     assert load_snapshot(root).fingerprint == noisy.fingerprint
 
 
-def test_the_same_content_again_is_not_rewritten_but_current(history, earlier, root):
+def test_the_same_content_is_not_written_again_but_becomes_current(history, earlier, root):
     first = save_snapshot(history, root, NOON, "raw")
-    save_snapshot(earlier, root, ONE, "raw", date(2014, 3, 9))
+    save_snapshot(earlier, root, ONE_OCLOCK, "raw", date(2014, 3, 9))
     files = {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path(root, first).iterdir()}
-    assert save_snapshot(history, root, ONE, "elsewhere") == first
+    assert save_snapshot(history, root, ONE_OCLOCK, "elsewhere") == first
     assert {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path(root, first).iterdir()} == files
     assert current_snapshot(root) == first
 
 
-def test_snapshots_list_with_date_rows_origin_and_parent(history, earlier, root):
+def test_snapshots_are_listed_with_date_rows_origin_and_parent(history, earlier, root):
     old = save_snapshot(earlier, root, NOON, "here", date(2014, 3, 9))
-    new = save_snapshot(history, root, ONE, "there")
+    new = save_snapshot(history, root, ONE_OCLOCK, "there")
     first, second = list_snapshots(root)
     assert (first.fingerprint, first.created, first.rows, first.stores) == (old, "2014-04-01T12:00:00", 4 * 63, 4)
-    assert (first.first_day, first.origin, first.planned_until) == ("2014-01-06", "2014-03-09", "2014-04-26")
+    assert (first.first_day, first.origin, first.plan_end) == ("2014-01-06", "2014-03-09", "2014-04-26")
     assert (first.parent, first.source, first.as_of, first.current) == (None, "here", "2014-03-09", False)
     assert (second.fingerprint, second.parent, second.as_of, second.current) == (new, old, None, True)
 
@@ -107,25 +108,25 @@ def test_restoring_makes_an_older_snapshot_the_current_one_and_the_next_ones_par
     assert restore_snapshot(root, old[:5]) == old
     assert current_snapshot(root) == old
     assert_same(load_snapshot(root), earlier)
-    third = save_snapshot(history.until(history.origin - 3), root, ONE, "raw")
+    third = save_snapshot(history.until(history.origin - 3), root, ONE_OCLOCK, "raw")
     assert next(s.parent for s in list_snapshots(root) if s.fingerprint == third) == old
 
 
-def test_a_beginning_that_two_snapshots_share_is_refused(history, root):
-    made = [save_snapshot(history.until(history.origin - k), root, NOON, "raw") for k in range(17)]
-    shared = next(a[0] for a in made if sum(b.startswith(a[0]) for b in made) > 1)  # 17 into 16 digits
+def test_first_characters_that_two_snapshots_share_are_refused(history, root):
+    fingerprints = [save_snapshot(history.until(history.origin - k), root, NOON, "raw") for k in range(17)]
+    first = next(a[0] for a in fingerprints if sum(b[0] == a[0] for b in fingerprints) > 1)  # 17 with 16 digits
     with pytest.raises(DataError, match=r"could be .*, .*write more"):
-        load_snapshot(root, shared)
+        load_snapshot(root, first)
 
 
 @pytest.mark.parametrize("unknown", ["0000", "", "../elsewhere"])
-def test_an_unknown_snapshot_is_refused_with_those_there_are(unknown, history, root):
+def test_an_unknown_snapshot_is_refused_and_the_existing_ones_are_listed(unknown, history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw")
     with pytest.raises(DataError, match=rf"There are {fingerprint}"):
         restore_snapshot(root, unknown)
 
 
-def test_a_world_without_snapshots_says_how_to_make_one(root):
+def test_without_snapshots_the_error_says_how_to_make_one(root):
     assert list_snapshots(root) == []
     with pytest.raises(DataError, match="rossmann ingest --raw"):
         load_snapshot(root)
@@ -138,48 +139,48 @@ def test_a_world_without_snapshots_says_how_to_make_one(root):
         ("changed", "plan.parquet"),
         ("changed", "stores.parquet"),
         ("changed", "manifest.json"),
-        ("gone", "days.parquet"),
+        ("missing", "days.parquet"),
     ],
 )
-def test_a_damaged_snapshot_is_noticed_and_healed_by_ingesting_again(damage, file, history, root):
-    place = Path(root, save_snapshot(history, root, NOON, "raw"), file)
-    content = bytearray(place.read_bytes())
+def test_a_damaged_snapshot_is_refused_and_saving_again_repairs_it(damage, file, history, root):
+    path = Path(root, save_snapshot(history, root, NOON, "raw"), file)
+    content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0x80
-    place.write_bytes(content) if damage == "changed" else place.unlink()
+    path.write_bytes(content) if damage == "changed" else path.unlink()
     with pytest.raises(DataError, match=rf"damaged: .*{file}"):
         load_snapshot(root)
     with pytest.raises(DataError, match="damaged"):
         restore_snapshot(root, history.fingerprint)
-    save_snapshot(history, root, ONE, "raw")
+    save_snapshot(history, root, ONE_OCLOCK, "raw")
     assert_same(load_snapshot(root), history)
 
 
-def test_a_folder_without_a_manifest_is_no_snapshot(history, root):
+def test_a_folder_without_a_manifest_is_not_a_snapshot(history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw")
     Path(root, "0123456789abcdef").mkdir()
-    Path(root, "0123456789abcdef", "days.parquet").write_bytes(b"half")
+    Path(root, "0123456789abcdef", "days.parquet").write_bytes(b"a part")
     assert [snapshot.fingerprint for snapshot in list_snapshots(root)] == [fingerprint]
     with pytest.raises(DataError, match="no snapshot 0123"):
         load_snapshot(root, "0123")
 
 
-KILLED = """
+KILLED_SAVE = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
 from rossmann.data import load_snapshot, save_snapshot
 
-source, root, writes, moment = sys.argv[1:]
-history, left, replace = load_snapshot(source), int(writes), Path.replace
+source, root, write, moment = sys.argv[1:]
+history, writes_left, replace = load_snapshot(source), int(write), Path.replace
 
 def replace_or_die(self, target):
-    global left
-    if not left and moment == "before":
+    global writes_left
+    if not writes_left and moment == "before":
         os.kill(os.getpid(), signal.SIGKILL)
     replace(self, target)
-    if not left:
+    if not writes_left:
         os.kill(os.getpid(), signal.SIGKILL)
-    left -= 1
+    writes_left -= 1
 
 Path.replace = replace_or_die
 save_snapshot(history, root, datetime(2014, 4, 1), "raw")
@@ -189,37 +190,39 @@ save_snapshot(history, root, datetime(2014, 4, 1), "raw")
 @pytest.mark.parametrize(
     ("write", "moment"), [(FIRST, "before"), (MANIFEST, "before"), (MANIFEST, "after"), (CURRENT, "before")]
 )
-def test_a_kill_at_any_moment_leaves_the_old_snapshot_current_and_no_half_one(
+def test_a_kill_at_any_moment_leaves_the_old_snapshot_current_and_no_incomplete_one(
     write, moment, history, earlier, root, tmp_path
 ):
     save_snapshot(history, str(tmp_path / "source"), NOON, "raw")
     old = save_snapshot(earlier, root, NOON, "raw")
     arguments = [str(tmp_path / "source"), root, str(write), moment]
-    ended = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=Path(__file__).parents[1], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED_SAVE, *arguments], cwd=Path(__file__).parents[1], check=False
+    )
+    assert process.returncode == -signal.SIGKILL
     assert current_snapshot(root) == old
     for snapshot in list_snapshots(root):
         assert load_snapshot(root, snapshot.fingerprint).fingerprint == snapshot.fingerprint
-    assert save_snapshot(history, root, ONE, "raw") == current_snapshot(root)
+    assert save_snapshot(history, root, ONE_OCLOCK, "raw") == current_snapshot(root)
     assert_same(load_snapshot(root), history)
 
 
-def test_raw_files_and_snapshots_may_lie_in_a_bucket(object_store, history, earlier, tmp_path):
-    bucket = "s3://world/deep"
+def test_raw_files_and_snapshots_may_be_in_a_bucket(object_store, history, earlier, tmp_path):
+    root = f"s3://{BUCKET}/deep"
     for file in Path(raw_files().write(tmp_path / "raw")).iterdir():
-        object_store.client().upload_file(str(file), "world", f"deep/raw/{file.name}")
-    read = read_history(f"{bucket}/raw")
-    assert (read.history.fingerprint, read.source) == (FINGERPRINT, f"{bucket}/raw")
-    old = save_snapshot(earlier, f"{bucket}/snapshots", NOON, "raw")
-    new = save_snapshot(read.history, f"{bucket}/snapshots", ONE, read.source)
-    assert [s.fingerprint for s in list_snapshots(f"{bucket}/snapshots")] == [old, new]
-    assert_same(load_snapshot(f"{bucket}/snapshots"), history)
-    assert restore_snapshot(f"{bucket}/snapshots", old[:6]) == old == current_snapshot(f"{bucket}/snapshots")
-    with pytest.raises(DataError, match=r"no train.csv in s3://world/deep/none"):
-        read_history(f"{bucket}/none")
+        object_store.client().upload_file(str(file), BUCKET, f"deep/raw/{file.name}")
+    ingest = read_history(f"{root}/raw")
+    assert (ingest.history.fingerprint, ingest.source) == (FINGERPRINT, f"{root}/raw")
+    old = save_snapshot(earlier, f"{root}/snapshots", NOON, "raw")
+    new = save_snapshot(ingest.history, f"{root}/snapshots", ONE_OCLOCK, ingest.source)
+    assert [s.fingerprint for s in list_snapshots(f"{root}/snapshots")] == [old, new]
+    assert_same(load_snapshot(f"{root}/snapshots"), history)
+    assert restore_snapshot(f"{root}/snapshots", old[:6]) == old == current_snapshot(f"{root}/snapshots")
+    with pytest.raises(DataError, match=f"no train.csv in {root}/none"):
+        read_history(f"{root}/none")
 
 
-def test_the_manifest_says_what_was_made_of_what(history, root):
+def test_the_manifest_has_source_and_files(history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw", date(2014, 3, 16))
     manifest = json.loads(Path(root, fingerprint, "manifest.json").read_text())
     assert manifest["source"] == "raw"

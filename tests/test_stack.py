@@ -1,4 +1,4 @@
-"""What one types keeps its word: the lock, the environment, the deployments, a local stack that ends when asked to."""
+"""The lock, the Makefile's environment, the deployments and their triggers, and a local stack that ends on Ctrl-C."""
 
 import importlib
 import inspect
@@ -15,25 +15,33 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.error import URLError
+from uuid import uuid4
 
 import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from prefect.server.events.schemas.automations import EventTrigger
+from prefect.server.events.schemas.events import ReceivedEvent
 
-from benchmarks.cluster import free_ports
+from flows.alarms import Alarm, DataIngested, DriftDetected, Event, PerformanceDegraded, RetrainingOutcome, resource
+from rossmann.settings import Settings
+from tests.support.cluster import free_ports
 
 REPOSITORY = Path(__file__).parents[1]
 LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
 PROJECT = (REPOSITORY / "pyproject.toml").read_text()
 PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
+AUTOMATIONS = yaml.safe_load((REPOSITORY / "deployments/automations.yaml").read_text())
+ALARMS = Alarm.__subclasses__()
 
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
 
-NAP = """
+NAP_FLOW = """
 import time
 import ray
 from prefect import flow
@@ -49,11 +57,11 @@ def test_the_lock_is_exact_versions_and_names_no_address() -> None:
     assert [line for line in LOCK if not re.fullmatch(r"[a-z0-9-]+==[\w.]+", line)] == []
 
 
-def test_the_lock_holds_what_the_project_asks_for() -> None:
+def test_the_lock_satisfies_the_project_requirements() -> None:
     locked = dict(line.split("==") for line in LOCK)
     project = tomllib.loads(PROJECT)["project"]
-    asked = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
-    assert [str(each) for each in asked if not each.specifier.contains(locked[each.name])] == []
+    requirements = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    assert [str(each) for each in requirements if not each.specifier.contains(locked[each.name])] == []
 
 
 def test_every_upper_bound_has_its_reason() -> None:
@@ -67,9 +75,11 @@ def test_a_deployment_names_a_flow_and_its_parameters(deployment: dict) -> None:
     file, name = deployment["entrypoint"].split(":")
     flow = getattr(importlib.import_module(file.removesuffix(".py").replace("/", ".")), name)
     schedules = deployment.get("schedules", [])
-    given = set(deployment.get("parameters", {})).union(*(each.get("parameters", {}) for each in schedules))
+    triggers = deployment.get("triggers", [])
+    parameters = set(deployment.get("parameters", {}))
+    parameters = parameters.union(*(each.get("parameters", {}) for each in [*schedules, *triggers]))
     assert flow.name == name
-    assert given <= set(inspect.signature(flow.fn).parameters)
+    assert parameters <= set(inspect.signature(flow.fn).parameters)
     assert not any(each["active"] for each in schedules), "a fresh installation must do nothing by itself"
 
 
@@ -81,65 +91,98 @@ def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
     assert "'--pool', 'rossmann'" in (REPOSITORY / "deployments/Procfile").read_text()
 
 
+def test_deployments_and_triggers_have_names_of_their_own() -> None:
+    names = [each["name"] for each in PREFECT["deployments"]]
+    names += [trigger["name"] for each in PREFECT["deployments"] for trigger in each.get("triggers", [])]
+    names += [each["name"] for each in AUTOMATIONS]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("event", [*ALARMS, DataIngested, RetrainingOutcome], ids=lambda each: each.event)
+def test_a_trigger_reacts_to_the_events_of_its_classes_and_to_no_other(event: type[Event]) -> None:
+    triggers = {each["name"]: each for deployment in PREFECT["deployments"] for each in deployment.get("triggers", [])}
+    notifications = {each["name"]: each["trigger"] for each in AUTOMATIONS if "notify" in each}
+    assert reacts(triggers["monitor after ingest"], event) == (event is DataIngested)
+    assert reacts(triggers["retrain on alarm"], event) == event.starts_retraining
+    assert reacts(notifications["rossmann · notify of alarms"], event) == issubclass(event, Alarm)
+    assert reacts(notifications["rossmann · notify of outcomes"], event) == (event is RetrainingOutcome)
+
+
+def test_only_drift_and_bad_forecasts_start_a_retraining() -> None:
+    assert {each for each in ALARMS if each.starts_retraining} == {DriftDetected, PerformanceDegraded}
+
+
+def reacts(trigger: dict, event: type[Event]) -> bool:
+    """Whether Prefect's own trigger, as the YAML defines it, covers and expects an event of ours."""
+    definition = {"posture": "Reactive", "threshold": 1} | {name: trigger[name] for name in ("match", "expect")}
+    received = ReceivedEvent(
+        id=uuid4(), occurred=datetime.now(UTC), event=event.event, resource=resource(Settings(), event), payload={}
+    )
+    event_trigger = EventTrigger.model_validate(definition)
+    return event_trigger.covers(received) and event_trigger.expects(event.event)
+
+
 @pytest.mark.parametrize(
-    ("asked", "world", "local"),
+    ("data_dir", "workspace", "local"),
     [
         (None, f"{REPOSITORY}/data", f"{REPOSITORY}/data"),
         ("some/where", f"{REPOSITORY}/some/where", f"{REPOSITORY}/some/where"),
-        ("/my worlds/one", "/my worlds/one", "/my worlds/one"),
+        ("/my workspaces/one", "/my workspaces/one", "/my workspaces/one"),
         ("s3://bucket/one", "s3://bucket/one", f"{REPOSITORY}/data/s3/bucket/one"),
     ],
 )
-def test_the_world_of_a_terminal_is_an_absolute_folder_or_a_bucket(asked: str | None, world: str, local: str) -> None:
+def test_the_workspace_of_a_terminal_is_an_absolute_folder_or_a_bucket(
+    data_dir: str | None, workspace: str, local: str
+) -> None:
     settings = {name: value for name, value in os.environ.items() if name != "ROSSMANN_DATA_DIR"}
-    settings |= {"ROSSMANN_DATA_DIR": asked} if asked else {}
-    shown = _sh('eval "$(make -s env)"; echo "$ROSSMANN_DATA_DIR:$PREFECT_HOME:$MLFLOW_TRACKING_URI"', settings)
-    assert shown == f"{world}:{local}/prefect:sqlite:///{local}/mlflow.db"
+    settings |= {"ROSSMANN_DATA_DIR": data_dir} if data_dir else {}
+    output = _sh('eval "$(make -s env)"; echo "$ROSSMANN_DATA_DIR:$PREFECT_HOME:$MLFLOW_TRACKING_URI"', settings)
+    assert output == f"{workspace}:{local}/prefect:sqlite:///{local}/mlflow.db"
 
 
-def test_databases_elsewhere_are_taken_from_the_environment() -> None:
-    there = {"ROSSMANN_MLFLOW_TRACKING_URI": "postgresql+psycopg://me:secret@there/mlflow", "AWS_MAX_ATTEMPTS": "3"}
-    shown = _sh(
-        'eval "$(make -s env)"; echo "$MLFLOW_TRACKING_URI $AWS_MAX_ATTEMPTS $AWS_RETRY_MODE"', os.environ | there
+def test_external_databases_come_from_the_environment() -> None:
+    external = {"ROSSMANN_MLFLOW_TRACKING_URI": "postgresql+psycopg://me:secret@host/mlflow", "AWS_MAX_ATTEMPTS": "3"}
+    output = _sh(
+        'eval "$(make -s env)"; echo "$MLFLOW_TRACKING_URI $AWS_MAX_ATTEMPTS $AWS_RETRY_MODE"', os.environ | external
     )
-    assert shown == "postgresql+psycopg://me:secret@there/mlflow 3 standard"
+    assert output == "postgresql+psycopg://me:secret@host/mlflow 3 standard"
 
 
-def test_a_venv_is_made_once_and_again_when_half_made_or_the_lock_changed(tmp_path: Path) -> None:
+def test_a_venv_is_created_once_and_again_if_incomplete_or_older_than_the_lock(tmp_path: Path) -> None:
     for file in ("Makefile", "requirements.lock"):
         (tmp_path / file).write_bytes((REPOSITORY / file).read_bytes())
 
-    def would_make() -> bool:
+    def is_created() -> bool:
         return "venv --clear .venv" in _sh(f"make -n -C {shlex.quote(str(tmp_path))} install", dict(os.environ))
 
     (tmp_path / ".venv/bin").mkdir(parents=True)
-    assert would_make(), "a .venv without its stamp is half made"
+    assert is_created(), "a .venv without its stamp is incomplete"
     stamp = tmp_path / ".venv/installed-from-lock"
     stamp.touch()
-    assert not would_make()
+    assert not is_created()
     later = stamp.stat().st_mtime + 10
     os.utime(tmp_path / "requirements.lock", (later, later))
-    assert would_make()
+    assert is_created()
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running `make up`, in a process group of its own as a terminal gives it."""
+    """A running `make up`, in a process group of its own as in a terminal."""
 
     make: psutil.Popen
-    world: Path
+    workspace: Path
     ports: dict[str, int]
 
-    def typed(self, command: str, folder: Path = REPOSITORY) -> str:
-        """What another terminal shows after `eval "$(make -s env)"` and the command."""
-        environment = f'eval "$(make -s env {_said(self.ports)} ROSSMANN_DATA_DIR={self.world})"'
+    def run(self, command: str, folder: Path = REPOSITORY) -> str:
+        """The output of a command in another terminal after `eval "$(make -s env)"` and the command."""
+        environment = f'eval "$(make -s env {_assignments(self.ports)} ROSSMANN_DATA_DIR={self.workspace})"'
         return _sh(f"{environment} && cd {folder} && {command}", dict(os.environ))
 
     def has_prefect(self) -> bool:
-        return _answers(self.ports["PREFECT_PORT"], "api/health")
+        return _is_ok(self.ports["PREFECT_PORT"], "api/health")
 
     def has_mlflow(self) -> bool:
-        return _answers(self.ports["MLFLOW_PORT"], "health")
+        return _is_ok(self.ports["MLFLOW_PORT"], "health")
 
     def processes(self) -> set[psutil.Process]:
         return {self.make, *self.make.children(recursive=True)} if self.make.is_running() else set()
@@ -148,7 +191,7 @@ class Stack:
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    command = [*MAKE.split(), "up", *_said(ports).split(), f"ROSSMANN_DATA_DIR={tmp_path}/world"]
+    command = [*MAKE.split(), "up", *_assignments(ports).split(), f"ROSSMANN_DATA_DIR={tmp_path}/workspace"]
     with (tmp_path / "up.log").open("w") as log:
         make = psutil.Popen(
             command,
@@ -159,7 +202,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             stderr=log,
             start_new_session=True,
         )
-        running = Stack(make, tmp_path / "world", ports)
+        running = Stack(make, tmp_path / "workspace", ports)
         try:
             yield running
         finally:
@@ -170,77 +213,79 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_whole_stack_and_the_run_in_the_middle_of_it(stack: Stack, tmp_path: Path) -> None:
-    _wait(stack.has_prefect, 90)
-    stack.typed(f"{MAKE} deploy")
+def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
+    _wait_until(stack.has_prefect, 90)
+    stack.run(f"{MAKE} deploy")
     _deploy_nap(stack, tmp_path / "checkout")
-    stack.typed("prefect deployment run nap/rossmann")
-    _wait(stack.has_mlflow, 90)
-    _wait(lambda: any("napping" in process.name() for process in stack.processes()), 90)
+    stack.run("prefect deployment run nap/nap")
+    _wait_until(stack.has_mlflow, 90)
+    _wait_until(lambda: any("napping" in process.name() for process in stack.processes()), 90)
 
     processes = stack.processes()
     os.killpg(stack.make.pid, signal.SIGINT)
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert [process.cmdline() for process in alive] == []
-    assert _of_world(stack.world) == []
+    assert _processes_of(stack.workspace) == []
     deployed = {each["entrypoint"] for each in PREFECT["deployments"]} | {"nap.py:nap"}
-    assert sorted(_kept(stack.world, "select entrypoint from deployment")) == sorted(deployed)
-    assert _kept(stack.world, "select state_type from flow_run") == ["CRASHED"], "it would keep its place in the limit"
+    assert sorted(_query(stack.workspace, "select entrypoint from deployment")) == sorted(deployed)
+    assert _query(stack.workspace, "select state_type from flow_run") == ["CRASHED"], (
+        "a run that does not report its end keeps its place in the concurrency limit"
+    )
 
 
 def _deploy_nap(stack: Stack, checkout: Path) -> None:
-    """A flow that sleeps in a local Ray, deployed the way ours are."""
-    deployment = PREFECT["deployments"][0] | {"entrypoint": "nap.py:nap"}
+    """Deploy a flow that sleeps in a local Ray as ours are deployed."""
+    deployment = PREFECT["deployments"][0] | {"name": "nap", "entrypoint": "nap.py:nap"}
     checkout.mkdir()
-    (checkout / "nap.py").write_text(NAP)
+    (checkout / "nap.py").write_text(NAP_FLOW)
     (checkout / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": [deployment]}))
-    stack.typed("prefect --no-prompt deploy --all", checkout)
+    stack.run("prefect --no-prompt deploy --all", checkout)
 
 
-def _kept(world: Path, query: str) -> list[str]:
-    with closing(sqlite3.connect(world / "prefect/prefect.db")) as database:
+def _query(workspace: Path, query: str) -> list[str]:
+    with closing(sqlite3.connect(workspace / "prefect/prefect.db")) as database:
         return [row[0] for row in database.execute(query)]
 
 
-def _of_world(world: Path) -> list[str]:
-    """The processes that were started for this world, whoever is their parent now."""
-    found = []
+def _processes_of(workspace: Path) -> list[str]:
+    """Names of the processes that were started for this workspace, whatever their parent is now."""
+    names = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("ROSSMANN_DATA_DIR") == str(world):
-                found.append(process.name())
+            if process.environ().get("ROSSMANN_DATA_DIR") == str(workspace):
+                names.append(process.name())
         except psutil.Error:
-            continue  # not ours, or gone meanwhile
-    return found
+            continue  # of another user, or ended meanwhile
+    return names
 
 
 def _terminal(settings: Mapping[str, str]) -> dict[str, str]:
-    """As a person's terminal has it, also where these tests were started by make."""
+    """The environment of a terminal, also if these tests were started by make."""
     return {name: value for name, value in settings.items() if not name.startswith("MAKE")}
 
 
 def _sh(command: str, settings: dict[str, str]) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         ["sh", "-c", command], cwd=REPOSITORY, env=_terminal(settings), text=True, capture_output=True, timeout=120
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout.strip()
 
 
-def _answers(port: int, path: str) -> bool:
+def _is_ok(port: int, path: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
-            return answer.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as response:
+            return response.status == 200
     except (URLError, OSError):
         return False
 
 
-def _said(ports: dict[str, int]) -> str:
+def _assignments(ports: dict[str, int]) -> str:
     return " ".join(f"{name}={port}" for name, port in ports.items())
 
 
-def _wait(true: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, f"not within {seconds} s"
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""Fits fan out over a real Ray, one failing or killed does not harm the others, and what is done is not done again."""
+"""Fits on a real Ray: one that fails or is killed does not harm the others, and finished fits are not repeated."""
 
 import threading
 import time
@@ -12,21 +12,21 @@ import ray
 
 from rossmann import evaluation, features, models, training
 from rossmann.storage import Storage
-from rossmann.training import Entrant
+from rossmann.training import BacktestEntry
 
 pytestmark = pytest.mark.slow
 
-TERMS = {"horizon_days": 48, "coverage": 0.9, "seed": 7, "ray_address": None}
-NOWHERE = TERMS | {"ray_address": "127.0.0.1:1"}  # no Ray is there: whoever needs one fails
+OPTIONS = {"horizon_days": 48, "coverage": 0.9, "seed": 7, "ray_address": None}
+NO_RAY = OPTIONS | {"ray_address": "127.0.0.1:1"}  # no Ray is there: a run that needs one fails
 
 
-def quiet(done: int, total: int, what: str) -> None:
-    """Nobody watches."""
+def no_progress(done: int, total: int, what: str) -> None:
+    """Show nothing."""
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with training.cluster(None):
+    with training.ray_cluster(None):
         yield
 
 
@@ -37,118 +37,126 @@ def origins(noisy):
 
 @pytest.fixture(scope="module")
 def small():
-    """All candidates, the boosters with few rounds."""
-    named = {candidate.name: candidate for candidate in models.candidates(("ridge", "lightgbm", "xgboost"))}
+    """The default candidates by name, the boosters with few rounds."""
+    by_name = {candidate.name: candidate for candidate in models.candidates(("ridge", "lightgbm", "xgboost"))}
     for name in ("lightgbm", "xgboost"):
-        named[name] = with_params(named[name], rounds=20)
+        by_name[name] = with_params(by_name[name], rounds=20)
     blend = models.candidates(("blend",))[-1]
-    named["blend"] = replace(blend, members=(named["lightgbm"], named["xgboost"]))
-    return named
+    by_name["blend"] = replace(blend, members=(by_name["lightgbm"], by_name["xgboost"]))
+    return by_name
 
 
 def with_params(candidate, **params):
     return replace(candidate, params=tuple(sorted((dict(candidate.params) | params).items())))
 
 
-def entrants(candidates):
-    return [Entrant(candidate.name, candidate) for candidate in candidates]
+def entries(candidates):
+    return [BacktestEntry(candidate.name, candidate) for candidate in candidates]
 
 
 @pytest.fixture(scope="module")
-def raced(cluster, noisy, small, origins, tmp_path_factory):
-    kept = Storage(str(tmp_path_factory.mktemp("kept")))
-    return kept, training.race(noisy, entrants(small.values()), origins, **TERMS, kept=kept, progress=quiet)
+def finished(cluster, noisy, small, origins, tmp_path_factory):
+    storage = Storage(str(tmp_path_factory.mktemp("backtests")))
+    return storage, training.run_backtests(
+        noisy, entries(small.values()), origins, **OPTIONS, storage=storage, progress=no_progress
+    )
 
 
-def test_a_race_says_what_each_fit_alone_says(raced, noisy, small, origins):
-    """The oracle: the same fits one after the other in this process, without Ray."""
-    _, race = raced
+def test_a_run_has_the_forecasts_of_the_single_fits(finished, noisy, small, origins):
+    """The slow version: the same fits one after the other in this process, without Ray."""
+    _, run = finished
     for origin in origins:
-        window = evaluation.fold(noisy, origin, 48)
-        state = features.summarise(window.past)
-        starts = models.lesson_origins(noisy.dates[0], noisy.origin)
-        lessons = [models.lesson(noisy, start) for start in starts if start < origin]
+        fold = evaluation.cut_fold(noisy, origin, 48)
+        state = features.fit_state(fold.past)
+        starts = models.window_origins(noisy.dates[0], noisy.origin)
+        training_windows = [models.training_window(noisy, start) for start in starts if start < origin]
         for name, candidate in small.items():
-            alone = models.fit(candidate, lessons, origin, 7).predict(state, window.plan).sales
-            raced_rows = race.backtest.of(name)
-            np.testing.assert_array_equal(raced_rows[raced_rows.origin == origin].forecast, alone, err_msg=name)
+            alone = models.fit(candidate, training_windows, origin, 7).predict(state, fold.plan).sales
+            rows = run.backtest.of(name)
+            np.testing.assert_array_equal(rows[rows.origin == origin].forecast, alone, err_msg=name)
 
 
-def test_every_row_of_every_fold_is_kept(raced, noisy, small, origins):
-    _, race = raced
+def test_every_row_of_every_fold_is_in_the_backtest(finished, noisy, small, origins):
+    _, run = finished
     rows = sum(len(noisy.plan(origin, 48)) for origin in origins)
-    assert race.backtest.rows.groupby("candidate", observed=True).size().to_dict() == dict.fromkeys(small, rows)
+    assert run.backtest.rows.groupby("candidate", observed=True).size().to_dict() == dict.fromkeys(small, rows)
 
 
-def test_bounds_come_from_the_other_folds_only(raced, origins):
-    _, race = raced
-    rows = race.backtest.of("ridge")
+def test_bounds_come_from_the_other_folds_only(finished, origins):
+    _, run = finished
+    rows = run.backtest.of("ridge")
     first, others = rows[rows.origin == origins[0]], rows[(rows.origin != origins[0]) & (rows.sales > 0)]
     residual = np.log(others.sales / others.forecast).to_numpy()
-    bounds = models.calibrate(others.store.to_numpy(), residual, 0.9)
-    lower, upper = bounds.around(first.store.to_numpy(), first.forecast.to_numpy())
+    intervals = models.calibrate(others.store.to_numpy(), residual, 0.9)
+    lower, upper = intervals.around(first.store.to_numpy(), first.forecast.to_numpy())
     np.testing.assert_allclose(first.lower, lower)
     np.testing.assert_allclose(first.upper, upper)
 
 
-def test_what_is_kept_is_not_fitted_again(raced, noisy, small, origins):
-    kept, race = raced
-    seen = []
-    again = training.race(
+def test_finished_fits_are_not_repeated(finished, noisy, small, origins):
+    storage, run = finished
+    progress = []
+    again = training.run_backtests(
         noisy,
-        entrants(small.values()),
+        entries(small.values()),
         origins,
-        **NOWHERE,
-        kept=kept,
-        progress=lambda done, total, what: seen.append((done, total)),
+        **NO_RAY,
+        storage=storage,
+        progress=lambda done, total, what: progress.append((done, total)),
     )
-    assert again.key == race.key
-    assert seen == [(10, 10)]
-    assert again.backtest.rows.equals(race.backtest.rows)
-    assert again.backtest.rows.equals(training.load_race(kept, race.key).backtest.rows)
+    assert again.key == run.key
+    assert progress == [(10, 10)]
+    assert again.backtest.rows.equals(run.backtest.rows)
+    assert again.backtest.rows.equals(training.load_backtest_run(storage, run.key).backtest.rows)
 
 
-def test_a_damaged_fit_is_made_again(raced, noisy, small, origins):
-    kept, race = raced
-    for file in Path(kept.root, "fits").iterdir():
+def test_a_damaged_fit_is_repeated(finished, noisy, small, origins):
+    storage, run = finished
+    for file in Path(storage.root, "fits").iterdir():
         file.write_bytes(file.read_bytes()[:100])
-    again = training.race(noisy, entrants(small.values()), origins, **TERMS, kept=kept, progress=quiet)
-    assert again.backtest.rows.equals(race.backtest.rows)
+    again = training.run_backtests(
+        noisy, entries(small.values()), origins, **OPTIONS, storage=storage, progress=no_progress
+    )
+    assert again.backtest.rows.equals(run.backtest.rows)
 
 
-def test_what_a_candidate_listens_to_is_kept_with_the_race(raced):
-    kept, race = raced
-    assert set(race.importance["xgboost"]) <= set(features.FeatureSpec().columns)
-    assert sum(race.importance["lightgbm"].values()) == pytest.approx(1)
-    assert race.importance["median"] == {}
-    assert training.load_race(kept, race.key).importance == race.importance
+def test_the_importance_of_features_is_saved_with_the_run(finished):
+    storage, run = finished
+    assert set(run.importance["xgboost"]) <= set(features.FeatureSpec().columns)
+    assert sum(run.importance["lightgbm"].values()) == pytest.approx(1)
+    assert run.importance["median"] == {}
+    assert training.load_backtest_run(storage, run.key).importance == run.importance
 
 
-def test_another_seed_is_another_race(raced, noisy, small, origins, tmp_path):
-    _, race = raced
-    naive = entrants([small["median"]])
-    terms = {**TERMS, "kept": Storage(str(tmp_path)), "progress": quiet}
-    one, two = (training.race(noisy, naive, origins, **{**terms, "seed": seed}) for seed in (1, 2))
-    assert len({race.key, one.key, two.key}) == 3
+def test_another_seed_is_another_run(finished, noisy, small, origins, tmp_path):
+    _, run = finished
+    median = entries([small["median"]])
+    options = {**OPTIONS, "storage": Storage(str(tmp_path)), "progress": no_progress}
+    one, two = (training.run_backtests(noisy, median, origins, **{**options, "seed": seed}) for seed in (1, 2))
+    assert len({run.key, one.key, two.key}) == 3
 
 
-def test_one_failing_candidate_is_on_the_leaderboard_with_its_reason(raced, noisy, small, origins):
-    kept, _ = raced
+def test_one_failing_candidate_is_on_the_leaderboard_with_its_reason(finished, noisy, small, origins):
+    storage, _ = finished
     broken = replace(with_params(small["lightgbm"], num_leaves=-5), name="broken")
-    race = training.race(noisy, entrants([small["median"], broken]), origins, **TERMS, kept=kept, progress=quiet)
-    board = race.leaderboard()
+    run = training.run_backtests(
+        noisy, entries([small["median"], broken]), origins, **OPTIONS, storage=storage, progress=no_progress
+    )
+    board = run.leaderboard()
     assert "num_leaves" in board.failure["broken"]
     assert np.isnan(board.rmspe["broken"])
     assert board.failure["median"] == ""
 
 
-def test_if_all_fail_the_race_fails(noisy, small, origins, cluster, tmp_path):
+def test_a_run_in_which_all_entries_fail_fails(noisy, small, origins, cluster, tmp_path):
     broken = replace(with_params(small["xgboost"], max_depth=-5), name="broken")
     with pytest.raises(RuntimeError, match="every candidate failed: broken"):
-        training.race(noisy, entrants([broken]), origins, **TERMS, kept=Storage(str(tmp_path)), progress=quiet)
+        training.run_backtests(
+            noisy, entries([broken]), origins, **OPTIONS, storage=Storage(str(tmp_path)), progress=no_progress
+        )
 
 
-def test_a_killed_worker_costs_a_retry_and_not_the_race(noisy, small, origins, cluster, tmp_path):
+def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, cluster, tmp_path):
     long = with_params(small["xgboost"], rounds=20_000)
     killed = []
 
@@ -164,50 +172,55 @@ def test_a_killed_worker_costs_a_retry_and_not_the_race(noisy, small, origins, c
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    terms = {**TERMS, "progress": quiet}
-    race = training.race(noisy, entrants([long]), origins, **terms, kept=Storage(str(tmp_path / "a")))
+    options = {**OPTIONS, "progress": no_progress}
+    with_kill, without = (Storage(str(tmp_path / name)) for name in ("with_kill", "without"))
+    run = training.run_backtests(noisy, entries([long]), origins, **options, storage=with_kill)
     killer.join()
-    calm = training.race(noisy, entrants([long]), origins, **terms, kept=Storage(str(tmp_path / "b")))
+    undisturbed = training.run_backtests(noisy, entries([long]), origins, **options, storage=without)
     assert killed
-    assert race.failures == {}
-    assert race.backtest.rows.equals(calm.backtest.rows)
+    assert run.failures == {}
+    assert run.backtest.rows.equals(undisturbed.backtest.rows)
 
 
-def test_a_stale_champion_learns_nothing_of_its_last_days(raced, noisy, small, origins):
-    """With an age, outcomes after known_until must not move the fit, though the State is as fresh as the fold."""
+def test_a_stale_champion_is_fitted_without_the_last_days(finished, noisy, small, origins):
+    """Its fit ends staleness_days before the origin; its State is that of the origin."""
     origin = origins[0]
-    stale = Entrant("stale", small["lightgbm"], age_days=24)
-    (fit,) = stale.fits(origin)
-    assert fit.known_until == origin - np.timedelta64(24, "D")
-    ((_, fitted),) = training.fit_all(noisy, [fit], 48, 7, None)
-    lessons = [
-        models.lesson(noisy, start)
-        for start in models.lesson_origins(noisy.dates[0], noisy.origin)
-        if start < fit.known_until
+    stale = BacktestEntry("stale", small["lightgbm"], staleness_days=24)
+    (task,) = stale.tasks(origin)
+    assert task.train_end == origin - np.timedelta64(24, "D")
+    ((_, result),) = training.run_fits(noisy, [task], 48, 7, None)
+    training_windows = [
+        models.training_window(noisy, start)
+        for start in models.window_origins(noisy.dates[0], noisy.origin)
+        if start < task.train_end
     ]
-    state = features.summarise(noisy.until(origin))
-    alone = models.fit(small["lightgbm"], lessons, fit.known_until, 7).predict(state, noisy.plan(origin, 48)).sales
-    np.testing.assert_array_equal(fitted.forecast, alone)
+    state = features.fit_state(noisy.until(origin))
+    alone = (
+        models.fit(small["lightgbm"], training_windows, task.train_end, 7).predict(state, noisy.plan(origin, 48)).sales
+    )
+    np.testing.assert_array_equal(result.forecast, alone)
 
 
-def test_the_final_fit_is_the_blend_of_whole_fits(raced, noisy, small):
-    _, race = raced
-    bounds = training.intervals(race.backtest, "blend", 0.9)
-    final = training.fit_final(noisy, small["blend"], bounds, seed=7, ray_address=None)
-    lessons = [models.lesson(noisy, start) for start in models.lesson_origins(noisy.dates[0], noisy.origin)]
-    alone = models.fit(small["blend"], lessons, noisy.origin, 7)
-    state, plan = features.summarise(noisy), noisy.plan(noisy.origin, 48)
-    made = final.predict(state, plan)
-    np.testing.assert_array_equal(made.sales, alone.predict(state, plan).sales)
-    assert (made.lower[plan.open == 1] < made.upper[plan.open == 1]).all()
+def test_the_final_fit_is_the_blend_of_whole_fits(finished, noisy, small):
+    _, run = finished
+    intervals = training.backtest_intervals(run.backtest, "blend", 0.9)
+    final = training.fit_final(noisy, small["blend"], intervals, seed=7, ray_address=None)
+    training_windows = [
+        models.training_window(noisy, start) for start in models.window_origins(noisy.dates[0], noisy.origin)
+    ]
+    alone = models.fit(small["blend"], training_windows, noisy.origin, 7)
+    state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
+    forecast = final.predict(state, plan)
+    np.testing.assert_array_equal(forecast.sales, alone.predict(state, plan).sales)
+    assert (forecast.lower[plan.open == 1] < forecast.upper[plan.open == 1]).all()
 
 
-def test_leaving_early_stops_what_still_runs(noisy, small, origins, cluster):
-    """As when a flow is cancelled: fits end with the driver's interest in them."""
+def test_leaving_the_loop_early_cancels_the_running_fits(noisy, small, origins, cluster):
+    """As when a flow is cancelled."""
     endless = with_params(small["xgboost"], rounds=2_000_000)
-    fits = [Entrant("m", small["median"]).fits(origins[0])[0], *Entrant("e", endless).fits(origins[0])]
-    for fit, _ in training.fit_all(noisy, fits, 48, 7, None):
-        assert fit.candidate.name == "median"
+    (quick,), (slow,) = (BacktestEntry("m", each).tasks(origins[0]) for each in (small["median"], endless))
+    for task, _ in training.run_fits(noisy, [quick, slow], 48, 7, None):
+        assert task.candidate.name == "median"
         break
     deadline = time.monotonic() + 30
     while busy := ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0):

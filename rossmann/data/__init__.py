@@ -1,11 +1,14 @@
-"""The sales history as one dense panel of stores by days: reading, cleaning, versions."""
+"""The sales history as dense arrays of stores × days: reading, cleaning, versions, plans."""
 
-from rossmann.data.cleaning import Cleaned, clean
+from rossmann.data.cleaning import CleaningResult, RawTables, clean
 from rossmann.data.frames import days_frame, plan_frame
-from rossmann.data.ingest import Ingested, read_history
-from rossmann.data.panel import Calendar, Outcomes, Plan, SalesHistory, Stores
+from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
+from rossmann.data.ingest import IngestResult, read_history
+from rossmann.data.kaggle.contracts import check_raw
+from rossmann.data.kaggle.reading import RawFiles, read_raw
+from rossmann.data.kaggle.submission import kaggle_submission
+from rossmann.data.kaggle.tables import raw_tables
 from rossmann.data.plans import read_plan
-from rossmann.data.raw import Raw, read_raw
 from rossmann.data.snapshots import (
     Snapshot,
     current_snapshot,
@@ -15,27 +18,27 @@ from rossmann.data.snapshots import (
     restore_snapshot,
     save_snapshot,
 )
-from rossmann.validation import ASSORTMENTS, STATE_HOLIDAYS, STORE_TYPES
 
 __all__ = [
-    "ASSORTMENTS",
-    "STATE_HOLIDAYS",
-    "STORE_TYPES",
+    "Actuals",
     "Calendar",
-    "Cleaned",
-    "Ingested",
-    "Outcomes",
+    "CleaningResult",
+    "IngestResult",
     "Plan",
-    "Raw",
+    "RawFiles",
+    "RawTables",
     "SalesHistory",
     "Snapshot",
     "Stores",
+    "check_raw",
     "clean",
     "current_snapshot",
     "days_frame",
+    "kaggle_submission",
     "list_snapshots",
     "load_snapshot",
     "plan_frame",
+    "raw_tables",
     "read_history",
     "read_plan",
     "read_raw",

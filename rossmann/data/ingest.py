@@ -1,28 +1,35 @@
-"""Raw files to a history that has passed every check on the way."""
+"""Read raw files into a history, with a validation before and after the cleaning."""
 
 from dataclasses import dataclass
 from datetime import date
 
 from rossmann.data.cleaning import clean
 from rossmann.data.frames import days_frame, plan_frame
-from rossmann.data.panel import SalesHistory
-from rossmann.data.raw import read_raw
-from rossmann.validation import StageReport, check_clean, check_raw
+from rossmann.data.history import SalesHistory
+from rossmann.data.kaggle.contracts import check_raw
+from rossmann.data.kaggle.reading import read_raw
+from rossmann.data.kaggle.tables import raw_tables
+from rossmann.validation import StageReport, check_clean
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestResult:
+    """The history and what the validations report."""
+
     history: SalesHistory
-    raw: StageReport
-    clean: StageReport  # with the repairs
-    source: str  # where the raw files lie
+    raw_report: StageReport
+    clean_report: StageReport  # with the repairs
+    source: str  # the folder or s3:// address of the raw files
 
 
-def read_history(raw_dir: str, as_of: date | None = None) -> Ingested:
-    """Read, check, clean and check again. Raises DataError; its subclass ValidationError has all rows at fault."""
-    raw = read_raw(raw_dir, as_of)
-    judged = check_raw(raw.days, raw.stores, raw.plan, raw.extra_columns)
-    cleaned = clean(raw)
-    history = cleaned.history
-    passed = check_clean(days_frame(history), plan_frame(history), as_of, cleaned.repairs)
-    return Ingested(history, judged, passed, raw.source)
+def read_history(raw_dir: str, as_of: date | None = None) -> IngestResult:
+    """Read, check, clean and check again; with `as_of`, as if the files ended on that day.
+
+    Raises DataError for files that cannot be read, and ValidationError, which has all failing rows, for their rows.
+    """
+    files = read_raw(raw_dir, as_of)
+    raw_report = check_raw(files)
+    cleaning = clean(raw_tables(files))
+    history = cleaning.history
+    clean_report = check_clean(days_frame(history), plan_frame(history), as_of, cleaning.repairs)
+    return IngestResult(history, raw_report, clean_report, files.source)

@@ -1,39 +1,60 @@
-"""A caller's plan: the rows to forecast, with what it leaves open taken from the published plan."""
+"""Read a caller's plan: the rows to forecast. The published plan fills in the values that it leaves out."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
-from rossmann.data.cells import cut, typed
-from rossmann.data.panel import Plan, SalesHistory
+from rossmann.data.csv_parsing import CELL_TYPES, header_names, parse_columns, read_cells
+from rossmann.data.history import Plan, SalesHistory
+from rossmann.data.kaggle.columns import KAGGLE_NAMES, SCHEMA_NAMES
+from rossmann.schema import CALENDAR_COLUMNS, KEYS
 from rossmann.storage import locate
 from rossmann.validation import DataError, check_plan
 
-TOLD = {"Open": "open", "Promo": "promo", "StateHoliday": "state_holiday", "SchoolHoliday": "school_holiday"}
+OPTIONAL_COLUMNS = ("id", "day_of_week", *CALENDAR_COLUMNS)
 
 
 def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None]:
-    """The rows of a CSV with Store and Date, in its order, and its Id column if it has one.
+    """The rows of a CSV file in its order, and its ids if it has a column of them.
 
-    Open, Promo, StateHoliday and SchoolHoliday may be there; where they are not, or are empty, the published plan
-    holds. Raises DataError for unknown columns and stores, doubled rows, and days that are past or beyond the horizon.
+    The columns are KEYS and any of OPTIONAL_COLUMNS, all under our names or all under Kaggle's. A calendar column
+    that is missing, or a cell that is empty, is taken from the published plan. Raises DataError for other columns,
+    for stores without a history, for repeated rows and for days up to the origin or beyond the horizon.
     """
-    files, name = locate(path)
-    if not name or not files.exists(name):
-        raise DataError(f"There is no plan {path}. Give a CSV file with the columns Store and Date.")
-    optional = ("Id", "DayOfWeek", *TOLD)
-    text = cut(name, files.read(name), ("Store", "Date"), ignored=optional, stage="plan")
-    if text.extra:
-        known = ", ".join(("Store", "Date", *optional))
-        raise DataError(f"The plan {name} has a column {', '.join(text.extra)} that says nothing; known are {known}.")
-    there = [column for column in optional if column in text.cells.column_names]
-    rows = typed(text, ["Store", "Date", *there])
-    check_plan(rows, history.stores.number, history.origin, history.calendar.dates[-1])
-    number, calendar = rows["Store"].to_numpy(dtype=np.int32), history.calendar
-    date = rows["Date"].to_numpy().astype("datetime64[D]")
-    at = np.searchsorted(history.stores.number, number), (date - calendar.dates[0]).astype(int)
-    told = {}
-    for column, field in TOLD.items():
-        published = getattr(calendar, field)[at]
-        said = rows[column].to_numpy() if column in rows else np.full(len(rows), np.nan)
-        told[field] = np.where(np.isnan(said), published, said).astype(np.int8)
-    ids = rows["Id"].to_numpy() if "Id" in rows else None
-    return Plan(number, date, **told), ids
+    storage, file = locate(path)
+    if not file or not storage.exists(file):
+        raise DataError(f"There is no plan {path}. Give a CSV file with the columns store and date.")
+    content = storage.read(file)
+    names = _column_names(file, header_names(content))
+    keys, optional = [names[column] for column in KEYS], [names[column] for column in OPTIONAL_COLUMNS]
+    csv_file = read_cells(file, content, keys, optional, keys, stage="plan")
+    if csv_file.extra_columns:
+        raise DataError(
+            f"The plan {file} has a column {', '.join(csv_file.extra_columns)} that is not used; "
+            f"a plan may have {', '.join((*keys, *optional))}. Rename the column or leave it out."
+        )
+    columns = [*KEYS, *(column for column in OPTIONAL_COLUMNS if names[column] in csv_file.cells.column_names)]
+    rows = parse_columns(csv_file, {names[column]: CELL_TYPES[column] for column in columns})
+    check_plan(rows, history.stores.number, history.origin, history.calendar.dates[-1], names)
+    rows = rows.rename(columns={names[column]: column for column in columns})
+    store, date = rows["store"].to_numpy(dtype=np.int32), rows["date"].to_numpy().astype("datetime64[D]")
+    calendar = {}
+    for column in CALENDAR_COLUMNS:
+        published = history.take(column, store, date)
+        values = rows[column].to_numpy() if column in rows else published
+        calendar[column] = np.where(np.isnan(values), published, values).astype(np.int8)
+    return Plan(store, date, **calendar), rows["id"].to_numpy() if "id" in rows else None
+
+
+def _column_names(file: str, header: set[str]) -> Mapping[str, str]:
+    """The file's name of each column by our name: Kaggle's names or our own. DataError if the header mixes both."""
+    ours, kaggles = sorted(header & KAGGLE_NAMES.keys()), sorted(header & SCHEMA_NAMES.keys())
+    repeated = [f"{KAGGLE_NAMES[name]} and {name}" for name in ours if KAGGLE_NAMES[name] in header]
+    if repeated:
+        raise DataError(f"The plan {file} has a column twice: {', '.join(repeated)}. Keep one of each.")
+    if ours and kaggles:
+        raise DataError(
+            f"The plan {file} mixes our column names ({', '.join(ours)}) with Kaggle's ({', '.join(kaggles)}). "
+            f"Rename {', '.join(kaggles)} to {', '.join(SCHEMA_NAMES[name] for name in kaggles)}."
+        )
+    return KAGGLE_NAMES if kaggles else {name: name for name in KAGGLE_NAMES}

@@ -1,7 +1,7 @@
-"""Versions of the history: immutable, addressed by what is in them, whole or not there at all.
+"""Versions of the history. A version never changes, is named by a hash of its content, and is complete or absent.
 
-`<root>/<fingerprint>/` holds days, plan and stores as Parquet and, written last, the manifest that makes it a
-snapshot; `<root>/current` names the one in use. `root` is a folder or an s3:// address.
+`<root>/<fingerprint>/` has days, plan and stores as Parquet files and the manifest, which is written last: without it
+there is no snapshot. The file `<root>/current` names the snapshot in use. `root` is a folder or an s3:// address.
 """
 
 import hashlib
@@ -13,41 +13,44 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from rossmann.data.panel import Calendar, SalesHistory, Stores
+from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 MANIFEST, CURRENT = "manifest.json", "current"
-CODES = ("open", "promo", "state_holiday", "school_holiday")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One line of `rossmann snapshots`."""
+    """What the list of snapshots shows of each. Dates are ISO text."""
 
     fingerprint: str
-    created: str  # ISO, as the caller's clock had it
-    rows: int  # store days that have a row
+    created: str  # date and time, by the caller's clock
+    rows: int  # days of stores that have a row
     stores: int
     first_day: str
     origin: str
-    planned_until: str
-    parent: str | None  # what was current when it was made
-    source: str  # where the raw files lay
+    plan_end: str
+    parent: str | None  # fingerprint of the snapshot that was current before
+    source: str  # folder or s3:// address of the raw files
     as_of: str | None
     current: bool
 
 
 def save_snapshot(history: SalesHistory, root: str, created: datetime, source: str, as_of: date | None = None) -> str:
-    """Keep the history, make it the current one, answer its fingerprint. What is there is not rewritten."""
+    """Store the history and make it the current snapshot. Returns its fingerprint.
+
+    A snapshot with the same content that is complete already is not written again.
+    """
     fingerprint = history.fingerprint
     snapshots = Storage(str(root))
-    if not _whole(snapshots.within(fingerprint)):
-        parent = _pointed(snapshots)
-        contents = {
-            "days.parquet": _days(history),
-            "plan.parquet": _plan(history),
-            "stores.parquet": _stores(history.stores),
+    if not _is_complete(snapshots.subfolder(fingerprint)):
+        parent = _read_current(snapshots)
+        tables = {
+            "days.parquet": _days_table(history),
+            "plan.parquet": _plan_table(history),
+            "stores.parquet": _stores_table(history.stores),
         }
         about = {
             "fingerprint": fingerprint,
@@ -56,22 +59,24 @@ def save_snapshot(history: SalesHistory, root: str, created: datetime, source: s
             "stores": len(history.stores.number),
             "first_day": str(history.dates[0]),
             "origin": str(history.origin),
-            "planned_until": str(history.calendar.dates[-1]),
+            "plan_end": str(history.calendar.dates[-1]),
             "parent": None if parent == fingerprint else parent,
             "source": source,
             "as_of": as_of.isoformat() if as_of else None,
         }
-        _write(snapshots.within(fingerprint), contents, about)
+        _write(snapshots.subfolder(fingerprint), tables, about)
     snapshots.write(CURRENT, f"{fingerprint}\n".encode())
     return fingerprint
 
 
 def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
-    """The history of a snapshot (default: the current one); a unique beginning of its fingerprint will do."""
-    whole = resolve_snapshot(root, fingerprint)
-    snapshot = Storage(str(root)).within(whole)
+    """The history of a snapshot, by its fingerprint or the first characters of it; by default of the current one.
+
+    Raises DataError if there is no such snapshot or a file of it was changed.
+    """
+    snapshot = Storage(str(root)).subfolder(resolve_snapshot(root, fingerprint))
     tables = {}
-    for name, expected in _manifest(snapshot)["files"].items():
+    for name, expected in _read_manifest(snapshot)["files"].items():
         content = snapshot.read(name) if snapshot.exists(name) else b""
         if hashlib.sha256(content).hexdigest() != expected:
             raise _damaged(snapshot, name)
@@ -80,28 +85,28 @@ def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
 
 
 def list_snapshots(root: str) -> list[Snapshot]:
-    """All snapshots, oldest first."""
-    snapshots = Storage(str(root))
-    current = _pointed(snapshots)
-    found = []
-    for name in _names(snapshots):
-        about = _manifest(snapshots.within(name))
-        del about["files"]
-        found.append(Snapshot(**about, current=name == current))
-    return sorted(found, key=lambda s: (s.created, s.fingerprint))
+    """All snapshots, the oldest first."""
+    storage = Storage(str(root))
+    current = _read_current(storage)
+    snapshots = []
+    for name in _fingerprints(storage):
+        manifest = _read_manifest(storage.subfolder(name))
+        about = {key: value for key, value in manifest.items() if key != "files"}
+        snapshots.append(Snapshot(**about, current=name == current))
+    return sorted(snapshots, key=lambda snapshot: (snapshot.created, snapshot.fingerprint))
 
 
 def current_snapshot(root: str) -> str:
-    """The fingerprint of the snapshot in use."""
+    """The fingerprint of the snapshot in use. Raises DataError if there is none."""
     snapshots = Storage(str(root))
-    fingerprint = _pointed(snapshots)
+    fingerprint = _read_current(snapshots)
     if fingerprint is None:
         raise DataError(f"There is no snapshot in {snapshots.address('')} yet. Make one: rossmann ingest --raw DIR")
     return resolve_snapshot(root, fingerprint)
 
 
 def restore_snapshot(root: str, fingerprint: str) -> str:
-    """Make an older snapshot the current one; answers its whole fingerprint. Refuses a damaged one."""
+    """Make an older snapshot the current one. Returns its whole fingerprint. Raises DataError for a damaged one."""
     whole = resolve_snapshot(root, fingerprint)
     load_snapshot(root, whole)
     Storage(str(root)).write(CURRENT, f"{whole}\n".encode())
@@ -109,24 +114,27 @@ def restore_snapshot(root: str, fingerprint: str) -> str:
 
 
 def resolve_snapshot(root: str, fingerprint: str | None = None) -> str:
-    """The whole fingerprint that a beginning stands for; the current one's if none is given."""
+    """The whole fingerprint from its first characters; by default of the current snapshot.
+
+    Raises DataError if no snapshot or several snapshots have it.
+    """
     if fingerprint is None:
         return current_snapshot(root)
-    names = _names(Storage(str(root)))
-    meant = [name for name in names if name.startswith(fingerprint)] if fingerprint else []
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        raise DataError(f"{fingerprint} could be {', '.join(meant)}: write more of the fingerprint.")
-    there = f"There are {', '.join(names)}" if names else "There are none"
-    raise DataError(f"There is no snapshot {fingerprint or '(empty)'}. {there} (rossmann snapshots).")
+    names = _fingerprints(Storage(str(root)))
+    matches = [name for name in names if name.startswith(fingerprint)] if fingerprint else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise DataError(f"{fingerprint} could be {', '.join(matches)}: write more of the fingerprint.")
+    existing = f"There are {', '.join(names)}" if names else "There are none"
+    raise DataError(f"There is no snapshot {fingerprint or '(empty)'}. {existing} (rossmann snapshots).")
 
 
-def _names(snapshots: Storage) -> list[str]:
+def _fingerprints(snapshots: Storage) -> list[str]:
     return [name for name in snapshots.folders() if snapshots.exists(f"{name}/{MANIFEST}")]
 
 
-def _manifest(snapshot: Storage) -> dict[str, object]:
+def _read_manifest(snapshot: Storage) -> dict[str, object]:
     try:
         return json.loads(snapshot.read(MANIFEST))
     except ValueError:
@@ -135,12 +143,12 @@ def _manifest(snapshot: Storage) -> dict[str, object]:
 
 def _damaged(snapshot: Storage, name: str) -> DataError:
     return DataError(
-        f"A snapshot is damaged: {snapshot.address(name)} is not what was written."
+        f"A snapshot is damaged: {snapshot.address(name)} is missing or was changed."
         " Ingest its raw files again, or restore another one (rossmann snapshots restore)."
     )
 
 
-def _pointed(snapshots: Storage) -> str | None:
+def _read_current(snapshots: Storage) -> str | None:
     return snapshots.read(CURRENT).decode().strip() if snapshots.exists(CURRENT) else None
 
 
@@ -155,12 +163,12 @@ def _write(snapshot: Storage, tables: dict[str, pa.Table], about: dict[str, obje
     snapshot.write(MANIFEST, json.dumps({**about, "files": hashes}, indent=2).encode())
 
 
-def _whole(snapshot: Storage) -> bool:
-    """Whether the snapshot is there, and every file as it was written."""
+def _is_complete(snapshot: Storage) -> bool:
+    """Whether the manifest exists and every file has the content that was written."""
     if not snapshot.exists(MANIFEST):
         return False
     try:
-        hashes = _manifest(snapshot)["files"]
+        hashes = _read_manifest(snapshot)["files"]
     except DataError:
         return False
     return all(
@@ -169,54 +177,53 @@ def _whole(snapshot: Storage) -> bool:
     )
 
 
-def _days(history: SalesHistory) -> pa.Table:
-    """Every store on every day of the past, by store, then date; sales are null where there is no row."""
-    past = slice(0, len(history.dates))
-    return (
-        _rows(history, past)
-        .append_column("sales", _nullable(history.sales))
-        .append_column("customers", _nullable(history.customers))
-    )
+def _days_table(history: SalesHistory) -> pa.Table:
+    """Every store on every day of the past, ordered by store, then date; sales are null where there is no row."""
+    table = _calendar_table(history, slice(0, len(history.dates)))
+    for name in ACTUAL_COLUMNS:
+        table = table.append_column(name, _null_for_nan(getattr(history, name)))
+    return table
 
 
-def _plan(history: SalesHistory) -> pa.Table:
-    return _rows(history, slice(len(history.dates), None))
+def _plan_table(history: SalesHistory) -> pa.Table:
+    """Every store on every day after the origin."""
+    return _calendar_table(history, slice(len(history.dates), None))
 
 
-def _rows(history: SalesHistory, days: slice) -> pa.Table:
+def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
     dates = history.calendar.dates[days]
     number = history.stores.number
     keys = {"store": np.repeat(number, len(dates)), "date": np.tile(dates, len(number))}
-    return pa.table(keys | {name: getattr(history.calendar, name)[:, days].ravel() for name in CODES})
+    return pa.table(keys | {name: getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS})
 
 
-def _nullable(values: np.ndarray) -> pa.Array:
+def _null_for_nan(values: np.ndarray) -> pa.Array:
     return pa.array(values.ravel(), from_pandas=True)
 
 
-def _stores(stores: Stores) -> pa.Table:
+def _stores_table(stores: Stores) -> pa.Table:
     columns = asdict(stores)
-    columns["competition_since"] = stores.competition_since.astype("datetime64[D]")  # its first day
+    columns["competition_since"] = stores.competition_since.astype("datetime64[D]")  # the first day of the month
     columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(stores.promo2_months.ravel()), 12)
-    columns["competition_distance_m"] = _nullable(stores.competition_distance_m)
+    columns["competition_distance_m"] = _null_for_nan(stores.competition_distance_m)
     return pa.table(columns)
 
 
 def _history(days: pa.Table, plan: pa.Table, stores: pa.Table) -> SalesHistory:
-    columns = {name: stores[name].to_numpy() for name in stores.column_names if name != "promo2_months"}
-    columns["competition_since"] = columns["competition_since"].astype("datetime64[M]")
-    columns["promo2_since"] = columns["promo2_since"].astype("datetime64[D]")
-    months = stores["promo2_months"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    n = len(stores)
+    """The history of the three tables of a snapshot."""
 
     def panel(table: pa.Table, name: str) -> np.ndarray:
-        return table[name].to_numpy().reshape(n, -1)
+        return table[name].to_numpy().reshape(len(stores), -1)
 
-    dates = np.concatenate([panel(t, "date")[0].astype("datetime64[D]") for t in (days, plan)])
-    codes = {c: np.concatenate([panel(days, c), panel(plan, c)], axis=1) for c in CODES}
-    return SalesHistory(
-        Stores(**columns, promo2_months=months.reshape(n, 12)),
-        Calendar(dates, **codes),
-        panel(days, "sales"),
-        panel(days, "customers"),
-    )
+    dates = np.concatenate([panel(table, "date")[0].astype("datetime64[D]") for table in (days, plan)])
+    calendar = {name: np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in CALENDAR_COLUMNS}
+    actuals = {name: panel(days, name) for name in ACTUAL_COLUMNS}
+    return SalesHistory(_stores(stores), Calendar(dates, **calendar), **actuals)
+
+
+def _stores(table: pa.Table) -> Stores:
+    columns = {name: table[name].to_numpy() for name in table.column_names if name != "promo2_months"}
+    columns["competition_since"] = columns["competition_since"].astype("datetime64[M]")
+    columns["promo2_since"] = columns["promo2_since"].astype("datetime64[D]")
+    months = table["promo2_months"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Stores(**columns, promo2_months=months.reshape(len(table), 12))

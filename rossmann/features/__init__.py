@@ -1,11 +1,19 @@
-"""From the past and a plan to numbers a model can learn from, in two steps that cannot leak.
+"""Features of the coming days, computed in two steps so that no later sales can leak into them.
 
-`summarise` sees only the past, `build` only its State and the plan: training, backtests, batch and HTTP share
-the two calls.
+`fit_state` reads only the past; `build` reads only the State and a plan (the known future covariates). Training,
+backtests, batch forecasts and HTTP requests share these two calls.
+
+calendar       helpers that need nothing but dates and calendar panels
+levels         usual sales of a store by weekday and promotion, and recent deviations from them
+store_ridge    the linear model of each store; ridge_design has its explaining columns
+state          fit_state: all of the above for one origin
+plan_rows      join_plan: a plan's rows beside the State
+columns        the table of features: add a feature there
+spec           FeatureSpec: which features of the table a model uses
 """
 
-from rossmann.features.matrix import Rows, build, lay
-from rossmann.features.spec import FeatureSpec
-from rossmann.features.state import HORIZON_DAYS, State, summarise
+from rossmann.features.plan_rows import PlanRows, join_plan
+from rossmann.features.spec import FeatureSpec, build, matrix
+from rossmann.features.state import State, fit_state
 
-__all__ = ["HORIZON_DAYS", "FeatureSpec", "Rows", "State", "build", "lay", "summarise"]
+__all__ = ["FeatureSpec", "PlanRows", "State", "build", "fit_state", "join_plan", "matrix"]

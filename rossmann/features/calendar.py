@@ -1,4 +1,7 @@
-"""What the calendar alone says of a day: its date, the days around it, and the runs it stands in."""
+"""What dates and calendar panels alone say of a day: the parts of its date, the days around it, and runs of days.
+
+A panel is an array [stores, days] over consecutive days.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,50 +9,49 @@ from functools import lru_cache
 import numpy as np
 
 from rossmann.data import Calendar, Stores
+from rossmann.schema import DAY, WEEK_DAYS, weekday
 
-DAY = np.timedelta64(1, "D")
-YEAR_DAYS = 365.25
-LONG_CLOSURE_DAYS = 4  # longer than any row of feast days: the store is being refurbished
-GONE_DAYS = 90  # closed for longer, a store does not come back but begins
+LONG_CLOSURE_DAYS = 4  # longer than any run of public holidays: the store is being refurbished
+LEFT_CHAIN_DAYS = 90  # a store that was closed for so long counts as one that left the chain, or that opens anew
 
 
 @dataclass(frozen=True)
-class Dates:
-    """A run of dates taken apart. int64 [days] each."""
+class DateParts:
+    """The parts of consecutive dates. int64 [days] each"""
 
     weekday: np.ndarray  # 0 Monday … 6 Sunday
-    day: np.ndarray  # of the month, from 1
-    days_left: np.ndarray  # in the month, 0 on its last day
+    day_of_month: np.ndarray  # from 1
+    days_left_in_month: np.ndarray  # 0 on the last day of the month
     month: np.ndarray  # 0 January … 11 December
     day_of_year: np.ndarray  # from 0
-    from_easter: np.ndarray  # days after the year's Easter Sunday, before it negative
+    days_from_easter: np.ndarray  # days after Easter Sunday of the same year; negative before it
 
 
-def take_apart(dates: np.ndarray) -> Dates:
-    """The parts of `dates`, datetime64[D] [days]."""
-    return _taken_apart(dates.tobytes())
+def date_parts(dates: np.ndarray) -> DateParts:
+    """The parts of consecutive `dates`, datetime64[D] [days]."""
+    return _date_parts(dates.tobytes())
 
 
-@lru_cache(maxsize=32)  # a State's dates are asked for with every row that is forecast
-def _taken_apart(content: bytes) -> Dates:
-    dates = np.frombuffer(content, "datetime64[D]")
+@lru_cache(maxsize=32)  # every forecast of a row needs the parts of the same State's dates
+def _date_parts(dates_bytes: bytes) -> DateParts:
+    dates = np.frombuffer(dates_bytes, "datetime64[D]")
     month = dates.astype("datetime64[M]")
     next_month = (month + 1).astype("datetime64[D]")
     year = dates.astype("datetime64[Y]")
     first_year = year[0].astype(np.int64) + 1970
     easters = np.array([easter(y) for y in range(first_year, year[-1].astype(np.int64) + 1971)])
-    return Dates(
-        weekday=(dates.astype(np.int64) + 3) % 7,
-        day=(dates - month.astype("datetime64[D]")).astype(np.int64) + 1,
-        days_left=(next_month - dates).astype(np.int64) - 1,
+    return DateParts(
+        weekday=weekday(dates),
+        day_of_month=(dates - month.astype("datetime64[D]")).astype(np.int64) + 1,
+        days_left_in_month=(next_month - dates).astype(np.int64) - 1,
         month=month.astype(np.int64) % 12,
         day_of_year=(dates - year.astype("datetime64[D]")).astype(np.int64),
-        from_easter=(dates - easters[year.astype(np.int64) + 1970 - first_year]).astype(np.int64),
+        days_from_easter=(dates - easters[year.astype(np.int64) + 1970 - first_year]).astype(np.int64),
     )
 
 
 def easter(year: int) -> np.datetime64:
-    """Easter Sunday of the Gregorian calendar (Meeus, Jones and Butcher)."""
+    """Easter Sunday of the Gregorian calendar (algorithm of Meeus, Jones and Butcher)."""
     a, (b, c) = year % 19, divmod(year, 100)
     d, e = divmod(b, 4)
     g = (8 * b + 13) // 25
@@ -63,53 +65,72 @@ def easter(year: int) -> np.datetime64:
 
 
 def days_since(event: np.ndarray, cap: int) -> np.ndarray:
-    """Days since the last event, 0 on its day, at most `cap`; `event` is bool [stores, days]. int64"""
+    """Days since the last event, 0 on its day; `cap` where it is longer ago or there was none.
+
+    `event` is bool [stores, days]; the result int64, same shape.
+    """
     position = np.arange(event.shape[1])
     last = np.maximum.accumulate(np.where(event, position, -cap), axis=1)
     return np.minimum(position - last, cap)
 
 
 def days_until(event: np.ndarray, cap: int) -> np.ndarray:
-    """Days until the next event, 0 on its day, at most `cap`, also where none is in sight."""
+    """Days until the next event, 0 on its day; `cap` where it is further ahead or there is none."""
     return days_since(event[:, ::-1], cap)[:, ::-1]
 
 
 def shifted(values: np.ndarray, days: int) -> np.ndarray:
-    """The value `days` earlier (later if negative); the edge's where there is none. [stores, days]"""
-    return values[:, _moved(values.shape[1], -days, values.shape[1] - 1)]
+    """The value `days` earlier (later if negative); at the edges the first or last value. [stores, days]"""
+    return values[:, _clipped_positions(values.shape[1], -days, values.shape[1] - 1)]
 
 
 def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
-    """How many of the days day + first … day + last carry the flag; none beyond the edges. [stores, days]"""
+    """How many of the days day + first … day + last have the flag; none beyond the edges. int64 [stores, days]"""
     days = flag.shape[1]
     total = np.zeros((len(flag), days + 1), np.int64)
     np.cumsum(flag, axis=1, out=total[:, 1:])
-    return total[:, _moved(days, last + 1, days)] - total[:, _moved(days, first, days)]
+    return total[:, _clipped_positions(days, last + 1, days)] - total[:, _clipped_positions(days, first, days)]
 
 
 @lru_cache(maxsize=128)
-def _moved(days: int, by: int, highest: int) -> np.ndarray:
-    """Positions 0 … days − 1 moved, within 0 and the highest. [days]"""
-    return np.clip(np.arange(days) + by, 0, highest)
+def _clipped_positions(days: int, offset: int, highest: int) -> np.ndarray:
+    """Positions 0 … days − 1 plus the offset, clipped to 0 … highest. int64 [days]"""
+    return np.clip(np.arange(days) + offset, 0, highest)
 
 
-def closing_in(closed: np.ndarray, longest: int) -> np.ndarray:
-    """Days until a long closure starts, 0 within it, at most `longest`; who is gone was not closed. [stores, days]"""
+def days_until_closure(closed: np.ndarray, cap: int) -> np.ndarray:
+    """Days until a long closure starts, 0 within it, at most `cap`. int64 [stores, days]
+
+    A closure of LEFT_CHAIN_DAYS or more is no closure: the store left the chain.
+    """
     long = count_between(closed, 0, LONG_CLOSURE_DAYS - 1) == LONG_CLOSURE_DAYS
-    gone = count_between(closed, 0, GONE_DAYS - 1) == GONE_DAYS
-    return days_until(long & ~gone, longest)
+    left_chain = count_between(closed, 0, LEFT_CHAIN_DAYS - 1) == LEFT_CHAIN_DAYS
+    return days_until(long & ~left_chain, cap)
 
 
-def reopened_since(closed: np.ndarray, longest: int) -> np.ndarray:
-    """Days since the first open day after a long closure, at most `longest`. [stores, days]"""
-    away = count_between(closed, -LONG_CLOSURE_DAYS, -1) == LONG_CLOSURE_DAYS
-    known = count_between(~closed, -GONE_DAYS, -1) > 0
-    return days_since(~closed & away & known, longest)
+def days_since_reopening(closed: np.ndarray, cap: int) -> np.ndarray:
+    """Days since the first open day after a long closure, at most `cap`. int64 [stores, days]
+
+    The first open day of a new store is no reopening.
+    """
+    long = count_between(closed, -LONG_CLOSURE_DAYS, -1) == LONG_CLOSURE_DAYS
+    was_open = count_between(~closed, -LEFT_CHAIN_DAYS, -1) > 0
+    return days_since(~closed & long & was_open, cap)
+
+
+def closure_days(closed: np.ndarray, since_reopening: np.ndarray, cap: int) -> np.ndarray:
+    """Length of the long closure before the last reopening; 0 where `since_reopening` is at its `cap`.
+
+    `since_reopening` is what `days_since_reopening(closed, cap)` returns. int64 [stores, days]
+    """
+    closed_so_far = days_since(~closed, LEFT_CHAIN_DAYS)  # 0 on open days
+    last_closed = np.clip(np.arange(closed.shape[1]) - since_reopening - 1, 0, None)
+    return np.where(since_reopening < cap, np.take_along_axis(closed_so_far, last_closed, axis=1), 0)
 
 
 def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
-    """Months since promo2's round began: 0, 1, 2; 3 where the store takes no part (yet). int8 [stores, days]"""
-    month = take_apart(dates).month
+    """Months since the round of promo2 began: 0, 1 or 2; 3 where the store takes no part. int8 [stores, days]"""
+    month = date_parts(dates).month
     phase = np.full((len(stores.number), len(dates)), 2, np.int8)
     for months_ago in (1, 0):
         phase[stores.promo2_months[:, (month - months_ago) % 12]] = months_ago
@@ -118,15 +139,15 @@ def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
 
 
 def extended(calendar: Calendar, last: np.datetime64) -> Calendar:
-    """The calendar up to `last`; beyond its end as a week before, without promo and holidays."""
+    """The calendar up to `last`. Days beyond its end are open as a week before, without promotion and holidays."""
     missing = int((last - calendar.dates[-1]).astype(int))
     if missing <= 0:
         return calendar
-    week = np.arange(missing) % 7 - 7
+    same_weekday = np.arange(missing) % WEEK_DAYS - WEEK_DAYS
     nothing = np.zeros((len(calendar.open), missing), np.int8)
     return Calendar(
         np.concatenate([calendar.dates, calendar.dates[-1] + DAY * np.arange(1, missing + 1)]),
-        np.concatenate([calendar.open, calendar.open[:, week]], axis=1),
+        np.concatenate([calendar.open, calendar.open[:, same_weekday]], axis=1),
         np.concatenate([calendar.promo, nothing], axis=1),
         np.concatenate([calendar.state_holiday, nothing], axis=1),
         np.concatenate([calendar.school_holiday, nothing], axis=1),

@@ -1,51 +1,53 @@
-"""Which columns a model sees."""
+"""Which features of the table a model uses, and the matrix of them."""
 
 from dataclasses import dataclass
 
-from rossmann.features import level, ridge
+import numpy as np
 
-# No month and no day of the year: each is seen once or twice, and trees would remember what happened then.
-_TIME = ("lead_days", "weekday", "day", "days_left")
-_PLAN = ("promo", "state_holiday", "school_holiday")
-_NEIGHBOURS = (
-    "promo_run", "promo_next", "promo_in_7", "promo_in_14", "promo_past_7", "promo_past_14",
-    "holiday_since", "holiday_until", "closed_since", "closed_until", "open_yesterday", "open_tomorrow",
-    "open_past_7", "open_in_7", "school_run", "school_left", "school_since", "school_until",
-    "closing_in", "reopened_since", "closure_length",
-)  # fmt: skip
-_STORE = (
-    "store_type", "assortment", "competition_log_distance", "competition_months",
-    "promo2", "promo2_phase", "promo2_months",
-)  # fmt: skip
-_LEVEL = (
-    "cell_expected", "cell_count", "cell_deviation", "cell_median", "departure_decayed", "departure_slope",
-    "school_effect", "month_effect", "customers_recent", "basket_recent", "basket_level",
-)  # fmt: skip
-_RIDGE = ("ridge_over_expected", "ridge_spread")
+from rossmann.data import Plan
+from rossmann.features import columns, levels
+from rossmann.features.plan_rows import PlanRows, join_plan
+from rossmann.features.state import State
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Switches and windows; the columns follow."""
+    """Switches of the feature groups in `columns.GROUPS`; by default all are on."""
 
-    recent_days: tuple[int, ...] = level.RECENT_DAYS  # of these, which recency means
-    neighbours: bool = True  # what lies around the day
-    year_ago: bool = True  # the same season a year before
+    recent_days: tuple[int, ...] = levels.RECENT_DAYS  # which of the windows of the mean recent deviation
+    neighbours: bool = True  # the days around the row's day
+    year_ago: bool = True  # the same season one year before
     ridge: bool = True  # the linear model's forecast and residuals
 
     def __post_init__(self):
-        unknown = set(self.recent_days) - set(level.RECENT_DAYS)
+        unknown = set(self.recent_days) - set(levels.RECENT_DAYS)
         if unknown:
-            raise ValueError(f"no recency mean over {sorted(unknown)} days; there are {level.RECENT_DAYS}")
+            raise ValueError(f"no mean deviation over {sorted(unknown)} days; choose from {levels.RECENT_DAYS}")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the matrix's columns, in order."""
-        names = [*_TIME, *_PLAN, *_STORE, *_LEVEL, *(f"departure_{days}" for days in self.recent_days)]
-        if self.neighbours:
-            names += _NEIGHBOURS
-        if self.year_ago:
-            names += [f"year_ago_{around}" for around in level.YEAR_AGO_AROUND] + ["on_year_28", "on_year_91"]
-        if self.ridge:
-            names += [*_RIDGE, *(f"residual_{days}" for days in ridge.RECENT_DAYS)]
-        return tuple(names)
+        """Names of the matrix's columns, in the order of the table of features."""
+        return tuple(_features(self))
+
+
+def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
+    """One row per row of the plan, one column per `spec.columns`. float32, C-order; NaN is unknown.
+
+    A row depends on the State, on its own values and on the other rows of the same store only.
+    DataError for a day outside the horizon or an unknown store.
+    """
+    return matrix(join_plan(state, plan), spec)
+
+
+def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
+    """The same of rows that are joined already."""
+    values = np.empty((len(rows), len(spec.columns)), np.float32)
+    for column, feature in enumerate(_features(spec).values()):
+        values[:, column] = feature(rows)
+    return values
+
+
+def _features(spec: FeatureSpec) -> dict[str, columns.Feature]:
+    groups = [group for group in columns.GROUPS if group.switch is None or getattr(spec, group.switch)]
+    dropped = {columns.deviation_name(days) for days in set(levels.RECENT_DAYS) - set(spec.recent_days)}
+    return {name: feature for name, feature in columns.merged(groups).items() if name not in dropped}

@@ -1,23 +1,34 @@
-"""What was forecast, when, by which model, from what, over HTTP and in batches; and, day by day, how it went."""
+"""The journal is the prediction log: every forecast that was returned, over HTTP or in a batch, with model and plan.
 
-from rossmann.journal.growing import accuracy, asked_between, findings, given, keep, kept, traffic
-from rossmann.journal.tables import Entry, forecasts, migrate, prune, record, requests
-from rossmann.journal.writer import Health, Journal
+The same database has the monitoring tables: accuracy, traffic and drift findings by day.
+"""
+
+from rossmann.journal.monitoring_tables import (
+    accuracy,
+    append_rows,
+    daily_traffic,
+    drift_findings,
+    read_forecasts,
+    read_rows,
+    traffic,
+)
+from rossmann.journal.tables import JournalEntry, forecasts, migrate, prune, requests, write_entry
+from rossmann.journal.writer import Journal, JournalHealth
 
 __all__ = [
-    "Entry",
-    "Health",
     "Journal",
+    "JournalEntry",
+    "JournalHealth",
     "accuracy",
-    "asked_between",
-    "findings",
+    "append_rows",
+    "daily_traffic",
+    "drift_findings",
     "forecasts",
-    "given",
-    "keep",
-    "kept",
     "migrate",
     "prune",
-    "record",
+    "read_forecasts",
+    "read_rows",
     "requests",
     "traffic",
+    "write_entry",
 ]

@@ -1,6 +1,7 @@
-"""The journal's two tables, and how an entry gets into them once, whoever tries how often."""
+"""The tables of requests and forecasts. An entry is written once, however often and by whom it is tried."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +12,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rossmann.data import STATE_HOLIDAYS, Plan
+from rossmann.data import Plan
 from rossmann.models import Forecast
+from rossmann.schema import STATE_HOLIDAYS
 
-BUSY_S = 10  # that a connection waits for another writer of the same SQLite file
-LOCK = 7_034_115  # any number of our own: who migrates PostgreSQL holds it
-ROWS_AT_ONCE = 5_000  # rows of one statement
+BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
+MIGRATION_LOCK = 7_034_115  # an arbitrary number: the advisory lock of the process that migrates PostgreSQL
+ROWS_PER_STATEMENT = 5_000
 
 metadata = sa.MetaData()
 requests = sa.Table(
@@ -49,22 +51,22 @@ forecasts = sa.Table(
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One answered request, or one batch."""
+class JournalEntry:
+    """One request and its response, or one batch."""
 
-    request: str  # its id, unique
-    at: datetime  # when it was answered, with its time zone
+    request_id: str  # unique
+    at: datetime  # of the response, with its time zone
     source: str  # http or batch
     model_version: int
-    snapshot: str
+    snapshot: str  # fingerprint of the history
     origin: np.datetime64
     latency_ms: float
-    plan: Plan  # as asked, arrays [rows]
+    plan: Plan  # as requested, arrays [rows]
     forecast: Forecast
 
 
-def record(url: str, entry: Entry) -> None:
-    """Write one entry now. The same request id again changes nothing. Raises what the database raises."""
+def write_entry(url: str, entry: JournalEntry) -> None:
+    """Write one entry now. An entry whose request id exists is ignored. Raises what the database raises."""
     engine = connect(url)
     try:
         migrate(url)
@@ -74,72 +76,78 @@ def record(url: str, entry: Entry) -> None:
 
 
 def prune(url: str, before: datetime) -> int:
-    """Delete the requests that are older, with their forecasts; answers how many."""
+    """Delete the requests from before a moment, with their forecasts. Returns the number of requests."""
     engine = connect(url)
-    old = sa.select(requests.c.id).where(requests.c.at < _utc(before))
+    old = sa.select(requests.c.id).where(requests.c.at < _naive_utc(before))
     try:
         migrate(url)
         with engine.begin() as connection:
             connection.execute(sa.delete(forecasts).where(forecasts.c.request_id.in_(old)))
-            return connection.execute(sa.delete(requests).where(requests.c.at < _utc(before))).rowcount
+            return connection.execute(sa.delete(requests).where(requests.c.at < _naive_utc(before))).rowcount
     finally:
         engine.dispose()
 
 
 def connect(url: str) -> sa.Engine:
-    """An engine that is kind to other writers; touches nothing yet."""
+    """An engine for several concurrent writers; it does not connect yet."""
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_S})
-    sa.event.listen(engine, "connect", _concurrent)
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    sa.event.listen(engine, "connect", _configure_sqlite)
     return engine
 
 
-def insert(engine: sa.Engine, entries: Sequence[Entry]) -> None:
-    """Write the entries in one transaction; those that are there already are left as they are."""
+def insert(engine: sa.Engine, entries: Sequence[JournalEntry]) -> None:
+    """Write the entries in one transaction; those whose request id exists are ignored."""
     with engine.begin() as connection:
-        add = or_ignore(connection)
-        connection.execute(add(requests), [_request(entry) for entry in entries])
-        rows = [row for entry in entries for row in _rows(entry)]
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            connection.execute(add(forecasts), rows[first : first + ROWS_AT_ONCE])
+        insert_into = insert_or_ignore(connection)
+        connection.execute(insert_into(requests), [_request_row(entry) for entry in entries])
+        rows = [row for entry in entries for row in _forecast_rows(entry)]
+        for first in range(0, len(rows), ROWS_PER_STATEMENT):
+            connection.execute(insert_into(forecasts), rows[first : first + ROWS_PER_STATEMENT])
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to this code's version; of several processes at once one does it and the others wait."""
+    """Bring the schema to this code's version; if several processes try at once, one does it and the others wait."""
     engine = connect(url)
     try:
         with engine.connect() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            command.upgrade(alembic_config(connection), "head")
             connection.commit()
     finally:
         engine.dispose()
 
 
-def _concurrent(connection, _) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy or `migrate` says so, DDL included
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+def alembic_config(connection: sa.Connection) -> Config:
+    """Alembic's configuration for this package's migrations on an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
 
 
-def or_ignore(connection: sa.Connection):
+def insert_or_ignore(connection: sa.Connection) -> Callable[[sa.Table], sa.Insert]:
+    """A function that makes an INSERT for a table which ignores rows whose key exists; starts SQLite's transaction."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     return lambda table: dialect.insert(table).on_conflict_do_nothing()
 
 
-def _request(entry: Entry) -> dict[str, object]:
+def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where SQLAlchemy or `migrate` begins them, also for DDL
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _request_row(entry: JournalEntry) -> dict[str, object]:
     return {
-        "id": entry.request,
-        "at": _utc(entry.at),
+        "id": entry.request_id,
+        "at": _naive_utc(entry.at),
         "source": entry.source,
         "model_version": entry.model_version,
         "snapshot": entry.snapshot,
@@ -149,17 +157,17 @@ def _request(entry: Entry) -> dict[str, object]:
     }
 
 
-def _rows(entry: Entry) -> list[dict[str, object]]:
-    plan, made, count = entry.plan, entry.forecast, len(entry.plan)
+def _forecast_rows(entry: JournalEntry) -> list[dict[str, object]]:
+    plan, forecast, count = entry.plan, entry.forecast, len(entry.plan)
     columns = {
-        "request_id": [entry.request] * count,
+        "request_id": [entry.request_id] * count,
         "position": range(count),
         "store": plan.store.tolist(),
         "date": plan.date.astype("datetime64[D]").tolist(),
         "lead_days": (plan.date - entry.origin).astype(int).tolist(),
-        "forecast": made.sales.tolist(),
-        "lower": _known(made.lower),
-        "upper": _known(made.upper),
+        "forecast": forecast.sales.tolist(),
+        "lower": _none_for_nan(forecast.lower),
+        "upper": _none_for_nan(forecast.upper),
         "open": plan.open.astype(bool).tolist(),
         "promo": plan.promo.astype(bool).tolist(),
         "state_holiday": [STATE_HOLIDAYS[code] for code in plan.state_holiday.tolist()],
@@ -168,10 +176,11 @@ def _rows(entry: Entry) -> list[dict[str, object]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _known(values: np.ndarray) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]  # NaN, which PostgreSQL would keep
+def _none_for_nan(values: np.ndarray) -> list[float | None]:
+    """None becomes NULL; PostgreSQL would store NaN as a number."""
+    return [None if value != value else value for value in values.tolist()]
 
 
-def _utc(moment: datetime) -> datetime:
-    """In UTC, without saying so: SQLite knows no time zones."""
+def _naive_utc(moment: datetime) -> datetime:
+    """In UTC without a time zone, which SQLite does not store."""
     return moment.astimezone(UTC).replace(tzinfo=None)

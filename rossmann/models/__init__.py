@@ -1,11 +1,36 @@
-"""From a recipe to a forecaster: naive rules, a linear model, boosted trees, their blend, and intervals."""
+"""From a candidate (a model configuration) to a forecaster (the same, fitted).
 
-from rossmann.models.candidate import Candidate, candidates
+learners          the table of learners: add a model there
+state_rules       learners without a fit of their own: last week, median, and the linear model of each store, which is
+                  fitted in `rossmann.features.store_ridge` because its forecast is a feature of the boosters too
+lightgbm_trees, xgboost_trees, sklearn_trees    the boosters, fitted to the residuals of the linear model
+training_windows  what boosters are fitted to
+candidate         named configurations, random draws of them, and the production blend
+forecaster        fit, predict, save and load; blends
+intervals         lower and upper bounds around a forecast
+"""
+
+from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate, candidates
 from rossmann.models.forecaster import Forecast, Forecaster, blend, fit, load, pool
 from rossmann.models.intervals import Intervals, calibrate
-from rossmann.models.lessons import Lesson, lesson, lesson_origins
+from rossmann.models.learners import LEARNERS
+from rossmann.models.training_windows import TrainingWindow, training_window, window_origins
 
 __all__ = [
-    "Candidate", "Forecast", "Forecaster", "Intervals", "Lesson", "blend", "calibrate", "candidates", "fit",
-    "lesson", "lesson_origins", "load", "pool",
+    "BLEND_MEMBERS",
+    "CANDIDATE_NAMES",
+    "LEARNERS",
+    "Candidate",
+    "Forecast",
+    "Forecaster",
+    "Intervals",
+    "TrainingWindow",
+    "blend",
+    "calibrate",
+    "candidates",
+    "fit",
+    "load",
+    "pool",
+    "training_window",
+    "window_origins",
 ]  # fmt: skip

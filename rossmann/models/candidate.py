@@ -1,4 +1,4 @@
-"""Who may race: recipes, and where a search draws more of them from."""
+"""Candidates: the model configurations that a backtest run compares."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,102 +7,67 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from rossmann.features import FeatureSpec
+from rossmann.models.learner import Param
+from rossmann.models.learners import BASELINES, LEARNERS, SEARCHABLE
 from rossmann.validation import DataError
 
-Param = int | float | str
-
-NAIVE = ("last_week", "median")
-BOOSTERS = ("lightgbm", "xgboost")
-BLENDED = ("ridge", *BOOSTERS)
-NAMES = (*NAIVE, "ridge", *BOOSTERS, "blend")
-
-# `rows`: at most so many are learnt from; `rounds`: of boosting, where there are enough rows for them.
-LIGHTGBM: dict[str, Param] = {
-    "rows": 520_000,
-    "rounds": 800,
-    "learning_rate": 0.03,
-    "num_leaves": 63,
-    "min_data_in_leaf": 200,
-    "feature_fraction": 0.3,
-    "lambda_l2": 10.0,
-}
-XGBOOST: dict[str, Param] = {
-    "rows": 480_000,
-    "rounds": 300,
-    "learning_rate": 0.08,
-    "max_depth": 6,
-    "min_child_weight": 100.0,
-    "colsample_bynode": 0.4,
-    "lambda": 10.0,
-}
-
-# What `search` draws from: (lowest, highest), evenly on a log scale; whole numbers stay whole.
-LIGHTGBM_RANGES: dict[str, tuple[float, float]] = {
-    "learning_rate": (0.02, 0.06),
-    "num_leaves": (24, 128),
-    "min_data_in_leaf": (50, 600),
-    "feature_fraction": (0.25, 0.8),
-    "lambda_l2": (1.0, 50.0),
-}
-XGBOOST_RANGES: dict[str, tuple[float, float]] = {
-    "learning_rate": (0.04, 0.12),
-    "max_depth": (4, 9),
-    "min_child_weight": (20.0, 400.0),
-    "colsample_bynode": (0.25, 0.8),
-    "lambda": (1.0, 50.0),
-}
-DEFAULTS = {"lightgbm": LIGHTGBM, "xgboost": XGBOOST}
-RANGES = {"lightgbm": LIGHTGBM_RANGES, "xgboost": XGBOOST_RANGES}
+BLEND = "blend"
+BLEND_MEMBERS = ("ridge", "lightgbm", "xgboost")  # of the production blend: a further learner does not join by itself
+CANDIDATE_NAMES = (*LEARNERS, BLEND)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe: hashable, and the same words in any process."""
+    """A model configuration: hashable, and with the same `key` in every process."""
 
     name: str
-    learner: str  # one of NAMES
+    learner: str  # a name in LEARNERS, or BLEND
     params: tuple[tuple[str, Param], ...] = ()
     spec: FeatureSpec = field(default_factory=FeatureSpec)
     members: tuple["Candidate", ...] = ()  # of a blend
 
     @property
-    def learns(self) -> bool:
-        """Whether it has to be fitted on lessons; the others read all they need from the State."""
-        return self.learner in BOOSTERS or any(member.learns for member in self.members)
+    def needs_training_windows(self) -> bool:
+        """Whether it is fitted to training windows; other candidates read all they need from the State."""
+        if self.members:
+            return any(member.needs_training_windows for member in self.members)
+        return LEARNERS[self.learner].needs_training_windows
 
     def key(self) -> str:
-        """All that it is, as JSON; `parse` reads it."""
+        """The whole configuration as JSON; `parse` reads it."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
     def parse(key: str) -> "Candidate":
         """The candidate with this key."""
-        return _revived(json.loads(key))
+        return _from_json(json.loads(key))
 
 
 def candidates(names: Sequence[str], search: int = 0, seed: int = 7) -> tuple[Candidate, ...]:
-    """The named, always with the naive two, and `search` draws of each named booster. ValueError if unknown."""
-    unknown = [name for name in names if name not in NAMES]
+    """The named candidates and the baselines, then `search` random draws of each named booster.
+
+    DataError for an unknown name.
+    """
+    unknown = [name for name in names if name not in CANDIDATE_NAMES]
     if unknown:
-        raise DataError(f"unknown candidate {', '.join(unknown)}; known are {', '.join(NAMES)}")
-    wanted = [name for name in NAMES if name in NAIVE or name in names]
-    drawn = [
-        drawn_candidate(name, number, seed) for name in BOOSTERS if name in names for number in range(1, search + 1)
-    ]
-    return (*(_default(name) for name in wanted), *drawn)
+        raise DataError(f"unknown candidate {', '.join(unknown)}; choose from {', '.join(CANDIDATE_NAMES)}")
+    chosen = [_default(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names]
+    searched = [name for name in SEARCHABLE if name in names]
+    return (*chosen, *(random_candidate(name, n, seed) for name in searched for n in range(1, search + 1)))
 
 
-def drawn_candidate(booster: str, number: int, seed: int) -> Candidate:
-    """The `number`th random recipe of a booster; the same for a seed, however many are drawn."""
-    random = np.random.default_rng([seed, BOOSTERS.index(booster), number])
-    default = DEFAULTS[booster]
-    drawn = {name: _draw(random, low, high, type(default[name])) for name, (low, high) in RANGES[booster].items()}
-    return Candidate(f"{booster}-s{number}", booster, _frozen(default | drawn))
+def random_candidate(learner: str, number: int, seed: int) -> Candidate:
+    """The `number`th random configuration of a learner; it does not depend on how many are drawn."""
+    random = np.random.default_rng([seed, SEARCHABLE.index(learner), number])
+    defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
+    params = {name: _draw(random, low, high, type(defaults[name])) for name, (low, high) in ranges.items()}
+    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**defaults, **params}))
 
 
 def _default(name: str) -> Candidate:
-    members = tuple(_default(member) for member in BLENDED) if name == "blend" else ()
-    return Candidate(name, name, _frozen(DEFAULTS.get(name, {})), members=members)
+    if name == BLEND:
+        return Candidate(BLEND, BLEND, members=tuple(_default(member) for member in BLEND_MEMBERS))
+    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults))
 
 
 def _draw(random: np.random.Generator, low: float, high: float, kind: type) -> Param:
@@ -110,16 +75,16 @@ def _draw(random: np.random.Generator, low: float, high: float, kind: type) -> P
     return round(value) if kind is int else float(f"{value:.3g}")
 
 
-def _frozen(params: Mapping[str, Param]) -> tuple[tuple[str, Param], ...]:
+def _sorted_pairs(params: Mapping[str, Param]) -> tuple[tuple[str, Param], ...]:
     return tuple(sorted(params.items()))
 
 
-def _revived(words: dict) -> Candidate:
-    spec = {name: tuple(value) if isinstance(value, list) else value for name, value in words["spec"].items()}
+def _from_json(values: dict) -> Candidate:
+    spec = {name: tuple(value) if isinstance(value, list) else value for name, value in values["spec"].items()}
     return Candidate(
-        words["name"],
-        words["learner"],
-        tuple((name, value) for name, value in words["params"]),
+        values["name"],
+        values["learner"],
+        tuple((name, value) for name, value in values["params"]),
         FeatureSpec(**spec),
-        tuple(_revived(member) for member in words["members"]),
+        tuple(_from_json(member) for member in values["members"]),
     )

@@ -1,4 +1,4 @@
-"""A cooked Candidate: a State and a plan in, a forecast out."""
+"""A fitted candidate: from a State and a plan to a forecast."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,20 +8,22 @@ import numpy as np
 
 from rossmann import features
 from rossmann.data import Plan
-from rossmann.features import Rows, State
-from rossmann.models import intervals as bounds
-from rossmann.models import learners
+from rossmann.features import FeatureSpec, PlanRows, State
+from rossmann.models import intervals
 from rossmann.models.candidate import Candidate
 from rossmann.models.intervals import Intervals
-from rossmann.models.learners import Model
-from rossmann.models.lessons import Lesson
+from rossmann.models.learner import FittedModel, TrainingInput
+from rossmann.models.learners import LEARNERS
+from rossmann.models.training_windows import TrainingWindow, train_set
 
 CANDIDATE_FILE = "candidate.json"
+ALL_ROUNDS_ROWS = 300_000  # with fewer rows, fewer rounds give the same error
+MIN_ROUNDS = 40
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Sales of a plan's rows, in its order; bounds are NaN until there are intervals. float64 [rows] each"""
+    """Sales of a plan's rows, in its order. float64 [rows] each; the bounds are NaN where there are no intervals."""
 
     sales: np.ndarray
     lower: np.ndarray
@@ -30,67 +32,91 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Forecaster:
-    """What was learnt, for a blend by each of its members, and how far it may be off."""
+    """A candidate with its fitted model, or the forecasters of a blend's members, and the intervals around them."""
 
     candidate: Candidate
-    model: Model | None  # None for a blend
+    model: FittedModel | None  # None for a blend
     members: tuple["Forecaster", ...] = ()
     intervals: Intervals | None = None
 
     def predict(self, state: State, plan: Plan) -> Forecast:
         """One forecast per row of the plan; closed days are exactly 0."""
-        sales = self._sales(features.lay(state, plan), {})
+        sales = self._sales(features.join_plan(state, plan), {})
         if self.intervals is None:
-            unknown = np.full(len(sales), np.nan)
-            return Forecast(sales, unknown, unknown.copy())
+            return Forecast(sales, np.full(len(sales), np.nan), np.full(len(sales), np.nan))
         return Forecast(sales, *self.intervals.around(plan.store, sales))
 
     def with_intervals(self, intervals: Intervals) -> "Forecaster":
-        """The same, with bounds."""
+        """A copy with these intervals."""
         return replace(self, intervals=intervals)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
-        """(column, share of the gain), largest first; of a blend the mean of its members'; empty for others."""
-        shares: dict[str, float] = {}
-        learnt = [ranked for member in self.members or (self,) if (ranked := _shares(member))]
-        for ranked in learnt:
-            for name, share in ranked.items():
-                shares[name] = shares.get(name, 0.0) + share / len(learnt)
-        return tuple(sorted(shares.items(), key=lambda pair: -pair[1]))
+        """(column, share of the gain), largest first. Of a blend the mean of its boosters; empty without boosters."""
+        total: dict[str, float] = {}
+        members = [shares for member in self.members or (self,) if (shares := _gain_shares(member))]
+        for shares in members:
+            for name, share in shares.items():
+                total[name] = total.get(name, 0.0) + share / len(members)
+        return tuple(sorted(total.items(), key=lambda pair: -pair[1]))
 
     def save(self, folder: Path | str) -> None:
-        """Native formats only: LightGBM text, XGBoost UBJSON, JSON and npz. The folder is made."""
+        """Write into the folder, which is created. The formats execute no code when loaded: no pickle."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CANDIDATE_FILE).write_text(self.candidate.key() + "\n")
         for number, member in enumerate(self.members):
-            member.save(folder / f"member-{number}")
+            member.save(_member_folder(folder, number))
         if self.model:
             self.model.save(folder)
         if self.intervals:
             self.intervals.save(folder)
 
-    def _sales(self, rows: Rows, matrices: dict[features.FeatureSpec, np.ndarray]) -> np.ndarray:
+    def _sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
+        """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
         if self.members:
             return pool([member._sales(rows, matrices) for member in self.members])
         spec = self.candidate.spec
-        if self.candidate.learns and spec not in matrices:
-            matrices[spec] = rows.matrix(spec)
+        if self.candidate.needs_training_windows and spec not in matrices:
+            matrices[spec] = features.matrix(rows, spec)
         log_sales = self.model.log_sales(rows, matrices.get(spec))
         return np.where(rows.open, np.exp(log_sales), 0.0)
 
 
 def fit(
-    candidate: Candidate, lessons: Sequence[Lesson], known_until: np.datetime64, seed: int, threads: int = 1
+    candidate: Candidate,
+    training_windows: Sequence[TrainingWindow],
+    train_end: np.datetime64,
+    seed: int,
+    threads: int = 1,
 ) -> Forecaster:
-    """Learnt from lesson rows up to `known_until`; candidates that do not learn need no lessons."""
+    """Fit a candidate to the rows of the windows up to and including `train_end`.
+
+    A candidate that needs no training windows ignores them. ValueError where a booster has no rows, or where the
+    windows have other features than the candidate.
+    """
     if candidate.members:
-        return blend(candidate, [fit(member, lessons, known_until, seed, threads) for member in candidate.members])
-    return Forecaster(candidate, learners.learn(candidate, lessons, known_until, seed, threads))
+        members = [fit(member, training_windows, train_end, seed, threads) for member in candidate.members]
+        return blend(candidate, members)
+    learner = LEARNERS[candidate.learner]
+    if not learner.needs_training_windows:
+        return Forecaster(candidate, learner.fit(None))
+    return Forecaster(candidate, learner.fit(_training_input(candidate, training_windows, train_end, seed, threads)))
+
+
+def _training_input(
+    candidate: Candidate, training_windows: Sequence[TrainingWindow], train_end: np.datetime64, seed: int, threads: int
+) -> TrainingInput:
+    params = dict(candidate.params)
+    max_rows, max_rounds = int(params.pop("rows")), int(params.pop("rounds"))
+    rows = train_set(training_windows, train_end, max_rows, seed)
+    if rows.spec != candidate.spec:
+        raise ValueError(f"{candidate.name} needs training windows with {candidate.spec}, these have {rows.spec}")
+    scaled_rounds = int(max_rounds * min(1.0, (len(rows.date) / ALL_ROUNDS_ROWS) ** 0.5))
+    return TrainingInput(rows, params, max(min(MIN_ROUNDS, max_rounds), scaled_rounds), seed, threads)
 
 
 def blend(candidate: Candidate, members: Sequence[Forecaster]) -> Forecaster:
-    """The members, in the candidate's order, weighed equally in log space."""
+    """The blend of fitted members, with equal weights in log space. ValueError where a member is missing."""
     by_name = {member.candidate.name: member for member in members}
     missing = [member.name for member in candidate.members if member.name not in by_name]
     if missing:
@@ -99,23 +125,26 @@ def blend(candidate: Candidate, members: Sequence[Forecaster]) -> Forecaster:
 
 
 def pool(forecasts: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean in log space of forecasts of the same rows; 0 where any is 0."""
-    together = np.stack(forecasts)
-    open_days = (together > 0).all(axis=0)
-    return np.where(open_days, np.exp(np.log(np.where(open_days, together, 1)).mean(axis=0)), 0.0)
+    """The geometric mean of several forecasts of the same rows; 0 where any of them is 0. float64 [rows]"""
+    stacked = np.stack(forecasts)
+    positive = (stacked > 0).all(axis=0)
+    return np.where(positive, np.exp(np.log(np.where(positive, stacked, 1)).mean(axis=0)), 0.0)
 
 
 def load(folder: Path | str) -> Forecaster:
-    """What `save` wrote; forecasts the same to the last bit."""
+    """Read what `save` wrote; the forecasts are the same to the last bit."""
     folder = Path(folder)
     candidate = Candidate.parse((folder / CANDIDATE_FILE).read_text())
-    members = tuple(load(folder / f"member-{number}") for number in range(len(candidate.members)))
-    model = None if members else learners.load(candidate, folder)
-    known = Intervals.load(folder) if (folder / bounds.FILE).exists() else None
-    return Forecaster(candidate, model, members, known)
+    members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
+    model = None if members else LEARNERS[candidate.learner].load(folder, candidate.spec.columns)
+    return Forecaster(candidate, model, members, intervals.load(folder))
 
 
-def _shares(forecaster: Forecaster) -> dict[str, float]:
-    ranked = forecaster.model.importance() if forecaster.model else forecaster.importance()
-    total = sum(gain for _, gain in ranked)
-    return {name: gain / total for name, gain in ranked} if total else {}
+def _member_folder(folder: Path, number: int) -> Path:
+    return folder / f"member-{number}"
+
+
+def _gain_shares(forecaster: Forecaster) -> dict[str, float]:
+    gains = forecaster.model.importance() if forecaster.model else forecaster.importance()
+    total = sum(gain for _, gain in gains)
+    return {name: gain / total for name, gain in gains} if total else {}

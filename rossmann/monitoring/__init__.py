@@ -1,27 +1,30 @@
-"""Whether forecasts still come true and the data are still like those learnt from."""
+"""Accuracy of past forecasts, drift of the data, and whether a retraining is useful."""
 
-from rossmann.monitoring.drift import Examination, Finding, examine
-from rossmann.monitoring.faults import FAULTS, inject
-from rossmann.monitoring.performance import Performance, Promise, baseline, judge, perform, promise, sums
-from rossmann.monitoring.rehearsal import stage
+from rossmann.monitoring.drift import DriftFinding, DriftReport, detect_drift
+from rossmann.monitoring.performance import (
+    BacktestReference,
+    Performance,
+    backtest_reference,
+    baseline_forecasts,
+    daily_sums,
+    join_actuals,
+    weekly_performance,
+)
 from rossmann.monitoring.report import write_report
-from rossmann.monitoring.worth import Decision, worth
+from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
 
 __all__ = [
-    "FAULTS",
-    "Decision",
-    "Examination",
-    "Finding",
+    "BacktestReference",
+    "DriftFinding",
+    "DriftReport",
     "Performance",
-    "Promise",
-    "baseline",
-    "examine",
-    "inject",
-    "judge",
-    "perform",
-    "promise",
-    "stage",
-    "sums",
-    "worth",
+    "RetrainingDecision",
+    "backtest_reference",
+    "baseline_forecasts",
+    "daily_sums",
+    "detect_drift",
+    "join_actuals",
+    "should_retrain",
+    "weekly_performance",
     "write_report",
 ]

@@ -1,163 +1,118 @@
-"""Whether the data are still like those learnt from, and the forecasts as good: findings, and which of them are alarms.
+"""Drift of the data and of the forecasts: the findings of a week, and which of them are alarms.
 
-Five kinds of drift and the quality of the data, each statistic against its own history (`statistics`). Where one cause
-explains other findings, the cause is the alarm and they say so.
+Each statistic is compared with its own history (`statistics`); the statistics are listed in `definitions`. Where one
+cause explains other findings, only the cause is an alarm, and their messages name it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory
-from rossmann.monitoring.panels import panels, residuals
-from rossmann.monitoring.plans import of_plan
-from rossmann.monitoring.statistics import ENOUGH, WINDOW_DAYS, Statistic, of_forecasts, of_history
-
-TARGETS = {"sales_level", "forecast_level", "residual_level", "promo_uplift_gone", "concept_shift", "multivariate"}
-SHARES = {"open_share", "promo_share", "zero_sales_share", "zero_sales"}
-PLANS = {"promos_more_than_ever", "unseen_combinations"}
-EXPLAINS = {  # a cause, and what it makes of other findings; causes in the order in which they are believed
-    "dates_shifted": TARGETS | SHARES | PLANS | {"sundays_open", "promo_inverted", "store_out_of_scale"},
-    "promo_inverted": TARGETS | SHARES | PLANS | {"store_out_of_scale"},
-    "sundays_open": TARGETS | SHARES | PLANS,
-    "customers_frozen": {"other_unit", "store_out_of_scale", "multivariate"},
-    "other_unit": TARGETS | {"store_out_of_scale"},
-    "stores_missing": {"multivariate"},
-    "stale_forecasts": TARGETS,
-    "promo_uplift_gone": {"sales_level", "residual_level", "concept_shift", "multivariate"},
-    "store_out_of_scale": {"multivariate"},
-    "concept_shift": {"multivariate"},
-    "residual_level": {"multivariate"},
-    "sales_level": {"multivariate"},
-}
-BROKEN = {"dates_shifted", "promo_inverted", "customers_frozen", "other_unit", "stores_missing", "store_out_of_scale",
-          "sundays_open", "zero_sales", "stale_forecasts"}  # to be mended at their source, not learnt  # fmt: skip
+from rossmann.monitoring.definitions import DEFINITIONS, find_definition
+from rossmann.monitoring.forecast_statistics import forecast_statistics
+from rossmann.monitoring.history_statistics import history_statistics, multivariate
+from rossmann.monitoring.plan_drift import plan_statistics
+from rossmann.monitoring.statistics import WINDOW_DAYS, Statistic
+from rossmann.monitoring.store_series import compute_series, forecast_residuals
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One statistic on one evening."""
+class DriftFinding:
+    """What one statistic says about one subject in the window."""
 
     kind: str  # quality, feature, target, prediction, concept or plan
-    name: str
-    of: str  # column or stores
-    effect: float
-    limit: float  # distance from its own past that is still usual; NaN without a past
-    since: np.datetime64 | None  # first day beyond it, of the window
-    days: int  # beyond it
+    name: str  # of the definition
+    subject: str  # a column, a store type or a group of stores
+    effect: float  # distance from its usual value
+    limit: float  # the largest usual distance; NaN with too few earlier days
+    since: np.datetime64 | None  # first day of the window beyond the limit
+    days_beyond_limit: int
     reference: str
     alarm: bool
-    story: str
+    message: str
 
     @property
-    def broken(self) -> bool:
-        """Whether the data are to be mended before anything is learnt from them."""
-        return self.name in BROKEN
+    def broken_data(self) -> bool:
+        """Whether the data must be corrected at their source before a model is trained on them."""
+        return find_definition(self.name).broken_data
 
 
 @dataclass(frozen=True)
-class Examination:
+class DriftReport:
     """All findings of a window, alarms first."""
 
     first: np.datetime64
     last: np.datetime64
-    findings: tuple[Finding, ...]
+    findings: tuple[DriftFinding, ...]
 
     @property
-    def alarms(self) -> tuple[Finding, ...]:
-        return tuple(each for each in self.findings if each.alarm)
+    def alarms(self) -> tuple[DriftFinding, ...]:
+        """The findings that are alarms, the strongest first."""
+        return tuple(finding for finding in self.findings if finding.alarm)
 
     def frame(self) -> pd.DataFrame:
-        """A row per finding, with the last day as `date`."""
-        rows = pd.DataFrame([vars(each) for each in self.findings])
-        return rows.drop(columns="days").assign(date=self.last.astype("datetime64[s]"))
+        """A row per finding, with the last day as `date`: columns of the journal's table `drift_findings`."""
+        rows = pd.DataFrame([vars(finding) for finding in self.findings])
+        return rows.drop(columns="days_beyond_limit").assign(date=self.last.astype("datetime64[s]"))
 
 
-def examine(history: SalesHistory, judged: pd.DataFrame, backtest: pd.DataFrame | None = None) -> Examination:
-    """The last WINDOW_DAYS of a history.
+def detect_drift(history: SalesHistory, forecasts: pd.DataFrame, backtest: pd.DataFrame | None = None) -> DriftReport:
+    """The findings of the last WINDOW_DAYS of a history.
 
-    judged: forecasts with their outcomes, from `performance.judge`. backtest: the champion's (BACKTEST_COLUMNS): its
-    residuals are what was promised, and the past to compare with where `judged` has none.
+    forecasts: with their actuals, from `join_actuals`; may be empty. backtest: rows of the champion's backtest
+    (BACKTEST_COLUMNS), whose residuals stand for the days before the first forecast.
     """
-    seen = panels(history)
-    statistics = list(of_history(history, seen))
-    statistics.append(_multivariate(statistics))
-    statistics += of_plan(history)
-    if len(judged):
-        told = judged if backtest is None else pd.concat([_promised(backtest), judged])
-        statistics += of_forecasts(
-            history, seen, *residuals(told[told.date <= pd.Timestamp(history.origin.item())], history)
-        )
-    findings = _explained([_finding(each, history.dates) for each in statistics])
-    findings.sort(key=lambda each: (not each.alarm, -_strength(each)))
-    return Examination(history.dates[-WINDOW_DAYS], history.origin, tuple(findings))
+    series = compute_series(history)
+    statistics = list(history_statistics(history, series))
+    statistics.append(multivariate(statistics))
+    statistics += plan_statistics(history)
+    if len(forecasts):
+        rows = forecasts if backtest is None else pd.concat([_oldest_forecasts(backtest), forecasts])
+        rows = rows[rows.date <= pd.Timestamp(history.origin.item())]
+        statistics += forecast_statistics(series, *forecast_residuals(rows, history))
+    findings = explain_alarms([_finding(statistic, history.dates) for statistic in statistics])
+    findings.sort(key=lambda finding: (not finding.alarm, -_strength(finding)))
+    return DriftReport(history.dates[-WINDOW_DAYS], history.origin, tuple(findings))
 
 
-def _promised(backtest: pd.DataFrame) -> pd.DataFrame:
-    """As judged rows that any real forecast replaces; a backtest's leads are those of a fold, not of operation."""
+def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:
+    """The findings in the same order. An alarm that another alarm explains is none any more; its message says so."""
+    explained = list(findings)
+    for cause in DEFINITIONS.values():
+        if any(finding.alarm and finding.name == cause.name for finding in explained):
+            explained = [
+                replace(finding, alarm=False, message=f"{finding.message}; explained by {cause.name}")
+                if finding.alarm and finding.name in cause.explains
+                else finding
+                for finding in explained
+            ]
+    return explained
+
+
+def _oldest_forecasts(backtest: pd.DataFrame) -> pd.DataFrame:
+    """A backtest as rows older than any real forecast; without lead days, since folds are no stale forecasts."""
     return backtest.assign(lead_days=np.nan, origin=pd.Timestamp(0))
 
 
-def _finding(statistic: Statistic, dates: np.ndarray) -> Finding:
-    beyond = np.flatnonzero(statistic.beyond)
-    effect = statistic.effect
-    return Finding(
-        kind=statistic.kind,
-        name=statistic.name,
-        of=statistic.of,
-        effect=effect,
+def _finding(statistic: Statistic, dates: np.ndarray) -> DriftFinding:
+    beyond = np.flatnonzero(statistic.beyond_limit)
+    return DriftFinding(
+        kind=statistic.definition.kind,
+        name=statistic.definition.name,
+        subject=statistic.subject,
+        effect=statistic.effect,
         limit=statistic.limit,
         since=dates[-WINDOW_DAYS:][beyond[0]] if len(beyond) else None,
-        days=len(beyond),
-        reference=statistic.reference,
+        days_beyond_limit=len(beyond),
+        reference=statistic.definition.reference,
         alarm=statistic.persistent,
-        story=_story(statistic, effect),
+        message=statistic.message,
     )
 
 
-def _story(statistic: Statistic, effect: float) -> str:
-    if not statistic.limited:
-        return "too little of the past to say what is usual"
-    if not np.isfinite(effect):
-        return "no evidence in the window"
-    usual = "" if statistic.persistent else "as usual: "
-    return usual + statistic.says.format(effect=effect, limit=statistic.limit)
-
-
-def _explained(findings: list[Finding]) -> list[Finding]:
-    """Alarms that follow from another alarm are told as such, and are none."""
-    for cause, effects in EXPLAINS.items():
-        if any(each.alarm and each.name == cause for each in findings):
-            findings = [
-                replace(each, alarm=False, story=f"{each.story}; explained by {cause}")
-                if each.alarm and each.name in effects
-                else each
-                for each in findings
-            ]
-    return findings
-
-
-def _strength(finding: Finding) -> float:
+def _strength(finding: DriftFinding) -> float:
+    """The effect in limits; 0 where there is no limit or no effect."""
     return abs(finding.effect) / finding.limit if finding.limit > 0 and np.isfinite(finding.effect) else 0.0
-
-
-def _multivariate(statistics: list[Statistic]) -> Statistic:
-    """All columns at once: how far a day lies from the past in the directions in which the statistics move together.
-
-    Mahalanobis' distance of the target's and the features' statistics, over the square root of their number.
-    """
-    own = [each for each in statistics if each.kind in ("target", "feature") or each.name == "other_unit"]
-    values = np.stack([each.values for each in own])
-    values = values[np.isfinite(values).sum(axis=1) >= 2 * ENOUGH]
-    distance = np.full(len(statistics[0].values), np.nan)
-    if len(values):
-        complete = np.isfinite(values).all(axis=0)
-        past = values[:, complete & (np.arange(len(complete)) < len(complete) - WINDOW_DAYS)]
-        if past.shape[1] >= ENOUGH:
-            centre, scale = past.mean(axis=1, keepdims=True), past.std(axis=1, keepdims=True) + 1e-9
-            spread = np.cov((past - centre) / scale) + 0.1 * np.eye(len(values))
-            apart = (values[:, complete] - centre) / scale
-            distance[complete] = np.sqrt(np.einsum("kt,kt->t", apart, np.linalg.solve(spread, apart)) / len(values))
-    return Statistic("feature", "multivariate", "all columns", distance, 2.0, 4, "all earlier days",
-                     "all columns together are {effect:.1f} standard deviations farther off than usual")  # fmt: skip

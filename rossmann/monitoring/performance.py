@@ -1,6 +1,6 @@
-"""How the forecasts went: what was given joined with what happened, as daily sums, written once, that add up.
+"""Accuracy of the forecasts: joined with their actuals, as daily sums that add up to the scores of any window.
 
-They are enough for every score of any window; nothing is scored again from rows that may be gone.
+Daily sums are written once. They are enough for every score, so nothing is computed again from rows that may be pruned.
 """
 
 from dataclasses import dataclass
@@ -9,61 +9,61 @@ import numpy as np
 import pandas as pd
 
 from rossmann import evaluation, features, models
-from rossmann.data import STORE_TYPES, SalesHistory
+from rossmann.data import SalesHistory
+from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS
 
-SLICES = ("lead_week", "store_type", "promo", "store")
-SUMS = ["rows", "squared", "absolute", "error", "sales", "bounded", "covered"]
-WEEK_DAYS = 7
-WORST = 10  # stores
 KEY = ["date", "source", "model_version"]
+SLICES = ("lead_week", "store_type", "promo", "store")
+SUMS = [
+    "rows", "squared_relative_error", "absolute_error", "error", "sales", "interval_rows", "covered_rows",
+]  # fmt: skip
+WORST_STORES = 10
+WATCHED_WEEKS, REQUIRED_WEEKS = 3, 2  # a model degrades if this many of these weeks are beyond the limit
+LIMIT_MARGIN = 1.1  # times the worst week of the backtest: another year may be that much harder
 
 
-def judge(given: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
-    """The forecasts whose day has come, with `sales` and `store_type`; what the journal said of each stays as it is.
+def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
+    """The forecasts whose day is over and has actuals, with `sales`, `store_type` and `lead_week`.
 
-    A day asked over HTTP otherwise than it came (open, promo) was a question, not a forecast, and is left out, as is
-    the same question asked again. Days without a row have no outcome.
+    forecasts: from `journal.read_forecasts`. Requests over HTTP whose plan (open, promo) differs from what came were
+    what-if questions and are left out, as are repeated requests.
     """
-    of_store = np.searchsorted(history.stores.number, given.store).clip(max=len(history.stores.number) - 1)
-    day = (given.date.to_numpy().astype("datetime64[D]") - history.dates[0]).astype(int)
-    known = (history.stores.number[of_store] == given.store) & (day >= 0) & (day < len(history.dates))
-    rows, of_store, day = given[known], of_store[known], day[known]
-    as_asked = (rows.open == history.calendar.open[of_store, day]) & (
-        rows.promo == history.calendar.promo[of_store, day]
-    )
-    rows = rows.assign(
-        sales=history.sales[of_store, day],
-        store_type=np.asarray(STORE_TYPES)[history.stores.store_type[of_store]],
-        lead_week=(rows.lead_days - 1) // WEEK_DAYS + 1,
-    )
-    rows = rows[rows.sales.notna() & (as_asked | (rows.source == "batch"))]
+    keys = forecasts.store.to_numpy(), forecasts.date.to_numpy()
+    rows = forecasts.assign(sales=history.take("sales", *keys))
+    as_planned = (rows.open == history.take("open", *keys)) & (rows.promo == history.take("promo", *keys))
+    rows = rows[rows.sales.notna() & (as_planned | (rows.source == "batch"))]
+    types = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
+    rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=(rows.lead_days - 1) // WEEK_DAYS + 1)
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
-def baseline(history: SalesHistory, since: np.datetime64) -> pd.DataFrame:
-    """The median's forecasts of the days from `since` on, as known the evening before; judged rows like any."""
-    origin = since - np.timedelta64(1, "D")
+def baseline_forecasts(history: SalesHistory, since: np.datetime64) -> pd.DataFrame:
+    """The median's forecasts of the days from `since` on, fitted on the days before it; rows as of `join_actuals`."""
+    origin = since - DAY
     days = int((history.origin - origin).astype(int))
-    (median,) = (c for c in models.candidates(()) if c.name == evaluation.BASELINE)
-    window = evaluation.fold(history, origin, days)
-    made = models.fit(median, (), origin, 0).predict(features.summarise(window.past), window.plan)
-    rows = evaluation.tabulate(median.name, window, made.sales)
+    (median,) = (candidate for candidate in models.candidates(()) if candidate.name == evaluation.BASELINE)
+    fold = evaluation.cut_fold(history, origin, days)
+    forecast = models.fit(median, (), origin, 0).predict(features.fit_state(fold.past), fold.plan)
+    rows = evaluation.backtest_rows(median.name, fold, forecast.sales)
     return rows.assign(source="baseline", model_version=0)
 
 
-def sums(judged: pd.DataFrame) -> pd.DataFrame:
-    """Per day, source, model version, slice and value: SUMS over the rows with sales; a slice "all" holds each row."""
-    sold = judged[judged.sales > 0]
-    error, bounded = sold.forecast - sold.sales, sold.lower.notna() & sold.upper.notna()
-    parts = sold[[*KEY, *SLICES, "sales"]].assign(
-        promo=sold.promo.astype(int),
+def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
+    """SUMS over the rows with sales, per day, source, model version, slice and value of the slice.
+
+    The slice "all", with the value "", contains every row.
+    """
+    rows = rows[rows.sales > 0]
+    error, has_interval = rows.forecast - rows.sales, rows.lower.notna() & rows.upper.notna()
+    parts = rows[[*KEY, *SLICES, "sales"]].assign(
+        promo=rows.promo.astype(int),
         all="",
         rows=1,
-        squared=np.square(error / sold.sales),
-        absolute=error.abs(),
+        squared_relative_error=np.square(error / rows.sales),
+        absolute_error=error.abs(),
         error=error,
-        bounded=bounded.astype(int),
-        covered=(bounded & (sold.lower <= sold.sales) & (sold.sales <= sold.upper)).astype(int),
+        interval_rows=has_interval.astype(int),
+        covered_rows=(has_interval & (rows.lower <= rows.sales) & (rows.sales <= rows.upper)).astype(int),
     )
     tables = []
     for name in ("all", *SLICES):
@@ -72,109 +72,116 @@ def sums(judged: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).astype({"value": str})
 
 
-def scores(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """Of daily sums, per group: RMSPE, MAE, WAPE (absolute errors over sales), bias, coverage, rows."""
-    total = rows.groupby(list(by))[SUMS].sum()
+def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Scores of daily sums per group: RMSPE, MAE, WAPE (absolute errors over sales), bias, coverage, rows."""
+    total = sums.groupby(list(by))[SUMS].sum()
     return pd.DataFrame(
         {
-            "rmspe": np.sqrt(total.squared / total.rows),
-            "mae": total.absolute / total.rows,
-            "wape": total.absolute / total.sales,
+            "rmspe": np.sqrt(total.squared_relative_error / total.rows),
+            "mae": total.absolute_error / total.rows,
+            "wape": total.absolute_error / total.sales,
             "bias": total.error / total.sales,
-            "coverage": (total.covered / total.bounded.where(total.bounded > 0)).astype(float),
+            "coverage": (total.covered_rows / total.interval_rows.where(total.interval_rows > 0)).astype(float),
             "rows": total.rows,
         }
     )
 
 
-def weekly(rows: pd.DataFrame, last: np.datetime64) -> pd.Series:
-    """The week each daily sum belongs to, counted back from `last`: its last day."""
+def week_ends(sums: pd.DataFrame, last: np.datetime64) -> pd.Series:
+    """The last day of the week that each daily sum belongs to; the weeks are counted back from `last`."""
     last = np.datetime64(last, "D")
-    back = (last - rows.date.to_numpy().astype("datetime64[D]")).astype(int) // WEEK_DAYS
-    return pd.Series((last - back * WEEK_DAYS).astype("datetime64[s]"), rows.index, name="week")
+    weeks_back = (last - sums.date.to_numpy().astype("datetime64[D]")).astype(int) // WEEK_DAYS
+    return pd.Series((last - weeks_back * WEEK_DAYS).astype("datetime64[s]"), sums.index, name="week")
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What a model's backtest said of itself: daily sums of all its folds, and the WAPE of each of its weeks."""
+class BacktestReference:
+    """The accuracy of a model in its own backtest, which is expected of it in operation."""
 
-    sums: pd.DataFrame
-    weeks: np.ndarray
+    sums: pd.DataFrame  # daily sums of all folds
+    weekly_wape: np.ndarray  # WAPE of every week of every fold
+
+    @property
+    def first_week_wape(self) -> float:
+        """WAPE of the first week after the origin, over all folds."""
+        rows = self.sums[(self.sums.slice == "lead_week") & (self.sums.value == "1")]
+        return float(rows.absolute_error.sum() / rows.sales.sum())
 
 
-def promise(backtest: pd.DataFrame, version: int) -> Promise:
-    """From a candidate's backtest rows (evaluation.BACKTEST_COLUMNS)."""
+def backtest_reference(backtest: pd.DataFrame, version: int) -> BacktestReference:
+    """The reference of a model version, from its candidate's backtest rows (evaluation.BACKTEST_COLUMNS)."""
     rows = backtest.assign(source="backtest", model_version=version)
-    sold = rows[rows.sales > 0]
-    weeks = (sold.forecast - sold.sales).abs().groupby([sold.origin, sold.lead_week]).sum()
-    return Promise(sums(rows), (weeks / sold.sales.groupby([sold.origin, sold.lead_week]).sum()).to_numpy())
+    selling = rows[rows.sales > 0]
+    week = [selling.origin, selling.lead_week]
+    errors = (selling.forecast - selling.sales).abs().groupby(week).sum()
+    return BacktestReference(daily_sums(rows), (errors / selling.sales.groupby(week).sum()).to_numpy())
 
 
 @dataclass(frozen=True)
 class Performance:
-    """A window of days, as it was forecast, beside what was promised and what the baseline would have said."""
+    """The accuracy of a model version in one week, beside its backtest and the baseline."""
 
     first: np.datetime64
     last: np.datetime64
-    version: int  # of the model that made the newest of these forecasts
-    slices: pd.DataFrame  # scores by (slice, value) of that version, `promised` RMSPE and WAPE beside
-    worst: pd.DataFrame  # the stores with the largest WAPE
-    weeks: pd.DataFrame  # WAPE by week and source, over the whole table
+    version: int  # of the model
+    slices: pd.DataFrame  # scores by (slice, value), with the columns expected_rmspe and expected_wape
+    worst_stores: pd.DataFrame  # scores of the stores with the largest WAPE
+    weekly_scores: pd.DataFrame  # scores by (week, source), over the whole accuracy table
     wape: float
     rmspe: float
-    promised: float  # WAPE
-    promised_rmspe: float
-    baseline: float  # WAPE
+    expected_wape: float  # of the backtest
+    expected_rmspe: float
+    baseline_wape: float  # of the median on the same days; NaN where it was not computed
     baseline_rmspe: float
-    limit: float  # WAPE a week may have
-    beyond: int  # of the last WATCHED weeks, beyond it
+    wape_limit: float  # of one week
+    weeks_beyond_limit: int  # of the last WATCHED_WEEKS
 
     @property
     def degraded(self) -> bool:
-        """Last week worse than its backtest ever was in a week, and so before it, or than the baseline too."""
-        return self.wape > self.limit and (self.beyond >= PERSISTENT or self.wape > self.baseline)
+        """Whether the week is beyond the limit, and so was an earlier one, or the baseline was better."""
+        persistent = self.weeks_beyond_limit >= REQUIRED_WEEKS
+        return self.wape > self.wape_limit and (persistent or self.wape > self.baseline_wape)
 
     @property
     def reason(self) -> str:
-        """One sentence."""
+        """The comparison in one sentence."""
         return (
-            f"WAPE {self.wape:.3f} from {self.first} to {self.last} where {self.promised:.3f} was promised, beyond "
-            f"{self.limit:.3f} in {self.beyond} of {WATCHED} weeks; the median has {self.baseline:.3f} on the same days"
+            f"WAPE is {self.wape:.3f} from {self.first} to {self.last}, {self.expected_wape:.3f} in the backtest and "
+            f"{self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the last "
+            f"{WATCHED_WEEKS} weeks are above the limit of {self.wape_limit:.3f}"
         )
 
 
-WATCHED, PERSISTENT = 3, 2  # weeks
-MARGIN = 1.1  # times the worst week of the backtest: another year may be that much harder
-
-
-def perform(accuracy: pd.DataFrame, promised: Promise, last: np.datetime64, version: int) -> Performance | None:
-    """The last week of the accuracy table; None if nothing was forecast for it by this version."""
-    accuracy = accuracy.assign(week=weekly(accuracy, last))
+def weekly_performance(
+    accuracy: pd.DataFrame, reference: BacktestReference, last: np.datetime64, version: int
+) -> Performance | None:
+    """The week up to `last` from the journal's accuracy table; None if it has no forecast of this model version."""
+    accuracy = accuracy.assign(week=week_ends(accuracy, last))
     own = accuracy[(accuracy.model_version == version) & (accuracy.source != "baseline")]
     window = own[own.week == pd.Timestamp(last)]
     if window.empty:
         return None
-    limit = float(promised.weeks.max() * MARGIN)
-    whole = accuracy[accuracy.slice == "all"]
-    weeks = scores(whole, "week", "source")
-    recent = scores(own[own.slice == "all"], "week").wape.tail(WATCHED)
-    slices = scores(window[window.slice != "store"], "slice", "value")
-    said = scores(promised.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("promised_")
-    by_median = scores(whole[(whole.source == "baseline") & (whole.week == pd.Timestamp(last))], "slice")
-    stores = scores(window[window.slice == "store"], "value").sort_values("wape", ascending=False)
+    wape_limit = float(reference.weekly_wape.max() * LIMIT_MARGIN)
+    all_rows = accuracy[accuracy.slice == "all"]
+    baseline = all_rows[(all_rows.source == "baseline") & (all_rows.week == pd.Timestamp(last))]
+    baseline_scores = scores_of_sums(baseline, "slice")
+    recent_wape = scores_of_sums(own[own.slice == "all"], "week").wape.tail(WATCHED_WEEKS)
+    slices = scores_of_sums(window[window.slice != "store"], "slice", "value")
+    expected = scores_of_sums(reference.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("expected_")
+    stores = scores_of_sums(window[window.slice == "store"], "value")
     return Performance(
         first=np.datetime64(window.date.min(), "D"),
         last=np.datetime64(window.date.max(), "D"),
         version=version,
-        slices=slices.join(said),
-        worst=stores.head(WORST),
-        weeks=weeks,
+        slices=slices.join(expected),
+        worst_stores=stores.sort_values("wape", ascending=False).head(WORST_STORES),
+        weekly_scores=scores_of_sums(all_rows, "week", "source"),
         wape=float(slices.wape["all", ""]),
         rmspe=float(slices.rmspe["all", ""]),
-        promised=float(said.promised_wape["all", ""]),
-        promised_rmspe=float(said.promised_rmspe["all", ""]),
-        baseline=float(by_median.wape.get("all", np.nan)),
-        baseline_rmspe=float(by_median.rmspe.get("all", np.nan)),
-        limit=limit,
-        beyond=int((recent > limit).sum()),
+        expected_wape=float(expected.expected_wape["all", ""]),
+        expected_rmspe=float(expected.expected_rmspe["all", ""]),
+        baseline_wape=float(baseline_scores.wape.get("all", np.nan)),
+        baseline_rmspe=float(baseline_scores.rmspe.get("all", np.nan)),
+        wape_limit=wape_limit,
+        weeks_beyond_limit=int((recent_wape > wape_limit).sum()),
     )

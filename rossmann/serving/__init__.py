@@ -1,1 +1,1 @@
-"""HTTP in, `Forecaster.predict`, HTTP out: the champion on Ray Serve, and how it is put there."""
+"""The champion over HTTP on Ray Serve: `server` runs in the replicas, `deployment` configures them from outside."""

@@ -1,28 +1,25 @@
-"""What a row means: the columns, keys and rules of everything that comes in or goes out."""
+"""Contracts of tables: which columns, types and rules their rows must follow, and what is reported if they do not."""
 
-from rossmann.validation.errors import DataError, Finding, ValidationError
-from rossmann.validation.incoming import check_plan, check_raw
-from rossmann.validation.outgoing import check_clean, check_features, check_forecast
-from rossmann.validation.report import Checked, Repair, StageReport, report_html, report_markdown
-from rossmann.validation.words import ASSORTMENTS, CLOSURE_DAYS, MONTHS, STATE_HOLIDAYS, STORE_TYPES
+from rossmann.validation.contract import Column, Contract, Rule, check_contracts
+from rossmann.validation.errors import DataError, ValidationError, Violation
+from rossmann.validation.report import CheckResult, Repair, StageReport, report_html, report_markdown
+from rossmann.validation.tables import check_clean, check_features, check_forecast, check_plan
 
 __all__ = [
-    "ASSORTMENTS",
-    "CLOSURE_DAYS",
-    "MONTHS",
-    "STATE_HOLIDAYS",
-    "STORE_TYPES",
-    "Checked",
+    "CheckResult",
+    "Column",
+    "Contract",
     "DataError",
-    "Finding",
     "Repair",
+    "Rule",
     "StageReport",
     "ValidationError",
+    "Violation",
     "check_clean",
+    "check_contracts",
     "check_features",
     "check_forecast",
     "check_plan",
-    "check_raw",
     "report_html",
     "report_markdown",
 ]

@@ -1,20 +1,28 @@
-"""Contracts: columns with types and rules over whole frames, kept by pandera, told by `Finding`."""
+"""The engine: a contract has typed columns and rules over whole tables; pandera checks it."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from rossmann.validation.errors import Finding, ValidationError
-from rossmann.validation.report import Checked, StageReport
+from rossmann.schema import KEYS
+from rossmann.validation.errors import ValidationError, Violation
+from rossmann.validation.report import CheckResult, StageReport
 
-NUMBER, DAY, TEXT = "float64", "datetime64[s]", "object"
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
+
+NUMBER, DATE, TEXT = "float64", "datetime64[s]", "object"  # dtypes of parsed cells
+NO_EMPTY_CELLS = "no_empty_cells"  # the check that every contract has
 
 
 @dataclass(frozen=True)
 class Column:
-    """`may_be_empty`: NaN or NaT is a value too."""
+    """A column of a contract. With `may_be_empty`, its cells may be NaN or NaT."""
 
     dtype: str
     may_be_empty: bool = False
@@ -22,56 +30,67 @@ class Column:
 
 @dataclass(frozen=True)
 class Rule:
-    """`right` says for each row of a frame whether it keeps the rule; rows with nothing in the cells it reads do."""
+    """A check of the rows of a table.
 
-    check: str
-    problem: str  # what a row that breaks it does, for "3 rows: …"
-    mend: str
-    shows: tuple[str, ...]
-    right: Callable[[pd.DataFrame], pd.Series | np.ndarray]
+    `is_valid` returns for each row whether it follows the rule. It returns True where the cells that it reads are
+    empty, since that is another check.
+    """
 
-    def __call__(self, frame: pd.DataFrame) -> pd.Series:
-        return pd.Series(np.asarray(self.right(frame), dtype=bool), frame.index)
+    check: str  # its name
+    problem: str  # of a row that fails, for messages like "3 rows: …"
+    remedy: str
+    columns: tuple[str, ...]  # shown of a row that fails, after the keys
+    is_valid: Callable[[pd.DataFrame], pd.Series | np.ndarray]
+
+    def __call__(self, table: pd.DataFrame) -> pd.Series:
+        return pd.Series(np.asarray(self.is_valid(table), dtype=bool), table.index)
 
 
 @dataclass(frozen=True)
 class Contract:
-    where: str  # what the frame is; a `file` column in it says so more exactly
+    """Columns and rules of a table. A column `file` in the table names the file of each row in messages."""
+
+    where: str  # the file or table
     columns: Mapping[str, Column]
     rules: tuple[Rule, ...]
-    keys: tuple[str, ...] = ("Store", "Date")
+    keys: tuple[str, ...] = KEYS  # columns that identify a row in messages
 
 
-def report(stage: str, judged: Sequence[tuple[Contract, pd.DataFrame]], notes: Sequence[str] = ()) -> StageReport:
-    """What was checked; raises ValidationError, with the same report in it, if any row of any frame breaks a rule."""
-    findings = [finding for contract, frame in judged for finding in examine(contract, frame)]
-    broken = {(f.contract, f.check): len(f.rows) for f in findings}
+def check_contracts(
+    stage: str, tables: Sequence[tuple[Contract, pd.DataFrame]], notes: Sequence[str] = ()
+) -> StageReport:
+    """Check each table against its contract.
+
+    Raises ValidationError with all violations, and the report, if any row of any table fails a check.
+    """
+    violations = [violation for contract, table in tables for violation in find_violations(contract, table)]
+    failing = {(v.contract, v.check): len(v.rows) for v in violations}
     checks = tuple(
-        Checked(contract.where, check, len(frame), broken.get((contract.where, check), 0))
-        for contract, frame in judged
-        for check in ("nothing_empty", *(rule.check for rule in contract.rules))
+        CheckResult(contract.where, check, len(table), failing.get((contract.where, check), 0))
+        for contract, table in tables
+        for check in (NO_EMPTY_CELLS, *(rule.check for rule in contract.rules))
     )
-    done = StageReport(stage, checks, notes=tuple(notes))
-    if findings:
-        raise ValidationError(stage, findings, done)
-    return done
+    report = StageReport(stage, checks, notes=tuple(notes))
+    if violations:
+        raise ValidationError(stage, violations, report)
+    return report
 
 
-def examine(contract: Contract, frame: pd.DataFrame) -> list[Finding]:
-    """What is wrong, nothing if the frame keeps the contract."""
-    from pandera.errors import SchemaError  # here, since every Ray worker would pay a second for it
+def find_violations(contract: Contract, table: pd.DataFrame) -> list[Violation]:
+    """The violations of a contract; an empty list if there are none."""
+    from pandera.errors import SchemaError  # takes a second, which Ray workers would pay on import
 
     try:
-        _schema(contract).validate(frame)
+        _pandera_schema(contract).validate(table)
     except SchemaError:
-        findings = _empty_cells(contract, frame) + _broken_rules(contract, frame)
-        if not findings:
+        violations = _empty_cells(contract, table) + _failing_rules(contract, table)
+        if not violations:  # a wrong type or a missing column, which is an error of ours
             raise
-        return findings
+        return violations
     return []
 
 
-def _schema(contract: Contract):
+def _pandera_schema(contract: Contract) -> DataFrameSchema:
     import pandera.pandas as pandera
 
     return pandera.DataFrameSchema(
@@ -81,37 +100,31 @@ def _schema(contract: Contract):
     )
 
 
-def _empty_cells(contract: Contract, frame: pd.DataFrame) -> list[Finding]:
-    needed = [name for name, column in contract.columns.items() if not column.may_be_empty]
-    empty = frame[needed].isna()
-    hit = [name for name in needed if empty[name].any()]
-    if not hit:
+def _empty_cells(contract: Contract, table: pd.DataFrame) -> list[Violation]:
+    required = [name for name, column in contract.columns.items() if not column.may_be_empty]
+    empty = table[required].isna()
+    names = tuple(name for name in required if empty[name].any())
+    if not names:
         return []
-    return [
-        _finding(
-            contract,
-            frame[empty.any(axis=1)],
-            "nothing_empty",
-            f"{', '.join(hit)} is empty",
-            "Fill the cells in, or leave the rows out. Is the file cut off?",
-            tuple(hit),
-        )
-    ]
+    remedy = "Fill the cells in, or leave the rows out. Is the file cut off?"
+    problem = f"{', '.join(names)} is empty"
+    return [_violation(contract, table[empty.any(axis=1)], NO_EMPTY_CELLS, problem, remedy, names)]
 
 
-def _broken_rules(contract: Contract, frame: pd.DataFrame) -> list[Finding]:
-    findings = []
+def _failing_rules(contract: Contract, table: pd.DataFrame) -> list[Violation]:
+    violations = []
     for rule in contract.rules:
-        wrong = ~rule(frame)
-        if wrong.any():
-            findings.append(_finding(contract, frame[wrong], rule.check, rule.problem, rule.mend, rule.shows))
-    return findings
+        failing = ~rule(table)
+        if failing.any():
+            rows = table[failing]
+            violations.append(_violation(contract, rows, rule.check, rule.problem, rule.remedy, rule.columns))
+    return violations
 
 
-def _finding(
-    contract: Contract, rows: pd.DataFrame, check: str, problem: str, mend: str, shows: tuple[str, ...]
-) -> Finding:
+def _violation(
+    contract: Contract, rows: pd.DataFrame, check: str, problem: str, remedy: str, columns: tuple[str, ...]
+) -> Violation:
     where = ", ".join(rows["file"].unique()) if "file" in rows else contract.where
-    seen = [name for name in ("line", *contract.keys) if name in rows]
-    columns = [*seen, *(name for name in shows if name not in seen)]
-    return Finding(where, check, problem, mend, rows[columns].reset_index(drop=True), contract.where)
+    keys = [name for name in ("line", *contract.keys) if name in rows]
+    shown = rows[[*keys, *(name for name in columns if name not in keys)]]
+    return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.where)

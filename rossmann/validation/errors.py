@@ -1,73 +1,76 @@
-"""Mistakes a user can mend, told on one screen; every row of them stays at hand as a table."""
+"""Errors in data that a user can correct. A message fits on one screen; a table has every failing row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from rossmann.validation.report import Checked, StageReport
+from rossmann.validation.report import CheckResult, StageReport
 
-FIRST_ROWS = 3
-FIRST_FINDINGS = 4
+MAX_ROWS_SHOWN = 3  # of one violation, in a message
+MAX_VIOLATIONS_SHOWN = 4  # in a message; of the others it has only the checks' names
 
 
 class DataError(ValueError):
-    """Something in the data that a user can mend: says what is wrong, where, and what to do."""
+    """An error in data or settings that a user can correct. The message says what is wrong, where, and what to do."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The rows that break one rule. `rows` has the columns worth seeing, and `line` if from a file."""
+class Violation:
+    """All rows that fail one check.
 
-    where: str
+    `rows` has the key columns, the columns that the check reads and, for a file, `line`.
+    """
+
+    where: str  # the file or table
     check: str
     problem: str
-    mend: str
+    remedy: str
     rows: pd.DataFrame
-    contract: str = ""  # of which contract the check is
+    contract: str = ""  # the contract that the check belongs to
 
     def __str__(self) -> str:
         count = f"{len(self.rows):,} row{'s' if len(self.rows) != 1 else ''}"
-        shown = [f"    {_row(row)}" for row in self.rows.head(FIRST_ROWS).to_dict("records")]
-        more = len(self.rows) - len(shown)
+        lines = [f"    {_row_text(row)}" for row in self.rows.head(MAX_ROWS_SHOWN).to_dict("records")]
+        more = len(self.rows) - len(lines)
         if more:
-            shown.append(f"    … and {more:,} more")
-        return "\n".join([f"  {self.where}: {count}: {self.problem} [{self.check}]", *shown, f"    → {self.mend}"])
+            lines.append(f"    … and {more:,} more")
+        return "\n".join([f"  {self.where}: {count}: {self.problem} [{self.check}]", *lines, f"    → {self.remedy}"])
 
 
 class ValidationError(DataError):
-    """Rows broke rules; `table` has all of them, one line per check and row, `report` what was checked."""
+    """Rows failed checks. `table` has all of these rows, `report` the results of all checks."""
 
-    def __init__(self, stage: str, findings: Sequence[Finding], report: StageReport | None = None) -> None:
+    def __init__(self, stage: str, violations: Sequence[Violation], report: StageReport | None = None) -> None:
         self.stage = stage
-        self.findings = tuple(findings)
+        self.violations = tuple(violations)
         self.report = report or StageReport(
-            stage, tuple(Checked(f.where, f.check, len(f.rows), len(f.rows)) for f in self.findings)
+            stage, tuple(CheckResult(v.where, v.check, len(v.rows), len(v.rows)) for v in self.violations)
         )
-        told = [str(finding) for finding in self.findings[:FIRST_FINDINGS]]
-        if len(self.findings) > FIRST_FINDINGS:
-            told.append("  … and also: " + ", ".join(f.check for f in self.findings[FIRST_FINDINGS:]))
-        super().__init__("\n".join([f"The {stage} cannot be used:", *told]))
+        lines = [str(violation) for violation in self.violations[:MAX_VIOLATIONS_SHOWN]]
+        if len(self.violations) > MAX_VIOLATIONS_SHOWN:
+            lines.append("  … and also: " + ", ".join(v.check for v in self.violations[MAX_VIOLATIONS_SHOWN:]))
+        super().__init__("\n".join([f"The {stage} cannot be used:", *lines]))
 
     def __reduce__(self) -> tuple:
-        return ValidationError, (self.stage, self.findings, self.report)
+        return ValidationError, (self.stage, self.violations, self.report)
 
     @property
     def table(self) -> pd.DataFrame:
-        """Every failing row: check, where, problem, line, key and the values at fault."""
-        named = [f.rows.assign(check=f.check, where=f.where, problem=f.problem).astype(object) for f in self.findings]
-        table = pd.concat(named, ignore_index=True)
-        first = [c for c in ("check", "where", "problem", "line") if c in table]
-        return table[first + [c for c in table.columns if c not in first]]
+        """Every failing row of every check: check, where, problem, line, key columns and the values at fault."""
+        parts = [v.rows.assign(check=v.check, where=v.where, problem=v.problem).astype(object) for v in self.violations]
+        table = pd.concat(parts, ignore_index=True)
+        first = [name for name in ("check", "where", "problem", "line") if name in table]
+        return table[first + [name for name in table.columns if name not in first]]
 
 
-def _row(row: dict) -> str:
+def _row_text(row: dict) -> str:
     line = row.pop("line", None)
-    cells = ", ".join(f"{name} {_cell(value)}" for name, value in row.items())
+    cells = ", ".join(f"{name} {_cell_text(value)}" for name, value in row.items())
     return cells if line is None or pd.isna(line) else f"line {int(line)}: {cells}"
 
 
-def _cell(value: object) -> str:
+def _cell_text(value: object) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "(empty)"
     if isinstance(value, pd.Timestamp):

@@ -1,4 +1,4 @@
-"""What was checked, what was repaired, what is worth knowing: one report of all validations."""
+"""The result of validations: which checks ran, what was repaired and what else to know, as Markdown or HTML."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,40 +7,41 @@ from html import escape
 
 @dataclass(frozen=True)
 class Repair:
-    """A rule of repair and how often it was used."""
+    """A repair of the cleaning, and how many rows it changed."""
 
     name: str
-    found: str
-    done: str
+    problem: str
+    action: str
     rows: int
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One check of one frame."""
+class CheckResult:
+    """The result of one check on one table; it passed if `failing` is 0."""
 
-    where: str
+    where: str  # the file or table
     check: str
-    rows: int
-    failing: int
+    rows: int  # checked
+    failing: int  # rows
 
 
 @dataclass(frozen=True)
 class StageReport:
-    """One validation: raw, clean, features, …; `notes` are sentences worth a look."""
+    """The result of one validation, for example of the raw data; `notes` are sentences about what is not an error."""
 
     stage: str
-    checks: tuple[Checked, ...]
+    checks: tuple[CheckResult, ...]
     repairs: tuple[Repair, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
+        """Whether no row fails any check."""
         return not any(check.failing for check in self.checks)
 
 
 def report_markdown(stages: Iterable[StageReport], title: str = "Validation") -> str:
-    """All validations on one page."""
+    """All validations as one Markdown page."""
     lines = [f"# {title}"]
     for stage in stages:
         lines += ["", f"## {_heading(stage)}", *(f"\n{note}" for note in stage.notes)]
@@ -51,7 +52,7 @@ def report_markdown(stages: Iterable[StageReport], title: str = "Validation") ->
 
 
 def report_html(stages: Iterable[StageReport], title: str = "Validation") -> str:
-    """The same page for a browser; needs nothing but itself."""
+    """All validations as one HTML page without references to other files."""
     body = [f"<h1>{escape(title)}</h1>"]
     for stage in stages:
         body += [f"<h2>{escape(_heading(stage))}</h2>", *(f"<p>{escape(note)}</p>" for note in stage.notes)]
@@ -69,18 +70,18 @@ def report_html(stages: Iterable[StageReport], title: str = "Validation") -> str
 
 def _heading(stage: StageReport) -> str:
     failing = [check for check in stage.checks if check.failing]
-    outcome = f"{len(failing)} of {len(stage.checks)} checks failed" if failing else "passed"
-    return f"{stage.stage}: {outcome}"
+    summary = f"{len(failing)} of {len(stage.checks)} checks failed" if failing else "passed"
+    return f"{stage.stage}: {summary}"
 
 
 def _tables(stage: StageReport) -> list[tuple[Sequence[str], list[Sequence[str]]]]:
-    """Checks, then the repairs that were needed."""
+    """Header and rows of the table of checks and of the table of repairs, as text; empty tables are left out."""
     checks = [
         (c.where, c.check.replace("_", " "), f"{c.rows:,}", f"**{c.failing:,}**" if c.failing else "0")
         for c in stage.checks
     ]
-    repairs = [(r.found, r.done, f"{r.rows:,}") for r in stage.repairs]
-    tables = [(("what", "check", "rows", "failing"), checks), (("found", "done about it", "rows"), repairs)]
+    repairs = [(r.problem, r.action, f"{r.rows:,}") for r in stage.repairs]
+    tables = [(("table", "check", "rows", "failing"), checks), (("problem", "repair", "rows"), repairs)]
     return [(header, rows) for header, rows in tables if rows]
 
 

@@ -1,4 +1,4 @@
-"""Run by Alembic: on the connection that `tables.migrate` holds, inside its transaction."""
+"""Run by Alembic on the connection that `tables.migrate` opened, inside its transaction."""
 
 from alembic import context
 

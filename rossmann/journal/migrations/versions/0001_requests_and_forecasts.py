@@ -1,4 +1,4 @@
-"""Requests, and the forecasts each was answered with."""
+"""Requests and the forecasts that were returned."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,246 @@
+"""The commands that run flows: the same flows as the deployments, in this process, without a server to start first."""
+
+from datetime import date, datetime
+from typing import Annotated
+
+import typer
+
+from flows.cli import listings
+from flows.cli.environment import has_prefect_server, prepare, run_flow
+from flows.cli.options import (
+    DAY_FORMAT,
+    AsJson,
+    AsOf,
+    Candidates,
+    Folds,
+    Kaggle,
+    Out,
+    Plan,
+    RawFolder,
+    Search,
+    names,
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Daily sales of every store, six weeks ahead. All state is under ROSSMANN_DATA_DIR (default: data).",
+    epilog="Commands and options complete with the Tab key after `rossmann --install-completion` (bash, zsh, fish).",
+)
+app.add_typer(listings.snapshots_app, name="snapshots")
+app.add_typer(listings.models_app, name="models")
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        from importlib.metadata import version
+
+        typer.echo(f"rossmann {version('rossmann')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself. The help text is the application's."""
+
+
+@app.command()
+def sample(
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder for train.csv, store.csv and test.csv. [default: raw/ in the data dir]"),
+    ] = None,
+    stores: Annotated[int, typer.Option(min=1, help="How many stores.")] = 60,
+    days: Annotated[int, typer.Option(min=28, help="How many days of history, from 2013-01-01.")] = 942,
+    extra_days: Annotated[int, typer.Option(min=0, help="The next so many days of the same chain, after --days.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    force: Annotated[bool, typer.Option("--force", help="Replace other files in the folder.")] = False,
+) -> None:
+    """Write the files of a simulated chain of stores, to try everything on.
+
+    They have the format of Kaggle's competition: train.csv, store.csv and test.csv.
+    """
+    settings = prepare()
+    from rossmann.simulation import write_sample
+
+    folder = write_sample(out or settings.workspace.raw, stores, days, seed, replace=force, extra_days=extra_days)
+    typer.echo(f"{stores} stores × {days + extra_days} days in {folder}")
+
+
+@app.command()
+def ingest(raw: RawFolder = None, as_of: AsOf = None) -> None:
+    """Validate and clean raw files and save them as the current snapshot. Prints its fingerprint."""
+    prepare()
+    from flows.ingest import ingest as flow
+
+    typer.echo(run_flow(flow, raw, _day(as_of)))
+
+
+@app.command()
+def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0, json: AsJson = False) -> None:
+    """Backtest all candidates on the current snapshot; the best becomes challenger."""
+    settings = prepare()
+    from flows.cli import console, documents, reports
+    from flows.train import train as flow
+
+    report = reports.training(settings, run_flow(flow, folds, names(candidates), search))
+    if json:
+        documents.write(documents.training(report))
+    else:
+        console.training(settings.home, report)
+
+
+@app.command()
+def release(json: AsJson = False) -> None:
+    """Promote the challenger if it beats the champion and the median baseline on the same folds."""
+    prepare()
+    from flows.cli import console, documents
+    from flows.release import release as flow
+
+    verdict = run_flow(flow)
+    if json:
+        documents.write(documents.verdict(verdict))
+    else:
+        console.verdict(verdict)
+
+
+@app.command()
+def forecast(plan: Plan = None, out: Out = None, kaggle: Kaggle = False, json: AsJson = False) -> None:
+    """Forecast the next 48 days of every store, or every row of a plan, with the champion."""
+    settings = prepare()
+    from flows.cli import console, documents
+
+    if has_prefect_server():
+        from flows.forecast import forecast as flow
+
+        delivered = run_flow(flow, plan, out, kaggle)
+    else:
+        from flows.delivery import deliver_and_record
+
+        delivered = deliver_and_record(settings, plan, out, kaggle)
+    if json:
+        documents.write(documents.forecast(delivered))
+    else:
+        console.forecast(settings.home, delivered)
+
+
+@app.command()
+def retrain(
+    raw: RawFolder = None,
+    as_of: AsOf = None,
+    folds: Folds = None,
+    candidates: Candidates = None,
+    search: Search = 0,
+    json: AsJson = False,
+) -> None:
+    """Ingest, train, release and forecast in one run."""
+    settings = prepare()
+    from flows.cli import console, documents, reports
+    from flows.retrain import retrain as flow
+
+    result = run_flow(flow, raw, _day(as_of), folds, names(candidates), search)
+    report = reports.training(settings, result.trained) if result.trained else None
+    if json:
+        documents.write(documents.retraining(result, report))
+    else:
+        console.retraining(settings.home, result, report)
+
+
+@app.command()
+def monitor(json: AsJson = False) -> None:
+    """Compare forecasts with actuals, and the newest week with the past; raise alarms."""
+    settings = prepare()
+    from flows.cli import console, documents
+    from flows.monitor import monitor as flow
+
+    result = run_flow(flow)
+    if json:
+        documents.write(documents.monitoring(result))
+    else:
+        console.monitoring(settings.home, result)
+
+
+app.command()(listings.alarms)
+
+
+@app.command()
+def replay(
+    first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT, help="The first evening.")],
+    last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT, help="The last evening.")],
+    every: Annotated[int, typer.Option(min=1, help="Days from one evening to the next.")] = 7,
+    policy: Annotated[
+        str, typer.Option(help="When to retrain: never, monthly, drift; several, separated by commas.")
+    ] = ("never,monthly,drift"),
+    inject: Annotated[str | None, typer.Option(help="FAULT@DATE: inject a fault into the files from a day on.")] = None,
+    stores: Annotated[int | None, typer.Option(min=5, help="Only the first so many stores. [default: all]")] = None,
+    candidates: Annotated[str, typer.Option(help="Models to backtest, separated by commas.")] = "ridge",
+    raw: RawFolder = None,
+    json: AsJson = False,
+) -> None:
+    """Replay a history week by week under several retraining policies and compare their errors."""
+    settings = prepare()
+    from flows import replay as flow
+    from flows.cli import console, documents
+
+    fault, fault_start = _fault(inject)
+    folder, policies, models = raw or settings.workspace.raw, names(policy) or [], names(candidates) or []
+    result = flow.replay(folder, first.date(), last.date(), every, policies, models, stores, fault, fault_start)
+    if json:
+        documents.write(documents.replay(result))
+    else:
+        console.replay(settings.home, result)
+
+
+@app.command()
+def automations() -> None:
+    """Register deployments/automations.yaml with the Prefect server; repeating it changes nothing."""
+    settings = prepare()
+    from rossmann.validation import DataError
+
+    if not has_prefect_server():
+        raise DataError('automations need a Prefect server: eval "$(make -s env)" names the one of make up')
+    from flows.automations import register
+
+    typer.echo("\n".join(register(settings)))
+
+
+@app.command()
+def serve() -> None:
+    """Deploy the endpoint on the Ray cluster at ROSSMANN_SERVE_ADDRESS, with the champion on the current snapshot."""
+    settings = prepare()
+    from flows import endpoint
+    from rossmann.serving import deployment
+    from rossmann.serving.server.model_host import ServingTarget
+    from rossmann.validation import DataError
+
+    host = endpoint.serve_cluster(settings)
+    if host is None:
+        raise DataError("ROSSMANN_SERVE_ADDRESS is not set: name a Ray cluster to serve on, or start one (make up)")
+    target = endpoint.champion_target(settings) or ServingTarget()
+    deployment.deploy(host, target)
+    deployment.wait_until_ready(host, target, endpoint.READY_TIMEOUT_S)
+    state = deployment.readiness(host)
+    model = f"model version {state['model_version']}" if state["ready"] else state["load_error"]
+    typer.echo(f"{host.url}/docs: {model}")
+
+
+def _day(moment: datetime | None) -> date | None:
+    return moment.date() if moment else None
+
+
+def _fault(text: str | None) -> tuple[str | None, date | None]:
+    """Name and first day of FAULT@DATE."""
+    from rossmann.validation import DataError
+
+    if text is None:
+        return None, None
+    fault, _, day = text.partition("@")
+    try:
+        return fault, datetime.strptime(day, DAY_FORMAT[0]).date()
+    except ValueError as error:
+        raise DataError(f"--inject {text}: expected FAULT@DATE, like promo_inverted@2015-02-12") from error

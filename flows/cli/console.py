@@ -1,0 +1,263 @@
+"""The results of commands as text on stdout. Nothing is loaded here.
+
+A table is drawn in a terminal; in a pipe it is one line per row, with a tab between the columns and nothing cut off.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flows.alarms import AlarmRecord
+    from flows.cli.reports import TrainingReport
+    from flows.monitor import MonitorResult
+    from flows.replay import ReplayResult
+    from flows.retrain import RetrainResult
+    from rossmann.data import Snapshot
+    from rossmann.evaluation import Verdict
+    from rossmann.forecasting import DeliveredForecast
+    from rossmann.monitoring import Performance
+    from rossmann.registry import LedgerEntry, RegisteredModel
+
+NEXT_STEPS = """
+next steps: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
+  rossmann models                                  versions of the model, and which one serves
+  rossmann forecast --plan PLAN.csv --out OUT.csv  forecast days of your choice
+  rossmann retrain --raw DIR                       your own files, with another ROSSMANN_DATA_DIR
+  make up, and in another terminal make deploy     the same runs in the Prefect UI, all models in MLflow's"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table. `wrapped` is its heading in a terminal, where it is to take two lines."""
+
+    name: str
+    numeric: bool = False
+    wrapped: str = ""
+
+
+def show(*lines: str) -> None:
+    """Print lines as they are."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def show_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table: drawn in a terminal, tab-separated in a pipe. Line breaks within a cell become "; " there."""
+    if sys.stdout.isatty():
+        _draw(columns, rows, title)
+        return
+    if title:
+        show(title)
+    for row in ([column.name for column in columns], *rows):
+        show("\t".join("; ".join(cell.splitlines()) for cell in row).rstrip())
+
+
+def _draw(columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.wrapped or column.name, justify="right" if column.numeric else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def show_files(home: str, **files: str) -> None:
+    """Print addresses by name: those in the workspace below its address, the others in full."""
+    inside = {name: file.removeprefix(f"{home}/") for name, file in files.items() if file.startswith(f"{home}/")}
+    for name, file in files.items():
+        if name not in inside:
+            show(f"{name}: {file}")
+    if inside:
+        show(f"files in {home}:", *(f"  {name}: {file}" for name, file in inside.items()))
+
+
+def training(home: str, report: "TrainingReport") -> None:
+    """The leaderboard, the challenger, and where its rows and runs are."""
+    leaderboard(report.leaderboard)
+    show(
+        f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
+        f"MLflow run: {report.result.mlflow_run} in {report.mlflow}",
+    )
+    show_files(home, **{"backtest rows": report.rows})
+
+
+def leaderboard(board: "pd.DataFrame") -> None:
+    """Best first. Scores are means over the folds; a fold is named by its origin."""
+    folds = [name for name in board.columns if name[0].isdigit()]
+    columns = [
+        Column("candidate"),
+        Column("RMSPE", numeric=True),
+        *(Column(fold, numeric=True, wrapped=f"{fold[:4]}\n{fold[5:]}") for fold in folds),
+        Column("MAE", numeric=True),
+        Column("bias", numeric=True),
+        Column("coverage", numeric=True, wrapped="cover-\nage"),
+        Column("CPU s", numeric=True),
+        Column("failure"),
+    ]
+    rows = []
+    for candidate, line in board.iterrows():
+        scores = [f"{line.rmspe:.4f}", *(f"{line[name]:.4f}" for name in folds)]
+        scores += [f"{line.mae:,.0f}", f"{line.bias:+.1%}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
+        rows.append([str(candidate), *(["–"] * len(scores) if line.failure else scores), str(line.failure)])
+    show_table(columns, rows, "Leaderboard: RMSPE over all folds and per fold (by origin); lower is better")
+
+
+def verdict(verdict: "Verdict") -> None:
+    """Promoted or not, with every reason."""
+    show("promoted: the challenger is champion" if verdict.promote else "not promoted")
+    show(*(f"  - {reason}" for reason in verdict.reasons))
+
+
+def forecast(home: str, delivered: "DeliveredForecast") -> None:
+    """The totals of a forecast, and its files."""
+    summary = delivered.summary
+    change = (
+        ""
+        if isnan(summary.year_over_year)
+        else f", {summary.year_over_year:+.1%} against the same weekdays one year before (days open in both years)"
+    )
+    show(
+        f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first} to {summary.last}",
+        f"model version {delivered.champion} forecasts sales of {summary.total:,.0f} in total{change}",
+    )
+    show_files(home, forecasts=delivered.file, plot=delivered.plot)
+
+
+def retraining(home: str, result: "RetrainResult", report: "TrainingReport | None") -> None:
+    """The results of all steps, and what to type next."""
+    show(f"snapshot {result.snapshot}", "")
+    if report and result.verdict:
+        training(home, report)
+        show("")
+        verdict(result.verdict)
+    else:
+        show(f"not trained: {result.decision.reason}")
+    show("")
+    if result.delivered:
+        forecast(home, result.delivered)
+    else:
+        show("no forecast: there is no champion yet")
+    show(NEXT_STEPS.format(home=home, bin=Path(sys.executable).parent))
+
+
+def monitoring(home: str, result: "MonitorResult") -> None:
+    """The last week's scores, the statistics of drift beyond their limits, and the alarms raised."""
+    if result.performance:
+        performance(result.performance)
+    else:
+        show("no forecast of the champion is for a day whose actuals are there")
+    drift = result.drift
+    for each in drift.alarms:
+        show(f"beyond its limit: {each.kind}, {each.name} ({each.subject}): {each.message}; since {each.since}")
+    show(f"{len(drift.findings)} statistics of {drift.first} to {drift.last}, {len(drift.alarms)} beyond their limits")
+    show(*(f"alarm: {alarm.event}, {alarm.reason}" for alarm in result.raised))
+    if result.raised:
+        show("outcomes of alarms: rossmann alarms")
+    show_files(home, report=result.report)
+
+
+def performance(performance: "Performance") -> None:
+    """The scores of the last week, for all rows and by slice."""
+    names = ("rows", "WAPE", "RMSPE", "expected RMSPE", "bias", "coverage")
+    rows = []
+    for (name, value), line in performance.slices.iterrows():
+        scores = (f"{line.wape:.3f}", f"{line.rmspe:.3f}", f"{line.expected_rmspe:.3f}", f"{line.bias:+.1%}")
+        rows.append([f"{name} {value}".strip(), f"{line.rows:,.0f}", *scores, f"{line.coverage:.2f}"])
+    show(performance.reason)
+    show_table([Column("slice"), *(Column(each, numeric=True) for each in names)], rows)
+
+
+def replay(home: str, result: "ReplayResult") -> None:
+    """The policies side by side, then the alarms of each."""
+    names = ("RMSPE", "last 8 weeks", "retrained", "promoted", "refused", "skipped", "alarms", "false", "CPU min")
+    rows = []
+    for each in result.policies:
+        counts = (each.retrainings, each.promotions, each.refusals, each.skipped, len(each.alarms),
+                  each.false_alarms(result.fault_start))  # fmt: skip
+        scores = (f"{each.rmspe:.4f}", f"{each.last_rmspe:.4f}")
+        rows.append([each.policy, *scores, *map(str, counts), f"{each.cpu_minutes:.1f}"])
+    show_table([Column("policy"), *(Column(each, numeric=True) for each in names)], rows)
+    for each in result.policies:
+        text = ", ".join(f"{day} {cause}" for day, cause in each.alarms)
+        show(f"{each.policy}: {text or 'no alarm'}")
+    show_files(home, weeks=result.table, plot=result.plot)
+
+
+def alarms(records: "Sequence[AlarmRecord]") -> None:
+    """Every alarm with its outcome, newest first; delays count from the alarm."""
+    if not records:
+        show("no alarm has been raised in this workspace")
+        return
+    names = ("at (UTC)", "alarm", "reason", "run after", "outcome after", "outcome", "champion")
+    show_table([Column(name) for name in names], [_alarm_row(record) for record in records])
+
+
+def _alarm_row(record: "AlarmRecord") -> list[str]:
+    alarm, outcome = record.alarm, record.outcome
+    name = " ".join(filter(None, [alarm.event.removeprefix("rossmann.alarm."), getattr(alarm, "name", None)]))
+    row = [f"{alarm.at:%Y-%m-%d %H:%M:%S}", name, alarm.reason]
+    if outcome is None:
+        return [*row, "", "", "open" if alarm.starts_retraining else "", ""]
+    delays = [f"{(moment - alarm.at).total_seconds():,.0f} s" for moment in (outcome.started, outcome.at)]
+    return [*row, *delays, f"{outcome.decision}: {outcome.reason}", str(outcome.model_version or "–")]
+
+
+def snapshots(home: str, versions: "Iterable[Snapshot]") -> None:
+    """Every version of the history, newest first."""
+    names = ("", "snapshot", "created (UTC)", "rows", "stores", "last day", "parent", "raw files")
+    columns = [Column(name, numeric=name in ("rows", "stores")) for name in names]
+    rows = []
+    for each in versions:
+        created, parent = each.created[:16].replace("T", " "), (each.parent or "–")[:8]
+        source = each.source.removeprefix(f"{home}/")
+        marker = "current" if each.current else "–"
+        rows.append(
+            [marker, each.fingerprint, created, f"{each.rows:,}", f"{each.stores:,}", each.origin, parent, source]
+        )
+    show(f"workspace: {home}")
+    show_table(columns, rows)
+
+
+def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]") -> None:
+    """Every version of the model, and every decision about the champion, newest first."""
+    names = ("alias", "version", "candidate", "RMSPE", "coverage", "trained until", "snapshot")
+    columns = [Column(name, numeric=name in ("version", "RMSPE", "coverage")) for name in names]
+    show_table(columns, [_model_row(each) for each in versions])
+    names = ("at (UTC)", "decision", "version", "previous", "reasons")
+    rows = [_ledger_row(each) for each in ledger]
+    show("")
+    show_table([Column(name) for name in names], rows, "Promotion ledger")
+
+
+def _model_row(version: "RegisteredModel") -> list[str]:
+    card = version.card
+    rmspe = sum(card.rmspe.values()) / len(card.rmspe)
+    scores = (f"{rmspe:.4f}", f"{card.coverage:.2f}")
+    return [
+        ", ".join(version.aliases) or "–",
+        str(version.version),
+        card.candidate,
+        *scores,
+        card.train_end,
+        card.snapshot,
+    ]
+
+
+def _ledger_row(entry: "LedgerEntry") -> list[str]:
+    action = entry.action if entry.done else f"{entry.action} (unfinished)"
+    return [
+        f"{entry.at:%Y-%m-%d %H:%M}",
+        action,
+        str(entry.version),
+        str(entry.previous or "–"),
+        "\n".join(entry.reasons),
+    ]

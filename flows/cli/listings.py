@@ -1,0 +1,94 @@
+"""The commands that list what a workspace has, and switch between its versions. None of them starts a flow."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.environment import prepare
+from flows.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from rossmann.settings import Settings
+
+snapshots_app = typer.Typer(help="The versions of the history.", invoke_without_command=True)
+models_app = typer.Typer(help="The versions of the model, and which one serves.", invoke_without_command=True)
+
+
+def alarms(json: AsJson = False) -> None:
+    """List every alarm, the run that it started and its outcome, newest first."""
+    settings = prepare()
+    from flows.alarms import list_alarms
+    from flows.cli import console, documents
+
+    records = list_alarms(settings)
+    if json:
+        documents.write(documents.alarms(records))
+    else:
+        console.alarms(records)
+
+
+@snapshots_app.callback()
+def snapshots(context: typer.Context, json: AsJson = False) -> None:
+    """List the versions of the history, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = prepare()
+    from flows.cli import console, documents
+    from rossmann.data import list_snapshots
+
+    versions = list_snapshots(settings.workspace.snapshots)[::-1]
+    if json:
+        documents.write(documents.snapshots(versions))
+    else:
+        console.snapshots(settings.home, versions)
+
+
+@snapshots_app.command()
+def restore(
+    fingerprint: Annotated[str, typer.Argument(help="The snapshot's fingerprint, or its first letters.")],
+) -> None:
+    """Make an older version of the history the current one."""
+    settings = prepare()
+    from rossmann.data import restore_snapshot
+
+    typer.echo(restore_snapshot(settings.workspace.snapshots, fingerprint))
+    _sync_endpoint(settings)
+
+
+@models_app.callback()
+def models(context: typer.Context, json: AsJson = False) -> None:
+    """List the versions of the model and the promotion ledger, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = prepare()
+    from flows.cli import console, documents
+    from rossmann import registry
+
+    store = registry.Registry(settings.tracking_uri, settings.workspace.models)
+    versions, ledger = registry.list_models(store), registry.ledger(store)
+    if json:
+        documents.write(documents.models(versions, ledger))
+    else:
+        console.models(versions, ledger)
+
+
+@models_app.command()
+def rollback() -> None:
+    """Make the previous champion champion again."""
+    settings = prepare()
+    from flows import workspace
+    from rossmann import registry
+
+    typer.echo(f"version {registry.rollback(workspace.registry(settings))} is champion again")
+    _sync_endpoint(settings)
+
+
+def _sync_endpoint(settings: "Settings") -> None:
+    """Switch the endpoint, if there is one, to what is current now. Raises DataError."""
+    if settings.serve_address is None:
+        return
+    from flows import endpoint
+
+    host, target = endpoint.serve_cluster(settings), endpoint.champion_target(settings)
+    if host and target:
+        endpoint.deploy_and_test(settings, host, target)

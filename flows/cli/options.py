@@ -1,0 +1,44 @@
+"""The options that several commands share."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+DAY_FORMAT = ["%Y-%m-%d"]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to stdout.")]
+RawFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--raw",
+        help="Folder with train.csv, store.csv and, optionally, test.csv. [default: raw/ in the data dir]",
+    ),
+]
+AsOf = Annotated[
+    datetime | None,
+    typer.Option(formats=DAY_FORMAT, help="Read the raw files as they were on the evening of this day."),
+]
+Folds = Annotated[
+    int | None,
+    typer.Option(min=2, help="Backtest windows, counted back from the end of the history. [default: 3]"),
+]
+Candidates = Annotated[
+    str | None,
+    typer.Option(help="Models to backtest, separated by commas; last_week and median are always added. [default: all]"),
+]
+Search = Annotated[int, typer.Option(min=0, help="Hyperparameter draws to backtest for each booster.")]
+Plan = Annotated[
+    str | None,
+    typer.Option(
+        help="CSV of the days to forecast: store and date; open, promo, state_holiday, school_holiday where they "
+        "differ from the published plan. Kaggle's names (Store, Date, …) work, too. [default: the whole published plan]"
+    ),
+]
+Out = Annotated[str | None, typer.Option(help="CSV to write. [default: a file in forecasts/ of the data dir]")]
+Kaggle = Annotated[bool, typer.Option("--kaggle", help="Write only Id and Sales, as Kaggle accepts them.")]
+
+
+def names(text: str | None) -> list[str] | None:
+    """The names in a comma-separated list; None for no text."""
+    return [name for part in text.split(",") if (name := part.strip())] if text else None

@@ -1,0 +1,77 @@
+"""Checks for a server that nobody watches: duplicate runs after an outage, failed runs, and missing new data."""
+
+from datetime import UTC, datetime, timedelta
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled
+
+from flows.alarms import Alarm, FlowFailed, StaleData
+from rossmann import data
+from rossmann.settings import Settings
+
+WAITING_STATES = ["Scheduled", "Late", "AwaitingConcurrencySlot", "Pending"]
+FAILED_WITHIN = timedelta(hours=24)
+MESSAGE_LENGTH = 400  # characters
+
+
+@task(cache_policy=NO_CACHE)
+def cancel_duplicate_runs() -> None:
+    """Cancel runs of this deployment that are overdue and have the same parameters: this run does their work."""
+    if flow_run.parent_flow_run_id or not deployment.id:
+        return
+    overdue = FlowRunFilter.model_validate(
+        {
+            "id": {"not_any_": [flow_run.id]},
+            "deployment_id": {"any_": [deployment.id]},
+            "state": {"name": {"any_": WAITING_STATES}},
+            "expected_start_time": {"before_": datetime.now(UTC)},
+        }
+    )
+    with get_client(sync_client=True) as client:
+        parameters = client.read_flow_run(flow_run.id).parameters
+        for other in client.read_flow_runs(flow_run_filter=overdue):
+            if other.parameters != parameters:
+                continue
+            client.set_flow_run_state(other.id, Cancelled(message="a later run does the same"), force=True)
+            get_run_logger().info("cancelled %s, late since %s", other.name, other.expected_start_time)
+
+
+def health_alarms(settings: Settings, snapshot: str) -> list[Alarm]:
+    """Runs of deployments that failed in the last day, and the current snapshot if it is too old.
+
+    Runs started by hand are not reported: whoever started one sees its failure.
+    """
+    return [*_failed_runs(), *_stale_data(settings, snapshot)]
+
+
+def _failed_runs() -> list[FlowFailed]:
+    failed = FlowRunFilter.model_validate(
+        {
+            "state": {"type": {"any_": [StateType.FAILED, StateType.CRASHED]}},
+            "end_time": {"after_": datetime.now(UTC) - FAILED_WITHIN},
+            "deployment_id": {"is_null_": False},
+        }
+    )
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(flow_run_filter=failed)
+        names = {run.flow_id: client.read_flow(run.flow_id).name for run in runs}
+    return [_flow_failed(names[run.flow_id], run) for run in runs]
+
+
+def _flow_failed(flow: str, run: FlowRun) -> FlowFailed:
+    message = " ".join((run.state.message or "").split())[:MESSAGE_LENGTH]
+    return FlowFailed(reason=f"{flow} ({run.name}) {run.state_name.lower()}: {message}", run=str(run.id))
+
+
+def _stale_data(settings: Settings, snapshot: str) -> list[StaleData]:
+    snapshots = data.list_snapshots(settings.workspace.snapshots)
+    (current,) = (each for each in snapshots if each.fingerprint == snapshot)
+    days = (datetime.now(UTC) - datetime.fromisoformat(current.created)).days
+    if days < settings.stale_data_days:
+        return []
+    return [StaleData(reason=f"no new data since {current.created[:10]}, {days} days ago", days=days)]

@@ -1,0 +1,78 @@
+"""The parts of a workspace that several flows open: history, registry, backtests and recent forecasts.
+
+Nothing of Prefect is imported here, and the heavy packages only where they are used: the command line's listings and
+its forecast open a workspace without waiting for Prefect, Ray and Evidently to be imported.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rossmann.data import SalesHistory, load_snapshot
+from rossmann.registry import RegisteredModel, Registry
+from rossmann.settings import Settings
+from rossmann.storage import Storage, locate
+
+if TYPE_CHECKING:
+    from rossmann.evaluation import BacktestRun
+
+LOOK_BACK = timedelta(days=56)  # the forecasts and the daily sums that monitoring reads
+
+
+def history(settings: Settings, snapshot: str) -> SalesHistory:
+    """The sales history of a snapshot, given by its fingerprint."""
+    return load_snapshot(settings.workspace.snapshots, snapshot)
+
+
+def registry(settings: Settings) -> Registry:
+    """The model registry."""
+    return Registry(settings.tracking_uri, settings.workspace.models)
+
+
+def backtests(settings: Settings) -> Storage:
+    """The storage of finished fits and backtest runs."""
+    return Storage(settings.workspace.backtests)
+
+
+def backtest_run(settings: Settings, key: str) -> "BacktestRun":
+    """A stored backtest run."""
+    from rossmann import training  # imports Ray
+
+    return training.load_backtest_run(backtests(settings), key)
+
+
+def backtest_of(settings: Settings, version: RegisteredModel) -> pd.DataFrame:
+    """The backtest rows of a registered model (evaluation.BACKTEST_COLUMNS), without those of other candidates."""
+    return backtest_run(settings, version.backtest_run).backtest.of(version.card.candidate)
+
+
+def recent_forecasts(settings: Settings, history: SalesHistory) -> pd.DataFrame:
+    """The journal's forecasts of the last LOOK_BACK, joined with their actuals."""
+    from rossmann import journal, monitoring  # imports Evidently
+
+    last = history.origin.item()
+    return monitoring.join_actuals(journal.read_forecasts(settings.journal, last - LOOK_BACK, last), history)
+
+
+def forecast_location(
+    settings: Settings, history: SalesHistory, champion: RegisteredModel, plan: str | None, out: str | None
+) -> tuple[Storage, str]:
+    """Folder and name (without ending) of a forecast's files. `out`, if given, is the path of the CSV."""
+    if out:
+        folder, name = locate(out)
+        return folder, Path(name).stem
+    suffix = f"_{Path(plan).stem}" if plan else ""
+    return Storage(settings.workspace.forecasts), f"{history.origin}_v{champion.version}{suffix}"
+
+
+def backtest_options(settings: Settings) -> dict[str, object]:
+    """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
+    return {
+        "horizon_days": settings.horizon_days,
+        "coverage": settings.coverage,
+        "seed": settings.seed,
+        "ray_address": settings.ray_address,
+        "storage": backtests(settings),
+    }

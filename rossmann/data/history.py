@@ -1,0 +1,207 @@
+"""The sales history as dense arrays of stores × days, and the plan of the days after it."""
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS
+from rossmann.validation import DataError
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The known covariates of every store and day. All panels are int8 [stores, days]."""
+
+    dates: np.ndarray  # datetime64[D] [days], consecutive
+    open: np.ndarray  # 0 or 1
+    promo: np.ndarray  # 0 or 1
+    state_holiday: np.ndarray  # index into STATE_HOLIDAYS
+    school_holiday: np.ndarray  # 0 or 1
+
+    def offsets(self, date: np.ndarray) -> np.ndarray:
+        """Days from the first date of the calendar, negative before it. int64, same shape"""
+        return _offsets(self.dates, date)
+
+    def positions(self, date: np.ndarray) -> np.ndarray:
+        """Positions of these days in `dates`. int64, same shape. Raises DataError for a day outside the calendar."""
+        return _positions(self.dates, date)
+
+    def between(self, first: np.datetime64, last: np.datetime64) -> "Calendar":
+        """The days from `first` to `last`, both included. Raises DataError for days outside the calendar."""
+        days = slice(int(self.positions(first)), int(self.positions(last)) + 1)
+        return Calendar(self.dates[days], **{name: getattr(self, name)[:, days] for name in CALENDAR_COLUMNS})
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The attributes of the stores, arrays [stores] in ascending order of their numbers."""
+
+    number: np.ndarray  # int32, from 1 on
+    store_type: np.ndarray  # int8 index into STORE_TYPES
+    assortment: np.ndarray  # int8 index into ASSORTMENTS
+    competition_distance_m: np.ndarray  # float64, NaN unknown
+    competition_since: np.ndarray  # datetime64[M], NaT unknown
+    promo2: np.ndarray  # bool, whether the store takes part in the continuing promotion
+    promo2_since: np.ndarray  # datetime64[D], NaT where it does not
+    promo2_months: np.ndarray  # bool [stores, 12], months in which a round of it starts
+
+    def contains(self, number: np.ndarray) -> np.ndarray:
+        """Whether these store numbers exist here. bool, same shape"""
+        return self.number[self._nearest(number)] == number
+
+    def positions(self, number: np.ndarray) -> np.ndarray:
+        """Positions of these store numbers in the arrays. int64, same shape. Raises DataError for an unknown store."""
+        unknown = np.asarray(number)[~self.contains(number)]
+        if len(unknown):
+            raise DataError(
+                f"{len(unknown)} rows are of stores without a history, the first is store {unknown[0]}; "
+                f"there are {len(self.number)} stores from {self.number[0]} to {self.number[-1]}"
+            )
+        return self._nearest(number)
+
+    def at(self, positions: np.ndarray | slice) -> "Stores":
+        """The attributes of the stores at these positions, or of those that a bool array [stores] selects."""
+        return Stores(**{name: values[positions] for name, values in vars(self).items()})
+
+    def _nearest(self, number: np.ndarray) -> np.ndarray:
+        """Positions of the next larger number, or of the last one."""
+        return np.searchsorted(self.number, number).clip(max=len(self.number) - 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Known future covariates: one row per store and day, arrays [rows]. It has no sales and no customers."""
+
+    store: np.ndarray  # int32
+    date: np.ndarray  # datetime64[D]
+    open: np.ndarray  # int8, 0 or 1
+    promo: np.ndarray  # int8, 0 or 1
+    state_holiday: np.ndarray  # int8 index into STATE_HOLIDAYS
+    school_holiday: np.ndarray  # int8, 0 or 1
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+
+@dataclass(frozen=True)
+class Actuals:
+    """Values that are known only when the day is over. Arrays [rows], in the order of the plan that they belong to."""
+
+    sales: np.ndarray  # float64
+    customers: np.ndarray  # float64
+
+
+@dataclass(frozen=True)
+class SalesHistory:
+    """Sales and customers of every store up to and including `origin`, and the published plan of the days after it."""
+
+    stores: Stores
+    calendar: Calendar  # the past, then the published plan, up to HORIZON_DAYS after the origin
+    sales: (
+        np.ndarray
+    )  # float64 [stores, past days]; NaN without a row: before the first, after the last, whole closures
+    customers: np.ndarray  # float64 [stores, past days], NaN where sales are
+
+    @property
+    def origin(self) -> np.datetime64:
+        """The last day with sales."""
+        return self.calendar.dates[self.sales.shape[1] - 1]
+
+    @property
+    def dates(self) -> np.ndarray:
+        """The days of the past. datetime64[D] [past days]"""
+        return self.calendar.dates[: self.sales.shape[1]]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits: a hash of the content, the same on every machine."""
+        digest = hashlib.sha256()
+        parts = [("stores", self.stores), ("calendar", self.calendar)]
+        arrays = {
+            f"{part}.{field.name}": getattr(value, field.name) for part, value in parts for field in fields(value)
+        }
+        for name, values in (arrays | {"sales": self.sales, "customers": self.customers}).items():
+            digest.update(f"{name}{values.shape}".encode())
+            digest.update(_canonical(values).tobytes())
+        return digest.hexdigest()[:16]
+
+    def positions(self, store: np.ndarray, date: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of these stores and dates in the panels of the calendar. int64, same shapes.
+
+        In `sales` and `customers` too, for dates up to the origin. Raises DataError for an unknown store and for a
+        date outside the calendar.
+        """
+        return self.stores.positions(store), self.calendar.positions(date)
+
+    def take(self, name: str, store: np.ndarray, date: np.ndarray) -> np.ndarray:
+        """Values of "sales", "customers" or a calendar column for pairs of store and date. float64 [pairs]
+
+        NaN where the store is unknown, where the date is outside the panel (which ends with the origin for sales and
+        customers, and with the published plan for calendar columns), and where sales and customers have no row.
+        """
+        panel = getattr(self.calendar if name in CALENDAR_COLUMNS else self, name)
+        store, column = np.asarray(store), self.calendar.offsets(date)
+        exists = self.stores.contains(store) & (column >= 0) & (column < panel.shape[1])
+        values = np.full(len(store), np.nan)
+        values[exists] = panel[self.stores.positions(store[exists]), column[exists]]
+        return values
+
+    def until(self, origin: np.datetime64, horizon_days: int = HORIZON_DAYS) -> "SalesHistory":
+        """The history as it was on the evening of `origin`: sales up to it, the calendar `horizon_days` further.
+
+        Raises DataError for an origin outside the past.
+        """
+        past_days = int(_positions(self.dates, origin)) + 1
+        last = min(origin + horizon_days * DAY, self.calendar.dates[-1])
+        return replace(
+            self,
+            calendar=self.calendar.between(self.calendar.dates[0], last),
+            sales=self.sales[:, :past_days],
+            customers=self.customers[:, :past_days],
+        )
+
+    def plan(self, after: np.datetime64, days: int) -> Plan:
+        """The plan of the `days` days after `after`, ordered by store, then date.
+
+        Shorter where the calendar ends earlier. Past days on which a store has no row are left out.
+        """
+        store, day = self._rows(after, days)
+        calendar = {name: getattr(self.calendar, name)[store, day] for name in CALENDAR_COLUMNS}
+        return Plan(self.stores.number[store], self.calendar.dates[day], **calendar)
+
+    def actuals(self, after: np.datetime64, days: int) -> Actuals:
+        """Sales and customers of the rows of `plan(after, days)`, all of which must be in the past."""
+        store, day = self._rows(after, days)
+        return Actuals(self.sales[store, day], self.customers[store, day])
+
+    def _rows(self, after: np.datetime64, days: int) -> tuple[np.ndarray, np.ndarray]:
+        """Positions of the rows of `plan(after, days)` in the panels. int64 [rows] each"""
+        first = int(self.calendar.positions(after)) + 1
+        last = min(first + days, len(self.calendar.dates))
+        exists = np.ones((len(self.stores.number), last - first), dtype=bool)
+        past_sales = self.sales[:, first:last]
+        exists[:, : past_sales.shape[1]] = ~np.isnan(past_sales)
+        store, day = np.nonzero(exists)
+        return store, day + first
+
+
+def _offsets(dates: np.ndarray, date: np.ndarray) -> np.ndarray:
+    """Days from the first of `dates`. NaT is a very large negative number."""
+    return (np.asarray(date).astype("datetime64[D]") - dates[0]).astype(np.int64)
+
+
+def _positions(dates: np.ndarray, date: np.ndarray) -> np.ndarray:
+    """Positions of days in the consecutive `dates`; DataError for a day outside them."""
+    offsets = _offsets(dates, date)
+    outside = np.asarray(date)[(offsets < 0) | (offsets >= len(dates))]
+    if len(outside):
+        raise DataError(f"{outside[0]} is outside the history, which covers {dates[0]} to {dates[-1]}")
+    return offsets
+
+
+def _canonical(values: np.ndarray) -> np.ndarray:
+    """Little-endian, with one bit pattern for NaN and one for zero, so that all machines have the same bytes."""
+    if values.dtype.kind == "f":
+        return (np.where(np.isnan(values), np.nan, values) + 0.0).astype("<f8")
+    return values.astype("<i8") if values.dtype.kind in "Mi" else values.astype("u1")

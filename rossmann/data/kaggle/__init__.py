@@ -1,0 +1,1 @@
+"""The file format of Kaggle's competition. Kaggle's column names exist only in this package."""

@@ -1,0 +1,42 @@
+"""Evaluation on windows of the past: folds, scores, and the verdict on a challenger.
+
+A candidate is fitted on days up to a fold's origin and forecasts the days after it from nothing but that past and the
+plan. Every forecast row stays in the backtest, and candidates are compared on the same rows only.
+
+folds      windows cut from a history
+backtest   forecasts on folds beside the actuals, and their scores
+verdict    the release rule: whether a challenger becomes champion
+"""
+
+from rossmann.evaluation.backtest import (
+    BACKTEST_COLUMNS,
+    BASELINE,
+    Backtest,
+    BacktestRun,
+    backtest_rows,
+    rmspe,
+    scores,
+)
+from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins
+from rossmann.evaluation.verdict import SLICES, Comparison, Verdict, WorseSlice, compare, judge, worse_slices
+
+__all__ = [
+    "BACKTEST_COLUMNS",
+    "BASELINE",
+    "MIN_PAST_DAYS",
+    "SLICES",
+    "Backtest",
+    "BacktestRun",
+    "Comparison",
+    "Fold",
+    "Verdict",
+    "WorseSlice",
+    "backtest_rows",
+    "compare",
+    "cut_fold",
+    "fold_origins",
+    "judge",
+    "rmspe",
+    "scores",
+    "worse_slices",
+]

@@ -1,0 +1,146 @@
+"""Forecasts on folds beside the actuals, and their scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rossmann.evaluation.folds import Fold
+from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, WEEK_DAYS, weekday
+
+BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
+SCORES = ("rmspe", "rmse", "mae", "mape", "bias", "coverage", "rows")
+
+# A row of a backtest: the forecast of one store and day, beside its actual sales.
+BACKTEST_COLUMNS = {
+    "candidate": "category",
+    "origin": "datetime64[s]",
+    "store": DTYPES["store"],
+    "date": DTYPES["date"],
+    "lead_days": "int16",  # after the origin, from 1
+    "lead_week": "int8",  # after the origin, from 1
+    "weekday": "int8",  # 0 Monday … 6 Sunday
+    "store_type": "category",
+    "open": DTYPES["open"],
+    "promo": DTYPES["promo"],
+    "sales": DTYPES["sales"],
+    **{name: DTYPES[name] for name in FORECAST_COLUMNS},
+}
+
+
+def backtest_rows(candidate: str, fold: Fold, forecast: np.ndarray) -> pd.DataFrame:
+    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without bounds. `forecast` is [rows of the plan]."""
+    plan, stores = fold.plan, fold.past.stores
+    lead_days = (plan.date - fold.origin).astype(int)
+    rows = pd.DataFrame(
+        {
+            "candidate": candidate,
+            "origin": fold.origin,
+            "store": plan.store,
+            "date": plan.date,
+            "lead_days": lead_days,
+            "lead_week": (lead_days - 1) // WEEK_DAYS + 1,
+            "weekday": weekday(plan.date),
+            "store_type": np.asarray(STORE_TYPES)[stores.store_type[stores.positions(plan.store)]],
+            "open": plan.open,
+            "promo": plan.promo,
+            "sales": fold.actuals.sales,
+            "forecast": forecast,
+            "lower": np.nan,
+            "upper": np.nan,
+        }
+    )
+    return rows.astype(BACKTEST_COLUMNS)
+
+
+def rmspe(sales: np.ndarray, forecast: np.ndarray) -> float:
+    """Root mean squared percentage error over the days with sales: the score of Kaggle's competition."""
+    from sklearn.metrics import root_mean_squared_error  # here: commands that score nothing start quicker
+
+    sold = sales > 0
+    return float(root_mean_squared_error(np.ones(sold.sum()), forecast[sold] / sales[sold]))
+
+
+def scores(rows: pd.DataFrame) -> pd.Series:
+    """The SCORES over days with sales; NaN where there is no such day.
+
+    bias: sum of the errors as a share of all sales, positive where the forecast is too high. coverage: share of days
+    inside the bounds, NaN without bounds. rows: number of days with sales.
+    """
+    from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, root_mean_squared_error
+
+    sold = rows[rows.sales > 0]
+    if sold.empty:
+        return pd.Series(dict.fromkeys(SCORES, np.nan) | {"rows": 0.0})
+    sales, forecast = sold.sales.to_numpy(), sold.forecast.to_numpy()
+    inside = (sold.lower <= sold.sales) & (sold.sales <= sold.upper)
+    values = (
+        rmspe(sales, forecast),
+        root_mean_squared_error(sales, forecast),
+        mean_absolute_error(sales, forecast),
+        mean_absolute_percentage_error(sales, forecast),
+        (forecast - sales).sum() / sales.sum(),
+        inside.mean() if sold.lower.notna().all() else np.nan,
+        len(sold),
+    )
+    return pd.Series(dict(zip(SCORES, map(float, values), strict=True)))
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The forecasts of all candidates on all folds: a row per candidate, origin, store and date (BACKTEST_COLUMNS)."""
+
+    rows: pd.DataFrame
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The names of the candidates."""
+        return tuple(self.rows.candidate.unique())
+
+    def of(self, candidate: str) -> pd.DataFrame:
+        """The rows of one candidate."""
+        return self.rows[self.rows.candidate == candidate]
+
+    def by(self, *columns: str) -> pd.DataFrame:
+        """The scores per candidate and value of the columns: "origin", "lead_week", "store_type", "weekday", …"""
+        groups = self.rows.groupby(["candidate", *columns], observed=True)
+        return groups[list(self.rows.columns)].apply(scores)
+
+    def score(self) -> pd.DataFrame:
+        """The scores per candidate, each the mean over the folds, best RMSPE first."""
+        return self.by("origin").groupby(level="candidate", observed=True).mean().sort_values("rmspe")
+
+    def best(self) -> str:
+        """The candidate with the lowest mean RMSPE. The baseline only if it is the only candidate."""
+        ranking = [str(name) for name in self.score().index]
+        return next((name for name in ranking if name != BASELINE), ranking[0])
+
+
+@dataclass(frozen=True)
+class BacktestRun:
+    """The backtest of all entries that could be fitted, with bounds, and why the others failed."""
+
+    key: str  # hash of everything that the run depends on
+    backtest: Backtest
+    cpu_seconds: dict[str, float]  # of all fits of an entry, a blend's members included
+    importance: dict[str, dict[str, float]]  # of an entry: mean share of the gain by feature, largest first
+    failures: dict[str, str]  # reason by entry
+
+    def rmspe_by_fold(self, candidate: str) -> dict[str, float]:
+        """RMSPE of a candidate by origin, oldest first."""
+        per_fold = self.backtest.by("origin").rmspe.loc[candidate]
+        return {f"{origin:%Y-%m-%d}": float(value) for origin, value in per_fold.items()}
+
+    def coverage(self, candidate: str) -> float:
+        """Share of days inside the bounds; the bounds of a fold are calibrated on the other folds."""
+        return float(self.backtest.score().coverage[candidate])
+
+    def leaderboard(self) -> pd.DataFrame:
+        """One row per entry, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
+        per_fold = self.backtest.by("origin").rmspe.unstack("origin")
+        per_fold.columns = [f"{origin:%Y-%m-%d}" for origin in per_fold.columns]
+        board = self.backtest.score().drop(columns="rows").join(per_fold)
+        board["cpu_seconds"] = pd.Series(self.cpu_seconds)
+        board["failure"] = ""
+        failed = pd.DataFrame({"failure": pd.Series(self.failures, dtype=object)})
+        return pd.concat([board, failed]).rename_axis("candidate")

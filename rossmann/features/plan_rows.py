@@ -1,0 +1,110 @@
+"""The rows of a plan beside the State: what the features of a row are computed from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rossmann.data import Calendar, Plan, Stores
+from rossmann.features import ridge_design, store_ridge
+from rossmann.features.calendar import DateParts, date_parts
+from rossmann.features.state import State
+from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS
+from rossmann.validation import DataError
+
+
+def join_plan(state: State, plan: Plan) -> "PlanRows":
+    """Put the plan's rows over the published plan. DataError for a day outside the horizon or an unknown store."""
+    lead_days = (plan.date - state.origin).astype(np.int64)
+    _check_horizon(state, plan, lead_days)
+    stores, row_store = np.unique(state.attributes.positions(plan.store), return_inverse=True)
+    row_day = len(state.calendar.dates) - HORIZON_DAYS - 1 + lead_days
+    panels = {}
+    for name in CALENDAR_COLUMNS:
+        panels[name] = getattr(state.calendar, name)[stores]  # a copy, as `stores` is an array
+        panels[name][row_store, row_day] = getattr(plan, name)
+    return PlanRows(state, Calendar(state.calendar.dates, **panels), stores, row_store, row_day)
+
+
+def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
+    outside = (lead_days < 1) | (lead_days > HORIZON_DAYS)
+    if outside.any():
+        row = int(np.argmax(outside))
+        raise DataError(
+            f"plan for store {plan.store[row]} has a row for {plan.date[row]}, but the last day with known sales is "
+            f"{state.origin}; plan days from {state.origin + DAY} to {state.origin + HORIZON_DAYS * DAY}"
+        )
+
+
+@dataclass(frozen=True)
+class PlanRows:
+    """The rows of a plan. Row i is the day row_day[i] of the store stores[row_store[i]] in the calendar.
+
+    The values of the features in `rossmann.features.columns` are computed from the properties below.
+    """
+
+    state: State
+    calendar: Calendar  # [stores of the plan, TAIL_DAYS + horizon]
+    stores: np.ndarray  # positions of the plan's stores in the State, ascending
+    row_store: np.ndarray  # int64 [rows]
+    row_day: np.ndarray  # int64 [rows]
+
+    def __len__(self) -> int:
+        return len(self.row_day)
+
+    def on_day(self, panel: np.ndarray) -> np.ndarray:
+        """The value of each row in a panel [stores of the plan, days]. [rows]"""
+        return panel[self.row_store, self.row_day]
+
+    def on_date(self, values: np.ndarray) -> np.ndarray:
+        """The value of each row's day in values of the calendar's dates [days]. [rows]"""
+        return values[self.row_day]
+
+    def at_store(self, values: np.ndarray) -> np.ndarray:
+        """The value of each row's store in values of all stores [stores, …]. [rows, …]"""
+        return values[self.stores[self.row_store]]
+
+    def in_cell(self, cells: np.ndarray) -> np.ndarray:
+        """The value at each row's store, weekday and promo in values [stores, weekday, promo]. [rows]"""
+        return cells[self.stores[self.row_store], self.on_date(self.dates.weekday), self.on_day(self.calendar.promo)]
+
+    def on_lead_day(self, values: np.ndarray) -> np.ndarray:
+        """The value at each row's store and day of the horizon in values [stores, horizon, …]. [rows, …]"""
+        return values[self.stores[self.row_store], self.lead_days - 1]
+
+    @cached_property
+    def lead_days(self) -> np.ndarray:
+        """Days after the origin, from 1. int64 [rows]"""
+        return self.row_day - (len(self.calendar.dates) - HORIZON_DAYS) + 1
+
+    @cached_property
+    def open(self) -> np.ndarray:
+        """Whether the store is open. bool [rows]"""
+        return self.on_day(self.calendar.open) == 1
+
+    @cached_property
+    def dates(self) -> DateParts:
+        """The parts of the calendar's dates. [days]"""
+        return date_parts(self.calendar.dates)
+
+    @cached_property
+    def attributes(self) -> Stores:
+        """The attributes of the plan's stores."""
+        return self.state.attributes.at(self.stores)
+
+    @cached_property
+    def ridge(self) -> np.ndarray:
+        """Log sales by the linear model, without any correction. float64 [rows]"""
+        return store_ridge.predict(self.state.ridge, self.stores, self._design)[self.row_store, self.lead_days - 1]
+
+    @cached_property
+    def variance(self) -> np.ndarray:
+        """Variance of the linear model's error. float64 [rows]"""
+        weekday = self.dates.weekday[-HORIZON_DAYS:]
+        variance = store_ridge.variance(self.state.ridge, self.stores, self._design, weekday)
+        return variance[self.row_store, self.lead_days - 1]
+
+    @cached_property
+    def _design(self) -> np.ndarray:
+        horizon = slice(-HORIZON_DAYS, None)
+        return ridge_design.design(self.calendar, self.attributes, self.state.origin, horizon)[1]

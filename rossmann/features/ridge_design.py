@@ -1,0 +1,125 @@
+"""The explaining columns of the linear model of each store.
+
+The first word of a column's name is its kind: `store_ridge` sets penalties by kind.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from rossmann.data import Calendar, Stores
+from rossmann.features.calendar import date_parts, days_since_reopening, days_until_closure, promo2_phase, shifted
+from rossmann.schema import MEAN_YEAR_DAYS, MONDAY, SATURDAY, WEEK_DAYS
+
+CONTEXT_DAYS, AHEAD_DAYS = 126, 17  # how many days before and after a day its columns depend on
+SEASON_HARMONICS = range(1, 5)
+MONTH_PARTS = ((1, 2), (3, 5), (6, 9), (10, 14), (15, 18), (19, 22))  # first and last day; the rest is the reference
+LATE_DECEMBER = ((15, 24), (22, 23), (27, 30))
+HALF_HOLIDAYS = (24, 31)  # days of December on which shops close early
+EASTER_OFFSETS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
+BEFORE_CLOSURE, AFTER_CLOSURE = ((1, 1), (2, 3), (4, 7), (8, 12)), ((0, 0), (1, 2), (3, 6), (7, 20))  # days
+CLOSURE_CAP_DAYS, REOPENING_CAP_DAYS = 14, 28
+
+
+def design(
+    calendar: Calendar, stores: Stores, origin: np.datetime64, days: slice
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names and values of the explaining columns of `days` of the calendar: float32 [stores, days, columns], C-order.
+
+    A day's values depend on the CONTEXT_DAYS before and the AHEAD_DAYS after it, as far as the calendar has them.
+    """
+    dates = _date_columns(calendar.dates[0], len(calendar.dates), origin)
+    columns = {**dates, **_store_columns(calendar, stores, origin)}
+    values = np.empty((len(stores.number), len(calendar.dates[days]), len(columns)), np.float32)
+    for k, column in enumerate(columns.values()):
+        values[:, :, k] = column[..., days]
+    return tuple(columns), values
+
+
+@lru_cache(maxsize=8)  # every forecast of a row needs those of the same State
+def _date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dict[str, np.ndarray]:
+    """The columns that are the same for all stores. [days] each"""
+    dates = first + np.arange(days)
+    d = date_parts(dates)
+    day, season = d.day_of_month, _season_angle(d.day_of_year)
+    age = _years_after(dates, origin)
+    december = d.month == 11
+    columns = {f"weekday {w}": d.weekday == w for w in range(WEEK_DAYS)}
+    columns |= {f"day {a}-{b}": (day >= a) & (day <= b) for a, b in MONTH_PARTS}
+    last_days = (d.days_left_in_month == 1) | (d.days_left_in_month == 2)
+    columns |= {"last day": d.days_left_in_month == 0, "days before last": last_days}
+    columns |= {f"season sin {k}": np.sin(k * season) for k in SEASON_HARMONICS}
+    columns |= {f"season cos {k}": np.cos(k * season) for k in SEASON_HARMONICS}
+    columns |= {"advent": np.where(december & (day <= 24), day / 24, 0)}
+    columns |= {f"december {a}-{b}": december & (day >= a) & (day <= b) for a, b in LATE_DECEMBER}
+    columns |= {f"special_day december {each}": december & (day == each) for each in HALF_HOLIDAYS}
+    columns |= {f"special_day easter {offset:+d}": d.days_from_easter == offset for offset in EASTER_OFFSETS}
+    columns |= {"before easter": np.clip(d.days_from_easter + 9, 0, 8) / 8 * (d.days_from_easter < 0)}
+    columns |= {"monday turn of month": (d.weekday == MONDAY) & ((day <= 3) | (d.days_left_in_month <= 1))}
+    columns |= {
+        "season saturday sin": (d.weekday == SATURDAY) * np.sin(season),
+        "season saturday cos": (d.weekday == SATURDAY) * np.cos(season),
+    }
+    return columns | {"trend": np.clip(age, -2.5, 0), "trend recent": np.clip(age, -0.5, 0)}
+
+
+def _store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) -> dict[str, np.ndarray]:
+    """The columns that differ between stores. [stores, days] each"""
+    d = date_parts(calendar.dates)
+    promo, school = calendar.promo == 1, calendar.school_holiday == 1
+    closed, holiday = calendar.open == 0, calendar.state_holiday > 0
+    monday, saturday = d.weekday == MONDAY, d.weekday == SATURDAY
+    phase = promo2_phase(calendar.dates, stores)
+    competitor_open = ~(calendar.dates < stores.competition_since[:, None])  # NaT: open for the whole history
+    return (
+        _promo_columns(calendar, promo, origin)
+        | {
+            "school": school,
+            "school saturday": school & saturday,
+            "school promo": school & promo,
+            "holiday": holiday,
+            "before holiday": shifted(holiday, -1) | (saturday & shifted(holiday, -2)),
+            "two before holiday": shifted(holiday, -2) & ~saturday,
+            "after holiday": shifted(holiday, 1),
+            "closed yesterday": shifted(closed, 1) & ~monday,
+            "closed tomorrow": shifted(closed, -1) & ~saturday,
+            "promo2": phase < 3,
+            "promo2 month 0": phase == 0,
+            "promo2 month 1": phase == 1,
+            "competitor": competitor_open,
+        }
+        | _closure_columns(closed)
+    )
+
+
+def _promo_columns(calendar: Calendar, promo: np.ndarray, origin: np.datetime64) -> dict[str, np.ndarray]:
+    """Promotions by weekday, season and trend, and the days after them. [stores, days] each"""
+    d = date_parts(calendar.dates)
+    season = _season_angle(d.day_of_year)
+    return {f"promo {w}": promo & (d.weekday == w) for w in range(SATURDAY)} | {
+        "monday after promo": (d.weekday == MONDAY) & shifted(promo, 3),
+        "trend promo": promo * np.clip(_years_after(calendar.dates, origin), -1, 0),
+        "promo again": promo & shifted(promo, WEEK_DAYS),
+        "season promo sin": promo * np.sin(season),
+        "season promo cos": promo * np.cos(season),
+        "promo early in month": promo & (d.day_of_month <= 5),
+        "saturday after promo": (d.weekday == SATURDAY) & shifted(promo, 1),
+    }
+
+
+def _closure_columns(closed: np.ndarray) -> dict[str, np.ndarray]:
+    """The clearance sale before a refurbishment, and the rush of customers after it. [stores, days] each"""
+    until = days_until_closure(closed, CLOSURE_CAP_DAYS)
+    since = days_since_reopening(closed, REOPENING_CAP_DAYS)
+    columns = {f"closure in {a}-{b}": (until >= a) & (until <= b) for a, b in BEFORE_CLOSURE}
+    return columns | {f"closure over {a}-{b}": (since >= a) & (since <= b) for a, b in AFTER_CLOSURE}
+
+
+def _season_angle(day_of_year: np.ndarray) -> np.ndarray:
+    """The day of the year as an angle in radians. [days]"""
+    return 2 * np.pi * day_of_year / MEAN_YEAR_DAYS
+
+
+def _years_after(dates: np.ndarray, origin: np.datetime64) -> np.ndarray:
+    """Years after the origin; negative before it. [days]"""
+    return (dates - origin).astype(np.int64) / MEAN_YEAR_DAYS

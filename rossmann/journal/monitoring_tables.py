@@ -1,0 +1,115 @@
+"""The monitoring tables: accuracy, traffic and drift findings by day.
+
+Rows are only added: a row whose key exists is never written again, so the record of a day does not change later.
+"""
+
+from datetime import date
+
+import pandas as pd
+import sqlalchemy as sa
+
+from rossmann.journal.tables import (
+    ROWS_PER_STATEMENT,
+    connect,
+    forecasts,
+    insert_or_ignore,
+    metadata,
+    migrate,
+    requests,
+)
+from rossmann.schema import FORECAST_COLUMNS
+
+accuracy = sa.Table(
+    "accuracy", metadata,
+    sa.Column("date", sa.Date, primary_key=True),  # of the forecast day
+    sa.Column("source", sa.String(8), primary_key=True),  # batch, http, or baseline: the median, on the same rows
+    sa.Column("model_version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("slice", sa.String(16), primary_key=True),  # all, lead_week, store_type, promo or store
+    sa.Column("value", sa.String(16), primary_key=True),  # of the slice
+    sa.Column("rows", sa.Integer, nullable=False),  # number of forecasts of days with sales
+    sa.Column("squared_relative_error", sa.Float, nullable=False),  # sum of ((forecast − sales) / sales)²
+    sa.Column("absolute_error", sa.Float, nullable=False),  # sum
+    sa.Column("error", sa.Float, nullable=False),  # sum of forecast − sales
+    sa.Column("sales", sa.Float, nullable=False),  # sum
+    sa.Column("interval_rows", sa.Integer, nullable=False),  # rows that have lower and upper bounds
+    sa.Column("covered_rows", sa.Integer, nullable=False),  # of these, rows whose sales are within the bounds
+)  # fmt: skip
+traffic = sa.Table(
+    "traffic", metadata,
+    sa.Column("date", sa.Date, primary_key=True),  # UTC
+    sa.Column("source", sa.String(8), primary_key=True),
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("p50_ms", sa.Float, nullable=False),
+    sa.Column("p99_ms", sa.Float, nullable=False),
+)  # fmt: skip
+drift_findings = sa.Table(
+    "drift_findings", metadata,
+    sa.Column("date", sa.Date, primary_key=True),  # last day of the window
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("subject", sa.String(64), primary_key=True),  # a column, a store type or a group of stores
+    sa.Column("effect", sa.Float),
+    sa.Column("limit", sa.Float),
+    sa.Column("alarm", sa.Boolean, nullable=False),
+    sa.Column("since", sa.Date),
+    sa.Column("reference", sa.String(64), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+)  # fmt: skip
+JOURNAL_FORECAST_COLUMNS = (
+    "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
+    "open", "promo",
+)  # fmt: skip
+
+
+def read_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
+    """Every forecast of the days first … last, both included: a row each, columns JOURNAL_FORECAST_COLUMNS."""
+    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
+    rows = _read(url, query.where(forecasts.c.date.between(first, last)))
+    numbers = dict.fromkeys(FORECAST_COLUMNS, float)  # without rows, or with NULL only, pandas infers object
+    return rows.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
+
+
+def append_rows(url: str, table: sa.Table, rows: pd.DataFrame) -> None:
+    """Add rows to a monitoring table; rows whose key exists are ignored. Raises what the database raises."""
+    engine = connect(url)
+    records = rows[[column.name for column in table.columns]].astype(object).where(lambda cells: cells.notna(), None)
+    try:
+        migrate(url)
+        with engine.begin() as connection:
+            insert_into = insert_or_ignore(connection)
+            for first in range(0, len(records), ROWS_PER_STATEMENT):
+                batch = records[first : first + ROWS_PER_STATEMENT]
+                connection.execute(insert_into(table), batch.to_dict("records"))
+    finally:
+        engine.dispose()
+
+
+def read_rows(url: str, table: sa.Table, since: date) -> pd.DataFrame:
+    """The rows of a monitoring table from the day `since` on, ordered by date."""
+    rows = _read(url, sa.select(table).where(table.c.date >= since).order_by(table.c.date))
+    return rows.astype({"date": "datetime64[s]"})
+
+
+def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
+    """Traffic of the UTC days first … last by source, from the requests: columns of the table `traffic`."""
+    rows = _read(url, sa.select(requests.c.at, requests.c.source, requests.c.rows, requests.c.latency_ms).where(
+        requests.c.at >= first, requests.c.at < pd.Timestamp(last) + pd.Timedelta(days=1)))  # fmt: skip
+    rows = rows.assign(date=pd.to_datetime(rows["at"]).dt.date)
+    groups = rows.groupby(["date", "source"])
+    return groups.agg(
+        requests=("rows", "size"), rows=("rows", "sum"), p50_ms=("latency_ms", "median"),
+        p99_ms=("latency_ms", lambda ms: ms.quantile(0.99)),
+    ).reset_index()  # fmt: skip
+
+
+def _read(url: str, query: sa.Select) -> pd.DataFrame:
+    engine = connect(url)
+    try:
+        migrate(url)
+        with engine.connect() as connection:
+            result = connection.execute(query)
+            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+    finally:
+        engine.dispose()

@@ -1,0 +1,79 @@
+"""What every learner has: how it is fitted and loaded, its default parameters, and what a fit of it returns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from rossmann.features import PlanRows
+from rossmann.models.training_windows import TrainingWindow
+
+Param = int | float | str
+
+MAX_VARIANCE = 0.3  # of log sales; a larger variance lowers a forecast no further
+
+
+class FittedModel(Protocol):
+    """The result of a fit."""
+
+    def log_sales(self, rows: PlanRows, matrix: np.ndarray | None) -> np.ndarray:
+        """Forecast log sales as if every day were open. float64 [rows]
+
+        matrix: the features of the rows; None for a learner that needs no training windows.
+        """
+
+    def importance(self) -> tuple[tuple[str, float], ...]:
+        """(column, gain), largest first; empty where a model has no such thing."""
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing folder, in a format that executes no code when it is loaded."""
+
+
+@dataclass(frozen=True)
+class TrainingInput:
+    """What a booster is fitted to, and on which terms."""
+
+    train_set: TrainingWindow
+    params: Mapping[str, Param]  # of the library; `rows` and `rounds` are applied already
+    rounds: int
+    seed: int
+    threads: int
+
+    @property
+    def target(self) -> np.ndarray:
+        """Log sales minus those of the linear model. float64 [rows]"""
+        return self.train_set.log_sales - self.train_set.base
+
+
+@dataclass(frozen=True)
+class Learner:
+    """One line of the table in `rossmann.models.learners`.
+
+    `defaults` of a learner that needs training windows include `rows` (it is fitted to so many rows at most) and
+    `rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that
+    `candidates(..., search=n)` draws, evenly on a log scale; whole numbers stay whole.
+    """
+
+    name: str
+    fit: Callable[[TrainingInput | None], FittedModel]  # None without training windows
+    load: Callable[[Path, Sequence[str]], FittedModel]  # from the folder of `save`, and the names of the columns
+    needs_training_windows: bool = False
+    is_baseline: bool = False  # a baseline is a candidate of every backtest run, named or not
+    packages: tuple[str, ...] = ()  # distributions whose versions can change its forecasts
+    defaults: Mapping[str, Param] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def rmspe_correction(rows: PlanRows) -> np.ndarray:
+    """What to add to median log sales for the least relative squared error. float64 [rows]
+
+    With log-normal errors of standard deviation σ that is −1.5 σ².
+    """
+    return -1.5 * np.minimum(rows.variance, MAX_VARIANCE)
+
+
+def ranked(names: Sequence[str], gains: Sequence[float]) -> tuple[tuple[str, float], ...]:
+    """Pairs of name and gain, largest first."""
+    return tuple(sorted(zip(names, map(float, gains), strict=True), key=lambda pair: -pair[1]))

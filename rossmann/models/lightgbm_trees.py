@@ -1,0 +1,67 @@
+"""LightGBM on the residuals of the linear model: trees that grow leaf by leaf.
+
+The library is imported when a model is fitted or loaded, which keeps commands that do neither quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rossmann.features import PlanRows
+from rossmann.models.learner import TrainingInput, ranked, rmspe_correction
+from rossmann.models.training_windows import linear_base
+
+if TYPE_CHECKING:
+    import lightgbm
+
+FILE = "model.txt"
+
+
+@dataclass(frozen=True)
+class LightGBMTrees:
+    """A fitted LightGBM model; its file is LightGBM's text."""
+
+    booster: lightgbm.Booster
+
+    def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
+        """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
+        return linear_base(rows) + self.booster.predict(matrix, num_threads=1) + rmspe_correction(rows)
+
+    def importance(self) -> tuple[tuple[str, float], ...]:
+        """(column, gain), largest first."""
+        return ranked(self.booster.feature_name(), self.booster.feature_importance("gain"))
+
+    def save(self, folder: Path) -> None:
+        """Write FILE."""
+        self.booster.save_model(folder / FILE)
+
+
+def fit(terms: TrainingInput) -> LightGBMTrees:
+    """Fit with quantized gradients: the same for the same seed and the same number of threads."""
+    import lightgbm
+
+    fixed = {
+        "objective": "regression", "max_bin": 63, "seed": terms.seed, "num_threads": terms.threads, "verbosity": -1,
+        "deterministic": True, "force_row_wise": True, "use_quantized_grad": True, "feature_pre_filter": False,
+    }  # fmt: skip
+    rows = lightgbm.Dataset(
+        terms.train_set.matrix,
+        terms.target,
+        feature_name=list(terms.train_set.spec.columns),
+        params=fixed,
+        free_raw_data=True,
+    )
+    booster = lightgbm.train(fixed | dict(terms.params), rows, terms.rounds)
+    return LightGBMTrees(lightgbm.Booster(model_str=booster.model_to_string()))  # without the training rows
+
+
+def load(folder: Path, columns: Sequence[str]) -> LightGBMTrees:
+    """Read what `save` wrote; the file has the names of the columns itself."""
+    import lightgbm
+
+    return LightGBMTrees(lightgbm.Booster(model_file=folder / FILE))

@@ -1,0 +1,87 @@
+"""scikit-learn's histogram gradient boosting on the residuals of the linear model.
+
+skops saves it as arrays and JSON, and restores no other types than its own list and the ones named here: a file cannot
+execute code. The libraries are imported when a model is fitted or loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from rossmann.features import PlanRows
+from rossmann.models.learner import TrainingInput, ranked, rmspe_correction
+from rossmann.models.training_windows import linear_base
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+FILE = "model.skops"
+MAX_BINS = 63
+TRUSTED_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]  # beside skops' own list
+
+
+@dataclass(frozen=True)
+class SklearnTrees:
+    """A fitted HistGradientBoostingRegressor."""
+
+    regressor: HistGradientBoostingRegressor
+    columns: tuple[str, ...]
+
+    def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
+        """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
+        with _threads(1):
+            correction = self.regressor.predict(matrix)
+        return linear_base(rows) + correction + rmspe_correction(rows)
+
+    def importance(self) -> tuple[tuple[str, float], ...]:
+        """(column, gain), largest first: the sum over all splits, which scikit-learn itself does not offer."""
+        gains = np.zeros(len(self.columns))
+        for (tree,) in self.regressor._predictors:
+            splits = tree.nodes[tree.nodes["is_leaf"] == 0]
+            np.add.at(gains, splits["feature_idx"], splits["gain"])
+        return ranked(self.columns, gains)
+
+    def save(self, folder: Path) -> None:
+        """Write FILE."""
+        import skops.io
+
+        skops.io.dump(self.regressor, folder / FILE)
+
+
+def fit(terms: TrainingInput) -> SklearnTrees:
+    """Fit without early stopping; the same for the same seed, whatever the number of threads."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    regressor = HistGradientBoostingRegressor(
+        max_iter=terms.rounds, max_bins=MAX_BINS, early_stopping=False, random_state=terms.seed, **terms.params
+    )
+    with _threads(terms.threads):
+        regressor.fit(terms.train_set.matrix, terms.target)
+    return SklearnTrees(regressor, terms.train_set.spec.columns)
+
+
+def load(folder: Path, columns: Sequence[str]) -> SklearnTrees:
+    """Read what `save` wrote. skops raises UntrustedTypesFoundException for a file with any other type."""
+    import skops.io
+
+    return SklearnTrees(skops.io.load(folder / FILE, trusted=TRUSTED_TYPES), tuple(columns))
+
+
+def _threads(number: int) -> AbstractContextManager:
+    """Within the context OpenMP has so many threads: the regressor has no parameter for it."""
+    return _threadpools().limit(limits=number, user_api="openmp")
+
+
+@cache  # finding the loaded libraries takes milliseconds
+def _threadpools() -> ThreadpoolController:
+    import sklearn.ensemble  # noqa: F401  the controller finds only what is loaded
+
+    return ThreadpoolController()

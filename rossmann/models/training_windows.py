@@ -1,0 +1,102 @@
+"""What boosters are fitted to: the features after past origins, beside the actual sales of those days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rossmann import features
+from rossmann.data import SalesHistory
+from rossmann.features import FeatureSpec, PlanRows
+from rossmann.schema import DAY, HORIZON_DAYS
+
+RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
+RESIDUAL_WINDOW = 1  # index of the 28 days in store_ridge.RECENT_DAYS
+STEP_DAYS = 24  # between the origins
+MIN_HISTORY_DAYS = 400  # with less the linear model has seen no full year, and the boosters would fit its bias
+MIN_SHORT_HISTORY_DAYS = 120  # the same where the whole history is short
+FOLDS_DAYS = 280  # of a short history that remain for folds and their training windows
+
+
+@dataclass(frozen=True)
+class TrainingWindow:
+    """The open days after one origin, with the features as they were on it. The arrays are never written to."""
+
+    origin: np.datetime64
+    spec: FeatureSpec
+    matrix: np.ndarray  # float32 [rows, columns of the spec]
+    date: np.ndarray  # datetime64[D] [rows]
+    log_sales: np.ndarray  # float64 [rows]
+    base: np.ndarray  # log sales by the linear model; boosters are fitted to the difference. float64 [rows]
+
+
+def window_origins(
+    first: np.datetime64, last: np.datetime64, step_days: int = STEP_DAYS, min_history_days: int = MIN_HISTORY_DAYS
+) -> list[np.datetime64]:
+    """Origins of the training windows of a history from `first` to `last`, ascending.
+
+    They are counted back from `last`, so that folds a multiple of `step_days` apart share them. Each has
+    `min_history_days` before it, or fewer where the history is short, down to MIN_SHORT_HISTORY_DAYS.
+    """
+    days = int((np.datetime64(last, "D") - np.datetime64(first, "D")).astype(int)) + 1
+    needed = min(min_history_days, max(MIN_SHORT_HISTORY_DAYS, days - FOLDS_DAYS))
+    days_back = range(step_days, days - needed + 1, step_days)
+    return [np.datetime64(last, "D") - back * DAY for back in reversed(days_back)]
+
+
+def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureSpec = FeatureSpec()) -> TrainingWindow:  # noqa: B008
+    """The window after `origin`: up to the horizon, or to the end of the history where that comes first."""
+    state = features.fit_state(history.until(origin))
+    days = min(HORIZON_DAYS, int((history.origin - origin).astype(int)))
+    plan, actuals = history.plan(origin, days), history.actuals(origin, days)
+    rows = features.join_plan(state, plan)
+    sold = np.flatnonzero((plan.open == 1) & (actuals.sales > 0))
+    return TrainingWindow(
+        origin,
+        spec,
+        features.matrix(rows, spec)[sold],
+        plan.date[sold],
+        np.log(actuals.sales[sold]),
+        linear_base(rows)[sold],
+    )
+
+
+def linear_base(rows: PlanRows) -> np.ndarray:
+    """Log sales by the linear model, corrected by a share of the store's recent residuals. float64 [rows]"""
+    recent = np.nan_to_num(rows.at_store(rows.state.ridge.recent)[:, RESIDUAL_WINDOW].astype(float))
+    return rows.ridge + RESIDUAL_PERSISTENCE * recent
+
+
+def train_set(
+    training_windows: Sequence[TrainingWindow], train_end: np.datetime64, max_rows: int, seed: int
+) -> TrainingWindow:
+    """All rows up to and including `train_end` as one window; with more than `max_rows`, a random sample of them.
+
+    ValueError where there is no row.
+    """
+    usable = [window for window in training_windows if window.origin < train_end]
+    chosen = [np.flatnonzero(window.date <= train_end) for window in usable]
+    count = sum(len(rows) for rows in chosen)
+    if not count:
+        raise ValueError(
+            f"no training rows before {train_end}: a history of about {MIN_SHORT_HISTORY_DAYS + STEP_DAYS} days "
+            "before it is needed; bring more days or ask for fewer folds"
+        )
+    if count > max_rows:
+        chosen = _sample(chosen, max_rows, seed)
+    return replace(usable[-1], **{name: _concatenated(usable, chosen, name)
+                                  for name in ("matrix", "date", "log_sales", "base")})  # fmt: skip
+
+
+def _sample(chosen: Sequence[np.ndarray], size: int, seed: int) -> list[np.ndarray]:
+    """A random sample of `size` of the chosen rows, in the same order and the same windows."""
+    starts = np.cumsum([0] + [len(rows) for rows in chosen])
+    sample = np.sort(np.random.default_rng(seed).choice(starts[-1], size, replace=False))
+    return [
+        rows[sample[(sample >= start) & (sample < start + len(rows))] - start]
+        for rows, start in zip(chosen, starts[:-1], strict=True)
+    ]
+
+
+def _concatenated(windows: Sequence[TrainingWindow], chosen: Sequence[np.ndarray], name: str) -> np.ndarray:
+    return np.concatenate([getattr(window, name)[rows] for window, rows in zip(windows, chosen, strict=True)])

@@ -1,0 +1,71 @@
+"""XGBoost on the residuals of the linear model: trees that grow to a depth.
+
+The library is imported when a model is fitted or loaded, which keeps commands that do neither quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rossmann.features import PlanRows
+from rossmann.models.learner import TrainingInput, ranked, rmspe_correction
+from rossmann.models.training_windows import linear_base
+
+if TYPE_CHECKING:
+    import xgboost
+
+FILE = "model.ubj"
+MAX_BINS = 64
+PREDICTION = {"nthread": 1}  # a request or a fit has one thread
+
+
+@dataclass(frozen=True)
+class XGBoostTrees:
+    """A fitted XGBoost model; its file is XGBoost's UBJSON."""
+
+    booster: xgboost.Booster
+
+    def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
+        """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
+        correction = self.booster.inplace_predict(matrix, validate_features=False).astype(float)
+        return linear_base(rows) + correction + rmspe_correction(rows)
+
+    def importance(self) -> tuple[tuple[str, float], ...]:
+        """(column, gain) of the columns that are used, largest first."""
+        gains = self.booster.get_score(importance_type="total_gain")
+        return ranked(list(gains), list(gains.values()))
+
+    def save(self, folder: Path) -> None:
+        """Write FILE."""
+        self.booster.save_model(folder / FILE)
+
+
+def fit(terms: TrainingInput) -> XGBoostTrees:
+    """Fit with the histogram method; the same for the same seed, whatever the number of threads."""
+    import xgboost
+
+    fixed = {
+        "objective": "reg:squarederror", "tree_method": "hist", "max_bin": MAX_BINS, "base_score": 0.0,
+        "seed": terms.seed, "nthread": terms.threads, "verbosity": 0,
+    }  # fmt: skip
+    rows = xgboost.QuantileDMatrix(
+        terms.train_set.matrix,
+        terms.target,
+        feature_names=list(terms.train_set.spec.columns),
+        max_bin=MAX_BINS,
+        nthread=terms.threads,
+    )
+    booster = xgboost.train(fixed | dict(terms.params), rows, terms.rounds)
+    return XGBoostTrees(xgboost.Booster(PREDICTION, model_file=booster.save_raw("ubj")))
+
+
+def load(folder: Path, columns: Sequence[str]) -> XGBoostTrees:
+    """Read what `save` wrote; the file has the names of the columns itself."""
+    import xgboost
+
+    return XGBoostTrees(xgboost.Booster(PREDICTION, model_file=folder / FILE))

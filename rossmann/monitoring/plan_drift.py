@@ -1,0 +1,60 @@
+"""Drift of the published plan: the share of promotions in the coming days, and combinations that never occurred."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rossmann.data import Calendar, SalesHistory
+from rossmann.features.calendar import date_parts
+from rossmann.monitoring.definitions import find_definition
+from rossmann.monitoring.statistics import Statistic
+from rossmann.schema import STATE_HOLIDAYS, WEEK_DAYS
+
+AHEAD_DAYS = 28
+MIN_PAST_DAYS = 365  # in the first year every holiday is new
+
+
+def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
+    """For each day, about the open store-days of the AHEAD_DAYS after it, as published."""
+    counts = _count_combinations(history.calendar)
+    ahead = _sum_ahead(counts)[: len(history.dates)]
+    open_days = ahead.sum(axis=1)
+    computable = (np.arange(len(ahead)) >= MIN_PAST_DAYS) & (open_days > 0)
+    promo_share = ahead[:, 1::2].sum(axis=1) / np.maximum(open_days, 1)
+    increase = np.clip(promo_share - _earlier_maximum(promo_share), 0, None)
+    first_day = np.where(counts.any(axis=0), (counts > 0).argmax(axis=0), len(counts))
+    is_new = first_day > np.arange(len(ahead))[:, None]
+    new_share = (ahead * is_new).sum(axis=1) / np.maximum(open_days, 1)
+    for name, subject, values in (
+        ("planned_promo_share", "promo", increase),
+        ("unseen_combinations", "weekday, promo, holidays", new_share),
+    ):
+        values = np.where(computable, values, np.nan)
+        yield Statistic(definition=find_definition(name), subject=subject, values=values)
+
+
+def _count_combinations(calendar: Calendar) -> np.ndarray:
+    """Number of open stores with each combination of weekday, holidays and promo, by day. [days, combinations]
+
+    The combinations with an odd number are those with promotion.
+    """
+    code = date_parts(calendar.dates).weekday * len(STATE_HOLIDAYS) + calendar.state_holiday
+    code = (code * 2 + calendar.school_holiday) * 2 + calendar.promo
+    combinations = WEEK_DAYS * len(STATE_HOLIDAYS) * 2 * 2
+    store, day = np.nonzero(calendar.open)
+    counts = np.bincount(day * combinations + code[store, day], minlength=len(calendar.dates) * combinations)
+    return counts.reshape(-1, combinations)
+
+
+def _sum_ahead(daily: np.ndarray) -> np.ndarray:
+    """Sum of the AHEAD_DAYS rows after each row, or of as many as there are."""
+    total = np.cumsum(np.r_[np.zeros((1, daily.shape[1]), daily.dtype), daily], axis=0)
+    after = np.arange(1, len(daily) + 1)
+    return total[np.minimum(after + AHEAD_DAYS, len(daily))] - total[after]
+
+
+def _earlier_maximum(values: np.ndarray) -> np.ndarray:
+    """Largest value of the days whose coming days do not overlap those of this one; inf where there is none."""
+    maximum = np.full(len(values), np.inf)
+    maximum[AHEAD_DAYS:] = np.maximum.accumulate(values)[:-AHEAD_DAYS]
+    return maximum

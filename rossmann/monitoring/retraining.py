@@ -1,0 +1,48 @@
+"""Whether a retraining is useful: the champion is first tried with a fresh State, which takes seconds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rossmann import evaluation, features
+from rossmann.data import SalesHistory
+from rossmann.models import Forecaster
+from rossmann.monitoring.drift import DriftReport
+from rossmann.monitoring.performance import BacktestReference, daily_sums, scores_of_sums
+from rossmann.schema import WEEK_DAYS
+
+
+@dataclass(frozen=True)
+class RetrainingDecision:
+    """Whether to train, and the reason in one sentence."""
+
+    train: bool
+    reason: str
+
+
+def should_retrain(
+    forecaster: Forecaster, history: SalesHistory, reference: BacktestReference, drift: DriftReport, min_gain: float
+) -> RetrainingDecision:
+    """Train if the champion with a fresh State has clearly more error on the last week than in its backtest.
+
+    min_gain: the share of its error that a new model must be expected to save. While data are broken, do not train.
+    """
+    broken = [alarm for alarm in drift.alarms if alarm.broken_data]
+    if broken:
+        reason = f"the data are broken, correct them at their source first: {broken[0].name}, {broken[0].message}"
+        return RetrainingDecision(False, reason)
+    wape, expected = _fresh_wape(forecaster, history), reference.first_week_wape
+    gain = 1 - expected / wape
+    comparison = f"with a fresh State the champion has WAPE {wape:.3f} on the last week, {expected:.3f} in its backtest"
+    if gain < min_gain:
+        reason = f"{comparison}: a retraining is expected to save {max(gain, 0):.0%} of the error, below {min_gain:.0%}"
+        return RetrainingDecision(False, reason)
+    return RetrainingDecision(True, f"{comparison}: a retraining is expected to save {gain:.0%} of the error")
+
+
+def _fresh_wape(forecaster: Forecaster, history: SalesHistory) -> float:
+    """WAPE on the history's last week, forecast from the State of the day before it."""
+    fold = evaluation.cut_fold(history, history.origin - np.timedelta64(WEEK_DAYS, "D"), WEEK_DAYS)
+    forecast = forecaster.predict(features.fit_state(fold.past), fold.plan)
+    rows = evaluation.backtest_rows("champion", fold, forecast.sales).assign(source="fresh", model_version=0)
+    return float(scores_of_sums(daily_sums(rows), "slice").wape["all"])

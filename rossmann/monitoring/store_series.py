@@ -1,0 +1,119 @@
+"""Daily series of every store, and each day's deviation from what is usual for the store. Arrays [stores, days].
+
+The values of a day are computed from that day and earlier days only, so a longer history does not change them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rossmann.data import SalesHistory
+from rossmann.features.calendar import count_between
+from rossmann.schema import WEEK_DAYS, WEEKS_YEAR_DAYS, weekday
+
+USUAL_DAYS = (8, 63)  # first and last day back that say what is usual; the newest week is what is compared with them
+USUAL_WEEKS = (2, 18)  # the same in weeks, for a weekday with or without promotion
+REPEATED_DAYS = 3  # days back in which an equal day is a repetition
+
+
+@dataclass(frozen=True)
+class StoreSeries:
+    """The past's days. Floats are NaN where there is nothing to compare with."""
+
+    dates: np.ndarray  # datetime64[D] [days]
+    weekday: np.ndarray  # 0 Monday … 6 Sunday [days]
+    has_row: np.ndarray  # bool
+    is_open: np.ndarray  # bool
+    promo: np.ndarray  # bool
+    holiday: np.ndarray  # bool, a state holiday
+    has_sales: np.ndarray  # bool, open and sales above 0
+    log_sales: np.ndarray  # NaN without sales
+    recent_deviation: np.ndarray  # log sales minus their mean on the same weekdays with the same promo, USUAL_WEEKS ago
+    year_over_year: np.ndarray  # log sales minus those of 364 days before; NaN if promo differs, or on holidays
+    sales_per_customer_deviation: np.ndarray  # log sales per customer minus their mean over USUAL_DAYS
+    customers_repeated: np.ndarray  # bool, as many customers as on the day before, sales on both days
+    day_repeated: np.ndarray  # bool, sales and customers equal those of one of the REPEATED_DAYS days before
+
+
+def compute_series(history: SalesHistory) -> StoreSeries:
+    """The series of all stores up to the history's origin."""
+    days = history.sales.shape[1]
+    is_open, promo, holiday = (
+        getattr(history.calendar, name)[:, :days] > 0 for name in ("open", "promo", "state_holiday")
+    )
+    has_sales = is_open & (history.sales > 0)
+    has_both = has_sales & (history.customers > 0)
+    sales, customers = (np.where(has_both, values, np.nan) for values in (history.sales, history.customers))
+    log_sales = np.log(np.where(has_sales, history.sales, np.nan))
+    sales_per_customer = log_sales - np.log(customers)
+    repeated = [_equals_earlier(customers, back) & _equals_earlier(sales, back) for back in range(1, REPEATED_DAYS + 1)]
+    return StoreSeries(
+        dates=history.dates,
+        weekday=weekday(history.dates),
+        has_row=~np.isnan(history.sales),
+        is_open=is_open,
+        promo=promo,
+        holiday=holiday,
+        has_sales=has_sales,
+        log_sales=log_sales,
+        recent_deviation=_recent_deviation(log_sales, promo, holiday),
+        year_over_year=_year_over_year(log_sales, promo, holiday),
+        sales_per_customer_deviation=sales_per_customer - earlier_mean(sales_per_customer, *USUAL_DAYS),
+        customers_repeated=_equals_earlier(customers, 1),
+        day_repeated=np.logical_or.reduce(repeated),
+    )
+
+
+def earlier_mean(values: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Mean of the values from `first` to `last` columns earlier, ignoring NaN; NaN where there are none."""
+    valid = ~np.isnan(values)
+    count = count_between(valid, -last, -first)
+    cumulative = np.zeros((len(values), values.shape[1] + 1))
+    np.cumsum(np.where(valid, values, 0.0), axis=1, out=cumulative[:, 1:])
+    column = np.arange(values.shape[1])
+    total = cumulative[:, np.clip(column - first + 1, 0, None)] - cumulative[:, np.clip(column - last, 0, None)]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def forecast_residuals(rows: pd.DataFrame, history: SalesHistory) -> tuple[np.ndarray, np.ndarray]:
+    """log(sales / forecast) and lead days of the newest forecast of each store and day. float64 [stores, days] each
+
+    rows: forecasts with actuals (`join_actuals`). NaN where there is no forecast; residuals also without sales.
+    """
+    residual, lead_days = (np.full(history.sales.shape, np.nan) for _ in range(2))
+    rows = rows.sort_values("origin")
+    store, day = history.positions(rows.store.to_numpy(), rows.date.to_numpy())
+    positive = (rows.sales.to_numpy() > 0) & (rows.forecast.to_numpy() > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual[store, day] = np.where(positive, np.log(rows.sales / rows.forecast), np.nan)
+    lead_days[store, day] = rows.lead_days
+    return residual, lead_days
+
+
+def _equals_earlier(values: np.ndarray, days_back: int) -> np.ndarray:
+    """Whether a day has the value of `days_back` days before. bool [stores, days]"""
+    equal = np.zeros(values.shape, bool)
+    equal[:, days_back:] = values[:, days_back:] == values[:, :-days_back]
+    return equal
+
+
+def _recent_deviation(log_sales: np.ndarray, promo: np.ndarray, holiday: np.ndarray) -> np.ndarray:
+    deviation = np.full_like(log_sales, np.nan)
+    for day in range(WEEK_DAYS):
+        days = slice(day, None, WEEK_DAYS)
+        for with_promo in (False, True):
+            comparable = (promo[:, days] == with_promo) & ~holiday[:, days]
+            comparable_sales = np.where(comparable, log_sales[:, days], np.nan)
+            usual = earlier_mean(comparable_sales, *USUAL_WEEKS)
+            deviation[:, days] = np.where(comparable, comparable_sales - usual, deviation[:, days])
+    return deviation
+
+
+def _year_over_year(log_sales: np.ndarray, promo: np.ndarray, holiday: np.ndarray) -> np.ndarray:
+    change = np.full_like(log_sales, np.nan)
+    now, before = slice(WEEKS_YEAR_DAYS, None), slice(None, -WEEKS_YEAR_DAYS)
+    if log_sales.shape[1] > WEEKS_YEAR_DAYS:
+        comparable = (promo[:, now] == promo[:, before]) & ~holiday[:, now] & ~holiday[:, before]
+        change[:, now] = np.where(comparable, log_sales[:, now] - log_sales[:, before], np.nan)
+    return change

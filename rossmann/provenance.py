@@ -1,0 +1,61 @@
+"""What a forecast was computed with: a hash of the code it depends on, and the installed packages."""
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
+
+FORECAST_PACKAGES = ("data", "features", "models")  # packages of this library whose code changes a forecast
+NUMERIC_DISTRIBUTIONS = {
+    "numpy",
+    "lightgbm",
+    "xgboost",
+    "xgboost-cpu",
+    "scikit-learn",
+}  # installed ones whose version does
+
+
+@cache
+def code_version() -> str:
+    """16 hex digits: a hash of `schema.py`, of the FORECAST_PACKAGES and of the versions of NUMERIC_DISTRIBUTIONS.
+
+    Comments, docstrings and layout do not change it.
+    """
+    package = Path(__file__).parent
+    digest = hashlib.sha256("\n".join(_installed_versions(NUMERIC_DISTRIBUTIONS)).encode())
+    files = [package / "schema.py", *(file for name in FORECAST_PACKAGES for file in (package / name).rglob("*.py"))]
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(package)}\0{code_without_text(file.read_text())}".encode())
+    return digest.hexdigest()[:16]
+
+
+def code_without_text(source: str) -> str:
+    """The syntax tree of Python source as text, without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+@cache
+def environment() -> tuple[str, ...]:
+    """Every installed distribution as name==version, sorted."""
+    return tuple(sorted({f"{d.metadata['Name'].lower()}=={d.version}" for d in distributions()}))
+
+
+def environment_hash() -> str:
+    """16 hex digits: a hash of `environment()`."""
+    return hashlib.sha256("\n".join(environment()).encode()).hexdigest()[:16]
+
+
+def _installed_versions(names: Iterable[str]) -> list[str]:
+    """Those of the distributions that are installed, as name==version, sorted; `environment()` takes half a second."""
+    installed = []
+    for name in sorted(names):
+        with suppress(PackageNotFoundError):
+            installed.append(f"{name}=={version(name)}")
+    return installed

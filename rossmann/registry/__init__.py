@@ -1,0 +1,54 @@
+"""Backtest runs, model versions, aliases and the ledger of promotions, in MLflow.
+
+A model is stored in its learners' own formats beside its card; nothing is pickled. Only the alias `champion` says which
+version serves. Every change of it, and every refusal, is in the ledger before the alias moves.
+
+connection   the MLflow server or database
+cards        what is known of a model version
+runs         backtest runs as MLflow runs, with scores and figures
+versions     registering, finding and loading model versions
+ledger       promotions, refusals and rollbacks
+"""
+
+from rossmann.registry.cards import ModelCard, RegisteredModel
+from rossmann.registry.connection import BACKTESTS, CHALLENGER, CHAMPION, LEDGER, MODEL, Registry
+from rossmann.registry.ledger import LedgerEntry, ledger, promote, record_refusal, rollback, withdraw
+from rossmann.registry.runs import record_backtests
+from rossmann.registry.versions import (
+    challenger,
+    champion,
+    find_by_alias,
+    find_registered,
+    list_models,
+    load_candidate,
+    load_forecaster,
+    register_model,
+    set_challenger,
+)
+
+__all__ = [
+    "BACKTESTS",
+    "CHALLENGER",
+    "CHAMPION",
+    "LEDGER",
+    "MODEL",
+    "LedgerEntry",
+    "ModelCard",
+    "RegisteredModel",
+    "Registry",
+    "challenger",
+    "champion",
+    "find_by_alias",
+    "find_registered",
+    "ledger",
+    "list_models",
+    "load_candidate",
+    "load_forecaster",
+    "promote",
+    "record_backtests",
+    "record_refusal",
+    "register_model",
+    "rollback",
+    "set_challenger",
+    "withdraw",
+]

@@ -1,0 +1,139 @@
+"""Registering, finding and loading model versions."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from rossmann import figures, models
+from rossmann.models import Candidate, Forecaster
+from rossmann.provenance import code_version
+from rossmann.registry.cards import ModelCard, RegisteredModel
+from rossmann.registry.connection import CHALLENGER, CHAMPION, MODEL, Registry
+from rossmann.registry.runs import RUN_KEY_TAG
+from rossmann.validation import DataError
+
+
+def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, backtest_run: str) -> int:
+    """Store a model and its card as a new version under the key of its backtest run; returns the version.
+
+    If a version is registered under that key already, its number is returned.
+    """
+    client, folder_name = registry.client, f"model-{backtest_run}"
+    card_json = json.dumps(asdict(card), indent=2)
+    with tempfile.TemporaryDirectory() as folder:
+        forecaster.save(Path(folder))
+        Path(folder, "card.json").write_text(card_json)
+        if importance := forecaster.importance():
+            Path(folder, "importance.png").write_bytes(figures.importance_figure(dict(importance)))
+        client.log_artifacts(card.run_id, folder, folder_name)
+    if version := find_registered(registry, backtest_run):  # another process was quicker
+        return version
+    source = f"{client.get_run(card.run_id).info.artifact_uri}/{folder_name}"
+    tags = {RUN_KEY_TAG: backtest_run, "candidate": card.candidate, "snapshot": card.snapshot, "card": card_json}
+    return int(client.create_model_version(MODEL, source, card.run_id, tags=tags).version)
+
+
+def find_registered(registry: Registry, backtest_run: str) -> int | None:
+    """The version that is registered under the key of a backtest run and whose files can be read; else None."""
+    query = f"name = '{MODEL}' and tags.{RUN_KEY_TAG} = '{backtest_run}'"
+    versions = {int(version.version) for version in registry.client.search_model_versions(query)}
+    candidates = (model for model in list_models(registry) if model.version in versions)
+    return next((model.version for model in candidates if _is_readable(registry, model)), None)
+
+
+def set_challenger(registry: Registry, version: int) -> None:
+    """Make the version the challenger."""
+    registry.client.set_registered_model_alias(MODEL, CHALLENGER, str(version))
+
+
+def list_models(registry: Registry) -> tuple[RegisteredModel, ...]:
+    """All versions, newest first."""
+    _ensure_model(registry.client)
+    aliases: dict[int, list[str]] = {}
+    for alias, version in registry.client.get_registered_model(MODEL).aliases.items():
+        aliases.setdefault(int(version), []).append(alias)
+    versions = registry.client.search_model_versions(f"name = '{MODEL}'")
+    registered = [_registered_model(version, aliases.get(int(version.version), ())) for version in versions]
+    return tuple(sorted(registered, key=lambda model: -model.version))
+
+
+def find_by_alias(registry: Registry, alias: str) -> RegisteredModel | None:
+    """The version with the alias, or None."""
+    return next((model for model in list_models(registry) if alias in model.aliases), None)
+
+
+def champion(registry: Registry) -> RegisteredModel:
+    """The version that serves. DataError where there is none yet."""
+    return _required(registry, CHAMPION, "train a challenger (`rossmann train`) and release it (`rossmann release`)")
+
+
+def challenger(registry: Registry) -> RegisteredModel:
+    """The version that is a candidate for release. DataError where there is none yet."""
+    return _required(registry, CHALLENGER, "train one (`rossmann train`)")
+
+
+def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
+    """The fitted model of a version, for forecasts.
+
+    DataError if it was fitted by other code, because its forecasts could differ from those of its backtest.
+    """
+    if model.code_mismatch:
+        raise DataError(
+            f"model version {model.version} was fitted by other code ({model.card.code_version}, this is "
+            f"{code_version()}), so its forecasts could differ from those of its backtest: train and release again "
+            "(rossmann retrain)"
+        )
+    return _download(registry, model)
+
+
+def load_candidate(registry: Registry, model: RegisteredModel) -> Candidate:
+    """The configuration of a version, whatever code it was fitted by."""
+    return _download(registry, model).candidate
+
+
+def _required(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
+    model = find_by_alias(registry, alias)
+    if model is None:
+        raise DataError(f"no {alias} yet in {registry.address}: {remedy}")
+    return model
+
+
+def _is_readable(registry: Registry, model: RegisteredModel) -> bool:
+    try:
+        _download(registry, model)
+    except DataError:
+        return False
+    return True
+
+
+def _download(registry: Registry, model: RegisteredModel) -> Forecaster:
+    with tempfile.TemporaryDirectory() as folder:
+        name = model.source.rsplit("/", 1)[-1]
+        try:
+            return models.load(Path(registry.client.download_artifacts(model.card.run_id, name, folder)))
+        except (MlflowException, OSError) as error:
+            raise DataError(
+                f"the files of model version {model.version} cannot be read from {model.source} ({error}): "
+                f"go back to the champion before (rossmann models rollback) or train another (rossmann retrain)"
+            ) from error
+
+
+def _registered_model(version: ModelVersion, aliases: Iterable[str]) -> RegisteredModel:
+    card = ModelCard(**json.loads(version.tags["card"]))
+    return RegisteredModel(
+        int(version.version), tuple(sorted(aliases)), card, version.source, version.tags[RUN_KEY_TAG]
+    )
+
+
+def _ensure_model(client: MlflowClient) -> None:
+    try:
+        client.create_registered_model(MODEL)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

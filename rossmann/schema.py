@@ -1,0 +1,49 @@
+"""What every layer agrees on: column names, keys, codes, calendar arithmetic and the limits of plausible data.
+
+Kaggle's own column names are not here: they exist only where its files are read and written (`rossmann.data.kaggle`).
+"""
+
+from datetime import date
+
+import numpy as np
+
+# Columns. A *plan* has the known future covariates: the keys and the calendar columns, never a target.
+KEYS = ("store", "date")
+CALENDAR_COLUMNS = ("open", "promo", "state_holiday", "school_holiday")
+FLAG_COLUMNS = ("open", "promo", "school_holiday")  # the calendar columns that are 0 or 1
+PLAN_COLUMNS = (*KEYS, *CALENDAR_COLUMNS)
+ACTUAL_COLUMNS = ("sales", "customers")  # known only when the day is over
+FORECAST_COLUMNS = ("forecast", "lower", "upper")
+
+# dtypes of these columns in tables that have passed validation.
+DTYPES = {
+    "store": "int32",
+    "date": "datetime64[s]",
+    **dict.fromkeys(CALENDAR_COLUMNS, "int8"),
+    **dict.fromkeys((*ACTUAL_COLUMNS, *FORECAST_COLUMNS), "float64"),
+}
+
+# Codes: the arrays hold a code's index.
+STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas
+STORE_TYPES = ("a", "b", "c", "d")
+ASSORTMENTS = ("a", "b", "c")  # basic, extra, extended
+
+# Days.
+HORIZON_DAYS = 48  # how far a forecast reaches beyond the origin, the last known day
+WEEK_DAYS = 7
+WEEKS_YEAR_DAYS = 364  # 52 whole weeks: the same weekday one year before
+MEAN_YEAR_DAYS = 365.25  # the calendar year, for seasons and ages in years
+DAY = np.timedelta64(1, "D")
+MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
+WEEKDAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+# Limits of plausible data.
+CLOSURE_DAYS = 14  # this many days in a row without a row are a whole closure, for example a refurbishment
+FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2099, 12, 31)
+MAX_AMOUNT = 1_000_000  # sales or customers of one store on one day
+MAX_TIMES_MEDIAN = 20  # sales or customers of a day against the store's median open day
+
+
+def weekday(dates: np.ndarray) -> np.ndarray:
+    """0 Monday … 6 Sunday of datetime64 dates; int64, same shape. 1970-01-01 was a Thursday."""
+    return (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7

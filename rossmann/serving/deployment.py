@@ -1,0 +1,219 @@
+"""Deploy a model version to Ray Serve, wait until it serves, and compare its forecasts with the batch.
+
+Uses the REST interface of Ray's dashboard and the endpoint itself; this process does not join the Ray cluster.
+"""
+
+import ipaddress
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import numpy as np
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
+from ray.exceptions import AuthenticationError
+
+from rossmann.data import Plan
+from rossmann.features import State
+from rossmann.models import Forecaster
+from rossmann.provenance import code_version
+from rossmann.serving.published_plan import published_plan
+from rossmann.serving.target import ServingTarget
+from rossmann.validation import DataError
+
+T = TypeVar("T")
+SMOKE_STORES = 3
+SMOKE_REQUESTS = 20  # Serve chooses a replica at random, so this many reach each of a few replicas
+RELATIVE_TOLERANCE = 1e-9  # sums in another order may differ in their last bits
+POLL_INTERVAL_S = 0.5
+REQUEST_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class ServeCluster:
+    """A Ray cluster that hosts the endpoint, and how to reach both."""
+
+    dashboard_url: str
+    config: Path  # of Ray Serve, deployments/serve.yaml
+    host: str  # address that the endpoint listens on
+    port: int
+    api_key: str | None
+
+    @property
+    def url(self) -> str:
+        """The endpoint's URL. If it listens on all addresses, Ray's head is used, which runs a proxy too."""
+        host = httpx.URL(self.dashboard_url).host if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def deploy(serve: ServeCluster, target: ServingTarget) -> None:
+    """Request a target from Serve; returns before it is loaded. Replicas of other code are replaced one by one."""
+    if not serve.api_key and not _is_loopback(serve.host):
+        raise DataError(
+            f"the endpoint would listen on {serve.host} without API keys: "
+            "set ROSSMANN_API_KEYS, or ROSSMANN_HTTP_HOST=127.0.0.1"
+        )
+    config = yaml.safe_load(serve.config.read_text())
+    config["http_options"] |= {"host": serve.host, "port": serve.port}
+    (application,) = config["applications"]
+    # A changed environment makes Serve start new processes, which import the new code.
+    application["runtime_env"]["env_vars"]["ROSSMANN_CODE"] = code_version()
+    (deployment,) = application["deployments"]
+    deployment["user_config"] = asdict(target)
+    _call_dashboard(serve, lambda client: client.deploy_applications(config))
+
+
+def deployed_target(serve: ServeCluster) -> ServingTarget | None:
+    """The target that was last requested from Serve; None if nothing is deployed."""
+    _, deployment = _serve_status(serve)
+    return ServingTarget(**deployment["deployment_config"]["user_config"]) if deployment else None
+
+
+def wait_until_ready(serve: ServeCluster, target: ServingTarget, timeout_s: float) -> None:
+    """Wait until all replicas run with the target. DataError with Serve's message if they do not in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        application, deployment = _serve_status(serve)
+        status = application.get("status")
+        if deployment and status == "RUNNING" and _runs(deployment, target):
+            return
+        if status == "DEPLOY_FAILED" or time.monotonic() > deadline:
+            message = (deployment or {}).get("message") or application.get("message") or "Serve gives no reason"
+            raise DataError(f"the endpoint does not start with {target} ({status}): {_last_line(message)}")
+        time.sleep(POLL_INTERVAL_S)
+
+
+def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaster, state: State) -> None:
+    """Compare forecasts over HTTP with those of `forecaster` and `state`. DataError if one replica differs."""
+    plan = _smoke_plan(state)
+    expected = forecaster.predict(state, plan)
+    body = {"plan": [_json_row(plan, row) for row in range(len(plan))]}
+    for _ in range(SMOKE_REQUESTS):
+        response = request_forecast(serve, body)
+        served = ServingTarget(response["model_version"], response["snapshot"])
+        if served != target:
+            reason = readiness(serve).get("load_error") or "an old replica still serves"
+            raise DataError(f"the endpoint serves {served}, not {target}: {reason}")
+        for name, batch in (("forecast", expected.sales), ("lower", expected.lower), ("upper", expected.upper)):
+            _compare(name, np.array([row[name] for row in response["forecasts"]]), batch, plan)
+
+
+def request_forecast(serve: ServeCluster, body: dict) -> dict:
+    """The response of /predict. DataError if it is an error, or if nothing responds."""
+    return _json(_successful(_send(serve, "POST", "/predict", json=body)))
+
+
+def readiness(serve: ServeCluster) -> dict:
+    """The response of /ready, whether ready or not. DataError if nothing responds."""
+    return _json(_send(serve, "GET", "/ready"))
+
+
+def request_counts(serve: ServeCluster) -> dict[str, float]:
+    """Counters of Serve's proxies since they started: requests, errors, mean_ms. DataError if nothing responds."""
+    text = _successful(_send(serve, "GET", "/metrics")).text
+    totals = Counter()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            totals[sample.name.removeprefix("ray_serve_").removesuffix("_total")] += sample.value
+    count = totals["http_request_latency_ms_count"]
+    mean_ms = totals["http_request_latency_ms_sum"] / count if count else 0.0
+    return {"requests": totals["num_http_requests"], "errors": totals["num_http_error_requests"], "mean_ms": mean_ms}
+
+
+def _send(serve: ServeCluster, method: str, path: str, json: dict | None = None) -> httpx.Response:
+    headers = {"X-API-Key": serve.api_key} if serve.api_key else {}
+    try:
+        with httpx.Client(base_url=serve.url, headers=headers, timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
+            return client.request(method, path, json=json)
+    except httpx.HTTPError as error:
+        raise DataError(f"the endpoint at {serve.url} does not respond ({type(error).__name__}: {error})") from error
+
+
+def _successful(response: httpx.Response) -> httpx.Response:
+    if not response.is_success:
+        raise DataError(f"{response.url} returned {response.status_code}: {response.text[:300]}")
+    return response
+
+
+def _json(response: httpx.Response) -> dict:
+    try:
+        return response.json()
+    except ValueError as error:
+        raise DataError(
+            f"{response.url} returned {response.status_code} without JSON: {response.text[:300]}"
+        ) from error
+
+
+def _smoke_plan(state: State) -> Plan:
+    """The published plan of a few stores; for one of them with the promotion inverted on every other day."""
+    published = published_plan(state)
+    sample = np.linspace(0, len(state.stores) - 1, min(SMOKE_STORES, len(state.stores))).astype(int)
+    rows = np.isin(published.store, state.stores[sample])
+    plan = Plan(**{name: values[rows] for name, values in vars(published).items()})
+    inverted = (plan.store == state.stores[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
+    return replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
+
+
+def _json_row(plan: Plan, row: int) -> dict[str, object]:
+    """A row as JSON, without holidays: the endpoint takes these from the published plan."""
+    return {
+        "store": int(plan.store[row]),
+        "date": str(plan.date[row]),
+        "open": bool(plan.open[row]),
+        "promo": bool(plan.promo[row]),
+    }
+
+
+def _compare(name: str, served: np.ndarray, batch: np.ndarray, plan: Plan) -> None:
+    """Raise DataError with the largest difference if two columns of forecasts differ."""
+    if not np.allclose(served, batch, rtol=RELATIVE_TOLERANCE, atol=0):
+        worst = int(np.argmax(np.abs(served - batch)))
+        raise DataError(
+            f"the endpoint returns {name} {served[worst]} for store {plan.store[worst]} on {plan.date[worst]}, "
+            f"the batch {batch[worst]}"
+        )
+
+
+def _serve_status(serve: ServeCluster) -> tuple[dict, dict | None]:
+    """Serve's details of the application and of its one deployment; empty and None if nothing is deployed."""
+    details = _call_dashboard(serve, lambda client: client.get_serve_details())
+    application = next(iter(details["applications"].values()), {})
+    return application, next(iter(application.get("deployments", {}).values()), None)
+
+
+def _runs(deployment: dict, target: ServingTarget) -> bool:
+    """Whether a deployment is healthy and all of its replicas have loaded the target."""
+    has_target = deployment["deployment_config"]["user_config"] == asdict(target)
+    all_running = all(replica["state"] == "RUNNING" for replica in deployment["replicas"])
+    return deployment["status"] == "HEALTHY" and has_target and all_running
+
+
+def _call_dashboard(serve: ServeCluster, call: Callable[[ServeSubmissionClient], T]) -> T:
+    try:
+        return call(ServeSubmissionClient(serve.dashboard_url))
+    except AuthenticationError as error:
+        raise DataError(
+            f'Ray\'s dashboard at {serve.dashboard_url} requires its token: run eval "$(make -s env)" here, '
+            "or set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+        ) from error
+    except (ConnectionError, RuntimeError, OSError) as error:
+        raise DataError(
+            f"Ray's dashboard at {serve.dashboard_url} does not accept the request ({_last_line(str(error))}): "
+            "start it (make up), or work without an endpoint (unset ROSSMANN_SERVE_ADDRESS)"
+        ) from error
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,15 @@
+"""The published plan of a State, as rows."""
+
+import numpy as np
+
+from rossmann.data import Plan
+from rossmann.features import State
+from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS
+
+
+def published_plan(state: State) -> Plan:
+    """HORIZON_DAYS rows for each store, by store, then date, as the snapshot carries them."""
+    days = slice(-HORIZON_DAYS, None)
+    columns = {name: getattr(state.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
+    dates = np.tile(state.calendar.dates[days], len(state.stores))
+    return Plan(np.repeat(state.stores, HORIZON_DAYS), dates, **columns)

@@ -1,0 +1,1 @@
+"""What runs in a replica: the HTTP application, and the model that it forecasts with."""

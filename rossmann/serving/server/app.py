@@ -1,0 +1,170 @@
+"""The HTTP application; it runs under Ray Serve and under any other ASGI server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse, Response
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from rossmann.data import Plan
+from rossmann.models import Forecast
+from rossmann.schema import DAY
+from rossmann.serving.server import metrics, requests, responses
+from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
+from rossmann.serving.server.errors import ApiError, Problem, error_response
+from rossmann.serving.server.loaded_model import LoadedModel
+from rossmann.serving.server.model_host import ModelHost
+from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openapi_document
+from rossmann.validation import DataError
+
+THREAD_BODY_BYTES = 20_000  # a larger request is computed in a thread, so that small ones need not wait for it
+METRICS_INTERVAL_S = 5
+JOURNAL_TIMEOUT_S = 15  # how long a shutdown waits until the journal is written
+JSON = "application/json"
+
+
+def create_app(host: ModelHost, limits: Limits) -> FastAPI:
+    """The application with all routes."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        updates = asyncio.create_task(_update_metrics(host))
+        yield
+        updates.cancel()
+        await asyncio.to_thread(host.journal.close, JOURNAL_TIMEOUT_S)
+
+    app = FastAPI(title="rossmann", version="2", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app.add_middleware(AuthMiddleware, metrics=host.metrics, limits=limits)
+    app.openapi = lambda: openapi_document(app, host.model, bool(limits.key_hashes))
+    _add_error_handlers(app)
+    _add_forecast_routes(app, host, limits)
+    _add_status_routes(app, host, limits)
+    return app
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Give every error response the same JSON."""
+
+    @app.exception_handler(ApiError)
+    def api_error(request: Request, error: ApiError) -> Response:
+        return error_response(request.scope, error)
+
+    @app.exception_handler(HTTPException)
+    def no_such_route(request: Request, error: HTTPException) -> Response:
+        message = f"{request.method} {request.url.path}: {str(error.detail).lower()}; GET /docs lists all routes"
+        return error_response(request.scope, ApiError(error.status_code, [Problem(message)]), error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid_path(request: Request, error: RequestValidationError) -> Response:
+        problems = [
+            Problem(f'"{each["input"]}" is not valid; expected {requests.EXPECTED["store"]}', str(each["loc"][-1]))
+            for each in error.errors()
+        ]
+        return error_response(request.scope, ApiError(422, problems))
+
+    @app.exception_handler(ClientDisconnect)
+    def client_is_gone(request: Request, _: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # nobody receives it; the status is counted
+
+
+def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
+    predict_errors, store_errors = error_responses(401, 413, 422, 503), error_responses(401, 404, 422, 503)
+
+    @app.post("/predict", response_model=responses.Forecasts, responses=predict_errors, tags=["forecasts"])
+    async def predict(request: Request) -> Response:
+        """Forecast one day of a store, or the rows of a plan, in their order."""
+        model, body = _loaded_model(host), await read_body(request, limits.max_body_bytes)
+        started, request_id = time.perf_counter(), request.scope["request_id"]
+        arguments = (model, body, limits.max_rows, request_id)
+        is_large = len(body) > THREAD_BODY_BYTES
+        result = await asyncio.to_thread(_forecast, *arguments) if is_large else _forecast(*arguments)
+        plan, forecast, content = result
+        host.record_answer(model, request_id, plan, forecast, (time.perf_counter() - started) * 1e3)
+        return Response(content, media_type=JSON)
+
+    @app.get("/forecasts/{store}", response_model=responses.Forecasts, responses=store_errors, tags=["forecasts"])
+    async def store_forecast(request: Request, store: int = Path(ge=1, lt=2**31)) -> Response:
+        """Forecast all days of the published plan for one store."""
+        model, started, request_id = _loaded_model(host), time.perf_counter(), request.scope["request_id"]
+        rows = model.store_forecast(store)
+        if rows is None:
+            raise ApiError(404, [requests.unknown_store(store, model.state)])
+        content = _forecasts_json(model, *rows, request_id)
+        host.record_answer(model, request_id, *rows, (time.perf_counter() - started) * 1e3)
+        return Response(content, media_type=JSON)
+
+
+def _add_status_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
+    errors, not_ready = error_responses(401, 503), {503: {"model": responses.Readiness}}
+
+    @app.get("/model", response_model=responses.Model, responses=errors, tags=["status"])
+    async def model() -> responses.Model:
+        """The card of the loaded model, and the snapshot that it forecasts from."""
+        return responses.Model.of(_loaded_model(host))
+
+    @app.get("/health", tags=["status"])
+    async def health() -> responses.Health:
+        """Whether the process is alive."""
+        return responses.Health()
+
+    @app.get("/ready", response_model=responses.Readiness, responses=not_ready, tags=["status"])
+    async def ready(request: Request) -> Response:
+        """Whether a model is loaded, why another one could not be, and whether the journal is being written."""
+        readiness = responses.Readiness.of(host.model, host.load_error, host.journal.health())
+        visible = readiness if is_authorized(request.scope, limits) else readiness.without_details()
+        return Response(to_json(visible), 200 if visible.ready else 503, media_type=JSON)
+
+    @app.get("/metrics", response_class=PlainTextResponse, responses=errors, tags=["status"])
+    async def prometheus_metrics() -> str:
+        """The metrics of Serve and of the endpoint, of all replicas and nodes, in Prometheus' format."""
+        try:
+            return await metrics.collect()
+        except DataError as error:
+            raise ApiError(503, [Problem(str(error))]) from None
+
+
+def _loaded_model(host: ModelHost) -> LoadedModel:
+    if host.model is None:
+        raise ApiError(503, [Problem(f"not ready: {host.load_error}")])
+    return host.model
+
+
+def _forecast(model: LoadedModel, body: bytes, max_rows: int, request_id: str) -> tuple[Plan, Forecast, bytes]:
+    """The plan of a body, its forecast, and the response as JSON. Raises ApiError (422)."""
+    plan = requests.to_plan(requests.parse_rows(body, max_rows), model.state)
+    forecast = model.forecast(plan)
+    return plan, forecast, _forecasts_json(model, plan, forecast, request_id)
+
+
+def _forecasts_json(model: LoadedModel, plan: Plan, forecast: Forecast, request_id: str) -> bytes:
+    """The JSON of `responses.Forecasts`, written without building that object for each row."""
+    columns = {
+        "store": plan.store.tolist(),
+        "date": np.datetime_as_string(plan.date).tolist(),
+        "lead_days": ((plan.date - model.state.origin) // DAY).tolist(),
+        "forecast": forecast.sales.tolist(),
+        "lower": forecast.lower.tolist(),
+        "upper": forecast.upper.tolist(),
+    }
+    return to_json(
+        {
+            "model_version": model.version,
+            "snapshot": model.snapshot.fingerprint,
+            "origin": str(model.state.origin),
+            "request_id": request_id,
+            "forecasts": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+        }
+    )
+
+
+async def _update_metrics(host: ModelHost) -> None:
+    while True:
+        host.update_metrics()
+        await asyncio.sleep(METRICS_INTERVAL_S)

@@ -1,0 +1,106 @@
+"""Who may call the endpoint and how large a request may be; also gives each request its id and counts responses."""
+
+import hashlib
+import hmac
+import ipaddress
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rossmann.serving.server.errors import ApiError, Problem, error_response
+from rossmann.serving.server.metrics import Metrics
+
+PUBLIC_PATHS = {"/health", "/ready", "/docs", "/openapi.json"}  # probes have no key; the document contains no secret
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a request may be, and which API keys are valid."""
+
+    max_body_bytes: int
+    max_rows: int
+    key_hashes: tuple[bytes, ...] = ()  # SHA-256 of each API key; without any, only local callers are authorized
+
+    @staticmethod
+    def with_keys(max_body_bytes: int, max_rows: int, api_keys: Iterable[str]) -> "Limits":
+        """The limits with the keys in plain text, of which only the hashes stay in memory."""
+        return Limits(max_body_bytes, max_rows, tuple(_hash(key) for key in api_keys))
+
+
+@dataclass(frozen=True)
+class AuthMiddleware:
+    """ASGI middleware: sets `request_id` in the scope and X-Request-ID in the response, and returns 401 itself."""
+
+    app: ASGIApp
+    metrics: Metrics
+    limits: Limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["request_id"] = uuid.uuid4().hex
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.metrics.count_response(message["status"])
+                MutableHeaders(scope=message)["X-Request-ID"] = scope["request_id"]
+            await send(message)
+
+        try:
+            authorize(scope, self.limits)
+        except ApiError as error:
+            await error_response(scope, error)(scope, receive, send_with_id)
+            return
+        await self.app(scope, receive, send_with_id)
+
+
+def authorize(scope: Scope, limits: Limits) -> None:
+    """Raise ApiError (401) for a caller without authorization, except on PUBLIC_PATHS."""
+    if scope["path"] in PUBLIC_PATHS or is_authorized(scope, limits):
+        return
+    message = "a valid API key is required, as X-API-Key or as Authorization: Bearer"
+    if not limits.key_hashes:
+        message = "no API keys are configured, so only callers on the endpoint's own machine are allowed; " \
+                  "set ROSSMANN_API_KEYS"  # fmt: skip
+    raise ApiError(401, [Problem(message)])
+
+
+def is_authorized(scope: Scope, limits: Limits) -> bool:
+    """Whether the caller sent a valid key or, where no keys are configured, is on this machine."""
+    if not limits.key_hashes:
+        return _is_local(scope)
+    headers = Headers(scope=scope)
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    sent = _hash(headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else ""))
+    matches = [hmac.compare_digest(sent, valid) for valid in limits.key_hashes]  # all, so the time is always the same
+    return any(matches)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body of a request; raises ApiError (413) as soon as it is larger than `max_bytes`."""
+    too_large = ApiError(413, [Problem(f"the body is larger than {max_bytes:,} bytes; send fewer rows")])
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _is_local(scope: Scope) -> bool:
+    try:
+        return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
+    except ValueError:
+        return False

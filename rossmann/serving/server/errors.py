@@ -1,0 +1,45 @@
+"""Error responses: the exception that carries a status and the problems with a request, and its JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from fastapi.responses import JSONResponse, Response
+from starlette.types import Scope
+
+MAX_PROBLEMS = 20  # that one response lists; it only counts the others
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a request. `row` counts from 0; None if the problem is not about one row."""
+
+    message: str
+    field: str | None = None
+    row: int | None = None
+
+    def sentence(self) -> str:
+        """For example `row 3, date: "x" is not valid; expected …`."""
+        row = [f"row {self.row}"] if self.row is not None else []
+        field = [self.field] if self.field else []
+        return f"{', '.join(row + field) or 'the request'}: {self.message}"
+
+
+class ApiError(Exception):
+    """A request that gets an error response. Of `problems` the first MAX_PROBLEMS are listed."""
+
+    def __init__(self, status: int, problems: Sequence[Problem]):
+        self.status, self.problems = status, tuple(problems[:MAX_PROBLEMS])
+        self.omitted_count = len(problems) - len(self.problems)
+        super().__init__("; ".join(problem.sentence() for problem in self.problems))
+
+
+def error_response(scope: Scope, error: ApiError, headers: Mapping[str, str] | None = None) -> Response:
+    """All problems in one sentence and one by one, with the id of the request."""
+    more = f" … and {error.omitted_count:,} more" if error.omitted_count else ""
+    content = {
+        "error": f"{error}{more}",
+        "problems": [asdict(problem) for problem in error.problems],
+        "request_id": scope["request_id"],
+    }
+    challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    return JSONResponse(content, error.status, {**challenge, **(headers or {})})

@@ -1,0 +1,56 @@
+"""The OpenAPI document, with examples that work as they are."""
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from rossmann.schema import DAY, HORIZON_DAYS
+from rossmann.serving.server.loaded_model import LoadedModel
+from rossmann.serving.server.requests import REQUEST_BODY
+from rossmann.serving.server.responses import Error
+
+DESCRIPTION = f"""Daily sales of every store, up to {HORIZON_DAYS} days after the last day with known sales.
+
+A row names a store and a date. Fields that it leaves out (open, promo, holidays) are taken from the published plan;
+fields that it contains replace the published ones, also as neighbours of the other rows of the same store. A request
+gets forecasts for all of its rows, or an error."""
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+ERROR_DESCRIPTIONS = {
+    401: "There is no valid API key.",
+    404: "There is no such store.",
+    413: "The body is too large.",
+    422: "The request is not valid: which row, which field, what was expected.",
+    503: "No model is loaded yet.",
+}
+OVERLOADED = {429: {"description": "Too many requests are waiting; try again later.", "content": {"text/plain": {}}}}
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict]:
+    """The `responses` argument of a route that may return these statuses, and 429 from Serve's proxy."""
+    errors = {status: {"model": Error, "description": ERROR_DESCRIPTIONS[status]} for status in statuses}
+    return errors | OVERLOADED
+
+
+def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -> dict:
+    """The document of an application. The examples are of the loaded model's stores and days."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    body = REQUEST_BODY.json_schema(ref_template=SCHEMA_REFERENCE)
+    components = document["components"]
+    components["schemas"] |= body.pop("$defs")
+    content = {"schema": {"anyOf": body["oneOf"]}} | ({"examples": _examples(model)} if model else {})
+    document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if needs_key:
+        components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        document["security"] = [{"key": []}]
+    return document
+
+
+def _examples(model: LoadedModel) -> dict[str, dict]:
+    store, days = int(model.state.stores[0]), [str(model.state.origin + lead * DAY) for lead in (1, 2)]
+    row = {"store": store, "date": days[0], "open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
+    kaggle = {"Store": store, "Date": days[1], "Open": 1, "Promo": 0, "StateHoliday": "0", "SchoolHoliday": 0}
+    return {
+        "one day": {"value": row},
+        "one day as published": {"value": {"store": store, "date": days[0]}},
+        "a plan": {"value": {"plan": [{"store": store, "date": day, "promo": True} for day in days]}},
+        "Kaggle's names": {"value": kaggle},
+    }

@@ -1,0 +1,217 @@
+"""What a request may contain, and messages that say what is wrong with one that is not valid.
+
+No pandas here: a request of one row takes a millisecond.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
+
+from rossmann.data import Plan
+from rossmann.features import State
+from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.serving.server.errors import ApiError, Problem
+
+KAGGLE_ALIASES = {
+    "store": "Store",
+    "date": "Date",
+    "open": "Open",
+    "promo": "Promo",
+    "state_holiday": "StateHoliday",
+    "school_holiday": "SchoolHoliday",
+    "day_of_week": "DayOfWeek",
+    "id": "Id",
+}
+FIELDS = {alias: field for field, alias in KAGGLE_ALIASES.items()}  # by Kaggle's name
+EXPECTED = {
+    "store": "a store's number, like 1",
+    "date": 'a day, like "2015-08-01"',
+    **dict.fromkeys(("open", "promo", "school_holiday"), "true or false, or 1 or 0"),
+    "state_holiday": '"0", "a", "b" or "c"',
+    "day_of_week": "1 (Monday) to 7 (Sunday), or null",
+    "id": "a whole number, or null",
+    "plan": "a list of at least one row",
+}
+NOT_IN_ROW = -1  # code of a calendar field that a row leaves out
+
+Flag = bool | Literal[0, 1] | None
+
+
+def _field(name: str, description: str, **options: object) -> object:
+    return Field(validation_alias=AliasChoices(name, KAGGLE_ALIASES[name]), description=description, **options)
+
+
+def _parse_day(value: object) -> dt.date:
+    """The day of "2015-08-01", and of no other form: pydantic also accepts "1438387200", the seconds since 1970."""
+    if isinstance(value, str) and len(value) == 10 and value[4::3] == "--":
+        return dt.date.fromisoformat(value)
+    raise ValueError("not a day")
+
+
+class PlanRow(BaseModel):
+    """One day of one store. Fields that are left out, or null, are taken from the published plan."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    store: int = _field("store", "The store's number; Kaggle: Store.", ge=1, lt=2**31)
+    date: Annotated[dt.date, BeforeValidator(_parse_day)] = _field(
+        "date", "The day to forecast, after the last day with known sales; Kaggle: Date."
+    )
+    open: Flag = _field("open", "Whether the store is open; Kaggle: Open.", default=None)
+    promo: Flag = _field("promo", "Whether the store runs a promotion; Kaggle: Promo.", default=None)
+    state_holiday: Literal["0", "a", "b", "c", 0] | None = _field(
+        "state_holiday", "0 none, a public, b Easter, c Christmas; Kaggle: StateHoliday.", default=None
+    )
+    school_holiday: Flag = _field(
+        "school_holiday", "Whether nearby schools are closed; Kaggle: SchoolHoliday.", default=None
+    )
+    day_of_week: Annotated[int, Field(ge=1, le=7)] | None = _field(
+        "day_of_week", "Only compared with the date: 1 Monday … 7 Sunday; Kaggle: DayOfWeek.", default=None
+    )
+    id: int | None = _field("id", "Ignored: forecasts come in the order of the rows; Kaggle: Id.", default=None)
+
+
+class PlanRequest(BaseModel):
+    """Several rows. They get forecasts in their order, either all of them or none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    plan: list[PlanRow] = Field(min_length=1, description="The rows; each pair of store and date once.")
+
+
+def _tag(body: object) -> str:
+    return "plan_request" if isinstance(body, dict) and "plan" in body else "single_row"
+
+
+TAGS = ("single_row", "plan_request")  # pydantic puts them into the locations of its errors
+REQUEST_BODY: TypeAdapter[PlanRow | PlanRequest] = TypeAdapter(
+    Annotated[Annotated[PlanRow, Tag(TAGS[0])] | Annotated[PlanRequest, Tag(TAGS[1])], Discriminator(_tag)]
+)
+
+
+def parse_rows(body: bytes, max_rows: int) -> list[PlanRow]:
+    """The rows of a body; raises ApiError (422) with the problems of all rows that are not valid."""
+    try:
+        request = REQUEST_BODY.validate_json(body)
+    except ValidationError as error:
+        raise ApiError(422, list(dict.fromkeys(_validation_problems(error)))) from None
+    rows = request.plan if isinstance(request, PlanRequest) else [request]
+    if len(rows) > max_rows:
+        raise ApiError(422, [Problem(f"{len(rows):,} rows; at most {max_rows:,} in one request", "plan")])
+    return rows
+
+
+def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
+    """The rows, with fields that they leave out from the published plan.
+
+    Raises ApiError (422) for unknown stores, days outside the horizon, wrong weekdays and repeated rows.
+    """
+    count = len(rows)
+    store = np.fromiter((row.store for row in rows), np.int32, count)
+    date = np.array([row.date for row in rows], "datetime64[D]")
+    if not _is_valid(rows, store, date, state):
+        raise ApiError(422, list(_row_problems(rows, state)))
+    position, column = state.attributes.positions(store), state.calendar.offsets(date)
+    columns = {}
+    for name in CALENDAR_COLUMNS:
+        codes = np.fromiter((_code(getattr(row, name)) for row in rows), np.int8, count)
+        published = getattr(state.calendar, name)[position, column]
+        columns[name] = np.where(codes == NOT_IN_ROW, published, codes)
+    return Plan(store, date, **columns)
+
+
+def unknown_store(store: int, state: State, row: int | None = None) -> Problem:
+    """The problem with a store that has no history."""
+    stores = f"{len(state.stores):,} stores from {state.stores[0]} to {state.stores[-1]}"
+    return Problem(f"store {store} has no history; there are {stores}", "store", row)
+
+
+def _code(value: bool | int | str | None) -> int:
+    """The value as the arrays of a Plan have it; NOT_IN_ROW for None."""
+    if value is None:
+        return NOT_IN_ROW
+    return STATE_HOLIDAYS.index(value) if isinstance(value, str) else int(value)
+
+
+def _is_valid(rows: Sequence[PlanRow], store: np.ndarray, date: np.ndarray, state: State) -> bool:
+    """Whether `_row_problems` would find nothing, computed with arrays where possible."""
+    lead_days = (date - state.origin) // DAY
+    if lead_days.min() < 1 or lead_days.max() > HORIZON_DAYS or not state.attributes.contains(store).all():
+        return False
+    if any(_has_wrong_weekday(row) for row in rows):
+        return False
+    return len(rows) == 1 or len(np.unique(store.astype(np.int64) * (HORIZON_DAYS + 1) + lead_days)) == len(rows)
+
+
+def _has_wrong_weekday(row: PlanRow) -> bool:
+    return bool(row.day_of_week) and row.day_of_week != row.date.isoweekday()
+
+
+def _row_problems(rows: Sequence[PlanRow], state: State) -> Iterator[Problem]:
+    """All problems of rows with valid fields, in the order of the rows."""
+    stores, origin = set(state.stores.tolist()), state.origin
+    first_rows: dict[tuple[int, dt.date], int] = {}
+    for number, row in enumerate(rows):
+        if row.store not in stores:
+            yield unknown_store(row.store, state, number)
+        if row.date <= origin.item():
+            message = f"{row.date} is in the past: sales are known until {origin}; the first day is {origin + DAY}"
+            yield Problem(message, "date", number)
+        elif row.date > (origin + HORIZON_DAYS * DAY).item():
+            message = f"{row.date} is more than {HORIZON_DAYS} days after {origin}, the last day with known sales; " \
+                      f"the last day is {origin + HORIZON_DAYS * DAY}"  # fmt: skip
+            yield Problem(message, "date", number)
+        if _has_wrong_weekday(row):
+            message = f"{row.date} is day {row.date.isoweekday()} of the week, not {row.day_of_week}"
+            yield Problem(message, "day_of_week", number)
+        if (first := first_rows.setdefault((row.store, row.date), number)) != number:
+            yield Problem(f"store {row.store} on {row.date} is already in row {first}", None, number)
+
+
+def _validation_problems(error: ValidationError) -> Iterator[Problem]:
+    """pydantic's errors, with the row and the field that they are about."""
+    for each in error.errors(include_url=False, include_context=False):
+        location = [part for part in each["loc"] if part not in TAGS]
+        row = None
+        if location[:1] == ["plan"] and len(location) > 1:
+            row, location = location[1], location[2:]
+        names = [part for part in location if (isinstance(part, str) and part[:1].islower()) or part in FIELDS]
+        field = FIELDS.get(names[0], names[0]) if names else None
+        yield Problem(_message(each, field), field, row)
+
+
+def _message(error: dict, field: str | None) -> str:
+    """One pydantic error in a sentence that says what was expected."""
+    kind, value = error["type"], _shortened(error["input"])
+    if kind == "json_invalid":
+        return f"the body is not JSON ({error['msg'].removeprefix('Invalid JSON: ')})"
+    if kind == "extra_forbidden" and error["loc"][0] == TAGS[1] and "plan" not in error["loc"]:
+        return "is not allowed beside plan; a request is either one row, or a plan and nothing else"
+    if kind == "extra_forbidden" and field in PlanRow.model_fields:
+        return "appears twice, under its own name and under Kaggle's"
+    if kind == "extra_forbidden":
+        return f"there is no such field; the fields are {', '.join(PlanRow.model_fields)}, and Kaggle's names of these"
+    if kind == "missing":
+        return f"is missing; expected {EXPECTED[field]}"
+    if field in EXPECTED:
+        return f"{value} is not valid; expected {EXPECTED[field]}"
+    return f'{value} is not a row; expected {{"store": 1, "date": "2015-08-01"}} or {{"plan": [rows]}}'
+
+
+def _shortened(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:37]}..."

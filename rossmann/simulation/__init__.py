@@ -1,0 +1,13 @@
+"""Simulated data: a seeded sample chain in Kaggle's files, faults put into a history, and the files of a replay.
+
+The project runs on the sample until the real data are there. Inside, arrays are [days, stores], the order in which
+Kaggle writes, and effects are in log sales. Tables hold rounded means of the real chain; `chain_statistics` compares
+a sample with it (data/README.md).
+"""
+
+from rossmann.simulation.faults import FAULTS, inject_fault
+from rossmann.simulation.replay_files import write_replay_files
+from rossmann.simulation.sample import write_sample
+from rossmann.simulation.similarity import chain_statistics
+
+__all__ = ["FAULTS", "chain_statistics", "inject_fault", "write_replay_files", "write_sample"]

@@ -1,0 +1,61 @@
+"""Raw files for a replay: those of some stores only, and with a fault put in."""
+
+import io
+
+import numpy as np
+import pandas as pd
+
+from rossmann.data import SalesHistory, read_history, read_raw
+from rossmann.simulation.faults import inject_fault
+from rossmann.storage import Storage
+
+TRAIN_FILE = "train.csv"
+FILES = (TRAIN_FILE, "store.csv", "test.csv")
+
+
+def write_replay_files(
+    raw: str, out: str, stores: int | None = None, fault: str | None = None, since: str | None = None
+) -> str:
+    """Write the files of the first `stores` stores into `out`, with the fault from the day `since` on; returns `out`.
+
+    Raises DataError for files that cannot be read, and for an unknown fault.
+    """
+    read_raw(raw)
+    source, target = Storage(raw), Storage(out)
+    for name in FILES:
+        if source.exists(name):
+            rows = _read_text(source, name)
+            target.write(name, _first_stores(rows, stores).to_csv(index=False).encode())
+    if fault and since:
+        history = inject_fault(read_history(out).history, fault, np.datetime64(since, "D"))
+        rows = _replace_values(_read_text(target, TRAIN_FILE), history, np.datetime64(since, "D"))
+        target.write(TRAIN_FILE, rows.to_csv(index=False).encode())
+    return out
+
+
+def _read_text(folder: Storage, name: str) -> pd.DataFrame:
+    """All cells as text, so that they are written as they were read."""
+    return pd.read_csv(io.BytesIO(folder.read(name)), dtype=str, keep_default_na=False)
+
+
+def _first_stores(rows: pd.DataFrame, count: int | None) -> pd.DataFrame:
+    """The rows of the `count` stores with the lowest numbers; all rows for None or 0."""
+    number = rows.Store.astype(int)
+    return rows[number.isin(np.unique(number)[: count or None])]
+
+
+def _replace_values(rows: pd.DataFrame, history: SalesHistory, since: np.datetime64) -> pd.DataFrame:
+    """The raw rows with the history's values from `since` on; without the rows that the history does not have."""
+    date = rows.Date.to_numpy().astype("datetime64[D]")
+    replaced = (date >= since) & (date <= history.origin)
+    store, day = history.positions(rows.Store.to_numpy()[replaced].astype(int), date[replaced])
+    panels = {
+        "Sales": history.sales,
+        "Customers": history.customers,
+        "Open": history.calendar.open,
+        "Promo": history.calendar.promo,
+    }
+    changed = rows.copy()
+    for name, panel in panels.items():
+        changed.loc[replaced, name] = [f"{value:.0f}" for value in panel[store, day]]
+    return changed[~(replaced & (changed.Sales == "nan"))]

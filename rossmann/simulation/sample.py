@@ -1,0 +1,69 @@
+"""The files of a sample chain."""
+
+from pathlib import Path
+
+import numpy as np
+
+from rossmann.schema import HORIZON_DAYS
+from rossmann.simulation.calendar import plan_days
+from rossmann.simulation.chain import make_chain
+from rossmann.simulation.draws import Draws
+from rossmann.simulation.files import plan_csv, store_csv, train_csv, write_files
+from rossmann.simulation.sales import DAYS_AHEAD, simulate_sales
+from rossmann.validation import DataError
+
+MIN_DAYS = 28
+
+
+def write_sample(
+    out: str | Path,
+    stores: int = 60,
+    days: int = 942,
+    seed: int = 7,
+    horizon_days: int = HORIZON_DAYS,
+    replace: bool = False,
+    *,
+    extra_days: int = 0,
+) -> Path:
+    """Write train.csv, store.csv and test.csv into the folder `out` and return it.
+
+    The same arguments give the same bytes. `days` belong to the chain itself, since its events are spread over them:
+    other `days` make another chain. `extra_days` are the next days of the same chain: train.csv has them before the
+    unchanged rows of the first `days` (the latest day comes first), with the calendar that test.csv had published for
+    them; store.csv stays as it is. A longer horizon leaves train.csv as it is.
+
+    The files appear when all three are complete. Raises DataError for arguments that make no chain, and if there are
+    other files of these names, unless `replace`.
+    """
+    _check(str(out), stores, days, horizon_days, extra_days)
+    calendar_rng, chain_rng, sales_rng, extra_rng = np.random.default_rng(seed).spawn(4)
+    train_days = days + extra_days
+    chain = make_chain(stores, days, chain_rng)
+    calendar = plan_days(chain, train_days + max(horizon_days, DAYS_AHEAD), calendar_rng)
+    sales, customers = simulate_sales(chain, calendar, Draws(sales_rng, extra_rng, days, extra_days))
+
+    out = Path(out)
+    contents = {
+        out / "store.csv": store_csv(chain),
+        out / "test.csv": plan_csv(calendar.until(train_days + horizon_days), train_days),
+        out / "train.csv": train_csv(chain, calendar, sales, customers),
+    }
+    other = [path.name for path, content in contents.items() if path.exists() and path.read_bytes() != content]
+    if other and not replace:
+        raise DataError(f"{out} has other files ({', '.join(other)}): choose another --out, or replace them by --force")
+    out.mkdir(parents=True, exist_ok=True)
+    write_files(contents)
+    return out
+
+
+def _check(out: str, stores: int, days: int, horizon_days: int, extra_days: int) -> None:
+    if "://" in out:
+        raise DataError(f"a sample cannot be written to {out}: write it to a folder, and pass that to ingest by --raw")
+    if stores < 1:
+        raise DataError(f"a chain of {stores} stores has no sales; choose 1 store or more")
+    if days < MIN_DAYS:
+        raise DataError(f"{days} days are too few for weekly patterns; choose {MIN_DAYS} days or more")
+    if horizon_days < 1:
+        raise DataError(f"a plan of {horizon_days} days is empty; choose 1 day or more")
+    if extra_days < 0:
+        raise DataError(f"a sample cannot have {extra_days} extra days; choose 0 or more")

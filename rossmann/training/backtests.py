@@ -1,0 +1,148 @@
+"""Candidates × folds: what must be fitted, and the backtest run made of the results."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from rossmann import evaluation, models
+from rossmann.data import SalesHistory
+from rossmann.evaluation import Backtest, BacktestRun, Fold
+from rossmann.models import Candidate, Intervals
+from rossmann.schema import DAY
+from rossmann.storage import Storage
+from rossmann.training import files
+from rossmann.training.fits import FitResult, FitTask, run_fits
+from rossmann.validation import DataError
+
+Progress = Callable[[int, int, str], None]  # number of finished fits, number of all fits, what was finished last
+Results = dict[FitTask, FitResult]
+
+MIN_FOLDS = 2
+
+
+@dataclass(frozen=True)
+class BacktestEntry:
+    """A candidate in a backtest run, and the name it has there.
+
+    staleness_days: how many days before a fold's origin its training data ends. A champion is compared as stale as it
+    is today; a new candidate has 0.
+    """
+
+    name: str
+    candidate: Candidate
+    staleness_days: int = 0
+
+    def tasks(self, origin: np.datetime64) -> tuple[FitTask, ...]:
+        """What must be fitted to forecast from `origin`: the candidate, or a blend's members."""
+        train_end = origin - self.staleness_days * DAY
+        return tuple(FitTask(member, origin, train_end) for member in self.candidate.members or (self.candidate,))
+
+
+def run_backtests(
+    history: SalesHistory,
+    entries: Sequence[BacktestEntry],
+    origins: Sequence[np.datetime64],
+    *,
+    horizon_days: int,
+    coverage: float,
+    seed: int,
+    ray_address: str | None,
+    storage: Storage,
+    progress: Progress,
+) -> BacktestRun:
+    """Backtest every entry on the fold after every origin, and save the run in the storage.
+
+    An entry that fails is in `failures`, and the others go on. Each fit is saved as soon as it is finished, and a fit
+    that the storage has from an earlier run is not done again. DataError for fewer than two folds; RuntimeError if
+    all entries fail.
+    """
+    if len(origins) < MIN_FOLDS:
+        raise DataError(f"backtests need at least {MIN_FOLDS} folds: a fold's bounds are calibrated on the other folds")
+    tasks = dict.fromkeys(task for origin in origins for entry in entries for task in entry.tasks(origin))
+    results = _fit_all(history, list(tasks), horizon_days, seed, ray_address, storage, progress)
+    failed = sorted(str(task) for task, result in results.items() if result.failure)  # without failures: another run
+    key = files.content_hash(history.fingerprint, horizon_days, seed, coverage, *entries, *origins, *failed)
+    folds = [evaluation.cut_fold(history, origin, horizon_days) for origin in origins]
+    run = _assemble_run(key, entries, folds, results, coverage)
+    files.save_backtest_run(run, storage)
+    return run
+
+
+def backtest_intervals(backtest: Backtest, candidate: str, coverage: float) -> Intervals:
+    """Intervals calibrated on all folds of the candidate's backtest."""
+    return _calibrate(backtest.of(candidate), coverage)
+
+
+def _fit_all(
+    history: SalesHistory,
+    tasks: Sequence[FitTask],
+    horizon_days: int,
+    seed: int,
+    ray_address: str | None,
+    storage: Storage,
+    progress: Progress,
+) -> Results:
+    """The results of all tasks: read from the storage where it has them, else fitted on Ray and saved."""
+    names = {task: f"fits/{files.content_hash(history.fingerprint, horizon_days, seed, task)}.npz" for task in tasks}
+    results = {task: result for task, name in names.items() if (result := files.load_fit(storage, name))}
+    missing = [task for task in tasks if task not in results]
+    progress(len(results), len(tasks), "fitted before" if results else "starting Ray")
+    if not missing:
+        return results
+    for task, result in run_fits(history, missing, horizon_days, seed, ray_address):
+        results[task] = result
+        if not result.failure:
+            files.save_fit(result, storage, names[task])
+        progress(len(results), len(tasks), f"{task.candidate.name} from {task.origin}")
+    return results
+
+
+def _assemble_run(
+    key: str, entries: Sequence[BacktestEntry], folds: Sequence[Fold], results: Results, coverage: float
+) -> BacktestRun:
+    """The run with the rows of all entries whose fits succeeded. RuntimeError if there is none."""
+    tables, cpu_seconds, importance, failures = [], {}, {}, {}
+    for entry in entries:
+        by_fold = [[results[task] for task in entry.tasks(fold.origin)] for fold in folds]
+        fits = [result for members in by_fold for result in members]
+        if reasons := [result.failure for result in fits if result.failure]:
+            failures[entry.name] = reasons[0]
+            continue
+        cpu_seconds[entry.name] = sum(result.cpu_seconds for result in fits)
+        importance[entry.name] = _mean_importance([result.importance for result in fits])
+        tables.append(_with_bounds(_entry_rows(entry.name, folds, by_fold), coverage))
+    if not tables:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise RuntimeError(f"every candidate failed: {reasons}")
+    rows = pd.concat(tables, ignore_index=True).astype(evaluation.BACKTEST_COLUMNS)
+    return BacktestRun(key, Backtest(rows), cpu_seconds, importance, failures)
+
+
+def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:
+    """The rows of one entry on all folds; of a blend from the pooled forecasts of its members."""
+    forecasts = [models.pool([result.forecast for result in members]) for members in by_fold]
+    return pd.concat([evaluation.backtest_rows(name, *pair) for pair in zip(folds, forecasts, strict=True)])
+
+
+def _mean_importance(shares: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean share of the gain over the fits of boosters, largest first; empty without boosters."""
+    boosters = pd.DataFrame([share for share in shares if share])
+    return boosters.fillna(0).mean().sort_values(ascending=False).to_dict()
+
+
+def _with_bounds(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
+    """The rows with bounds. A fold's are calibrated on the other folds only, so that their coverage is not too good."""
+    tables = []
+    for origin, fold_rows in rows.groupby("origin"):
+        intervals = _calibrate(rows[rows.origin != origin], coverage)
+        lower, upper = intervals.around(fold_rows.store.to_numpy(), fold_rows.forecast.to_numpy())
+        tables.append(fold_rows.assign(lower=lower, upper=upper))
+    return pd.concat(tables)
+
+
+def _calibrate(rows: pd.DataFrame, coverage: float) -> Intervals:
+    sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
+    log_residual = np.log(sold.sales.to_numpy() / sold.forecast.to_numpy())
+    return models.calibrate(sold.store.to_numpy(), log_residual, coverage)

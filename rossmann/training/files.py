@@ -1,0 +1,59 @@
+"""Finished fits and backtest runs in a storage."""
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+
+import numpy as np
+import pandas as pd
+
+from rossmann import evaluation
+from rossmann.evaluation import Backtest, BacktestRun
+from rossmann.provenance import code_version
+from rossmann.storage import Storage
+from rossmann.training.fits import FitResult
+
+ROWS_FILE, LEADERBOARD_FILE, RUN_FILE = "backtest.parquet", "leaderboard.csv", "run.json"
+RUN_FIELDS = ("cpu_seconds", "importance", "failures")  # of BacktestRun, in RUN_FILE
+
+
+def content_hash(*parts: object) -> str:
+    """Hash of everything that a result depends on: the parts, and the version of this code. 16 hex digits"""
+    return hashlib.sha256(repr([code_version(), *(str(part) for part in parts)]).encode()).hexdigest()[:16]
+
+
+def save_backtest_run(run: BacktestRun, storage: Storage) -> None:
+    """Write the rows (Parquet), the leaderboard (CSV) and the rest (JSON) into the folder with the run's key."""
+    folder = storage.subfolder(run.key)
+    buffer = io.BytesIO()
+    run.backtest.rows.to_parquet(buffer, index=False)
+    folder.write(ROWS_FILE, buffer.getvalue())
+    folder.write(LEADERBOARD_FILE, run.leaderboard().to_csv().encode())
+    folder.write(RUN_FILE, json.dumps({name: getattr(run, name) for name in RUN_FIELDS}, indent=2).encode())
+
+
+def load_backtest_run(storage: Storage, key: str) -> BacktestRun:
+    """Read what `save_backtest_run` wrote under the key."""
+    folder = storage.subfolder(key)
+    rows = pd.read_parquet(io.BytesIO(folder.read(ROWS_FILE)))
+    return BacktestRun(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(folder.read(RUN_FILE)))
+
+
+def save_fit(result: FitResult, storage: Storage, name: str) -> None:
+    """Write a result without failure."""
+    buffer = io.BytesIO()
+    names, gains = np.array(list(result.importance), dtype=str), np.array(list(result.importance.values()))
+    np.savez(buffer, forecast=result.forecast, cpu_seconds=result.cpu_seconds, names=names, gains=gains)
+    storage.write(name, buffer.getvalue())
+
+
+def load_fit(storage: Storage, name: str) -> FitResult | None:
+    """Read what `save_fit` wrote; None if there is no such file or it is damaged: the fit is then done again."""
+    try:
+        with np.load(io.BytesIO(storage.read(name)), allow_pickle=False) as arrays:
+            importance = dict(zip(arrays["names"].tolist(), arrays["gains"].tolist(), strict=True))
+            return FitResult(arrays["forecast"], float(arrays["cpu_seconds"]), importance)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None

@@ -1,0 +1,141 @@
+"""Fits as Ray tasks: a fit has one thread and one CPU.
+
+The history goes once into Ray's object store; a State or a training window is computed once and shared by all fits.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import ray
+
+from rossmann import features, models
+from rossmann.data import SalesHistory
+from rossmann.models import Candidate, Forecaster, Intervals
+
+WORKER_CRASHES = 2  # how often a fit is tried again when its worker process died; an exception is never retried
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """One candidate, fitted to days up to and including `train_end`, that forecasts from the State of `origin`."""
+
+    candidate: Candidate
+    origin: np.datetime64
+    train_end: np.datetime64
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The forecast of a FitTask, or the reason why there is none."""
+
+    forecast: np.ndarray | None  # sales. float64 [rows of the fold's plan]
+    cpu_seconds: float
+    importance: dict[str, float]  # share of the gain by feature; empty without boosters
+    failure: str = ""  # type and message of the error; empty where there is a forecast
+
+
+def run_fits(
+    history: SalesHistory, tasks: Sequence[FitTask], horizon_days: int, seed: int, ray_address: str | None
+) -> Iterator[tuple[FitTask, FitResult]]:
+    """Run the tasks on Ray and yield each when it is finished. Leaving the loop early cancels what still runs."""
+    with ray_cluster(ray_address):
+        shared_history = ray.put(history)
+        states = {origin: _state.remote(shared_history, origin, horizon_days)
+                  for origin in {task.origin for task in tasks}}  # fmt: skip
+        windows = _training_windows(history, shared_history, max(task.train_end for task in tasks))
+        running = {}
+        for task in tasks:
+            needed = windows if task.candidate.needs_training_windows else {}
+            own = [window for origin, window in needed.items() if origin < task.train_end]
+            running[_fit_and_forecast.remote(task, shared_history, horizon_days, seed, states[task.origin], *own)] = (
+                task
+            )
+        try:
+            while running:
+                (finished,), _ = ray.wait(list(running), num_returns=1)
+                yield running.pop(finished), _result(finished)
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+
+
+def fit_final(
+    history: SalesHistory, candidate: Candidate, intervals: Intervals, *, seed: int, ray_address: str | None
+) -> Forecaster:
+    """Fit the candidate to the whole history, and give it the intervals of its backtest."""
+    with ray_cluster(ray_address):
+        windows = list(_training_windows(history, ray.put(history), history.origin).values())
+        members = [
+            _fit.remote(member, history.origin, seed, *(windows if member.needs_training_windows else ()))
+            for member in candidate.members or (candidate,)
+        ]
+        fitted = ray.get(members)
+    forecaster = models.blend(candidate, fitted) if candidate.members else fitted[0]
+    return forecaster.with_intervals(intervals)
+
+
+@contextmanager
+def ray_cluster(address: str | None) -> Iterator[None]:
+    """A Ray cluster to work on: one that is joined already, the one at `address`, or a local one inside the context."""
+    if ray.is_initialized():
+        yield
+        return
+    cluster = {"include_dashboard": False, "address": "local"} if address is None else {"address": address}
+    ray.init(log_to_driver=False, logging_level="error", **cluster)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@ray.remote(max_retries=WORKER_CRASHES)
+def _state(history: SalesHistory, origin: np.datetime64, horizon_days: int) -> features.State:
+    return features.fit_state(history.until(origin, horizon_days))
+
+
+@ray.remote(max_retries=WORKER_CRASHES)
+def _training_window(history: SalesHistory, origin: np.datetime64) -> models.TrainingWindow:
+    return models.training_window(history, origin)
+
+
+@ray.remote(max_retries=WORKER_CRASHES)
+def _fit_and_forecast(
+    task: FitTask,
+    history: SalesHistory,
+    horizon_days: int,
+    seed: int,
+    state: features.State,
+    *training_windows: models.TrainingWindow,
+) -> FitResult:
+    started = time.process_time()
+    forecaster = models.fit(task.candidate, training_windows, task.train_end, seed)
+    cpu_seconds = time.process_time() - started
+    forecast = forecaster.predict(state, history.plan(task.origin, horizon_days)).sales
+    return FitResult(forecast, cpu_seconds, dict(forecaster.importance()))
+
+
+@ray.remote(max_retries=WORKER_CRASHES)
+def _fit(
+    candidate: Candidate, train_end: np.datetime64, seed: int, *training_windows: models.TrainingWindow
+) -> Forecaster:
+    return models.fit(candidate, training_windows, train_end, seed)
+
+
+def _training_windows(
+    history: SalesHistory, shared_history: ray.ObjectRef, last: np.datetime64
+) -> dict[np.datetime64, ray.ObjectRef]:
+    """The windows with origins before `last`, by origin; Ray computes them."""
+    origins = models.window_origins(history.dates[0], history.origin)
+    return {origin: _training_window.remote(shared_history, origin) for origin in origins if origin < last}
+
+
+def _result(finished: ray.ObjectRef) -> FitResult:
+    try:
+        return ray.get(finished)
+    except ray.exceptions.RayTaskError as error:
+        return FitResult(None, 0.0, {}, f"{type(error.cause).__name__}: {error.cause}")
+    except ray.exceptions.RayError as error:  # the worker died more often than WORKER_CRASHES
+        return FitResult(None, 0.0, {}, f"{type(error).__name__}: {str(error).splitlines()[0]}")

@@ -1,0 +1,240 @@
+"""Contracts of our own tables: clean days, a caller's plan, features and forecasts."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from rossmann.schema import (
+    ACTUAL_COLUMNS,
+    CALENDAR_COLUMNS,
+    CLOSURE_DAYS,
+    DTYPES,
+    FLAG_COLUMNS,
+    FORECAST_COLUMNS,
+    KEYS,
+    PLAN_COLUMNS,
+    STATE_HOLIDAYS,
+)
+from rossmann.validation.contract import DATE, NUMBER, Column, Contract, Rule, check_contracts
+from rossmann.validation.report import Repair, StageReport
+from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
+
+CLEANING_FAULT = "This is a fault of the cleaning: please report it."
+MODEL_FAULT = "This is a fault of the model: roll it back (rossmann models rollback)."
+
+SORTED_KEYS = Rule(
+    "one_row_per_store_and_day",
+    "the store and day occur twice, or are not in order",
+    CLEANING_FAULT,
+    KEYS,
+    lambda days: (days["store"].diff().fillna(1) > 0) | (days["date"].diff() > pd.Timedelta(0)),
+)
+VALID_CODES = Rule(
+    "valid_codes",
+    "a flag is neither 0 nor 1, or a holiday code does not exist",
+    CLEANING_FAULT,
+    CALENDAR_COLUMNS,
+    lambda days: (
+        np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)).all(axis=1)
+        & days["state_holiday"].between(0, len(STATE_HOLIDAYS) - 1)
+    ),
+)
+CLEAN_DAYS = (
+    SORTED_KEYS,
+    VALID_CODES,
+    Rule(
+        "closed_means_zero_sales",
+        "the store is closed, but has sales or customers",
+        "Correct open or the sales.",
+        ("open", *ACTUAL_COLUMNS),
+        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["customers"] == 0)),
+    ),
+    Rule(
+        "amounts_finite_and_not_negative",
+        "sales or customers are negative or not a number",
+        "Correct them.",
+        ACTUAL_COLUMNS,
+        lambda days: _finite_and_not_negative(days, ACTUAL_COLUMNS),
+    ),
+    Rule(
+        "no_missing_days",
+        f"rows are missing before this day (fewer than {CLOSURE_DAYS}, which is too few for a whole closure, and the"
+        " store cannot have been closed on all of these days)",
+        "Add the missing days to the sales file (train.csv); on days on which the store was closed, open and sales"
+        " are 0.",
+        ("days_missing",),
+        lambda days: ~days["days_missing"].between(1, CLOSURE_DAYS - 1),
+    ),
+)
+
+
+def check_clean(
+    days: pd.DataFrame, plan: pd.DataFrame, as_of: date | None = None, repairs: Sequence[Repair] = ()
+) -> StageReport:
+    """Check the clean days and the published plan of the days after them, both ordered by store, then date.
+
+    The report includes `repairs`. Raises ValidationError.
+    """
+    same_store = days["store"].diff() == 0
+    missing = (days["date"].diff().dt.days - 1).where(same_store, 0)
+    plan_columns, actual_columns = _columns(PLAN_COLUMNS), _columns(ACTUAL_COLUMNS)
+    as_of_rules = [_no_sales_after(as_of)] if as_of else []
+    days_contract = Contract("clean days", plan_columns | actual_columns, (*CLEAN_DAYS, *as_of_rules))
+    plan_contract = Contract("published plan", plan_columns, (SORTED_KEYS, VALID_CODES))
+    report = check_contracts(
+        "cleaned data", [(days_contract, days.assign(days_missing=missing)), (plan_contract, plan)]
+    )
+    return StageReport(report.stage, report.checks, tuple(repairs), _stores_without_last_day(days))
+
+
+def check_plan(
+    plan: pd.DataFrame,
+    stores: np.ndarray,
+    origin: np.datetime64,
+    last_day: np.datetime64,
+    names: Mapping[str, str] | None = None,
+) -> StageReport:
+    """Check a caller's plan of days after `origin`, up to `last_day`, for `stores` with a history.
+
+    `names` has the names of the columns in the plan by their names in the schema, where they differ.
+    Raises ValidationError.
+    """
+    name = {column: (names or {}).get(column, column) for column in (*PLAN_COLUMNS, "day_of_week")}
+    store, day = name["store"], name["date"]
+    calendar = [name[column] for column in CALENDAR_COLUMNS if name[column] in plan]
+    columns = {store: Column(NUMBER), day: Column(DATE)} | {c: Column(NUMBER, may_be_empty=True) for c in calendar}
+    rules = [
+        store_exists(store, stores, "the store has no history", "Plan only for stores of the snapshot."),
+        *flags_are_0_or_1([name[column] for column in FLAG_COLUMNS if name[column] in plan]),
+        one_row_per_store_and_day(store, day),
+        _after_origin(plan, origin, store, day),
+        _within_horizon(origin, last_day, day),
+    ]
+    if name["day_of_week"] in plan:
+        rules.append(day_of_week_agrees(name["day_of_week"], day))
+    return check_contracts("plan", [(Contract("plan", columns, tuple(rules), keys=(store, day)), plan)])
+
+
+def check_features(matrix: np.ndarray, columns: Sequence[str], required: Sequence[str] = ()) -> StageReport:
+    """Check a feature matrix: no infinite values, and no NaN in the `required` columns.
+
+    NaN elsewhere means "unknown". The report notes the share of such cells and the columns that have nothing else.
+    Raises ValidationError.
+    """
+    table = pd.DataFrame(matrix, columns=list(columns))
+    types = {name: Column(str(table[name].dtype), may_be_empty=name not in required) for name in columns}
+    unknown = table.isna()
+    empty_columns = [name for name in columns if unknown[name].all()]
+    notes = [f"{len(table):,} rows of {len(columns)} features; {unknown.to_numpy().mean():.1%} of the cells unknown."]
+    if empty_columns:
+        notes.append(f"Unknown in every row: {', '.join(empty_columns)}.")
+    return check_contracts("features", [(Contract("features", types, (_finite(table),), keys=()), table)], notes)
+
+
+def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
+    """Check a table with store, date, forecast, lower and upper. `is_open`: whether the store opens, for each row.
+
+    Raises ValidationError.
+    """
+    rules = (
+        Rule(
+            "finite_and_not_negative",
+            "a forecast is negative or infinite",
+            MODEL_FAULT,
+            FORECAST_COLUMNS,
+            lambda table: _finite_and_not_negative(table, FORECAST_COLUMNS),
+        ),
+        Rule(
+            "lower_forecast_upper_in_order",
+            "not lower ≤ forecast ≤ upper",
+            "This is a fault of the model's intervals: train again.",
+            FORECAST_COLUMNS,
+            lambda table: (table["lower"] <= table["forecast"]) & (table["forecast"] <= table["upper"]),
+        ),
+        Rule(
+            "closed_days_are_zero",
+            "the store is closed, but sales are forecast",
+            MODEL_FAULT,
+            ("forecast",),
+            lambda table: table["is_open"].astype(bool) | (table["forecast"] == 0),
+        ),
+        Rule(
+            "one_row_per_store_and_day",
+            "more than one row for the same store and day",
+            "Plan each day once.",
+            (),
+            lambda table: ~table[list(KEYS)].duplicated(keep=False),
+        ),
+    )
+    contract = Contract("forecast", _columns((*KEYS, *FORECAST_COLUMNS)), rules)
+    return check_contracts("forecast", [(contract, forecast.assign(is_open=is_open))])
+
+
+def _columns(names: Sequence[str]) -> dict[str, Column]:
+    return {name: Column(DTYPES[name]) for name in names}
+
+
+def _finite_and_not_negative(table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    amounts = table[list(names)].to_numpy()
+    return (np.isfinite(amounts) & (amounts >= 0)).all(axis=1)
+
+
+def _stores_without_last_day(days: pd.DataFrame) -> tuple[str, ...]:
+    """A note if some stores end early: they may have closed for good, or their rows may be late."""
+    last = days.groupby("store")["date"].max()
+    ended = last.index[last < last.max()]
+    if not len(ended):
+        return ()
+    first = ", ".join(str(store) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
+    return (f"{len(ended):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
+
+
+def _finite(table: pd.DataFrame) -> Rule:
+    infinite = np.isinf(table.to_numpy())
+    columns = tuple(table.columns[infinite.any(axis=0)])
+    return Rule(
+        "nothing_infinite",
+        f"infinite: {', '.join(columns)}",
+        "This is a fault of the features: please report it.",
+        columns,
+        lambda _: ~infinite.any(axis=1),
+    )
+
+
+def _no_sales_after(as_of: date) -> Rule:
+    return Rule(
+        "no_sales_after_as_of",
+        f"sales of a day after {as_of}",
+        "This is a fault of the reading: please report it.",
+        ("sales",),
+        lambda days: days["date"] <= pd.Timestamp(as_of),
+    )
+
+
+def _after_origin(plan: pd.DataFrame, origin: np.datetime64, store: str, date: str) -> Rule:
+    early = plan[plan[date].to_numpy() <= origin].sort_values(date, kind="stable")
+    problem = "sales of the day are known already"
+    if len(early):
+        number, day = early[store].iloc[0], early[date].iloc[0]
+        end = "then" if day == pd.Timestamp(origin) else str(origin)
+        problem = f"plan for store {number:.0f} starts on {day:%Y-%m-%d}, but sales are known until {end}"
+    return Rule(
+        "after_the_origin",
+        problem,
+        f"Plan from {origin + 1}.",
+        (date,),
+        lambda table: ~(table[date].to_numpy() <= origin),
+    )
+
+
+def _within_horizon(origin: np.datetime64, last_day: np.datetime64, date: str) -> Rule:
+    days = int((last_day - origin).astype(int))
+    return Rule(
+        "within_the_horizon",
+        f"the day is more than {days} days after {origin}, the last day with known sales",
+        f"Plan up to {last_day}, or ingest newer sales first.",
+        (date,),
+        lambda table: ~(table[date].to_numpy() > last_day),
+    )

@@ -1,0 +1,91 @@
+"""A Ray head for one test session, on free ports, beside whatever else runs on the machine."""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from unittest.mock import patch
+
+import psutil
+
+from rossmann.serving.deployment import ServeCluster
+
+PORTS = range(20_000, 32_768)  # neither the system nor Ray assigns these by itself
+
+
+@contextmanager
+def running_cluster(workspace: Path, config: Path) -> Iterator[ServeCluster]:
+    """A Ray head for a workspace. The block has the head's environment; at its end every process of it is killed."""
+    dashboard, client, http = free_ports(3)
+    environment = {
+        "ROSSMANN_DATA_DIR": str(workspace),
+        "ROSSMANN_SERVE_ADDRESS": f"http://127.0.0.1:{dashboard}",
+        "ROSSMANN_SERVE_CONFIG": str(config),
+        "ROSSMANN_HTTP_PORT": str(http),
+    }
+    options = {
+        "--port": 0, "--num-cpus": 4, "--ray-client-server-port": client, "--dashboard-host": "127.0.0.1",
+        "--dashboard-port": dashboard, "--dashboard-agent-listen-port": 0, "--include-log-monitor": "false",
+        "--object-store-memory": 100_000_000,
+    }  # fmt: skip
+    ray = [Path(sys.executable).parent / "ray", "start", "--head", "--block", "--disable-usage-stats"]
+    command = [str(part) for part in (*ray, *(part for option in options.items() for part in option))]
+    with patch.dict(os.environ, environment), (workspace / "ray.log").open("w") as log:
+        head = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        try:
+            wait(lambda: is_open(dashboard), 90)
+            yield ServeCluster(environment["ROSSMANN_SERVE_ADDRESS"], config, "127.0.0.1", http, None)
+        finally:
+            for process in processes_of(workspace):
+                process.kill()
+            head.wait(10)
+
+
+def processes_of(workspace: Path) -> list[psutil.Process]:
+    """The processes with this workspace in their environment, except this one."""
+    processes = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ROSSMANN_DATA_DIR") == str(workspace) and process.pid != os.getpid():
+                processes.append(process)
+        except psutil.Error:
+            continue  # of another user, or ended meanwhile
+    return processes
+
+
+def processes_named(workspace: Path, name: str) -> list[psutil.Process]:
+    """The processes of a workspace with `name` in their command line."""
+    return [process for process in processes_of(workspace) if name in " ".join(process.cmdline())]
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` different ports of PORTS that nobody uses now."""
+    ports: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise OSError(f"fewer than {count} free ports in {PORTS}")
+
+
+def is_open(port: int) -> bool:
+    """Whether a process listens on this port of the loopback address."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait(condition: Callable[[], bool], timeout_s: float) -> None:
+    """Wait until the condition is true; TimeoutError if it is not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the condition was not true within {timeout_s} s")
+        time.sleep(0.2)

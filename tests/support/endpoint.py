@@ -1,0 +1,82 @@
+"""A real endpoint for tests: a Ray head of its own, Serve, and a registry with models of the `noisy` chain."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import yaml
+
+from rossmann import models, registry
+from rossmann.data import SalesHistory, save_snapshot
+from rossmann.evaluation import Verdict
+from rossmann.models import Forecaster
+from rossmann.provenance import code_version
+from rossmann.registry import ModelCard, Registry
+from rossmann.serving.deployment import ServeCluster
+from tests.support.cluster import processes_named, running_cluster
+
+REPOSITORY = Path(__file__).parents[2]
+PROMOTION = Verdict(True, ("test",), ())
+
+
+@dataclass(frozen=True)
+class RunningEndpoint:
+    """An endpoint on a Ray cluster of its own, and its workspace."""
+
+    serve: ServeCluster
+    workspace: Path
+    history: SalesHistory
+    snapshot: str
+
+    @property
+    def registry(self) -> Registry:
+        return registry_of(self.workspace)
+
+    def replicas(self) -> list[psutil.Process]:
+        """The processes of the replicas."""
+        return processes_named(self.workspace, "ServeReplica:rossmann")
+
+
+def registry_of(workspace: Path) -> Registry:
+    """The registry of a workspace, in its default database."""
+    return Registry(f"sqlite:///{workspace}/mlflow.db", f"{workspace}/models")
+
+
+def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecaster:
+    """A candidate fitted on all training windows of a history, with arbitrary intervals."""
+    (candidate,) = (c for c in models.candidates((name,)) if c.name == name)
+    origins = models.window_origins(history.dates[0], history.origin)
+    training_windows = [models.training_window(history, origin) for origin in origins]
+    bounds = models.calibrate(history.stores.number[:3], [0.1, -0.2, 0.05], coverage=0.9)
+    return models.fit(candidate, training_windows, history.origin, seed).with_intervals(bounds)
+
+
+def register(
+    model_registry: Registry, forecaster: Forecaster, history: SalesHistory, snapshot: str, backtest_run: str
+) -> int:
+    """Register a forecaster as a new model version, with arbitrary scores; returns the version."""
+    run = model_registry.client.create_run(model_registry.experiment(registry.BACKTESTS)).info.run_id
+    card = ModelCard(forecaster.candidate.name, snapshot, str(history.origin), {"2014-01-01": 0.1}, 0.9, 7,
+                     code_version(), "e", run)  # fmt: skip
+    return registry.register_model(model_registry, forecaster, card, backtest_run)
+
+
+def promote(model_registry: Registry, version: int) -> None:
+    """Make a version the champion."""
+    registry.promote(model_registry, version, PROMOTION)
+
+
+@contextmanager
+def running_endpoint(workspace: Path, history: SalesHistory, **deployment: object) -> Iterator[RunningEndpoint]:
+    """A Ray head and a registry with one champion; `deployment` replaces options of deployments/serve.yaml."""
+    snapshot = save_snapshot(history, f"{workspace}/snapshots", datetime.now(UTC), "test")
+    forecaster = fit_on_whole_history(history, "blend", 7)
+    promote(registry_of(workspace), register(registry_of(workspace), forecaster, history, snapshot, "first"))
+    config = yaml.safe_load((REPOSITORY / "deployments/serve.yaml").read_text())
+    config["applications"][0]["deployments"][0] |= deployment
+    (workspace / "serve.yaml").write_text(yaml.safe_dump(config))
+    with running_cluster(workspace, workspace / "serve.yaml") as serve:
+        yield RunningEndpoint(serve, workspace, history, snapshot)

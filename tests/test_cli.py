@@ -1,0 +1,99 @@
+"""The command line: what it imports, its options, its errors, its tables, and progress in a pipe."""
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import console, documents
+from flows.cli.commands import _fault, app
+from flows.cli.console import Column
+from flows.cli.options import names
+from flows.progress import LINE_INTERVAL_S, Lines
+
+REPOSITORY = Path(__file__).parents[1]
+HEAVY = {"prefect", "ray", "mlflow", "lightgbm", "xgboost", "sklearn", "matplotlib", "evidently", "rich"}
+IMPORTED = """
+import sys
+from flows.cli.main import main
+sys.argv = ["rossmann", *sys.argv[1:]]
+try:
+    main()
+finally:
+    sys.stderr.write("imported: " + " ".join(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+def imported_packages(workspace: Path, *arguments: str) -> set[str]:
+    """Top-level packages that a command imports, in a process of its own."""
+    environment = {"ROSSMANN_DATA_DIR": str(workspace), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", IMPORTED, *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return set(result.stderr.split("imported: ")[1].split())
+
+
+def test_help_imports_nothing_but_typer(tmp_path):
+    assert imported_packages(tmp_path, "--help") & {*HEAVY, "numpy", "pandas", "pydantic"} == set()
+
+
+@pytest.mark.parametrize(("command", "needed"), [("snapshots", set()), ("alarms", set()), ("models", {"mlflow"})])
+def test_a_listing_imports_neither_prefect_nor_models(tmp_path, command, needed):
+    assert imported_packages(tmp_path, command) & HEAVY == needed
+
+
+def test_the_command_shows_its_version():
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("rossmann ")
+
+
+def test_help_documents_shell_completion():
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
+
+
+@pytest.mark.parametrize("fault", ["promo_inverted", "promo_inverted@", "promo_inverted@12.02.2015"])
+def test_a_fault_without_a_date_is_refused(tmp_path, monkeypatch, fault):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    result = CliRunner().invoke(app, ["replay", "--from", "2015-01-01", "--to", "2015-02-01", "--inject", fault])
+    assert f"--inject {fault}: expected FAULT@DATE" in str(result.exception)
+
+
+def test_names_are_separated_by_commas():
+    assert names("ridge, blend,") == ["ridge", "blend"]
+    assert names(None) is None
+
+
+def test_a_table_in_a_pipe_is_tabs_without_padding_and_without_truncation(capsys):
+    long = "reason " * 50
+    console.show_table([Column("a"), Column("b", numeric=True), Column("c")], [["x", "1", long], ["y\nz", "2", ""]])
+    assert capsys.readouterr().out == f"a\tb\tc\nx\t1\t{long.rstrip()}\ny; z\t2\n"
+
+
+def test_files_in_the_workspace_are_below_its_address_and_others_in_full(capsys):
+    console.show_files("/work/space", forecasts="/tmp/out.csv", plot="/work/space/forecasts/a.png")
+    assert capsys.readouterr().out == "forecasts: /tmp/out.csv\nfiles in /work/space:\n  plot: forecasts/a.png\n"
+
+
+def test_a_number_that_does_not_exist_is_null_in_json():
+    assert documents._number(np.float64("nan")) is None
+    assert documents._number(np.float64(0.5)) == 0.5
+
+
+def test_progress_in_a_pipe_is_the_first_and_last_line_and_at_most_one_per_interval():
+    seconds, lines = iter(range(1000)), []
+    show = Lines("backtests", lines.append, clock=lambda: float(next(seconds)))
+    for done in range(31):
+        show(done, 30, f"fit {done}")
+    assert lines[0] == "  backtests: 0 of 30, fit 0"
+    assert lines[-1] == "  backtests: 30 of 30, fit 30"
+    assert 2 < len(lines) < 30 / LINE_INTERVAL_S + 4
+
+
+def test_a_fault_is_its_name_and_first_day():
+    assert _fault("promo_inverted@2015-02-12") == ("promo_inverted", date(2015, 2, 12))
+    assert _fault(None) == (None, None)

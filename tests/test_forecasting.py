@@ -1,0 +1,53 @@
+"""Forecast tables: their columns, their totals, the change against a year before, and their plots."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rossmann import figures, forecasting
+from rossmann.schema import DAY, HORIZON_DAYS, WEEKS_YEAR_DAYS
+
+
+@pytest.fixture
+def table(toy) -> pd.DataFrame:
+    """A forecast of 1.1 times the sales of 364 days before, for all stores."""
+    plan = toy.plan(toy.origin, HORIZON_DAYS)
+    forecast = toy.take("sales", plan.store, plan.date - WEEKS_YEAR_DAYS * DAY) * 1.1
+    dates = plan.date.astype("datetime64[s]")
+    columns = {"forecast": forecast, "lower": forecast * 0.9, "upper": forecast * 1.2}
+    return pd.DataFrame({"store": plan.store, "date": dates, **columns})
+
+
+def test_a_summary_has_totals_and_the_change_against_the_same_weekdays_a_year_before(toy, table):
+    summary = forecasting.summarise(table, toy)
+    assert (summary.rows, summary.stores) == (3 * HORIZON_DAYS, 3)
+    assert (summary.first, summary.last) == ("2015-02-10", "2015-03-29")
+    assert summary.total == pytest.approx(table["forecast"].sum())
+    assert summary.year_over_year == pytest.approx(0.1)
+
+
+def test_rows_without_sales_a_year_before_do_not_count_in_the_change(toy, table):
+    before_first_day = table.assign(date=table["date"] - pd.Timedelta(days=400))
+    assert np.isnan(forecasting.summarise(before_first_day, toy).year_over_year)
+    mixed = pd.concat([table, before_first_day.assign(forecast=1e9)])
+    assert forecasting.summarise(mixed, toy).year_over_year == pytest.approx(0.1)
+
+
+def test_a_csv_has_plain_names_two_decimals_and_iso_dates(table):
+    lines = forecasting.to_csv_bytes(table).decode().splitlines()
+    assert lines[:2] == [
+        "store,date,forecast,lower,upper",
+        "1,2015-02-10,1100.00,990.00,1320.00",
+    ]  # a Tuesday without promo
+
+
+def test_the_arrays_of_a_forecast_are_those_of_the_table(table):
+    forecast = forecasting.as_forecast(table)
+    np.testing.assert_array_equal(forecast.sales, table["forecast"])
+    np.testing.assert_array_equal(forecast.lower, table["lower"])
+    np.testing.assert_array_equal(forecast.upper, table["upper"])
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 3)], ids=["all rows", "three days of one store"])
+def test_a_forecast_is_plotted_with_few_and_with_many_days(rows, toy, table):
+    assert figures.forecast_figure(toy, table.iloc[rows], "title").startswith(b"\x89PNG")
