@@ -14,16 +14,19 @@ LOCAL_STATE = $(if $(BUCKET),$(CURDIR)/data/$(subst ://,/,$(WORKSPACE)),$(WORKSP
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
+EDITABLE := .venv/installed-project
 
 .PHONY: help install demo up deploy env test proof check bench lock
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
-install: $(INSTALLED) ## .venv with exactly what requirements.lock names
+install: $(EDITABLE) ## .venv with exactly what requirements.lock names
 $(INSTALLED): requirements.lock  # the stamp is written last, inside: an incomplete .venv has none
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet "$$(grep '^uv==' requirements.lock)"
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.lock
+	@touch $@
+$(EDITABLE): pyproject.toml $(INSTALLED)  # the `rossmann` command, whose entry point is in pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 

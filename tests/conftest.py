@@ -2,6 +2,10 @@
 
 import os
 import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 from rossmann.settings import TELEMETRY_OFF
 
@@ -10,8 +14,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: sums of several t
 
 import numpy as np
 import pytest
+import ray
+from prefect.testing.utilities import prefect_test_harness
 
+from rossmann import registry, training
 from rossmann.data import Calendar, SalesHistory, Stores
+from rossmann.registry import Registry
 from rossmann.schema import FRIDAY, HORIZON_DAYS, SUNDAY, WEEK_DAYS
 from rossmann.serving import deployment
 from rossmann.serving.target import ServingTarget
@@ -126,3 +134,35 @@ def endpoint(noisy, tmp_path_factory):
         deployment.deploy(running.serve, target)
         deployment.wait_until_ready(running.serve, target, 180)
         yield running
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect server for all tests that run flows in this process; their workspaces share nothing else."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[ExitStack]:
+    """One local Ray for all tests that fit models in this process."""
+    with ExitStack() as cluster:
+        cluster.enter_context(training.ray_cluster(None))
+        yield cluster
+
+
+@pytest.fixture
+def without_ray(local_ray: ExitStack) -> Iterator[str]:
+    """No Ray runs in this process; the address of one that cannot be reached, so that whatever needs Ray fails."""
+    local_ray.close()
+    assert not ray.is_initialized()
+    yield "127.0.0.1:1"
+    local_ray.enter_context(training.ray_cluster(None))
+
+
+@pytest.fixture(scope="session")
+def new_mlflow_database(tmp_path_factory) -> Callable[[Path], None]:
+    """Copies an empty MLflow database into a folder; to create its tables there takes seconds."""
+    template = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    registry.list_models(Registry(f"sqlite:///{template}", f"{template.parent}/models"))
+    return lambda folder: shutil.copy(template, folder / "mlflow.db")

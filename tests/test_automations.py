@@ -232,6 +232,7 @@ def test_after_an_outage_one_of_the_late_runs_does_the_work_of_all(server, late_
     assert server.states("forecast") == ["Cancelled"] * (len(late_runs) - 1) + ["Completed"]
 
 
+@pytest.mark.proof
 def test_a_run_whose_process_died_is_marked_as_crashed(server, dead_run):
     wait(lambda: server.states("nap") == ["Crashed"], 300)
     (run,) = server.runs("nap")

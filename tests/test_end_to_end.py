@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from prefect.artifacts import Artifact
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.cli.main import main
 from flows.forecast import forecast
@@ -29,15 +28,15 @@ pytestmark = pytest.mark.slow
 
 STORES, DAYS = 12, 520
 LAST_DAY = date(2013, 1, 1) + timedelta(days=DAYS - 1)
-NO_RAY = "127.0.0.1:1"  # nothing listens there: a task that needs Ray fails
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A workspace with raw files, and a Prefect server for the tests."""
+def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
+    """A workspace with raw files."""
     home = tmp_path_factory.mktemp("workspace")
     write_sample(home / "raw", STORES, DAYS, seed=3)
-    with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=120):
+    new_mlflow_database(home)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
         patch.setenv("ROSSMANN_FOLDS", "2")
         yield home
@@ -80,8 +79,8 @@ def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
 
 
-def test_the_same_run_again_fits_nothing(workspace, first_run, monkeypatch):
-    monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", NO_RAY)
+def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monkeypatch):
+    monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
     assert again.snapshot == first_run.snapshot
     assert again.trained == first_run.trained

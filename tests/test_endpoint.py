@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 from prefect import flow
-from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks.load import load
 from flows.endpoint import sync_endpoint
@@ -127,7 +126,9 @@ def test_if_a_version_cannot_be_loaded_the_old_one_serves_on(endpoint, first_tar
     assert set(result.versions) == {1}
 
 
-def test_sync_endpoint_restores_the_target_before_if_the_champion_cannot_be_served(endpoint, first_target):
+def test_sync_endpoint_restores_the_target_before_if_the_champion_cannot_be_served(
+    endpoint, first_target, prefect_server
+):
     """`sync_endpoint` is the last step of release and of ingest; here the champion's files are missing."""
     model_registry, history = endpoint.registry, endpoint.history
     forecaster = fit_on_whole_history(history, "median", 7)
@@ -135,7 +136,7 @@ def test_sync_endpoint_restores_the_target_before_if_the_champion_cannot_be_serv
     (model,) = (model for model in registry.list_models(model_registry) if model.version == broken)
     shutil.rmtree(model.source.removeprefix("file://"))
     promote(model_registry, broken)
-    with prefect_test_harness(server_startup_timeout=120), pytest.raises(DataError, match=f"model version {broken}"):
+    with pytest.raises(DataError, match=f"model version {broken}"):
         flow(sync_endpoint.fn)()
     registry.withdraw(model_registry, broken, "its files are gone")
     assert registry.champion(model_registry).version == 1
@@ -182,6 +183,7 @@ def request_count(journal: Path) -> int:
         return database.execute("select count(*) from requests where source = 'http'").fetchone()[0]
 
 
+@pytest.mark.proof
 def test_replicas_are_added_under_load_and_removed_after_it(endpoint, first_target, large_body):
     with load(urls(endpoint), [large_body], 16) as result:
         wait(lambda: len(endpoint.replicas()) > 2, 60)

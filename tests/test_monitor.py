@@ -10,7 +10,6 @@ import pytest
 from prefect import flow, get_client
 from prefect.artifacts import Artifact
 from prefect.states import Failed
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.alarms import (
     AlarmRecord,
@@ -28,7 +27,7 @@ from flows.cli.main import main
 from flows.ingest import ingest
 from flows.monitor import monitor, new_system_alarms, raise_alarms
 from flows.retrain import retrain
-from rossmann import data, journal, registry, training
+from rossmann import data, journal, registry
 from rossmann.evaluation import rmspe
 from rossmann.registry import Registry
 from rossmann.settings import Settings
@@ -44,22 +43,22 @@ RIDGE = ["ridge"]
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
+def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
     """A workspace with a champion whose forecasts of the last week are in the journal, and faulty raw files."""
     home = tmp_path_factory.mktemp("workspace")
     raw = str(write_sample(home / "raw", STORES, DAYS, seed=3))
     since = str(WEEK_BEFORE + timedelta(days=1))
     write_replay_files(raw, str(home / "shifted"), None, "concept_shift", since)
     write_replay_files(raw, str(home / "frozen"), None, "customers_frozen", since)
-    with pytest.MonkeyPatch.context() as patch, prefect_test_harness(server_startup_timeout=120):
+    new_mlflow_database(home)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
         patch.setenv("ROSSMANN_FOLDS", "2")
         patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
-        with training.ray_cluster(None):
-            ingest(as_of=WEEK_BEFORE)
-            assert monitor().performance is None, "nothing has been forecast yet"
-            assert retrain(as_of=WEEK_BEFORE, candidates=RIDGE).delivered
-            yield home
+        ingest(as_of=WEEK_BEFORE)
+        assert monitor().performance is None, "nothing has been forecast yet"
+        assert retrain(as_of=WEEK_BEFORE, candidates=RIDGE).delivered
+        yield home
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from boto3.exceptions import S3UploadFailedError
-from prefect.testing.utilities import prefect_test_harness
 from test_journal import counts, entry
 
 from flows import workspace
 from flows.monitor import monitor
 from flows.retrain import retrain
-from rossmann import registry, training
+from rossmann import registry
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot, save_snapshot
 from rossmann.journal import Journal
 from rossmann.serving.server.replica import build_host
@@ -118,15 +117,11 @@ def raw(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prefect():
-    with prefect_test_harness(server_startup_timeout=120), training.ray_cluster(None):
-        yield
-
-
-@pytest.fixture(scope="module")
-def results(raw, prefect, object_store, tmp_path_factory):
+def results(raw, prefect_server, local_ray, new_mlflow_database, object_store, tmp_path_factory):
     """Results of `retrain` in a folder and in a bucket that fails; the settings of the latter stay in force."""
     results, local = {}, tmp_path_factory.mktemp("local")
+    for folder in (raw.parent, local):
+        new_mlflow_database(folder)
     for file in raw.iterdir():
         object_store.client().upload_file(str(file), BUCKET, f"whole/raw/{file.name}")
     common = {"ROSSMANN_FOLDS": "2", "ROSSMANN_CANDIDATES": "ridge", **LENIENT_RELEASE}

@@ -24,8 +24,9 @@ SNAPSHOT = "feedfacefeedface"
 
 
 @pytest.fixture(scope="module")
-def connection(tmp_path_factory) -> Registry:
+def connection(tmp_path_factory, new_mlflow_database) -> Registry:
     home = tmp_path_factory.mktemp("registry")
+    new_mlflow_database(home)
     return Registry(f"sqlite:///{home}/mlflow.db", f"{home}/models")
 
 
@@ -35,7 +36,7 @@ def candidates():
 
 
 @pytest.fixture(scope="module")
-def backtest_run(noisy, candidates, tmp_path_factory):
+def backtest_run(noisy, candidates, local_ray, tmp_path_factory):
     return training.run_backtests(
         noisy,
         [training.BacktestEntry(candidate.name, candidate) for candidate in candidates],
@@ -69,8 +70,9 @@ def card(run_id: str, **changes) -> ModelCard:
 
 
 @pytest.fixture
-def new_connection(tmp_path, noisy, forecaster, backtest_run, candidates):
+def new_connection(tmp_path, noisy, forecaster, backtest_run, candidates, new_mlflow_database):
     """A registry of its own with two versions and no champion."""
+    new_mlflow_database(tmp_path)
     own = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
     run_id = registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
     for number in (1, 2):

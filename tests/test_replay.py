@@ -38,7 +38,7 @@ def test_a_replay_that_cannot_begin_leaves_the_previous_one(tmp_path, monkeypatc
     assert previous.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_the_scores_of_a_policy_are_those_of_its_forecasts(tmp_path, monkeypatch):
     raw = write_sample(tmp_path / "raw", 30, 640, seed=3)
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / "home"))

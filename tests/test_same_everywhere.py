@@ -130,7 +130,7 @@ def test_a_booster_is_the_same_for_the_same_seed(noisy, state, plan, forecasters
 
 
 @pytest.fixture(scope="module")
-def backtest(endpoint: RunningEndpoint, tmp_path_factory):
+def backtest(endpoint: RunningEndpoint, local_ray, tmp_path_factory):
     """A fold backtested on Ray, and the endpoint on the fold's origin, with a model fitted to the days up to it."""
     history = endpoint.history
     origin = history.origin - 48

@@ -212,7 +212,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
             sys.stdout.write((tmp_path / "up.log").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
     _wait_until(stack.has_prefect, 90)
     stack.run(f"{MAKE} deploy")

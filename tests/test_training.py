@@ -17,17 +17,10 @@ from rossmann.training import BacktestEntry
 pytestmark = pytest.mark.slow
 
 OPTIONS = {"horizon_days": 48, "coverage": 0.9, "seed": 7, "ray_address": None}
-NO_RAY = OPTIONS | {"ray_address": "127.0.0.1:1"}  # no Ray is there: a run that needs one fails
 
 
 def no_progress(done: int, total: int, what: str) -> None:
     """Show nothing."""
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with training.ray_cluster(None):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +48,7 @@ def entries(candidates):
 
 
 @pytest.fixture(scope="module")
-def finished(cluster, noisy, small, origins, tmp_path_factory):
+def finished(local_ray, noisy, small, origins, tmp_path_factory):
     storage = Storage(str(tmp_path_factory.mktemp("backtests")))
     return storage, training.run_backtests(
         noisy, entries(small.values()), origins, **OPTIONS, storage=storage, progress=no_progress
@@ -93,14 +86,14 @@ def test_bounds_come_from_the_other_folds_only(finished, origins):
     np.testing.assert_allclose(first.upper, upper)
 
 
-def test_finished_fits_are_not_repeated(finished, noisy, small, origins):
+def test_finished_fits_are_not_repeated(finished, without_ray, noisy, small, origins):
     storage, run = finished
     progress = []
     again = training.run_backtests(
         noisy,
         entries(small.values()),
         origins,
-        **NO_RAY,
+        **{**OPTIONS, "ray_address": without_ray},
         storage=storage,
         progress=lambda done, total, what: progress.append((done, total)),
     )
@@ -148,7 +141,7 @@ def test_one_failing_candidate_is_on_the_leaderboard_with_its_reason(finished, n
     assert board.failure["median"] == ""
 
 
-def test_a_run_in_which_all_entries_fail_fails(noisy, small, origins, cluster, tmp_path):
+def test_a_run_in_which_all_entries_fail_fails(noisy, small, origins, local_ray, tmp_path):
     broken = replace(with_params(small["xgboost"], max_depth=-5), name="broken")
     with pytest.raises(RuntimeError, match="every candidate failed: broken"):
         training.run_backtests(
@@ -156,7 +149,7 @@ def test_a_run_in_which_all_entries_fail_fails(noisy, small, origins, cluster, t
         )
 
 
-def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, cluster, tmp_path):
+def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, local_ray, tmp_path):
     long = with_params(small["xgboost"], rounds=20_000)
     killed = []
 
@@ -215,7 +208,7 @@ def test_the_final_fit_is_the_blend_of_whole_fits(finished, noisy, small):
     assert (forecast.lower[plan.open == 1] < forecast.upper[plan.open == 1]).all()
 
 
-def test_leaving_the_loop_early_cancels_the_running_fits(noisy, small, origins, cluster):
+def test_leaving_the_loop_early_cancels_the_running_fits(noisy, small, origins, local_ray):
     """As when a flow is cancelled."""
     endless = with_params(small["xgboost"], rounds=2_000_000)
     (quick,), (slow,) = (BacktestEntry("m", each).tasks(origins[0]) for each in (small["median"], endless))
