@@ -1,4 +1,4 @@
-"""The house keeps its floors and doors: read from the code itself, by `ast`."""
+"""Imports go strictly down the layers, and each vendor is imported by one package: read from the code by `ast`."""
 
 import ast
 from pathlib import Path
@@ -17,7 +17,7 @@ LAYERS = {
 SAME_LAYER = {  # (importer, imported) on one layer; everything else on a layer knows nothing of its neighbours
     ("settings", "schema"), ("settings", "workspace"), ("validation", "schema"), ("validation", "storage"),
 }  # fmt: skip
-DOORS = {
+VENDOR_PACKAGES = {
     "pandera": {"validation"},
     "lightgbm": {"models"},
     "xgboost": {"models"},
@@ -40,27 +40,27 @@ MOST_LINES = 400
 SOURCES = sorted([*ROOT.glob("rossmann/**/*.py"), *ROOT.glob("flows/**/*.py")])
 
 
-def room(file: Path) -> str:
-    """The module of the house that a file belongs to: a file or package in rossmann, or flows."""
+def package(file: Path) -> str:
+    """The module or package of rossmann that a file belongs to, or flows."""
     parts = file.relative_to(ROOT).with_suffix("").parts
     return parts[1] if parts[0] == "rossmann" else "flows"
 
 
 def imports(file: Path) -> set[str]:
     """Every module that a file imports, dotted, `from a import b` as a.b."""
-    found = set()
+    modules = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file.relative_to(ROOT)} imports relatively; write the whole path"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_go_strictly_down(file):
-    own = room(file)
+    own = package(file)
     if own in ("flows", "__init__"):
         return
     for name in imports(file):
@@ -69,16 +69,16 @@ def test_imports_go_strictly_down(file):
             continue
         other = name.split(".")[1]
         assert other == own or LAYERS[other] < LAYERS[own] or (own, other) in SAME_LAYER, (
-            f"{file.relative_to(ROOT)} on floor {LAYERS[own]} imports {other} on floor {LAYERS[other]}; imports go down"
+            f"{file.relative_to(ROOT)} in layer {LAYERS[own]} imports {other} in layer {LAYERS[other]}; imports go down"
         )
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_vendor_has_one_door(file):
+def test_every_vendor_is_imported_by_one_package(file):
     for name in imports(file):
         vendor = name.split(".")[0]
-        assert room(file) in DOORS.get(vendor, {room(file)}), (
-            f"{file.relative_to(ROOT)} imports {vendor}, whose door is {' and '.join(DOORS[vendor])}"
+        assert package(file) in VENDOR_PACKAGES.get(vendor, {package(file)}), (
+            f"{file.relative_to(ROOT)} imports {vendor}, which belongs to {' and '.join(VENDOR_PACKAGES[vendor])}"
         )
 
 
@@ -88,15 +88,15 @@ def test_no_file_is_too_long(file):
     assert lines <= MOST_LINES, f"{file.relative_to(ROOT)} has {lines} lines; over {MOST_LINES} it becomes a package"
 
 
-def test_every_room_has_a_floor():
-    rooms = {room(file) for file in SOURCES} - {"flows", "__init__"}
-    assert rooms == set(LAYERS), "a new file in rossmann/ is a decision: give it a floor here and in DECISIONS.md"
+def test_every_package_has_a_layer():
+    packages = {package(file) for file in SOURCES} - {"flows", "__init__"}
+    assert packages == set(LAYERS), "a new file in rossmann/ is a decision: give it a layer here and in DECISIONS.md"
 
 
 def test_the_library_reads_no_clock_and_no_environment():
     banned = {"os.environ", "os.getenv", "datetime.now", "date.today", "Timestamp.now", "time.time()"}
     for file in SOURCES:
-        if room(file) in ("flows", "serving", "settings"):  # the edges
+        if package(file) in ("flows", "serving", "settings"):  # the edges
             continue
         text = file.read_text()
         used = [word for word in banned if word in text]
