@@ -29,7 +29,7 @@ def forecast(delivered: DeliveredForecast) -> str:
 def monitoring(performance: Performance | None, drift: DriftReport, report: str) -> str:
     """The scores of the last week's forecasts, and every statistic of drift."""
     if performance is None:
-        scores = "No forecast of the champion is for a day whose actuals are there.\n"
+        scores = "No forecast of the champion has actuals yet.\n"
     else:
         worst = f"Worst stores:\n\n{_table(performance.worst_stores)}"
         scores = f"{performance.reason}.\n\n{_table(performance.slices)}\n\n{worst}\n"

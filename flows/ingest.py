@@ -41,7 +41,9 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
     alarms.publish(settings, DataIngested(snapshot=fingerprint))
     try:
         endpoint.sync_endpoint()
-    except DataError as error:  # the snapshot is good and stays; sync_endpoint has published the endpoint's alarm
+    except (
+        DataError
+    ) as error:  # the snapshot is valid and stays current; sync_endpoint has published the endpoint's alarm
         get_run_logger().error("the endpoint keeps the previous snapshot: %s", error)
     return fingerprint
 

@@ -28,7 +28,7 @@ TRAFFIC = timedelta(days=7)
 
 @dataclass(frozen=True)
 class MonitorResult:
-    """Performance is None if no forecast of the champion is for a day whose actuals are there."""
+    """Performance is None if no forecast of the champion has actuals yet."""
 
     performance: Performance | None
     drift: DriftReport

@@ -57,7 +57,7 @@ def decide(challenger: RegisteredModel, champion: RegisteredModel | None) -> Ver
     )
     if champion and champion.code_mismatch:
         reason = (
-            f"champion v{champion.version} was trained by other code and cannot forecast: "
+            f"champion v{champion.version} was fitted by another code version and cannot forecast: "
             "the challenger is compared with the median only"
         )
         verdict = replace(verdict, reasons=(reason, *verdict.reasons))

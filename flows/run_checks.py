@@ -1,4 +1,4 @@
-"""Checks for a server that nobody watches: duplicate runs after an outage, failed runs, and missing new data."""
+"""Checks for unattended operation: duplicate runs after an outage, failed runs, and missing new data."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,7 +37,7 @@ def cancel_duplicate_runs() -> None:
         for other in client.read_flow_runs(flow_run_filter=overdue):
             if other.parameters != parameters:
                 continue
-            client.set_flow_run_state(other.id, Cancelled(message="a later run does the same"), force=True)
+            client.set_flow_run_state(other.id, Cancelled(message="superseded by a later run"), force=True)
             get_run_logger().info("cancelled %s, late since %s", other.name, other.expected_start_time)
 
 

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     stale_data_days: int = Field(10, ge=1, description="Days without a new snapshot after which an alarm is raised.")
     alarm_repeat_days: int = Field(21, ge=1, description="Days before an alarm that persists is raised again.")
     retrain_min_gain: float = Field(
-        0.05, ge=0, description="Smallest expected reduction of the error, as a share of it, that starts a retraining."
+        0.05, ge=0, description="Smallest expected relative reduction of WAPE that starts a retraining."
     )
     notify_webhook: str | None = Field(None, description="URL that receives alarms and their outcomes as JSON.")
     notify_slack: SecretStr | None = Field(None, description="Slack webhook that receives alarms.")
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     )
 
     promotion_probability: float = Field(
-        0.95, gt=0, le=1, description="Probability that the challenger is better which a promotion requires."
+        0.95, gt=0, le=1, description="Bootstrap probability of being better that a promotion requires."
     )
     slice_margin: float = Field(
         0.05, ge=0, description="Largest relative increase of the error in any slice that a promotion allows."

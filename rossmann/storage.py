@@ -16,7 +16,7 @@ UNFINISHED = ".unfinished"  # ending of a file that is being written
 
 
 class Files(Protocol):
-    """Operations of a place with files. Names are relative to it, with / between folders. All raise OSError."""
+    """Operations on one directory. Names are relative to it, with / between folders. All raise OSError."""
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name."""

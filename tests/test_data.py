@@ -390,7 +390,7 @@ def test_ids_may_be_text(history, tmp_path):
         ("4,2014-03-17", r"the store has no history"),
         ("3,2014-03-17\n3,2014-03-17", r"more than one row for the same store and day"),
         (",2014-03-17", r"{store} is empty"),
-        ("3,17.03.2014", r"{date} is not a date .*\n.*line 2: {store} 3, {date} 17.03.2014\n.*year-month-day"),
+        ("3,17.03.2014", r"{date} is not a valid date .*\n.*line 2: {store} 3, {date} 17.03.2014\n.*year-month-day"),
     ],
 )
 @pytest.mark.parametrize(("store", "date"), [("store", "date"), ("Store", "Date")])

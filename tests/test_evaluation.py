@@ -128,7 +128,7 @@ def test_a_fold_looks_no_further_than_its_horizon(noisy):
 
 def test_a_short_history_says_how_many_days_it_takes(toy):
     needed = evaluation.MIN_PAST_DAYS + 4 * 48 + 48
-    with pytest.raises(DataError, match=rf"5 folds.*400 days.*{needed} are needed; bring {needed - 400} more days"):
+    with pytest.raises(DataError, match=rf"5 folds.*400 days.*{needed} are needed; provide {needed - 400} more days"):
         evaluation.fold_origins(toy, 5, 48, 48)
 
 

@@ -233,6 +233,6 @@ def test_staleness_is_counted_between_the_ends_of_training(new_connection):
 def test_a_model_fitted_by_other_code_does_not_forecast(connection, run_id, forecaster):
     version = registry.register_model(connection, forecaster, card(run_id, code_version="0123456789abcdef"), "run-c")
     registered = next(v for v in registry.list_models(connection) if v.version == version)
-    with pytest.raises(DataError, match=r"fitted by other code \(0123456789abcdef"):
+    with pytest.raises(DataError, match=r"fitted by another code version \(0123456789abcdef"):
         registry.load_forecaster(connection, registered)
     assert registry.load_candidate(connection, registered).name == "ridge"

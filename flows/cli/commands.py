@@ -25,7 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Daily sales of every store, six weeks ahead. All state is under ROSSMANN_DATA_DIR (default: data).",
+    help="Daily sales of every store, up to 48 days ahead. All state is under ROSSMANN_DATA_DIR (default: data).",
     epilog="Commands and options complete with the Tab key after `rossmann --install-completion` (bash, zsh, fish).",
 )
 app.add_typer(listings.snapshots_app, name="snapshots")
@@ -59,7 +59,7 @@ def sample(
     days: Annotated[int, typer.Option(min=28, help="How many days of history, from 2013-01-01.")] = 942,
     extra_days: Annotated[int, typer.Option(min=0, help="The next so many days of the same chain, after --days.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
-    force: Annotated[bool, typer.Option("--force", help="Replace other files in the folder.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
     """Write the files of a simulated chain of stores, to try everything on.
 
@@ -177,7 +177,7 @@ def replay(
         str, typer.Option(help="When to retrain: never, monthly, drift; several, separated by commas.")
     ] = ("never,monthly,drift"),
     inject: Annotated[str | None, typer.Option(help="FAULT@DATE: inject a fault into the files from a day on.")] = None,
-    stores: Annotated[int | None, typer.Option(min=5, help="Only the first so many stores. [default: all]")] = None,
+    stores: Annotated[int | None, typer.Option(min=5, help="Use only the first N stores. [default: all]")] = None,
     candidates: Annotated[str, typer.Option(help="Models to backtest, separated by commas.")] = "ridge",
     raw: RawFolder = None,
     json: AsJson = False,

@@ -154,7 +154,7 @@ def monitoring(home: str, result: "MonitorResult") -> None:
     if result.performance:
         performance(result.performance)
     else:
-        show("no forecast of the champion is for a day whose actuals are there")
+        show("no forecast of the champion has actuals yet")
     drift = result.drift
     for each in drift.alarms:
         show(f"beyond its limit: {each.kind}, {each.name} ({each.subject}): {each.message}; since {each.since}")

@@ -136,7 +136,7 @@ def retraining(result: "RetrainResult", report: "TrainingReport | None") -> Docu
 
 
 def monitoring(result: "MonitorResult") -> Document:
-    """Performance is null if no forecast of the champion is for a day whose actuals are there."""
+    """Performance is null if no forecast of the champion has actuals yet."""
     return {
         "performance": _performance(result.performance) if result.performance else None,
         "drift": _drift(result.drift),

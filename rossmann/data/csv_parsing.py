@@ -62,7 +62,7 @@ def read_cells(
     if malformed:
         raise ValidationError(stage, [_malformed_lines(file, malformed, len(names), content, is_cut_off)])
     if content.count(b'"') % 2:
-        raise DataError(f"{file} ends within a quoted cell: it was cut off. Fetch the whole file again.")
+        raise DataError(f"{file} ends within a quoted cell: it is incomplete. Download it again.")
     extra = tuple(name for name in names if name not in required and name not in optional)
     lines = _line_numbers(content, len(cells))
     return CsvCells(file, cells.rename_columns(names), lines, tuple(keys), extra, is_cut_off, stage)
@@ -166,7 +166,9 @@ def _malformed_lines(
         }
     )
     if len(malformed) == 1 and is_cut_off and content.endswith(malformed[-1].text.encode()):
-        return Violation(file, "truncated", "the last line is cut off", "The file is not whole: fetch it again.", rows)
+        return Violation(
+            file, "truncated", "the last line is cut off", "The file is incomplete: download it again.", rows
+        )
     stopped = " (reading stopped here)" if len(malformed) >= MAX_MALFORMED_LINES else ""
     return Violation(
         file,
@@ -236,7 +238,7 @@ def _is_empty(cells: pa.ChunkedArray) -> np.ndarray:
 
 
 NUMBERS = CellType(_parse_numbers, "is not a number", "Write plain numbers with a decimal point: 3.5, not 3,5.")
-DATES = CellType(_parse_dates, "is not a date of the calendar", "Write dates as 2015-06-13 (year-month-day).")
+DATES = CellType(_parse_dates, "is not a valid date", "Write dates as 2015-06-13 (year-month-day).")
 LABELS = CellType(_parse_labels)  # int64 or text
 TEXT = CellType(_parse_text)
 

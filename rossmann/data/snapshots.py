@@ -23,7 +23,7 @@ MANIFEST, CURRENT = "manifest.json", "current"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the list of snapshots shows of each. Dates are ISO text."""
+    """Metadata of one snapshot. Dates are ISO text."""
 
     fingerprint: str
     created: str  # date and time, by the caller's clock

@@ -118,7 +118,7 @@ class Backtest:
 
 @dataclass(frozen=True)
 class BacktestRun:
-    """The backtest of all entries that could be fitted, with bounds, and why the others failed."""
+    """The backtest of all candidates whose fits succeeded, with bounds, and why the others failed."""
 
     key: str  # hash of everything that the run depends on
     backtest: Backtest

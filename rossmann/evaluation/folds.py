@@ -38,7 +38,7 @@ def fold_origins(history: SalesHistory, count: int, step_days: int, horizon_days
     if days < needed:
         raise DataError(
             f"history too short for {count} folds of {horizon_days} days, {step_days} days apart: it has {days} days "
-            f"({history.dates[0]} to {history.origin}) and {needed} are needed; bring {needed - days} more days or "
+            f"({history.dates[0]} to {history.origin}) and {needed} are needed; provide {needed - days} more days or "
             f"ask for fewer folds (--folds)"
         )
     last = history.origin - horizon_days * DAY

@@ -1,4 +1,4 @@
-"""What dates and calendar panels alone say of a day: the parts of its date, the days around it, and runs of days.
+"""Features of dates and calendar panels only: the parts of its date, the days around it, and runs of days.
 
 A panel is an array [stores, days] over consecutive days.
 """

@@ -233,7 +233,7 @@ def _month_effect(deviation: np.ndarray, day_of_month: np.ndarray) -> np.ndarray
 def _relative_to_chain(effect: np.ndarray, count: np.ndarray) -> np.ndarray:
     """A store's effect minus the chain's mean effect, shrunk to 0; 0 where it is NaN. [stores]
 
-    The chain's own effect is left out because it would tell trees which period a training window is from.
+    The chain's own effect is left out because it would leak the period of a training window to the trees.
     """
     chain = np.nan_to_num(nanmean(effect[None])[0])
     return np.where(np.isnan(effect), 0, (effect - chain) * count / (count + EFFECT_SHRINK_DAYS))

@@ -14,7 +14,7 @@ from rossmann.validation import DataError
 
 
 def join_plan(state: State, plan: Plan) -> "PlanRows":
-    """Put the plan's rows over the published plan. DataError for a day outside the horizon or an unknown store."""
+    """Overwrite the published plan by the rows. DataError for a day outside the horizon or an unknown store."""
     lead_days = (plan.date - state.origin).astype(np.int64)
     _check_horizon(state, plan, lead_days)
     stores, row_store = np.unique(state.attributes.positions(plan.store), return_inverse=True)

@@ -1,4 +1,4 @@
-"""The explaining columns of the linear model of each store.
+"""The regressors of the linear model of each store.
 
 The first word of a column's name is its kind: `store_ridge` sets penalties by kind.
 """
@@ -24,7 +24,7 @@ CLOSURE_CAP_DAYS, REOPENING_CAP_DAYS = 14, 28
 def design(
     calendar: Calendar, stores: Stores, origin: np.datetime64, days: slice
 ) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and values of the explaining columns of `days` of the calendar: float32 [stores, days, columns], C-order.
+    """Names and values of the regressors of `days` of the calendar: float32 [stores, days, columns], C-order.
 
     A day's values depend on the CONTEXT_DAYS before and the AHEAD_DAYS after it, as far as the calendar has them.
     """

@@ -1,4 +1,4 @@
-"""The tables of requests and forecasts. An entry is written once, however often and by whom it is tried."""
+"""The tables of requests and forecasts. Writes are idempotent: an existing request id is ignored."""
 
 import sqlite3
 from collections.abc import Callable, Sequence

@@ -166,7 +166,7 @@ class Journal:
         try:
             entries = decode_entries(content)
         except ValueError as error:
-            log.error("%s has no journal entries and is left as it is (%s)", self._spill.address(name), error)
+            log.error("%s is not a valid spill file and was ignored (%s)", self._spill.address(name), error)
             return
         for entry in entries:
             self.write(entry)

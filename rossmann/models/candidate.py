@@ -12,7 +12,7 @@ from rossmann.models.learners import BASELINES, LEARNERS, SEARCHABLE
 from rossmann.validation import DataError
 
 BLEND = "blend"
-BLEND_MEMBERS = ("ridge", "lightgbm", "xgboost")  # of the production blend: a further learner does not join by itself
+BLEND_MEMBERS = ("ridge", "lightgbm", "xgboost")  # of the production blend: new learners are not added automatically
 CANDIDATE_NAMES = (*LEARNERS, BLEND)
 
 

@@ -80,7 +80,7 @@ def train_set(
     if not count:
         raise ValueError(
             f"no training rows before {train_end}: a history of about {MIN_SHORT_HISTORY_DAYS + STEP_DAYS} days "
-            "before it is needed; bring more days or ask for fewer folds"
+            "before it is needed; provide more days or request fewer folds"
         )
     if count > max_rows:
         chosen = _sample(chosen, max_rows, seed)

@@ -53,7 +53,7 @@ def deviating_share(residual: np.ndarray) -> np.ndarray:
 def weekly_deviation(residual: np.ndarray) -> np.ndarray:
     """Mean residual of the last 7 days relative to the median of all stores, in the store's own standard deviations.
 
-    The standard deviation is that of the store's earlier weeks, drawn to that of all stores. [stores, days]
+    The standard deviation is that of the store's earlier weeks, shrunk towards that of all stores. [stores, days]
     """
     enough = np.isfinite(residual).sum(axis=0) >= MIN_STORES
     median = np.full(residual.shape[1], np.nan)

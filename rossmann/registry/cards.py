@@ -1,4 +1,4 @@
-"""What is known of a model version."""
+"""Metadata of a model version."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -81,11 +81,11 @@ def challenger(registry: Registry) -> RegisteredModel:
 def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
     """The fitted model of a version, for forecasts.
 
-    DataError if it was fitted by other code, because its forecasts could differ from those of its backtest.
+    DataError if it was fitted by another code version, because its forecasts could differ from those of its backtest.
     """
     if model.code_mismatch:
         raise DataError(
-            f"model version {model.version} was fitted by other code ({model.card.code_version}, this is "
+            f"model version {model.version} was fitted by another code version ({model.card.code_version}, this is "
             f"{code_version()}), so its forecasts could differ from those of its backtest: train and release again "
             "(rossmann retrain)"
         )
@@ -120,7 +120,7 @@ def _download(registry: Registry, model: RegisteredModel) -> Forecaster:
         except (MlflowException, OSError) as error:
             raise DataError(
                 f"the files of model version {model.version} cannot be read from {model.source} ({error}): "
-                f"go back to the champion before (rossmann models rollback) or train another (rossmann retrain)"
+                f"roll back (rossmann models rollback) or train another (rossmann retrain)"
             ) from error
 
 

@@ -8,7 +8,7 @@ from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS
 
 
 def published_plan(state: State) -> Plan:
-    """HORIZON_DAYS rows for each store, by store, then date, as the snapshot carries them."""
+    """HORIZON_DAYS rows for each store, by store, then date, from the snapshot's calendar."""
     days = slice(-HORIZON_DAYS, None)
     columns = {name: getattr(state.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
     dates = np.tile(state.calendar.dates[days], len(state.stores))

@@ -10,7 +10,11 @@ from rossmann.schema import DAY, MONDAY, SATURDAY, STATE_HOLIDAYS, SUNDAY, WEDNE
 from rossmann.simulation.chain import STATES, Chain, State
 
 FIRST_DATE = np.datetime64("2013-01-01", "D")
-_REGIONAL, _NATIONAL, _STRICT = 1, 2, 3  # who closes on a holiday; on strict ones also the stores that open on Sundays
+_REGIONAL, _NATIONAL, _STRICT = (
+    1,
+    2,
+    3,
+)  # which stores close on a holiday; on strict ones also the stores that open on Sundays
 _PROMO_AFTER_PROMO, _PROMO_AFTER_PAUSE = 0.2, 0.96  # probability of a promotion week
 _TOWN_HOLIDAY = 0.005  # probability of a school holiday of one town
 

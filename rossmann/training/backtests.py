@@ -133,7 +133,7 @@ def _mean_importance(shares: Sequence[dict[str, float]]) -> dict[str, float]:
 
 
 def _with_bounds(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
-    """The rows with bounds. A fold's are calibrated on the other folds only, so that their coverage is not too good."""
+    """The rows with bounds. A fold's are calibrated on the other folds only, so that the coverage is out of sample."""
     tables = []
     for origin, fold_rows in rows.groupby("origin"):
         intervals = _calibrate(rows[rows.origin != origin], coverage)

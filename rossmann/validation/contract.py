@@ -84,7 +84,7 @@ def find_violations(contract: Contract, table: pd.DataFrame) -> list[Violation]:
         _pandera_schema(contract).validate(table)
     except SchemaError:
         violations = _empty_cells(contract, table) + _failing_rules(contract, table)
-        if not violations:  # a wrong type or a missing column, which is an error of ours
+        if not violations:  # a wrong type or a missing column, which is a bug in this code
             raise
         return violations
     return []

@@ -50,7 +50,7 @@ class ValidationError(DataError):
         lines = [str(violation) for violation in self.violations[:MAX_VIOLATIONS_SHOWN]]
         if len(self.violations) > MAX_VIOLATIONS_SHOWN:
             lines.append("  … and also: " + ", ".join(v.check for v in self.violations[MAX_VIOLATIONS_SHOWN:]))
-        super().__init__("\n".join([f"The {stage} cannot be used:", *lines]))
+        super().__init__("\n".join([f"Validation of the {stage} failed:", *lines]))
 
     def __reduce__(self) -> tuple:
         return ValidationError, (self.stage, self.violations, self.report)

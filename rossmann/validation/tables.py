@@ -21,8 +21,8 @@ from rossmann.validation.contract import DATE, NUMBER, Column, Contract, Rule, c
 from rossmann.validation.report import Repair, StageReport
 from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
 
-CLEANING_FAULT = "This is a fault of the cleaning: please report it."
-MODEL_FAULT = "This is a fault of the model: roll it back (rossmann models rollback)."
+CLEANING_FAULT = "This is a bug in the cleaning: please report it."
+MODEL_FAULT = "This is an error of the model: roll it back (rossmann models rollback)."
 
 SORTED_KEYS = Rule(
     "one_row_per_store_and_day",
@@ -149,7 +149,7 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
         Rule(
             "lower_forecast_upper_in_order",
             "not lower ≤ forecast ≤ upper",
-            "This is a fault of the model's intervals: train again.",
+            "This is an error of the model's intervals: train again.",
             FORECAST_COLUMNS,
             lambda table: (table["lower"] <= table["forecast"]) & (table["forecast"] <= table["upper"]),
         ),
@@ -197,7 +197,7 @@ def _finite(table: pd.DataFrame) -> Rule:
     return Rule(
         "nothing_infinite",
         f"infinite: {', '.join(columns)}",
-        "This is a fault of the features: please report it.",
+        "This is a bug in the features: please report it.",
         columns,
         lambda _: ~infinite.any(axis=1),
     )

@@ -167,7 +167,7 @@ def _not_negative(name: str) -> Rule:
     return Rule(
         f"{name}_not_negative",
         f"{name} is negative",
-        "Correct it; subtract returns from the day of the sale.",
+        "Correct it; book returns on the day of the original sale.",
         (name,),
         lambda days: ~(days[name] < 0),
     )
@@ -184,7 +184,7 @@ def _below_maximum(name: str) -> Rule:
 
 
 def _plausible_for_the_store(name: str) -> Rule:
-    """Real data reach 6 times the median of the store; a missing decimal point makes 100 times of it."""
+    """Real data reach 6 times the median of the store; a missing decimal point makes it 100 times larger."""
 
     def is_valid(days: pd.DataFrame) -> pd.Series:
         with_sales = days.loc[days[name] > 0]

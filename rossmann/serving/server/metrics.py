@@ -25,7 +25,7 @@ class Metrics:
         self._rows = Counter("rossmann_forecasts", "Forecast rows returned, by model version.", ("model_version",))
         self._latency = Histogram(
             "rossmann_latency_ms",
-            "From the body that has been read to the response, in ms.",
+            "Time from the complete request body to the response, in ms.",
             boundaries=LATENCY_BOUNDARIES_MS,
         )
         self._version = Gauge("rossmann_model_version", "The model version that is loaded.", ("snapshot",))
