@@ -59,7 +59,7 @@ INVALID = {
     "header only, no line end": ("store.csv", lambda c: c.split(b"\n")[0], ["header but no rows"]),
     "last line cut off": ("train.csv", lambda c: c[:-14], ["last line is cut off", "line 281", "download it again"]),
     "last cell cut off": ("train.csv", lambda c: c[:-2], ["SchoolHoliday is empty", "line 281", "cut off"]),
-    "cut off in quotes": ("store.csv", lambda c: c[: c.rindex(b"Sept") + 2], ["incomplete", "whole file"]),
+    "cut off in quotes": ("store.csv", lambda c: c[: c.rindex(b"Sept") + 2], ["incomplete", "Download it again"]),
     "dates day first": ("train.csv", german_dates, ["280 rows", "year-month-day", "line 2", "277 more"]),
     "dates with slashes": ("test.csv", cell(5, "Date", "03/17/2014"), ["03/17/2014", "line 5"]),
     "impossible date": ("train.csv", cell(7, "Date", "2014-02-30"), ["2014-02-30", "line 7"]),
