@@ -106,7 +106,7 @@ def loop(workspace: Path, raw: str, stores: int | None, **settings: str) -> tupl
         if outcome["decision"] == "promoted":
             wait(lambda: stack.served_version() not in (None, first_version), 60)
         served = datetime.now(UTC)
-    (alarm,) = (alarm for alarm in stack.alarms() if alarm.get("id") == outcome["alarm"])
+    (alarm,) = (alarm for alarm in stack.alarms() if alarm.get("id") == outcome["alarm_id"])
     times = [
         (f"alarm: {alarm['event']}, {alarm.get('name', '')}", alarm["at"]),
         ("the automation's run of retrain has started", outcome["started"]),
