@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import yaml
 from test_journal import entry
 
 from benchmarks.loop import MAKE, PORTS, REPOSITORY
@@ -37,6 +38,11 @@ SETTINGS = {
     "ROSSMANN_PROMOTION_PROBABILITY": "0.01",  # ridge is not much better with so few stores
     "ROSSMANN_SLICE_MARGIN": "9",
 }
+# Names of the deployments by flow.
+DEPLOYMENTS = {
+    each["entrypoint"].split(":")[1]: each["name"]
+    for each in yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())["deployments"]
+}
 FINAL_STATES = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 RUN_TIMEOUT_S, DATABASE_TIMEOUT_S = 300, 60
 
@@ -53,7 +59,7 @@ class Stack:
 
     def create_run(self, flow: str) -> str:
         """Create a run of a deployment, as the UI does; returns its id."""
-        deployment = self._call("GET", f"deployments/name/{flow}/rossmann")["id"]
+        deployment = self._call("GET", f"deployments/name/{flow}/{DEPLOYMENTS[flow]}")["id"]
         return self._call("POST", f"deployments/{deployment}/create_flow_run", {"state": {"type": "SCHEDULED"}})["id"]
 
     def state(self, run: str) -> str:
