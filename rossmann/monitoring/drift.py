@@ -79,7 +79,7 @@ def detect_drift(history: SalesHistory, forecasts: pd.DataFrame, backtest: pd.Da
 
 
 def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:
-    """The findings in the same order; those that another alarm explains are no alarms, and their message names the cause."""
+    """The findings in the same order. Those explained by another alarm are no alarms; their message names it."""
     explained = list(findings)
     for cause in DEFINITIONS.values():
         if any(finding.alarm and finding.name == cause.name for finding in explained):
