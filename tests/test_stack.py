@@ -149,7 +149,7 @@ def test_external_databases_come_from_the_environment() -> None:
 
 
 def test_a_venv_is_created_once_and_again_if_incomplete_or_older_than_the_lock(tmp_path: Path) -> None:
-    for file in ("Makefile", "requirements.lock"):
+    for file in ("Makefile", "requirements.lock", "pyproject.toml"):
         (tmp_path / file).write_bytes((REPOSITORY / file).read_bytes())
 
     def is_created() -> bool:
