@@ -61,11 +61,6 @@ class Workspace:
         return self._path("journal-spill")
 
     @property
-    def replays(self) -> str:
-        """One workspace per replayed policy."""
-        return self._path("replays")
-
-    @property
     def mlflow_database(self) -> str:
         """The default MLflow database, a file; a bucket cannot contain it."""
         return self._path("mlflow.db")

@@ -15,7 +15,7 @@ LAYERS = {
     "serving": 5,
 }  # fmt: skip
 SAME_LAYER = {  # (importer, imported) on one layer; everything else on a layer knows nothing of its neighbours
-    ("settings", "schema"), ("settings", "workspace"), ("validation", "schema"), ("validation", "storage"),
+    ("settings", "schema"), ("settings", "workspace"), ("validation", "schema"),
 }  # fmt: skip
 VENDOR_PACKAGES = {
     "pandera": {"validation"},
