@@ -22,7 +22,7 @@ def forecast(delivered: DeliveredForecast) -> str:
         f"Model version {delivered.champion} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} rows; "
         f"{summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are open "
         f"in both years (nan: there is none).\n\n"
-        f"- forecasts: `{delivered.file}`\n- plot: `{delivered.plot}`\n"
+        f"- forecasts: `{delivered.file}`\n" + (f"- plot: `{delivered.plot}`\n" if delivered.plot else "")
     )
 
 

@@ -16,6 +16,8 @@ from rossmann.journal import JournalEntry
 from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 
+MIN_PLOT_DAYS = 7  # a plot of fewer days says no more than its table, and drawing it takes longer than forecasting them
+
 
 def deliver_and_record(settings: Settings, plan: str | None, out: str | None, kaggle: bool) -> DeliveredForecast:
     """What the `forecast` flow does, in one call: forecast with the champion, write the files, and record them."""
@@ -36,7 +38,10 @@ def deliver(
     out: str | None,
     kaggle: bool,
 ) -> tuple[DeliveredForecast, JournalEntry]:
-    """Forecast, validate, and write the table and its plot. Also returns the entry that the journal is to store."""
+    """Forecast, validate, and write the table and, of MIN_PLOT_DAYS or more, its plot.
+
+    Also returns the entry that the journal is to store.
+    """
     started = time.perf_counter()
     history = workspace.history(settings, snapshot)
     rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, settings.horizon_days), None)
@@ -44,7 +49,6 @@ def deliver(
     table = forecasting.forecast_table(forecaster, history, rows, ids)
     csv = forecasting.to_csv_bytes(data.kaggle_submission(table) if kaggle else table)
     title = f"From {history.origin}, model version {champion.version}, {forecaster.intervals.coverage:.0%} intervals"
-    png = figures.forecast_figure(history, table, title)
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)
     if out is None:
         folder.write(f"{name}.parquet", forecasting.to_parquet_bytes(table))
@@ -60,7 +64,8 @@ def deliver(
         plan=rows,
         forecast=forecasting.as_forecast(table),
     )
-    plot = folder.write(f"{name}.png", png)
+    is_plotted = table["date"].nunique() >= MIN_PLOT_DAYS
+    plot = folder.write(f"{name}.png", figures.forecast_figure(history, table, title)) if is_plotted else None
     return DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot), entry
 
 

@@ -31,7 +31,7 @@ class DeliveredForecast:
     summary: ForecastSummary
     champion: int  # the version of the model
     file: str  # path or s3:// address
-    plot: str  # path or s3:// address
+    plot: str | None  # path or s3:// address; None for a few days, whose plot says no more than the table
 
 
 def forecast_table(

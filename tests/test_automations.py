@@ -205,18 +205,29 @@ def test_registering_again_changes_nothing(server):
     assert server.automations() == automations
 
 
-def test_fifty_alarms_at_once_start_one_run_with_their_reason(server, worker):
+@pytest.fixture(scope="module")
+def drift_alarms(server: Server, worker: psutil.Popen) -> list[dict]:
+    """Fifty alarms that were published at once, and one that was published after the run that they started."""
     server.publish_alarms("drift", 50)
     wait(lambda: server.runs("retrain"), 300)
     wait(lambda: server.states("retrain") == ["Completed"], 300)
     server.publish_alarms("drift", 1)  # within the cool-down
     alarms = [json.loads(file.read_text()) for file in (server.workspace / "alarms").glob("*.json")]
-    assert len(alarms) == 51
-    ids = {alarm["id"] for alarm in alarms}
-    # Prefect may notify twice of one alarm: an action that met a locked SQLite is repeated after a minute
-    wait(lambda: {alarm_id(each) for each in server.notifications_of(DriftDetected.event)} == ids, 280)
+    return [alarm for alarm in alarms if alarm["event"] == DriftDetected.event]
+
+
+def test_fifty_alarms_at_once_start_one_run_with_their_reason(server, drift_alarms):
+    assert len(drift_alarms) == 51
     (run,) = server.runs("retrain")
-    assert run["parameters"] in [{"reason": alarm["reason"], "alarm_id": alarm["id"]} for alarm in alarms]
+    assert run["parameters"] in [{"reason": alarm["reason"], "alarm_id": alarm["id"]} for alarm in drift_alarms]
+
+
+@pytest.mark.proof
+def test_each_of_fifty_alarms_at_once_is_notified(server, drift_alarms):
+    # An action that met a locked SQLite is repeated after a minute, so Prefect may also notify twice of one alarm.
+    ids = {alarm["id"] for alarm in drift_alarms}
+    wait(lambda: {alarm_id(each) for each in server.notifications_of(DriftDetected.event)} == ids, 280)
+    assert len(server.runs("retrain")) == 1  # neither did the alarm within the cool-down start a run
 
 
 def test_rejected_data_start_no_run_and_are_notified(server, worker):

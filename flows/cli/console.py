@@ -129,7 +129,7 @@ def forecast(home: str, delivered: "DeliveredForecast") -> None:
         f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first} to {summary.last}",
         f"model version {delivered.champion} forecasts sales of {summary.total:,.0f} in total{change}",
     )
-    show_files(home, forecasts=delivered.file, plot=delivered.plot)
+    show_files(home, forecasts=delivered.file, **({"plot": delivered.plot} if delivered.plot else {}))
 
 
 def retraining(home: str, result: "RetrainResult", report: "TrainingReport | None") -> None:
