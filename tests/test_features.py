@@ -137,7 +137,7 @@ def test_date_parts_agree_with_pandas():
 
 @pytest.mark.parametrize("day", ["2013-03-31", "2014-04-20", "2015-04-05", "2019-04-21", "2024-03-31", "2038-04-25"])
 def test_easter_sundays_are_those_of_the_almanac(day):
-    assert str(calendar.easter(int(day[:4]))) == day
+    assert calendar.date_parts(np.array([day], "datetime64[D]")).days_from_easter == [0]
 
 
 def test_days_since_and_until_agree_with_a_loop():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from dateutil.easter import easter
 
 from rossmann.data import Calendar, Stores
 from rossmann.schema import DAY, WEEK_DAYS, weekday
@@ -39,7 +40,8 @@ def _date_parts(dates_bytes: bytes) -> DateParts:
     next_month = (month + 1).astype("datetime64[D]")
     year = dates.astype("datetime64[Y]")
     first_year = year[0].astype(np.int64) + 1970
-    easters = np.array([easter(y) for y in range(first_year, year[-1].astype(np.int64) + 1971)])
+    years = range(first_year, year[-1].astype(np.int64) + 1971)
+    easters = np.array([easter(y) for y in years], "datetime64[D]")
     return DateParts(
         weekday=weekday(dates),
         day_of_month=(dates - month.astype("datetime64[D]")).astype(np.int64) + 1,
@@ -48,20 +50,6 @@ def _date_parts(dates_bytes: bytes) -> DateParts:
         day_of_year=(dates - year.astype("datetime64[D]")).astype(np.int64),
         days_from_easter=(dates - easters[year.astype(np.int64) + 1970 - first_year]).astype(np.int64),
     )
-
-
-def easter(year: int) -> np.datetime64:
-    """Easter Sunday of the Gregorian calendar (algorithm of Meeus, Jones and Butcher)."""
-    a, (b, c) = year % 19, divmod(year, 100)
-    d, e = divmod(b, 4)
-    g = (8 * b + 13) // 25
-    h = (19 * a + b - d - g + 15) % 30
-    i, k = divmod(c, 4)
-    w = (32 + 2 * e + 2 * i - h - k) % 7
-    m = (a + 11 * h + 19 * w) // 433
-    n = (h + w - 7 * m + 90) // 25
-    p = (h + w - 7 * m + 33 * n + 19) % 32
-    return np.datetime64(f"{year}-{n:02d}-{p:02d}", "D")
 
 
 def days_since(event: np.ndarray, cap: int) -> np.ndarray:

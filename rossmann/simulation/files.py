@@ -7,18 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from rossmann.data.kaggle.columns import STORE_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from rossmann.schema import STATE_HOLIDAYS
 from rossmann.simulation.calendar import FIRST_DATE, DayPlan
 from rossmann.simulation.chain import PROMO2_INTERVALS, Chain
-
-TRAIN_HEADER = (
-    "Store", "DayOfWeek", "Date", "Sales", "Customers", "Open", "Promo", "StateHoliday", "SchoolHoliday",
-)  # fmt: skip
-PLAN_HEADER = ("Id", "Store", "DayOfWeek", "Date", "Open", "Promo", "StateHoliday", "SchoolHoliday")
-STORE_HEADER = (
-    "Store", "StoreType", "Assortment", "CompetitionDistance", "CompetitionOpenSinceMonth",
-    "CompetitionOpenSinceYear", "Promo2", "Promo2SinceWeek", "Promo2SinceYear", "PromoInterval",
-)  # fmt: skip
 
 
 def write_files(contents: dict[Path, bytes | pa.Buffer]) -> None:
@@ -41,7 +33,7 @@ def train_csv(chain: Chain, calendar: DayPlan, sales: np.ndarray, customers: np.
     days_back, store = np.nonzero(has_row)
     day = len(sales) - 1 - days_back
     columns = _plan_columns(calendar, day, store) | {"Sales": sales[day, store], "Customers": customers[day, store]}
-    return _csv({name: columns[name] for name in TRAIN_HEADER})
+    return _csv({name: columns[name] for name in TRAIN_COLUMNS})
 
 
 def plan_csv(calendar: DayPlan, days: int) -> pa.Buffer:
@@ -50,12 +42,12 @@ def plan_csv(calendar: DayPlan, days: int) -> pa.Buffer:
     day, store = np.divmod(np.arange(plan_days * stores), stores)
     columns = _plan_columns(calendar, days + plan_days - 1 - day, store)
     columns["Id"] = np.arange(1, plan_days * stores + 1)
-    return _csv({name: columns[name] for name in PLAN_HEADER})
+    return _csv({name: columns[name] for name in TEST_COLUMNS})
 
 
 def store_csv(chain: Chain) -> bytes:
     """store.csv: names and letters in quotes, nothing for unknown values, "" for no interval."""
-    lines = [",".join(f'"{name}"' for name in STORE_HEADER)]
+    lines = [",".join(f'"{name}"' for name in STORE_COLUMNS)]
     for i in range(len(chain.state)):
         distance_m = chain.competition_distance_m[i]
         opening, joining = ((FIRST_DATE + day).item() for day in (chain.competition_day[i], chain.promo2_day[i]))

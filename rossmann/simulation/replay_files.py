@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory, read_history, read_raw
+from rossmann.data.kaggle.columns import STORE_FILE, TEST_FILE, TRAIN_FILE
 from rossmann.simulation.faults import inject_fault
 from rossmann.storage import Storage
 
-TRAIN_FILE = "train.csv"
-FILES = (TRAIN_FILE, "store.csv", "test.csv")
+FILES = (TRAIN_FILE, STORE_FILE, TEST_FILE)
 
 
 def write_replay_files(
