@@ -11,13 +11,14 @@ intervals         lower and upper bounds around a forecast
 """
 
 from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate, candidates
-from rossmann.models.forecaster import Forecast, Forecaster, blend, fit, load, pool
+from rossmann.models.forecaster import CANDIDATE_FILE, Forecast, Forecaster, blend, fit, load, load_candidate, pool
 from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
 from rossmann.models.training_windows import TrainingWindow, training_window, window_origins
 
 __all__ = [
     "BLEND_MEMBERS",
+    "CANDIDATE_FILE",
     "CANDIDATE_NAMES",
     "LEARNERS",
     "Candidate",
@@ -30,6 +31,7 @@ __all__ = [
     "candidates",
     "fit",
     "load",
+    "load_candidate",
     "pool",
     "training_window",
     "window_origins",

@@ -5,6 +5,7 @@ version serves. Every change of it, and every refusal, is in the ledger before t
 
 connection   the MLflow server or database
 cards        what is known of a model version
+files        hashes of its files
 runs         backtest runs as MLflow runs, with scores and figures
 versions     registering, finding and loading model versions
 ledger       promotions, refusals and rollbacks

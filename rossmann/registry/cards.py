@@ -1,6 +1,6 @@
 """Metadata of a model version."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import numpy as np
@@ -21,6 +21,7 @@ class ModelCard:
     code_version: str
     environment: str  # hash of the exact versions of all packages
     run_id: str  # MLflow run of its backtests
+    files: dict[str, str] = field(default_factory=dict)  # path → SHA-256; `register_model` fills it in
 
     @property
     def folds(self) -> tuple[np.datetime64, ...]:

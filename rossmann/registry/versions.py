@@ -2,8 +2,9 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -13,30 +14,35 @@ from mlflow.exceptions import MlflowException
 from rossmann import figures, models
 from rossmann.models import Candidate, Forecaster
 from rossmann.provenance import code_version
+from rossmann.registry import files
 from rossmann.registry.cards import ModelCard, RegisteredModel
 from rossmann.registry.connection import CHALLENGER, CHAMPION, MODEL, Registry
 from rossmann.registry.runs import RUN_KEY_TAG
 from rossmann.validation import DataError
 
+REMEDY = "roll back (rossmann models rollback) or train another (rossmann retrain)"
+
 
 def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, backtest_run: str) -> int:
     """Store a model and its card as a new version under the key of its backtest run; returns the version.
 
-    If a version is registered under that key already, its number is returned.
+    The card gets the hashes of the files. The folder is named by its content, so that two fits of one run never
+    overwrite each other. If a version is registered under that key already, its number is returned.
     """
-    client, folder_name = registry.client, f"model-{backtest_run}"
-    card_json = json.dumps(asdict(card), indent=2)
+    client = registry.client
     with tempfile.TemporaryDirectory() as folder:
-        forecaster.save(Path(folder))
-        Path(folder, "card.json").write_text(card_json)
-        if importance := forecaster.importance():
-            Path(folder, "importance.png").write_bytes(figures.importance_figure(dict(importance)))
+        _write_files(forecaster, Path(folder))
+        card = replace(card, files=files.hash_files(Path(folder)))
+        Path(folder, files.CARD_FILE).write_text(files.card_json(card))
+        folder_name = f"model-{backtest_run}-{files.content_key(card.files)}"
         client.log_artifacts(card.run_id, folder, folder_name)
     if version := find_registered(registry, backtest_run):  # another process was quicker
         return version
     source = f"{client.get_run(card.run_id).info.artifact_uri}/{folder_name}"
-    tags = {RUN_KEY_TAG: backtest_run, "candidate": card.candidate, "snapshot": card.snapshot, "card": card_json}
-    return int(client.create_model_version(MODEL, source, card.run_id, tags=tags).version)
+    about = {"candidate": card.candidate, "snapshot": card.snapshot, "card": files.card_json(card)}
+    return int(
+        client.create_model_version(MODEL, source, card.run_id, tags={RUN_KEY_TAG: backtest_run} | about).version
+    )
 
 
 def find_registered(registry: Registry, backtest_run: str) -> int | None:
@@ -89,12 +95,15 @@ def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
             f"{code_version()}), so its forecasts could differ from those of its backtest: train and release again "
             "(rossmann retrain)"
         )
-    return _download(registry, model)
+    return _load(registry, model)
 
 
 def load_candidate(registry: Registry, model: RegisteredModel) -> Candidate:
-    """The configuration of a version, whatever code it was fitted by."""
-    return _download(registry, model).candidate
+    """The configuration of a version, whatever code it was fitted by, and even if its fitted model is damaged."""
+    name = models.CANDIDATE_FILE
+    with _downloaded(registry, model, name) as file:
+        _verify(model, {name: model.card.files.get(name, "")}, files.hash_files(file.parent))
+        return models.load_candidate(file.parent)
 
 
 def _required(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
@@ -106,22 +115,44 @@ def _required(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
 
 def _is_readable(registry: Registry, model: RegisteredModel) -> bool:
     try:
-        _download(registry, model)
+        _load(registry, model)
     except DataError:
         return False
     return True
 
 
-def _download(registry: Registry, model: RegisteredModel) -> Forecaster:
+def _write_files(forecaster: Forecaster, folder: Path) -> None:
+    """All files of a version but its card."""
+    forecaster.save(folder)
+    if importance := forecaster.importance():
+        (folder / "importance.png").write_bytes(figures.importance_figure(dict(importance)))
+
+
+def _load(registry: Registry, model: RegisteredModel) -> Forecaster:
+    with _downloaded(registry, model) as folder:
+        _verify(model, files.hashes_of_version(model.card), files.hash_files(folder))
+        return models.load(folder)
+
+
+@contextmanager
+def _downloaded(registry: Registry, model: RegisteredModel, name: str = "") -> Iterator[Path]:
+    """The local folder with all files of a version, or the one file of this name. DataError if it cannot be read."""
+    path = f"{model.source.rsplit('/', 1)[-1]}/{name}".rstrip("/")
     with tempfile.TemporaryDirectory() as folder:
-        name = model.source.rsplit("/", 1)[-1]
         try:
-            return models.load(Path(registry.client.download_artifacts(model.card.run_id, name, folder)))
+            local = registry.client.download_artifacts(model.card.run_id, path, folder)
         except (MlflowException, OSError) as error:
             raise DataError(
-                f"the files of model version {model.version} cannot be read from {model.source} ({error}): "
-                f"roll back (rossmann models rollback) or train another (rossmann retrain)"
+                f"the files of model version {model.version} cannot be read from {model.source} ({error}): {REMEDY}"
             ) from error
+        yield Path(local)
+
+
+def _verify(model: RegisteredModel, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """DataError with the first file that is not as it was registered."""
+    if damage := files.find_damage(expected, found):
+        name, problem = damage
+        raise DataError(f"{name} of model version {model.version} {problem} in {model.source}: {REMEDY}")
 
 
 def _registered_model(version: ModelVersion, aliases: Iterable[str]) -> RegisteredModel:
