@@ -1,4 +1,4 @@
-"""Raw CSVs → validated snapshot: validate raw → clean → validate → build features → validate → save → sync endpoint.
+"""Raw CSVs → snapshot: validate raw → clean → validate → features → validate → compare → save → sync endpoint.
 
 Whenever new files are there. Needs train.csv and store.csv. The same content again is the same snapshot, written once.
 """
@@ -20,20 +20,24 @@ from rossmann.validation import DataError, StageReport, ValidationError
 REASON_LENGTH = 1000  # characters of an alarm's reason
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
+check_shrinkage = task(data.check_shrinkage, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 
 
 @flow
-def ingest(raw: str | None = None, as_of: date | None = None) -> str:
+def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool = False) -> str:
     """Validate, clean and version the raw files. Returns the snapshot's fingerprint.
 
     raw: folder with train.csv, store.csv and, optionally, test.csv. Default: the workspace's raw folder.
     as_of: read the files as they were on the evening of this day.
+    allow_shrink: accept files that lack stores or days of the current snapshot.
     """
     settings, now = Settings(), datetime.now(UTC)
     raw = raw or settings.workspace.raw
     try:
         result = read_and_validate(settings, raw, as_of, now)
+        if not allow_shrink:
+            check_shrinkage(result.history, settings.workspace.snapshots, as_of)
     except DataError as error:
         alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
         raise

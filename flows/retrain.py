@@ -47,17 +47,21 @@ def retrain(
     search: int = 0,
     reason: str = BY_HAND,
     alarm_id: str | None = None,
+    allow_shrink: bool = False,
 ) -> RetrainResult:
     """From raw files to forecasts. The champion is replaced only if the challenger beats it.
 
     reason: why the run was started. alarm_id: the alarm that started it; this run closes it.
+    allow_shrink: accept raw files that lack stores or days of the current snapshot.
     """
     get_run_logger().info("retraining, reason: %s", reason)
     started = datetime.now(UTC)
     try:
         run_checks.cancel_duplicate_runs()
         use_current = alarm_id is not None and raw is None
-        snapshot = data.current_snapshot(Settings().workspace.snapshots) if use_current else ingest(raw, as_of)
+        snapshot = (
+            data.current_snapshot(Settings().workspace.snapshots) if use_current else ingest(raw, as_of, allow_shrink)
+        )
         result = _retrain(snapshot, folds, candidates, search, reason)
     except Exception as error:  # a failed run closes its alarm whatever the failure; Prefect gets the error too
         close(alarm_id, started, "failed", f"{type(error).__name__}: {error}"[:REASON_LENGTH])

@@ -319,9 +319,14 @@ def test_as_of_gives_the_same_history_as_files_that_end_on_that_day(files, read)
 
 
 def test_a_replay_gives_the_same_history_as_cutting_the_whole_one(read):
-    files = raw_files(past_days=130)
+    files = raw_files(past_days=130)  # up to 2014-05-15
+    files.store.loc[0, ["CompetitionOpenSinceMonth", "CompetitionOpenSinceYear"]] = [4, 2014]
+    files.store.loc[2, "Promo2SinceWeek"] = 19
     origin = np.datetime64("2014-03-09")
     whole = read(files).history
+    assert np.isnan(whole.until(origin).stores.competition_distance_m[0]) != np.isnan(
+        whole.stores.competition_distance_m[0]
+    )
     assert read(files, origin.item()).history.fingerprint == whole.until(origin).fingerprint
 
 

@@ -1,4 +1,7 @@
-"""All actuals after the origin are replaced: no feature, no forecast and no fitted model may change."""
+"""Whatever is dated after the origin is replaced: no feature, no forecast and no fitted model may change.
+
+That is all actuals of later days, competitors that open later, and promo2 that starts after the published plan.
+"""
 
 from dataclasses import fields, is_dataclass, replace
 
@@ -6,8 +9,9 @@ import numpy as np
 import pytest
 
 from rossmann import features, models
-from rossmann.data import Plan, SalesHistory
+from rossmann.data import Plan, SalesHistory, Stores
 from rossmann.models.learners import SEARCHABLE
+from rossmann.schema import HORIZON_DAYS
 
 ORIGIN = np.datetime64("2014-08-20", "D")
 CANDIDATES = models.candidates(models.CANDIDATE_NAMES)
@@ -27,9 +31,25 @@ def replaced(history: SalesHistory, first: np.datetime64, last: np.datetime64, s
     return replace(history, sales=other(history.sales), customers=other(history.customers))
 
 
+def with_attributes(
+    history: SalesHistory, opening: np.datetime64, distance_m: float, promo2_start: np.datetime64, month: int
+) -> SalesHistory:
+    """The history with a competitor and promo2 that begin then in stores 3 and 6, of which one had no promo2."""
+    changed, stores = [3, 6], history.stores
+    values = {name: getattr(stores, name).copy() for name in vars(stores)}
+    values["competition_since"][changed] = opening
+    values["competition_distance_m"][changed] = distance_m
+    values["promo2"][changed] = True
+    values["promo2_since"][changed] = promo2_start
+    values["promo2_months"][changed] = np.arange(12) % 3 == month
+    return replace(history, stores=Stores(**values))
+
+
 def with_other_future(history: SalesHistory, origin: np.datetime64) -> SalesHistory:
-    """The history with other sales and customers after the origin."""
-    return replaced(history, origin + 1, history.origin, seed=3)
+    """The history with other sales and customers after the origin, and other attributes that begin after it."""
+    next_month = origin.astype("datetime64[M]") + 1
+    other = with_attributes(history, next_month, 30.0, origin + HORIZON_DAYS + 1, month=2)
+    return replaced(other, origin + 1, history.origin, seed=3)
 
 
 def arrays(value: object, name: str = "") -> dict[str, np.ndarray]:
@@ -59,6 +79,13 @@ def forecast(
     """As in a backtest: fitted up to the origin, from the State of the origin."""
     forecaster = models.fit(candidate, windows, ORIGIN, seed=7)
     return forecaster.predict(features.fit_state(history.until(ORIGIN)), plan)
+
+
+@pytest.fixture(scope="module")
+def noisy(noisy):
+    """The chain with attributes of two stores that begin after the origin."""
+    month = ORIGIN.astype("datetime64[M]")
+    return with_attributes(noisy, month + 3, 700.0, ORIGIN + HORIZON_DAYS + 22, month=0)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +142,23 @@ def test_forecasts_do_move_with_what_happened_before(noisy, windows, candidate):
     plan = noisy.plan(ORIGIN, 48)
     one, other = forecast(noisy, windows, candidate, plan), forecast(past, training_windows(past), candidate, plan)
     assert (one.sales != other.sales).mean() > 0.5
+
+
+def test_attributes_that_begin_before_the_origin_or_in_the_published_plan_are_used(noisy):
+    month = ORIGIN.astype("datetime64[M]")
+    past = with_attributes(noisy, month - 1, 30.0, ORIGIN + HORIZON_DAYS, month=2)
+    one, other = (features.fit_state(each.until(ORIGIN)) for each in (noisy, past))
+    names = ("competition_distance_m", "competition_since", "promo2", "promo2_since", "promo2_months")
+    assert {f".attributes.{name}" for name in names} <= set(changed(one, other))
+
+
+def test_a_competitor_is_known_when_the_month_of_its_opening_is_over(noisy):
+    opening = np.datetime64("2014-07", "M")
+    history = with_attributes(noisy, opening, 30.0, ORIGIN + HORIZON_DAYS, month=2)
+    for origin, distance in (("2014-07-30", np.nan), ("2014-07-31", 30.0)):
+        stores = history.until(np.datetime64(origin, "D")).stores
+        np.testing.assert_array_equal(stores.competition_distance_m[[3, 6]], distance)
+        assert np.isnat(stores.competition_since[[3, 6]]).all() == np.isnan(distance)
 
 
 def test_the_actuals_of_the_origin_itself_are_used(noisy):

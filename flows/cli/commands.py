@@ -9,6 +9,7 @@ from flows.cli import listings
 from flows.cli.environment import has_prefect_server, prepare, run_flow
 from flows.cli.options import (
     DAY_FORMAT,
+    AllowShrink,
     AsJson,
     AsOf,
     Candidates,
@@ -73,12 +74,12 @@ def sample(
 
 
 @app.command()
-def ingest(raw: RawFolder = None, as_of: AsOf = None) -> None:
+def ingest(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink = False) -> None:
     """Validate and clean raw files and save them as the current snapshot. Prints its fingerprint."""
     prepare()
     from flows.ingest import ingest as flow
 
-    typer.echo(run_flow(flow, raw, _day(as_of)))
+    typer.echo(run_flow(flow, raw, _day(as_of), allow_shrink))
 
 
 @app.command()
@@ -136,6 +137,7 @@ def retrain(
     folds: Folds = None,
     candidates: Candidates = None,
     search: Search = 0,
+    allow_shrink: AllowShrink = False,
     json: AsJson = False,
 ) -> None:
     """Ingest, train, release and forecast in one run."""
@@ -143,7 +145,7 @@ def retrain(
     from flows.cli import console, documents, reports
     from flows.retrain import retrain as flow
 
-    result = run_flow(flow, raw, _day(as_of), folds, names(candidates), search)
+    result = run_flow(flow, raw, _day(as_of), folds, names(candidates), search, allow_shrink=allow_shrink)
     report = reports.training(settings, result.trained) if result.trained else None
     if json:
         documents.write(documents.retraining(result, report))

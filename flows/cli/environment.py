@@ -37,7 +37,7 @@ def has_prefect_server() -> bool:
     return PREFECT_SERVER in os.environ
 
 
-def run_flow(flow: Callable[..., T], *args: object) -> T:
+def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
     """Run a flow in this process, with its progress on stderr. DataError if the named server is not reachable."""
     from rich.console import Console
 
@@ -52,7 +52,7 @@ def run_flow(flow: Callable[..., T], *args: object) -> T:
     gc.enable()  # main() disables it; a flow runs for minutes
     progress.console = Console(file=sys.stderr)
     try:
-        return flow(*args)
+        return flow(*args, **options)
     finally:
         progress.console = None
 

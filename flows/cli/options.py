@@ -19,6 +19,9 @@ AsOf = Annotated[
     datetime | None,
     typer.Option(formats=DAY_FORMAT, help="Read the raw files as they were on the evening of this day."),
 ]
+AllowShrink = Annotated[
+    bool, typer.Option("--allow-shrink", help="Accept files that lack stores or days of the current snapshot.")
+]
 Folds = Annotated[
     int | None,
     typer.Option(min=2, help="Backtest windows, counted back from the end of the history. [default: 3]"),

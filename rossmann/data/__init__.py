@@ -9,6 +9,7 @@ from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
 from rossmann.data.plans import read_plan
+from rossmann.data.shrinkage import Shrinkage, check_shrinkage, find_shrinkage
 from rossmann.data.snapshots import (
     Snapshot,
     current_snapshot,
@@ -28,12 +29,15 @@ __all__ = [
     "RawFiles",
     "RawTables",
     "SalesHistory",
+    "Shrinkage",
     "Snapshot",
     "Stores",
     "check_raw",
+    "check_shrinkage",
     "clean",
     "current_snapshot",
     "days_frame",
+    "find_shrinkage",
     "kaggle_submission",
     "list_snapshots",
     "load_snapshot",

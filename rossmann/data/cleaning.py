@@ -79,7 +79,10 @@ class _RawCalendar:
 
 
 def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
-    """The dense history of checked raw rows, and the repairs that it needed."""
+    """The dense history of checked raw rows, and the repairs that it needed.
+
+    Attributes of stores that begin later than what is known on the last day are left out, as in any earlier past.
+    """
     stores = _stores_with_rows(raw.stores, raw.days)
     past, sales, customers = _past(raw.days, stores)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
@@ -97,6 +100,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     calendar = _joined(past, _complete_plan(plan, past, habit))
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
+    stores = stores.as_of(past.dates[-1], calendar.dates[-1])
     return CleaningResult(SalesHistory(stores, calendar, sales, customers), repairs)
 
 

@@ -64,6 +64,24 @@ class Stores:
         """The attributes of the stores at these positions, or of those that a bool array [stores] selects."""
         return Stores(**{name: values[positions] for name, values in vars(self).items()})
 
+    def as_of(self, origin: np.datetime64, plan_end: np.datetime64) -> "Stores":
+        """The attributes as they were known on the evening of `origin`, with a published plan up to `plan_end`.
+
+        A competitor is known when the month of its opening is over, since the day is not given; one without a month
+        always is. Promo2 is planned by the chain: a start up to `plan_end` is known. Before, all values of the
+        attribute are unknown, or those of a store that takes no part.
+        """
+        month_end = (self.competition_since + 1).astype("datetime64[D]") - DAY
+        no_competitor, no_promo2 = month_end > origin, self.promo2_since > plan_end
+        return replace(
+            self,
+            competition_distance_m=np.where(no_competitor, np.nan, self.competition_distance_m),
+            competition_since=np.where(no_competitor, np.datetime64("NaT", "M"), self.competition_since),
+            promo2=self.promo2 & ~no_promo2,
+            promo2_since=np.where(no_promo2, np.datetime64("NaT", "D"), self.promo2_since),
+            promo2_months=self.promo2_months & ~no_promo2[:, None],
+        )
+
     def _nearest(self, number: np.ndarray) -> np.ndarray:
         """Positions of the next larger number, or of the last one."""
         return np.searchsorted(self.number, number).clip(max=len(self.number) - 1)
@@ -150,12 +168,14 @@ class SalesHistory:
     def until(self, origin: np.datetime64, horizon_days: int = HORIZON_DAYS) -> "SalesHistory":
         """The history as it was on the evening of `origin`: sales up to it, the calendar `horizon_days` further.
 
+        The attributes of the stores are those that were known then.
         Raises DataError for an origin outside the past.
         """
         past_days = int(_positions(self.dates, origin)) + 1
         last = min(origin + horizon_days * DAY, self.calendar.dates[-1])
         return replace(
             self,
+            stores=self.stores.as_of(origin, last),
             calendar=self.calendar.between(self.calendar.dates[0], last),
             sales=self.sales[:, :past_days],
             customers=self.customers[:, :past_days],

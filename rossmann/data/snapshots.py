@@ -99,10 +99,15 @@ def list_snapshots(root: str) -> list[Snapshot]:
 def current_snapshot(root: str) -> str:
     """The fingerprint of the snapshot in use. Raises DataError if there is none."""
     snapshots = Storage(str(root))
-    fingerprint = _read_current(snapshots)
+    fingerprint = find_current(root)
     if fingerprint is None:
         raise DataError(f"There is no snapshot in {snapshots.address('')} yet. Make one: rossmann ingest --raw DIR")
     return resolve_snapshot(root, fingerprint)
+
+
+def find_current(root: str) -> str | None:
+    """What `<root>/current` names, whether or not that snapshot is complete; None if there is no such file."""
+    return _read_current(Storage(str(root)))
 
 
 def restore_snapshot(root: str, fingerprint: str) -> str:

@@ -1,0 +1,102 @@
+"""What a new delivery has lost against the history before it: stores, days, or days of single stores."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from rossmann.data.history import SalesHistory
+from rossmann.data.snapshots import find_current, load_snapshot
+from rossmann.schema import CLOSURE_DAYS
+from rossmann.validation import DataError
+
+MAX_STORES_NAMED = 10  # in a message
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """What is missing in a delivery."""
+
+    stores: np.ndarray  # numbers of the stores without any row, ascending. int32
+    dates: np.ndarray  # days that the whole delivery lacks, ascending. datetime64[D]
+    shortened_stores: np.ndarray  # numbers of stores that lack their last day, or CLOSURE_DAYS or more days. int32
+    store_days: int  # rows that the shortened stores lack
+
+    def __str__(self) -> str:
+        parts = []
+        if len(self.stores):
+            parts.append(f"{_counted(len(self.stores), 'store')} ({_first(self.stores)})")
+        if len(self.dates):
+            parts.append(f"{_counted(len(self.dates), 'day')} ({self.dates[0]} to {self.dates[-1]})")
+        if len(self.shortened_stores):
+            stores = f"{_counted(len(self.shortened_stores), 'store')} ({_first(self.shortened_stores)})"
+            parts.append(f"{_counted(self.store_days, 'day')} of {stores}")
+        return ", ".join(parts)
+
+
+def check_shrinkage(history: SalesHistory, snapshots: str, as_of: date | None = None) -> None:
+    """Compare a delivery with the current snapshot, if there is one of another content. DataError for a smaller one."""
+    current = find_current(snapshots)
+    if current in (None, history.fingerprint):
+        return
+    shrinkage = find_shrinkage(load_snapshot(snapshots, current), history, as_of)
+    if shrinkage:
+        raise DataError(
+            f"the delivery lacks what the current snapshot {current} has: {shrinkage}. Export the files again; if they "
+            "are meant to be smaller, ingest them with --allow-shrink (parameter allow_shrink of the flow)."
+        )
+
+
+def find_shrinkage(previous: SalesHistory, history: SalesHistory, as_of: date | None = None) -> Shrinkage | None:
+    """What `history` lacks of `previous`; None if nothing is lost.
+
+    With `as_of`, the history is meant to end on that day, so that later days of `previous` are not lost. The first
+    days may go if as many come at the end, as in an export of the last two years.
+    """
+    expected = _expected_rows(previous, as_of)
+    dates, stores = previous.dates, previous.stores.number
+    lost_dates = np.concatenate(
+        [_lost_at_start(previous, history), dates[expected.any(axis=0) & (dates > history.origin)]]
+    )
+    expected &= (dates >= history.dates[0]) & (dates <= history.origin)
+    remains = history.stores.contains(stores)
+    lost = expected & np.isnan(_sales_on(history, stores, dates))
+    last_day_lost = (lost & _is_last(expected)).any(axis=1)
+    shortened = remains & (last_day_lost | (lost.sum(axis=1) >= CLOSURE_DAYS))
+    lost_stores = stores[expected.any(axis=1) & ~remains]
+    if not (len(lost_stores) or len(lost_dates) or shortened.any()):
+        return None
+    return Shrinkage(lost_stores, lost_dates, stores[shortened], int(lost[shortened].sum()))
+
+
+def _expected_rows(previous: SalesHistory, as_of: date | None) -> np.ndarray:
+    """The rows that a delivery should have, too. bool [stores, days of `previous`]"""
+    rows = ~np.isnan(previous.sales)
+    return rows & (previous.dates <= np.datetime64(as_of, "D")) if as_of else rows
+
+
+def _lost_at_start(previous: SalesHistory, history: SalesHistory) -> np.ndarray:
+    """The first days of `previous` that `history` lacks; none if it has as many new days at the end."""
+    lost = previous.dates[previous.dates < history.dates[0]]
+    new_days = int((history.origin - previous.origin).astype(int))
+    return lost if len(lost) > max(new_days, 0) else lost[:0]
+
+
+def _sales_on(history: SalesHistory, stores: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """The history's sales; NaN where it has no such store, day or row. float64 [stores, dates]"""
+    shape = len(stores), len(dates)
+    return history.take("sales", np.repeat(stores, len(dates)), np.tile(dates, len(stores))).reshape(shape)
+
+
+def _is_last(flags: np.ndarray) -> np.ndarray:
+    """Whether a flagged day is the last one of its row. bool [stores, days]"""
+    return flags & (np.cumsum(flags[:, ::-1], axis=1)[:, ::-1] == 1)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _first(numbers: np.ndarray) -> str:
+    more = ", …" if len(numbers) > MAX_STORES_NAMED else ""
+    return ", ".join(str(number) for number in numbers[:MAX_STORES_NAMED]) + more
