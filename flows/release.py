@@ -1,18 +1,23 @@
 """Challenger against champion → verdict → alias → endpoint; undone if the endpoint differs from the batch.
 
 After train. Needs a challenger. Never cached, though finished fits are reused. The champion is backtested as stale as
-it is: at each origin its candidate is fitted on days as old as the champion's last training day is now.
+it is: at each origin its candidate is fitted on days as old as the champion's last training day is now. Where the
+history is too short for that, it is backtested as stale as possible, and one that cannot be backtested stops nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows import artifacts, endpoint, retries, workspace
 from flows.progress import progress
 from rossmann import evaluation, models, registry, training
+from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
+from rossmann.models import Candidate
 from rossmann.registry import CHAMPION, RegisteredModel
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
@@ -44,9 +49,12 @@ def release() -> Verdict:
 def decide(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verdict:
     """Backtest challenger, champion and the median baseline on the same folds, and judge the challenger."""
     settings = Settings()
-    registry.load_forecaster(workspace.registry(settings), challenger)  # raises: an unreadable model is not promoted
-    entry, rivals = backtest_entry(challenger, "challenger", 0), rival_entries(settings, challenger, champion)
-    run = backtest(settings, challenger, [entry, *rivals])
+    models = workspace.registry(settings)
+    history = workspace.history(settings, challenger.card.snapshot)
+    candidate = registry.load_forecaster(models, challenger).candidate  # raises: an unreadable model is not promoted
+    entry = BacktestEntry(f"challenger v{challenger.version} ({candidate.name})", candidate)
+    rivals, notes = rival_entries(settings, history, challenger, champion)
+    run = backtest(settings, history, challenger.card.folds, [entry, *rivals])
     verdict = evaluation.judge(
         run,
         entry.name,
@@ -55,37 +63,54 @@ def decide(challenger: RegisteredModel, champion: RegisteredModel | None) -> Ver
         slice_margin=settings.slice_margin,
         seed=settings.seed,
     )
-    if champion and champion.code_mismatch:
-        reason = (
-            f"champion v{champion.version} was fitted by another code version and cannot forecast: "
-            "the challenger is compared with the median only"
-        )
-        verdict = replace(verdict, reasons=(reason, *verdict.reasons))
+    verdict = replace(verdict, reasons=(*notes, *verdict.reasons))
     create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
     return verdict
 
 
 def rival_entries(
-    settings: Settings, challenger: RegisteredModel, champion: RegisteredModel | None
-) -> list[BacktestEntry]:
-    """Whom the challenger must beat: the champion, if there is one of this code, and the median baseline."""
+    settings: Settings, history: SalesHistory, challenger: RegisteredModel, champion: RegisteredModel | None
+) -> tuple[list[BacktestEntry], list[str]]:
+    """Whom the challenger must beat: the champion if it can be backtested, and the median baseline.
+
+    Also returns what the verdict must say about the champion's comparison.
+    """
     (median,) = (each for each in models.candidates((), 0, settings.seed) if each.name == evaluation.BASELINE)
     baseline = BacktestEntry(median.name, median)
-    if champion is None or champion.code_mismatch:
-        return [baseline]
-    return [backtest_entry(champion, "champion", champion.staleness_days(challenger)), baseline]
+    if champion is None:
+        return [baseline], []
+    only_median = "the challenger is compared with the median only"
+    if champion.code_mismatch:
+        reason = f"champion v{champion.version} was fitted by another code version and cannot forecast: {only_median}"
+        return [baseline], [reason]
+    try:
+        candidate = registry.load_candidate(workspace.registry(settings), champion)
+    except DataError as error:  # it cannot forecast either, and must not stop the challenger
+        return [baseline], [f"{only_median}: {error}"]
+    entry, notes = champion_entry(history, challenger, champion, candidate)
+    return [entry, baseline], notes
 
 
-def backtest_entry(version: RegisteredModel, role: str, staleness_days: int) -> BacktestEntry:
-    """A registered model as a backtest entry: its candidate, fitted on days that end `staleness_days` earlier."""
-    candidate = registry.load_candidate(workspace.registry(Settings()), version)
-    return BacktestEntry(f"{role} v{version.version} ({candidate.name})", candidate, staleness_days)
+def champion_entry(
+    history: SalesHistory, challenger: RegisteredModel, champion: RegisteredModel, candidate: Candidate
+) -> tuple[BacktestEntry, list[str]]:
+    """The champion's candidate as stale as the champion is, or as stale as the history allows; a note says so."""
+    name, staleness = f"champion v{champion.version} ({candidate.name})", champion.staleness_days(challenger)
+    possible = training.possible_staleness_days(history, candidate, challenger.card.folds, staleness)
+    if possible == staleness:
+        return BacktestEntry(name, candidate, staleness), []
+    note = (
+        f"{name} is {staleness} days stale, and the history has no training window so long before its oldest fold: "
+        f"it is compared as {possible} days stale, the most that is possible"
+    )
+    return BacktestEntry(name, candidate, possible), [note]
 
 
-def backtest(settings: Settings, challenger: RegisteredModel, entries: list[BacktestEntry]) -> BacktestRun:
+def backtest(
+    settings: Settings, history: SalesHistory, origins: Sequence[np.datetime64], entries: Sequence[BacktestEntry]
+) -> BacktestRun:
     """Backtest the entries on the folds of the challenger's own backtest."""
-    history = workspace.history(settings, challenger.card.snapshot)
-    options, origins = workspace.backtest_options(settings), challenger.card.folds
+    options = workspace.backtest_options(settings)
     with progress("release") as report:
         return training.run_backtests(history, entries, origins, **options, progress=report)
 

@@ -215,11 +215,24 @@ def test_candidates_on_different_rows_are_not_compared():
         judge(backtest, "new", ["old"])
 
 
-def test_nothing_is_promoted_where_an_entry_failed():
-    verdict = judge(
-        backtest_with_errors(new=0.05, median=0.2), "new", ["median"], {"champion v1": "XGBoostError: no memory"}
-    )
-    assert verdict == Verdict(False, ("champion v1 failed: XGBoostError: no memory",), ())
+def test_a_rival_that_could_not_be_fitted_is_left_out_and_named():
+    backtest, failure = backtest_with_errors(new=0.05, median=0.2), {"champion v1": "XGBoostError: no memory"}
+    verdict = judge(backtest, "new", ["champion v1", "median"], failure)
+    assert verdict.promote
+    assert [each.rival for each in verdict.comparisons] == ["median"]
+    assert "champion v1 could not be backtested (XGBoostError: no memory)" in verdict.reasons[0]
+    assert "worse than median" in verdict.reasons[-1], "slices are compared with a rival that has forecasts"
+
+
+def test_a_challenger_that_failed_is_not_promoted():
+    verdict = judge(backtest_with_errors(old=0.1, median=0.2), "new", ["old", "median"], {"new": "ValueError: no rows"})
+    assert verdict == Verdict(False, ("new failed: ValueError: no rows",), ())
+
+
+def test_nothing_is_promoted_without_any_rival_to_compare_with():
+    verdict = judge(backtest_with_errors(new=0.05), "new", ["median"], {"median": "OSError: disk"})
+    assert not verdict.promote
+    assert "no rival" in verdict.reasons[-1]
 
 
 def test_the_baseline_does_not_become_challenger():

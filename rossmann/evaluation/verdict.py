@@ -52,15 +52,20 @@ def judge(
     """The release rule: promote a challenger that beats every rival and makes no slice much worse.
 
     It beats a rival if p_better is at least `promotion_probability`. A slice is much worse if its RMSPE is more than
-    `slice_margin` (a share) above that of the first rival. If an entry of the run failed, nothing is promoted.
+    `slice_margin` (a share) above that of the first rival. A rival whose backtest failed is left out, and the reasons
+    say so: it must not stop every promotion. A challenger that failed, or has no rival left, is not promoted.
     """
-    if run.failures:
-        return Verdict(False, tuple(f"{name} failed: {reason}" for name, reason in run.failures.items()), ())
-    comparisons = tuple(compare(run.backtest, challenger, rival, seed) for rival in rivals)
+    if challenger in run.failures:
+        return Verdict(False, (f"{challenger} failed: {run.failures[challenger]}",), ())
+    reasons = [_absence_reason(rival, run.failures[rival]) for rival in rivals if rival in run.failures]
+    opponents = [rival for rival in rivals if rival not in run.failures]
+    if not opponents:
+        return Verdict(False, (*reasons, "there is no rival to compare with"), ())
+    comparisons = tuple(compare(run.backtest, challenger, rival, seed) for rival in opponents)
     beats_all = all(comparison.p_better >= promotion_probability for comparison in comparisons)
-    worse = worse_slices(run.backtest, challenger, rivals[0], slice_margin)
-    reasons = [_comparison_reason(comparison, promotion_probability) for comparison in comparisons]
-    reasons += _slice_reasons(worse, rivals[0], slice_margin)
+    worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin)
+    reasons += [_comparison_reason(comparison, promotion_probability) for comparison in comparisons]
+    reasons += _slice_reasons(worse, opponents[0], slice_margin)
     return Verdict(beats_all and not worse, tuple(reasons), comparisons)
 
 
@@ -115,6 +120,10 @@ def _paired_rows(backtest: Backtest, challenger: str, rival: str) -> pd.DataFram
         error=np.square(both.forecast / both.sales - 1),
         rival_error=np.square(both.forecast_rival / both.sales - 1),
     )
+
+
+def _absence_reason(rival: str, failure: str) -> str:
+    return f"{rival} could not be backtested ({failure}): the challenger is compared without it"
 
 
 def _comparison_reason(comparison: Comparison, promotion_probability: float) -> str:

@@ -5,7 +5,7 @@ backtests   candidates × folds: what must be fitted, and the run made of the re
 files       finished fits and backtest runs in a storage: what was computed once is not computed again
 """
 
-from rossmann.training.backtests import BacktestEntry, backtest_intervals, run_backtests
+from rossmann.training.backtests import BacktestEntry, backtest_intervals, possible_staleness_days, run_backtests
 from rossmann.training.files import load_backtest_run, save_backtest_run
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
 
@@ -16,6 +16,7 @@ __all__ = [
     "backtest_intervals",
     "fit_final",
     "load_backtest_run",
+    "possible_staleness_days",
     "ray_cluster",
     "run_backtests",
     "run_fits",

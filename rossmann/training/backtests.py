@@ -10,7 +10,7 @@ from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun, Fold
 from rossmann.models import Candidate, Intervals
-from rossmann.schema import DAY
+from rossmann.schema import DAY, HORIZON_DAYS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
@@ -68,6 +68,20 @@ def run_backtests(
     run = _assemble_run(key, entries, folds, results, coverage)
     files.save_backtest_run(run, storage)
     return run
+
+
+def possible_staleness_days(
+    history: SalesHistory, candidate: Candidate, origins: Sequence[np.datetime64], staleness_days: int
+) -> int:
+    """`staleness_days`, or fewer: as many as leave the candidate a whole training window before the oldest origin.
+
+    0 where even a fresh fit has no whole window. A candidate without training windows can be fitted however stale.
+    """
+    if not candidate.needs_training_windows:
+        return staleness_days
+    first_window = models.window_origins(history.dates[0], history.origin)[0]
+    largest = int((min(origins) - first_window).astype(int)) - HORIZON_DAYS
+    return max(0, min(staleness_days, largest))
 
 
 def backtest_intervals(backtest: Backtest, candidate: str, coverage: float) -> Intervals:
