@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from rossmann.data import Plan
 from rossmann.models import Forecast
 from rossmann.schema import DAY
-from rossmann.serving.server import metrics, requests, responses
+from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
 from rossmann.serving.server.errors import ApiError, Problem, error_response
 from rossmann.serving.server.loaded_model import LoadedModel
@@ -138,7 +138,7 @@ def _loaded_model(host: ModelHost) -> LoadedModel:
 
 def _forecast(model: LoadedModel, body: bytes, max_rows: int, request_id: str) -> tuple[Plan, Forecast, bytes]:
     """The plan of a body, its forecast, and the response as JSON. Raises ApiError (422)."""
-    plan = requests.to_plan(requests.parse_rows(body, max_rows), model.state)
+    plan = requests.to_plan(parsing.parse_rows(body, max_rows), model.state)
     forecast = model.forecast(plan)
     return plan, forecast, _forecasts_json(model, plan, forecast, request_id)
 

@@ -1,12 +1,13 @@
 """Error responses: the exception that carries a status and the problems with a request, and its JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Scope
 
-MAX_PROBLEMS = 20  # that one response lists; it only counts the others
+MAX_PROBLEMS = 20  # that one response lists; nobody looks for further ones
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,17 @@ class Problem:
 
 
 class ApiError(Exception):
-    """A request that gets an error response. Of `problems` the first MAX_PROBLEMS are listed."""
+    """A request that gets an error response. `problems` is read as far as MAX_PROBLEMS, and one further."""
 
-    def __init__(self, status: int, problems: Sequence[Problem]):
-        self.status, self.problems = status, tuple(problems[:MAX_PROBLEMS])
-        self.omitted_count = len(problems) - len(self.problems)
+    def __init__(self, status: int, problems: Iterable[Problem]):
+        first = tuple(islice(problems, MAX_PROBLEMS + 1))
+        self.status, self.problems, self.complete = status, first[:MAX_PROBLEMS], len(first) <= MAX_PROBLEMS
         super().__init__("; ".join(problem.sentence() for problem in self.problems))
 
 
 def error_response(scope: Scope, error: ApiError, headers: Mapping[str, str] | None = None) -> Response:
-    """All problems in one sentence and one by one, with the id of the request."""
-    more = f" … and {error.omitted_count:,} more" if error.omitted_count else ""
+    """The problems in one sentence and one by one, with the id of the request."""
+    more = "" if error.complete else f" … and more; these are the first {MAX_PROBLEMS}"
     content = {
         "error": f"{error}{more}",
         "problems": [asdict(problem) for problem in error.problems],

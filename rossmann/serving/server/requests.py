@@ -1,10 +1,9 @@
-"""What a request may contain, and messages that say what is wrong with one that is not valid.
+"""What a request may contain, and the plan that its rows describe. `parsing` reads them from a body.
 
 No pandas here: a request of one row takes a millisecond.
 """
 
 import datetime as dt
-import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -15,10 +14,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    FailFast,
     Field,
     Tag,
     TypeAdapter,
-    ValidationError,
 )
 
 from rossmann.data import Plan
@@ -90,7 +89,9 @@ class PlanRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    plan: list[PlanRow] = Field(min_length=1, description="The rows; each pair of store and date once.")
+    plan: Annotated[list[PlanRow], FailFast()] = Field(
+        min_length=1, description="The rows; each pair of store and date once."
+    )
 
 
 def _tag(body: object) -> str:
@@ -103,18 +104,6 @@ REQUEST_BODY: TypeAdapter[PlanRow | PlanRequest] = TypeAdapter(
 )
 
 
-def parse_rows(body: bytes, max_rows: int) -> list[PlanRow]:
-    """The rows of a body; raises ApiError (422) with the problems of all rows that are not valid."""
-    try:
-        request = REQUEST_BODY.validate_json(body)
-    except ValidationError as error:
-        raise ApiError(422, list(dict.fromkeys(_validation_problems(error)))) from None
-    rows = request.plan if isinstance(request, PlanRequest) else [request]
-    if len(rows) > max_rows:
-        raise ApiError(422, [Problem(f"{len(rows):,} rows; at most {max_rows:,} in one request", "plan")])
-    return rows
-
-
 def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
     """The rows, with fields that they leave out from the published plan.
 
@@ -124,7 +113,7 @@ def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
     store = np.fromiter((row.store for row in rows), np.int32, count)
     date = np.array([row.date for row in rows], "datetime64[D]")
     if not _is_valid(rows, store, date, state):
-        raise ApiError(422, list(_row_problems(rows, state)))
+        raise ApiError(422, _row_problems(rows, state))
     position, column = state.attributes.positions(store), state.calendar.offsets(date)
     columns = {}
     for name in CALENDAR_COLUMNS:
@@ -180,38 +169,3 @@ def _row_problems(rows: Sequence[PlanRow], state: State) -> Iterator[Problem]:
             yield Problem(message, "day_of_week", number)
         if (first := first_rows.setdefault((row.store, row.date), number)) != number:
             yield Problem(f"store {row.store} on {row.date} is already in row {first}", None, number)
-
-
-def _validation_problems(error: ValidationError) -> Iterator[Problem]:
-    """pydantic's errors, with the row and the field that they are about."""
-    for each in error.errors(include_url=False, include_context=False):
-        location = [part for part in each["loc"] if part not in TAGS]
-        row = None
-        if location[:1] == ["plan"] and len(location) > 1:
-            row, location = location[1], location[2:]
-        names = [part for part in location if (isinstance(part, str) and part[:1].islower()) or part in FIELDS]
-        field = FIELDS.get(names[0], names[0]) if names else None
-        yield Problem(_message(each, field), field, row)
-
-
-def _message(error: dict, field: str | None) -> str:
-    """One pydantic error in a sentence that says what was expected."""
-    kind, value = error["type"], _shortened(error["input"])
-    if kind == "json_invalid":
-        return f"the body is not JSON ({error['msg'].removeprefix('Invalid JSON: ')})"
-    if kind == "extra_forbidden" and error["loc"][0] == TAGS[1] and "plan" not in error["loc"]:
-        return "is not allowed beside plan; a request is either one row, or a plan and nothing else"
-    if kind == "extra_forbidden" and field in PlanRow.model_fields:
-        return "appears twice, under its own name and under Kaggle's"
-    if kind == "extra_forbidden":
-        return f"there is no such field; the fields are {', '.join(PlanRow.model_fields)}, and Kaggle's names of these"
-    if kind == "missing":
-        return f"is missing; expected {EXPECTED[field]}"
-    if field in EXPECTED:
-        return f"{value} is not valid; expected {EXPECTED[field]}"
-    return f'{value} is not a row; expected {{"store": 1, "date": "2015-08-01"}} or {{"plan": [rows]}}'
-
-
-def _shortened(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,127 @@
+"""The rows of a request body; no other module reads a body.
+
+What a hostile body costs is bounded: it is refused by counts of its characters before anything is built from it, and
+the search for problems ends after errors.MAX_PROBLEMS of them. The counts are exact for valid bodies, since their
+strings contain neither braces nor colons nor commas: a { for each row and for the plan around them, and a : for each
+field.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from rossmann.serving.server.errors import ApiError, Problem
+from rossmann.serving.server.requests import EXPECTED, FIELDS, REQUEST_BODY, TAGS, PlanRequest, PlanRow
+
+MAX_ROW_FIELDS = len(PlanRow.model_fields)
+EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that problems of small ones are named
+QUOTED_LENGTH = 40  # of a value in a message
+
+
+def parse_rows(body: bytes, max_rows: int) -> list[PlanRow]:
+    """The rows of a body; raises ApiError (422) with the first problems of a body that is not valid."""
+    _check_counts(body, max_rows)
+    try:
+        document = from_json(body)
+    except ValueError as error:
+        raise ApiError(422, [Problem(f"the body is not JSON ({error})")]) from None
+    rows = _rows_of_plan(document)
+    _check_fields(document, rows)
+    try:
+        request = REQUEST_BODY.validate_python(document)
+    except ValidationError as error:
+        raise ApiError(422, _problems(document, rows, error)) from None
+    if body.count(b":") != len(document) + sum(map(len, rows)):
+        raise ApiError(422, _repeated_keys(body))
+    return request.plan if isinstance(request, PlanRequest) else [request]
+
+
+def _check_counts(body: bytes, max_rows: int) -> None:
+    """Refuse a body that has more rows, or more values, than any valid one."""
+    rows, values = max(body.count(b"{") - 1, 1), body.count(b",") + 1
+    if rows > max_rows:
+        raise ApiError(422, [Problem(f"{rows:,} rows; at most {max_rows:,} in one request", "plan")])
+    if values > MAX_ROW_FIELDS * rows + EXTRA_VALUES:
+        message = f"{values:,} values, but only {rows:,} rows, which have at most {MAX_ROW_FIELDS} each"
+        raise ApiError(422, [Problem(message)])
+
+
+def _rows_of_plan(document: object) -> list:
+    """The rows of a plan; empty for a single row, and for what is neither."""
+    plan = document.get("plan") if isinstance(document, dict) else None
+    return plan if isinstance(plan, list) else []
+
+
+def _check_fields(document: object, rows: list) -> None:
+    """Refuse an object with many more fields than there are; each would be a problem of its own."""
+    for number, fields in enumerate([document, *rows]):
+        if isinstance(fields, dict) and len(fields) > EXTRA_VALUES:
+            message = f"{len(fields):,} fields; the fields are {', '.join(PlanRow.model_fields)}"
+            raise ApiError(422, [Problem(message, None, number - 1 if number else None)])
+
+
+def _problems(document: object, rows: list, error: ValidationError) -> Iterator[Problem]:
+    """The problems of each row of a plan; or the error, if it is not about the rows."""
+    if not rows or len(document) > 1:
+        yield from dict.fromkeys(_validation_problems(error, None))
+    else:
+        for number, row in enumerate(rows):
+            try:
+                PlanRow.model_validate(row)
+            except ValidationError as row_error:
+                yield from dict.fromkeys(_validation_problems(row_error, number))
+
+
+def _repeated_keys(body: bytes) -> Iterator[Problem]:
+    """A problem for each key that one object contains more than once. The body is valid otherwise."""
+    repeated: list[list[str]] = []  # per object, the rows before the plan around them
+
+    def collect(pairs: list[tuple[str, object]]) -> None:
+        repeated.append([key for key, count in Counter(key for key, _ in pairs).items() if count > 1])
+
+    json.loads(body, object_pairs_hook=collect)
+    for number, keys in enumerate(repeated):
+        for key in keys:
+            row = number if number < len(repeated) - 1 else None
+            yield Problem(f"the key {_shortened(key)} appears more than once", FIELDS.get(key, key), row)
+
+
+def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Problem]:
+    """pydantic's errors, with the field that they are about."""
+    for each in error.errors(include_url=False, include_context=False):
+        location = [part for part in each["loc"] if part not in TAGS]
+        number = row
+        if location[:1] == ["plan"] and len(location) > 1:
+            number, location = location[1], location[2:]
+        names = [part for part in location if (isinstance(part, str) and part[:1].islower()) or part in FIELDS]
+        field = FIELDS.get(names[0], names[0]) if names else None
+        yield Problem(_message(each, field), field, number)
+
+
+def _message(error: dict, field: str | None) -> str:
+    """One pydantic error in a sentence that says what was expected."""
+    kind, value = error["type"], _shortened(error["input"])
+    if kind == "extra_forbidden" and error["loc"][:1] == TAGS[1:] and "plan" not in error["loc"]:
+        return "is not allowed beside plan; a request is either one row, or a plan and nothing else"
+    if kind == "extra_forbidden" and field in PlanRow.model_fields:
+        return "appears twice, under its own name and under Kaggle's"
+    if kind == "extra_forbidden":
+        return f"there is no such field; the fields are {', '.join(PlanRow.model_fields)}, and Kaggle's names of these"
+    if kind == "missing":
+        return f"is missing; expected {EXPECTED[field]}"
+    if field in EXPECTED:
+        return f"{value} is not valid; expected {EXPECTED[field]}"
+    return f'{value} is not a row; expected {{"store": 1, "date": "2015-08-01"}} or {{"plan": [rows]}}'
+
+
+def _shortened(value: object) -> str:
+    """The start of a value as JSON, of which no more is written than is quoted."""
+    text = ""
+    for part in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
+        text += part
+        if len(text) > QUOTED_LENGTH:
+            return f"{text[: QUOTED_LENGTH - 3]}..."
+    return text
