@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flows import workspace
-from rossmann import data, figures, forecasting, journal, registry
+from rossmann import data, features, figures, forecasting, journal, registry
 from rossmann.forecasting import DeliveredForecast
 from rossmann.journal import JournalEntry
 from rossmann.registry import RegisteredModel
@@ -46,7 +46,8 @@ def deliver(
     history = workspace.history(settings, snapshot)
     rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, settings.horizon_days), None)
     forecaster = registry.load_forecaster(workspace.registry(settings), champion)
-    table = forecasting.forecast_table(forecaster, history, rows, ids)
+    state = features.load_state(settings.workspace.snapshots, snapshot)
+    table = forecasting.forecast_table(forecaster, state, rows, ids)
     csv = forecasting.to_csv_bytes(data.kaggle_submission(table) if kaggle else table)
     title = f"From {history.origin}, model version {champion.version}, {forecaster.intervals.coverage:.0%} intervals"
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)

@@ -63,7 +63,7 @@ def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarge
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
     models = workspace.registry(settings)
     (version,) = (each for each in registry.list_models(models) if each.version == target.model_version)
-    state = features.fit_state(workspace.history(settings, target.snapshot))
+    state = features.load_state(settings.workspace.snapshots, target.snapshot)
     deployment.smoke_test(host, target, registry.load_forecaster(models, version), state)
 
 

@@ -1,6 +1,7 @@
 """Raw CSVs → snapshot: validate raw → clean → validate → features → validate → compare → save → sync endpoint.
 
 Whenever new files are there. Needs train.csv and store.csv. The same content again is the same snapshot, written once.
+The State, from which the features are built, is stored beside the snapshot.
 """
 
 from datetime import UTC, date, datetime
@@ -12,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 from flows import alarms, endpoint
 from flows.alarms import DataIngested, DataRejected
 from rossmann import data, features, validation
-from rossmann.data import IngestResult, SalesHistory
+from rossmann.data import IngestResult, Plan
+from rossmann.features import State
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError, StageReport, ValidationError
@@ -21,7 +23,9 @@ REASON_LENGTH = 1000  # characters of an alarm's reason
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
 check_shrinkage = task(data.check_shrinkage, cache_policy=NO_CACHE)
+fit_state = task(features.fit_state, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
+save_state = task(features.save_state, cache_policy=NO_CACHE)
 
 
 @flow
@@ -35,13 +39,14 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     settings, now = Settings(), datetime.now(UTC)
     raw = raw or settings.workspace.raw
     try:
-        result = read_and_validate(settings, raw, as_of, now)
+        result, state = read_and_validate(settings, raw, as_of, now)
         if not allow_shrink:
             check_shrinkage(result.history, settings.workspace.snapshots, as_of)
     except DataError as error:
         alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
         raise
     fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
+    save_state(settings.workspace.snapshots, fingerprint, state)
     alarms.publish(settings, DataIngested(snapshot=fingerprint))
     try:
         endpoint.sync_endpoint()
@@ -52,29 +57,29 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     return fingerprint
 
 
-def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: datetime) -> IngestResult:
+def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: datetime) -> tuple[IngestResult, State]:
     """Read and validate everything, and write one report. ValidationErrors name the files with the failing rows."""
     folder = Storage(f"{settings.workspace.validation_reports}/{now:%Y-%m-%dT%H-%M-%S}")
     stages: list[StageReport] = []
     try:
         result = read_history(raw, as_of)
         stages += [result.raw_report, result.clean_report]
-        stages.append(check_features(result.history, settings.horizon_days))
+        state = fit_state(result.history)
+        stages.append(check_features(state, result.history.plan(state.origin, settings.horizon_days)))
     except ValidationError as error:
         rows = folder.write("failing_rows.csv", error.table.to_csv(index=False).encode())
         report = write_report(folder, [*stages, error.report])
         error.add_note(f"All failing rows: {rows}\nReport: {report}")
         raise
     write_report(folder, stages)
-    return result
+    return result, state
 
 
 @task(cache_policy=NO_CACHE)
-def check_features(history: SalesHistory, horizon_days: int) -> StageReport:
+def check_features(state: State, plan: Plan) -> StageReport:
     """Validate the features of the coming days, as the champion will get them."""
     spec = features.FeatureSpec()
-    matrix = features.build(features.fit_state(history), history.plan(history.origin, horizon_days), spec)
-    return validation.check_features(matrix, spec.columns)
+    return validation.check_features(features.build(state, plan, spec), spec.columns)
 
 
 def write_report(folder: Storage, stages: list[StageReport]) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rossmann import features, validation
+from rossmann import validation
 from rossmann.data import Plan, SalesHistory
+from rossmann.features import State
 from rossmann.models import Forecast, Forecaster
 from rossmann.schema import DAY, DTYPES, FORECAST_COLUMNS, WEEKS_YEAR_DAYS
 
@@ -34,14 +35,12 @@ class DeliveredForecast:
     plot: str | None  # path or s3:// address; None for a few days, whose plot says no more than the table
 
 
-def forecast_table(
-    forecaster: Forecaster, history: SalesHistory, plan: Plan, ids: np.ndarray | None = None
-) -> pd.DataFrame:
+def forecast_table(forecaster: Forecaster, state: State, plan: Plan, ids: np.ndarray | None = None) -> pd.DataFrame:
     """One row per row of the plan, in its order: id if `ids` are passed, store, date, forecast, lower, upper.
 
     Raises ValidationError if the forecast is impossible: negative, infinite, or not 0 on a closed day.
     """
-    forecast = forecaster.predict(features.fit_state(history), plan)
+    forecast = forecaster.predict(state, plan)
     amounts = dict(zip(FORECAST_COLUMNS, (forecast.sales, forecast.lower, forecast.upper), strict=True))
     table = pd.DataFrame({"store": plan.store, "date": plan.date.astype(DTYPES["date"]), **amounts})
     validation.check_forecast(table, plan.open)

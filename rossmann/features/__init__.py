@@ -7,6 +7,7 @@ calendar       helpers that need nothing but dates and calendar panels
 levels         usual sales of a store by weekday and promotion, and recent deviations from them
 store_ridge    the linear model of each store; ridge_design has its explaining columns
 state          fit_state: all of the above for one origin
+state_files    load_state: the State of a snapshot, stored beside it
 plan_rows      join_plan: a plan's rows beside the State
 columns        the table of features: add a feature there
 spec           FeatureSpec: which features of the table a model uses
@@ -15,5 +16,16 @@ spec           FeatureSpec: which features of the table a model uses
 from rossmann.features.plan_rows import PlanRows, join_plan
 from rossmann.features.spec import FeatureSpec, build, matrix
 from rossmann.features.state import State, fit_state
+from rossmann.features.state_files import load_state, save_state
 
-__all__ = ["FeatureSpec", "PlanRows", "State", "build", "fit_state", "join_plan", "matrix"]
+__all__ = [
+    "FeatureSpec",
+    "PlanRows",
+    "State",
+    "build",
+    "fit_state",
+    "join_plan",
+    "load_state",
+    "matrix",
+    "save_state",
+]  # fmt: skip

@@ -30,6 +30,9 @@ VARIANCE_DAYS = WEEKS_YEAR_DAYS
 MAX_VARIANCE_RESIDUAL = 0.5
 VARIANCE_SHRINK_DAYS = 20  # a group's own variance has the same weight as the larger group's with so many days
 STORES_AT_ONCE = 64  # bounds the memory of the design
+# Matrix products of different CPU types differ in their last bits: by 1e-13 here, in float64. Rounding removes the
+# difference, and is finer than float32 features of log sales, whose steps are 5e-7.
+DECIMALS = 7
 
 Gram = tuple[np.ndarray, np.ndarray]  # AᵀWA [stores, columns, columns] and AᵀWy [stores, columns], float64
 
@@ -49,10 +52,10 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> StoreRidge
     """Fit the model to `log_sales` of the first days of `calendar`; NaN days are left out. [stores, days]"""
     days = log_sales.shape[1]
     valid = ~np.isnan(log_sales)
-    age_weight = np.float32(0.5) ** (np.arange(days - 1, -1, -1, dtype=np.float32) / HALF_LIFE_DAYS)
+    age_weight = 0.5 ** (np.arange(days - 1, -1, -1) / HALF_LIFE_DAYS)
     weight = valid * age_weight
     level = _store_level(log_sales, weight)
-    target = np.where(valid, log_sales - level[:, None], 0).astype(np.float32)
+    target = np.where(valid, log_sales - level[:, None], 0)
 
     batches = [slice(i, i + STORES_AT_ONCE) for i in range(0, len(level), STORES_AT_ONCE)]
     names, designs = _designs(calendar, stores, batches, days)
@@ -62,7 +65,13 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> StoreRidge
     excess = np.zeros(len(names))
     excess[uncertain] = _excess(residual, np.concatenate([A[:, :, uncertain] for A in designs]) != 0)
     weekday = date_parts(calendar.dates[:days]).weekday
-    return StoreRidge(level, coefficients, _recent(residual), excess, _spread(residual, weekday))
+    return StoreRidge(
+        level,
+        np.round(coefficients, DECIMALS),
+        _recent(residual),
+        np.round(excess, DECIMALS),
+        np.round(_spread(residual, weekday), DECIMALS),
+    )
 
 
 def predict(ridge: StoreRidge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -97,13 +106,13 @@ def _fit_batches(
     names: tuple[str, ...], designs: list[np.ndarray], batches: list[slice], target: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [stores, columns] and residuals [stores, days] of all stores."""
-    grams = [_gram(A, weight[batch], target[batch]) for A, batch in zip(designs, batches, strict=True)]
+    grams = [_gram(A.astype(float), weight[batch], target[batch]) for A, batch in zip(designs, batches, strict=True)]
     penalty = np.array([PENALTY.get(_kind(name), 1.0) for name in names])
     no_season = _of_kind(names, ("season",)) & (target.shape[1] < NO_SEASON_DAYS)
     chain = _chain_coefficients(grams, np.where(no_season, NO_SEASON_PENALTY, penalty))
     rare = _of_kind(names, RARE_KINDS)
     fits = [
-        _fit_batch(A, target[batch], weight[batch], gram, chain, penalty, rare)
+        _fit_batch(A.astype(float), target[batch], weight[batch], gram, chain, penalty, rare)
         for A, batch, gram in zip(designs, batches, grams, strict=True)
     ]
     coefficients, residuals = zip(*fits, strict=True)
@@ -129,9 +138,8 @@ def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _gram(A: np.ndarray, weight: np.ndarray, target: np.ndarray) -> Gram:
     """AᵀWA and AᵀWy per store."""
-    weighted = A * weight[:, :, None]
-    transposed = weighted.transpose(0, 2, 1)
-    return (transposed @ A).astype(float), (transposed @ target[:, :, None])[:, :, 0].astype(float)
+    transposed = (A * weight[:, :, None]).transpose(0, 2, 1)
+    return transposed @ A, (transposed @ target[:, :, None])[:, :, 0]
 
 
 def _chain_coefficients(grams: list[Gram], penalty: np.ndarray) -> np.ndarray:
@@ -169,14 +177,14 @@ def _shrunk_to_chain(chain: np.ndarray, gram: Gram, penalty: np.ndarray) -> np.n
 
 
 def _residual(A: np.ndarray, target: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    return target - (A @ coefficients[:, :, None].astype(np.float32))[:, :, 0]
+    return target - (A @ coefficients[:, :, None])[:, :, 0]
 
 
 def _huber_weights(residual: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Weights that bound the influence of a day at HUBER_CLIP median absolute deviations of its store."""
     size = np.where(valid, np.abs(residual), np.nan)
     limit = HUBER_CLIP * np.maximum(_nanmedian(size), 1e-3)[:, None]
-    return np.minimum(1, limit / np.maximum(np.abs(residual), 1e-6)).astype(np.float32)
+    return np.minimum(1, limit / np.maximum(np.abs(residual), 1e-6))
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,77 @@
+"""The State of a snapshot in a file beside it: fitted once, read by every process that forecasts from the snapshot.
+
+The file's first line is the SHA-256 of the rest, which is numpy's npz. Its name has the code version, because other
+code fits another State. A file that is missing or damaged is written again.
+"""
+
+import hashlib
+import io
+import logging
+from dataclasses import fields
+
+import numpy as np
+
+from rossmann.data import Calendar, Stores, load_snapshot
+from rossmann.features.levels import Levels
+from rossmann.features.state import State, fit_state
+from rossmann.features.store_ridge import StoreRidge
+from rossmann.provenance import code_version
+from rossmann.storage import Storage
+
+log = logging.getLogger(__name__)
+
+PARTS = {"attributes": Stores, "calendar": Calendar, "levels": Levels, "ridge": StoreRidge}  # of a State
+
+
+def load_state(snapshots: str, fingerprint: str) -> State:
+    """The State of a snapshot on its origin, read from its file; where there is none, fitted and written.
+
+    DataError if the State must be fitted and the snapshot is missing or damaged.
+    """
+    folder = Storage(snapshots).subfolder(fingerprint)
+    if folder.exists(file_name()) and (state := _decode(folder.read(file_name()))):
+        return state
+    state = fit_state(load_snapshot(snapshots, fingerprint))
+    save_state(snapshots, fingerprint, state)
+    return state
+
+
+def save_state(snapshots: str, fingerprint: str, state: State) -> None:
+    """Write the State beside its snapshot; a storage that cannot be written costs later readers a fit, no more."""
+    folder = Storage(snapshots).subfolder(fingerprint)
+    try:
+        folder.write(file_name(), _encode(state))
+    except OSError as error:
+        log.warning("the State of snapshot %s is not stored, and will be fitted again: %s", fingerprint, error)
+
+
+def file_name() -> str:
+    """The name of the State's file in the folder of its snapshot."""
+    return f"state-{code_version()}"
+
+
+def _encode(state: State) -> bytes:
+    arrays = {"origin": np.array(state.origin)}
+    for part in PARTS:
+        arrays |= {f"{part}.{name}": values for name, values in vars(getattr(state, part)).items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    content = buffer.getvalue()
+    return f"{_digest(content)}\n".encode() + content
+
+
+def _decode(file: bytes) -> State | None:
+    """What `_encode` wrote; None if any byte of it has changed."""
+    digest, _, content = file.partition(b"\n")
+    if _digest(content).encode() != digest:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        parts = {
+            part: kind(**{field.name: arrays[f"{part}.{field.name}"] for field in fields(kind)})
+            for part, kind in PARTS.items()
+        }
+        return State(origin=arrays["origin"][()], **parts)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
