@@ -18,7 +18,7 @@ from rossmann import evaluation, models, registry, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.models import Candidate
-from rossmann.registry import CHAMPION, RegisteredModel
+from rossmann.registry import CHAMPION, RegisteredModel, Registry
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
 from rossmann.validation import DataError
@@ -27,16 +27,26 @@ from rossmann.validation import DataError
 @flow
 def release() -> Verdict:
     """Promote the challenger if it beats the champion and the median baseline on the same folds."""
-    models = workspace.registry(Settings())
+    settings = Settings()
+    models = workspace.registry(settings)
     challenger, champion = registry.challenger(models), registry.find_by_alias(models, CHAMPION)
     if champion and champion.version == challenger.version:
-        endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
+        with workspace.lock(settings, f"release of version {challenger.version}"):
+            endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
         return Verdict(False, (f"version {challenger.version} is champion already",), ())
     verdict = decide(challenger, champion)
     if not verdict.promote:
         refuse(models, challenger.version, verdict)
         return verdict
-    promote(models, challenger.version, verdict)
+    with workspace.lock(settings, f"release of version {challenger.version}"):
+        return promote_and_deploy(models, challenger, champion, verdict)
+
+
+def promote_and_deploy(
+    models: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
+) -> Verdict:
+    """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
+    promote(models, challenger.version, verdict, champion.version if champion else None)
     try:
         endpoint.sync_endpoint()
     except DataError as error:
