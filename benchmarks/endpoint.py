@@ -252,7 +252,7 @@ def promote_blend(model_registry: Registry, history: SalesHistory, snapshot: str
     scores = {str(history.origin): np.nan}
     card = ModelCard("blend", snapshot, str(history.origin), scores, 0.9, 7, code_version(), "", run)
     version = registry.register_model(model_registry, forecaster, card, "bench")
-    registry.promote(model_registry, version, Verdict(True, ("bench",), ()))
+    registry.promote(model_registry, version, Verdict(True, ("bench",), ()), None)
 
 
 def registry_of(workspace: Workspace) -> Registry:

@@ -14,6 +14,11 @@ def verdict(verdict: Verdict, challenger: int) -> str:
     return f"# Version {challenger} {decision}\n\n{reasons}\n"
 
 
+def nothing_to_judge(reason: str) -> str:
+    """Why a release ended without a verdict on a challenger."""
+    return f"# Nothing to judge\n\n{reason}\n"
+
+
 def forecast(delivered: DeliveredForecast) -> str:
     """The totals of a forecast, and the addresses of its files."""
     summary = delivered.summary

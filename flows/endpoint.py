@@ -38,11 +38,21 @@ def champion_target(settings: Settings) -> ServingTarget | None:
 
 @task(cache_policy=NO_CACHE)
 def sync_endpoint() -> None:
+    """`switch_endpoint`; publishes EndpointFailed before it raises DataError. The caller holds the workspace's lock."""
+    settings = Settings()
+    try:
+        switch_endpoint(settings)
+    except DataError as error:
+        alarms.publish(settings, EndpointFailed(reason=str(error), url=serve_cluster(settings).url))
+        raise
+
+
+def switch_endpoint(settings: Settings) -> None:
     """Switch the endpoint, if there is one, to the champion on the current snapshot, and compare it with the batch.
 
-    If they differ, restore what was deployed before, publish EndpointFailed, and raise DataError.
+    If they differ, request again what was deployed before, and raise DataError. The caller holds the workspace's lock:
+    so nobody else changes the champion, the snapshot or the endpoint meanwhile.
     """
-    settings = Settings()
     host, target = serve_cluster(settings), champion_target(settings)
     if host is None or target is None:
         return
@@ -50,11 +60,9 @@ def sync_endpoint() -> None:
     try:
         deploy_and_test(settings, host, target)
     except DataError as error:
-        reason = f"{target} was not deployed, {previous} still is: {error}"
-        alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
         if previous and previous != target:
             deployment.deploy(host, previous)
-        raise
+        raise DataError(f"{target} was not deployed, {previous or 'nothing'} still is: {error}") from error
 
 
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
@@ -62,7 +70,7 @@ def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarge
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
     models = workspace.registry(settings)
-    (version,) = (each for each in registry.list_models(models) if each.version == target.model_version)
+    version = registry.find_version(models, target.model_version)
     state = features.load_state(settings.workspace.snapshots, target.snapshot)
     deployment.smoke_test(host, target, registry.load_forecaster(models, version), state)
 

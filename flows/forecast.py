@@ -15,18 +15,21 @@ from rossmann.settings import Settings
 
 
 @flow
-def forecast(plan: str | None = None, out: str | None = None, kaggle: bool = False) -> DeliveredForecast:
+def forecast(
+    plan: str | None = None, out: str | None = None, kaggle: bool = False, snapshot: str | None = None
+) -> DeliveredForecast:
     """Forecast every row of the plan with the champion.
 
     plan: a CSV with store, date and, where they differ from the published plan, open, promo, state_holiday,
     school_holiday; id is copied. Kaggle's names of these columns work, too. Default: the whole published plan.
     out: the CSV to write. Default: a file in the workspace's forecasts folder.
     kaggle: write only the columns Id and Sales.
+    snapshot: the fingerprint of the history to forecast from. Default: the current snapshot.
     """
     settings = Settings()
     run_checks.cancel_duplicate_runs()
     champion = registry.champion(workspace.registry(settings))
-    snapshot = data.current_snapshot(settings.workspace.snapshots)
+    snapshot = data.resolve_snapshot(settings.workspace.snapshots, snapshot)
     delivered, entry = deliver(settings, flow_run.id, champion, snapshot, plan, out, kaggle)
     create_markdown_artifact(artifacts.forecast(delivered), key="forecast")
     write_entry(settings.journal, entry)  # if this fails the run fails: nobody could score the forecast later

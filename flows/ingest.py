@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, endpoint
+from flows import alarms, endpoint, workspace
 from flows.alarms import DataIngested, DataRejected
 from rossmann import data, features, validation
 from rossmann.data import IngestResult, Plan
@@ -45,15 +45,14 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     except DataError as error:
         alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
         raise
-    fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
-    save_state(settings.workspace.snapshots, fingerprint, state)
-    alarms.publish(settings, DataIngested(snapshot=fingerprint))
-    try:
-        endpoint.sync_endpoint()
-    except (
-        DataError
-    ) as error:  # the snapshot is valid and stays current; sync_endpoint has published the endpoint's alarm
-        get_run_logger().error("the endpoint keeps the previous snapshot: %s", error)
+    with workspace.lock(settings, "ingest"):
+        fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
+        save_state(settings.workspace.snapshots, fingerprint, state)
+        alarms.publish(settings, DataIngested(snapshot=fingerprint))
+        try:
+            endpoint.sync_endpoint()
+        except DataError as error:  # the snapshot is valid and stays current; sync_endpoint has published the alarm
+            get_run_logger().error("the endpoint keeps the previous snapshot: %s", error)
     return fingerprint
 
 

@@ -18,30 +18,74 @@ from rossmann import evaluation, models, registry, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.models import Candidate
-from rossmann.registry import CHAMPION, RegisteredModel
+from rossmann.registry import CHAMPION, RegisteredModel, Registry
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
 from rossmann.validation import DataError
 
 
 @flow
-def release() -> Verdict:
-    """Promote the challenger if it beats the champion and the median baseline on the same folds."""
-    models = workspace.registry(Settings())
-    challenger, champion = registry.challenger(models), registry.find_by_alias(models, CHAMPION)
-    if champion and champion.version == challenger.version:
-        endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
-        return Verdict(False, (f"version {challenger.version} is champion already",), ())
-    verdict = decide(challenger, champion)
+def release(challenger: int | None = None) -> Verdict:
+    """Promote the challenger if it beats the champion and the median baseline on the same folds.
+
+    challenger: a model version. Default: the one that was trained last.
+    """
+    settings = Settings()
+    models = workspace.registry(settings)
+    model, champion = find_challenger(models, challenger), registry.find_by_alias(models, CHAMPION)
+    purpose = f"release of version {model.version}"
+    if champion and champion.version == model.version:
+        with workspace.lock(settings, purpose):
+            endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
+        return nothing_to_judge(f"version {model.version} is champion already")
+    verdict = veto(models, model) or decide(model, champion)
     if not verdict.promote:
-        refuse(models, challenger.version, verdict)
+        refuse(models, model.version, verdict)
         return verdict
-    promote(models, challenger.version, verdict)
+    with workspace.lock(settings, purpose):
+        return promote_and_deploy(models, model, champion, verdict)
+
+
+def find_challenger(models: Registry, version: int | None) -> RegisteredModel:
+    """The version that is to be judged; None: the challenger. DataError where there is none."""
+    try:
+        return registry.challenger(models) if version is None else registry.find_version(models, version)
+    except DataError as error:
+        nothing_to_judge(str(error))
+        raise
+
+
+def nothing_to_judge(reason: str) -> Verdict:
+    """A verdict without comparisons; the UI shows the reason."""
+    create_markdown_artifact(artifacts.nothing_to_judge(reason), key="verdict")
+    return Verdict(False, (reason,), ())
+
+
+def veto(models: Registry, model: RegisteredModel) -> Verdict | None:
+    """The refusal of a version that was taken back before; None: it may be judged."""
+    entry = registry.find_veto(models, model.version)
+    if entry is None:
+        return None
+    return show(Verdict(False, (registry.veto_reason(entry, model.version),), ()), model)
+
+
+def promote_and_deploy(
+    models: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
+) -> Verdict:
+    """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
+    promote(models, challenger.version, verdict, champion.version if champion else None)
     try:
         endpoint.sync_endpoint()
     except DataError as error:
         withdraw(models, challenger.version, str(error))
-        return replace(verdict, promote=False, reasons=(f"promotion undone: {error}", *verdict.reasons))
+        undone = replace(verdict, promote=False, reasons=(f"promotion undone: {error}", *verdict.reasons))
+        return show(undone, challenger)
+    return verdict
+
+
+def show(verdict: Verdict, challenger: RegisteredModel) -> Verdict:
+    """Show a verdict in the UI, and return it."""
+    create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
     return verdict
 
 
@@ -63,9 +107,7 @@ def decide(challenger: RegisteredModel, champion: RegisteredModel | None) -> Ver
         slice_margin=settings.slice_margin,
         seed=settings.seed,
     )
-    verdict = replace(verdict, reasons=(*notes, *verdict.reasons))
-    create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
-    return verdict
+    return show(replace(verdict, reasons=(*notes, *verdict.reasons)), challenger)
 
 
 def rival_entries(

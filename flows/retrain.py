@@ -2,7 +2,8 @@
 
 Weekly, by hand, or started by an alarm. Needs raw files; a run started by an alarm without raw files uses the current
 snapshot, which the alarm is about. Steps whose inputs have not changed are not repeated. A run started by hand always
-trains; any other only if it pays, and forecasts from the newest history in either case.
+trains; any other only if it pays, and forecasts from the newest history in either case. All steps use one snapshot, and
+release judges the version that was trained, whatever becomes current meanwhile.
 """
 
 from dataclasses import dataclass
@@ -76,10 +77,11 @@ def retrain(
 
 def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> RetrainResult:
     decision = RetrainingDecision(True, BY_HAND) if reason == BY_HAND else decide(snapshot)
-    trained = train(folds, candidates, search) if decision.train else None
-    verdict = release() if decision.train else None
+    trained = train(folds, candidates, search, snapshot) if decision.train else None
+    verdict = release(trained.challenger) if trained else None
     champion = registry.find_by_alias(workspace.registry(Settings()), registry.CHAMPION)
-    return RetrainResult(snapshot, decision, trained, verdict, forecast() if champion else None)
+    delivered = forecast(snapshot=snapshot) if champion else None
+    return RetrainResult(snapshot, decision, trained, verdict, delivered)
 
 
 @task(cache_policy=NO_CACHE)

@@ -12,7 +12,7 @@ from prefect.artifacts import create_table_artifact
 from flows import retries, workspace
 from flows.progress import progress
 from rossmann import evaluation, models, registry, training
-from rossmann.data import current_snapshot
+from rossmann.data import resolve_snapshot
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, environment_hash
 from rossmann.settings import Settings
@@ -28,14 +28,17 @@ class TrainResult:
 
 
 @flow
-def train(folds: int | None = None, candidates: list[str] | None = None, search: int = 0) -> TrainResult:
+def train(
+    folds: int | None = None, candidates: list[str] | None = None, search: int = 0, snapshot: str | None = None
+) -> TrainResult:
     """Backtest all candidates on the same folds. The best one, fitted again on all days, becomes challenger.
 
     folds: how many windows, counted back from the end of the history.
     candidates: names; the two naive ones are always added. search: hyperparameter draws to add for each booster.
+    snapshot: a fingerprint. Default: the current snapshot.
     """
     settings = Settings()
-    snapshot = current_snapshot(settings.workspace.snapshots)
+    snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
     selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
     key = backtest(snapshot, selected, folds or settings.folds)
     mlflow_run = record(key, snapshot, selected)

@@ -4,6 +4,7 @@ Nothing of Prefect is imported here, and the heavy packages only where they are 
 its forecast open a workspace without waiting for Prefect, Ray and Evidently to be imported.
 """
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,18 @@ from rossmann.storage import Storage, locate
 if TYPE_CHECKING:
     from rossmann.evaluation import BacktestRun
 
+LOCK_TIMEOUT_S = 900  # whoever holds the lock may wait for new replicas, and for the old ones when these fail
 LOOK_BACK = timedelta(days=56)  # the forecasts and the daily sums that monitoring reads
+
+
+def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
+    """The lock for what changes the champion, the current snapshot or the endpoint; `purpose` is shown to who waits.
+
+    What is current is read inside it. Backtests and reading need no lock. Do not take it again inside.
+    """
+    from rossmann import journal
+
+    return journal.workspace_lock(settings.journal, purpose, LOCK_TIMEOUT_S)
 
 
 def history(settings: Settings, snapshot: str) -> SalesHistory:

@@ -18,7 +18,7 @@ from prefect import flow
 from benchmarks.load import load
 from flows.endpoint import sync_endpoint
 from rossmann import features, registry
-from rossmann.data import save_snapshot
+from rossmann.data import restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, HORIZON_DAYS
 from rossmann.serving import deployment
@@ -142,6 +142,31 @@ def test_sync_endpoint_restores_the_target_before_if_the_champion_cannot_be_serv
     assert registry.champion(model_registry).version == 1
     assert deployment.deployed_target(endpoint.serve) == first_target
     assert deployment.request_forecast(endpoint.serve, next_day(endpoint))
+
+
+def test_two_commands_that_switch_the_endpoint_at_once_end_with_what_is_current(endpoint, first_target):
+    """One changes the champion, the other the snapshot; neither redeploys an older target or takes the other back."""
+    history, snapshots = endpoint.history, f"{endpoint.workspace}/snapshots"
+    forecaster = fit_on_whole_history(history, "ridge", 1)
+    version = register(endpoint.registry, forecaster, history, endpoint.snapshot, "at-once")
+    older = save_snapshot(history.until(history.dates[-8]), snapshots, datetime.now(UTC), "test")
+    restore_snapshot(snapshots, endpoint.snapshot)
+    commands = (["models", "promote", str(version), "--because", "a test"], ["snapshots", "restore", older])
+    processes = [start_command(*command) for command in commands]
+    errors = [process.communicate(timeout=280)[1] for process in processes]
+    try:
+        assert [process.returncode for process in processes] == [0, 0], errors
+        assert deployment.deployed_target(endpoint.serve) == ServingTarget(version, older)
+        assert registry.champion(endpoint.registry).version == version
+    finally:
+        registry.withdraw(endpoint.registry, version, "the test is over")
+        restore_snapshot(snapshots, endpoint.snapshot)
+
+
+def start_command(*arguments: str) -> subprocess.Popen:
+    """The `rossmann` command in a process of its own."""
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def next_day(endpoint: RunningEndpoint) -> dict:

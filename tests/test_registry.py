@@ -136,8 +136,8 @@ def test_without_a_champion_the_error_names_the_command(new_connection):
 
 
 def test_promotions_move_the_alias_and_rollbacks_undo_them_one_by_one(new_connection):
-    registry.promote(new_connection, 1, YES)
-    registry.promote(new_connection, 2, YES)
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
     assert registry.champion(new_connection).version == 2
     assert registry.rollback(new_connection) == 1
     assert registry.champion(new_connection).version == 1
@@ -147,9 +147,104 @@ def test_promotions_move_the_alias_and_rollbacks_undo_them_one_by_one(new_connec
     assert entries == [("rollback", 1, 2, True), ("promote", 2, 1, True), ("promote", 1, None, True)]
 
 
+def test_a_challenger_that_was_compared_with_another_champion_is_not_promoted(new_connection, forecaster):
+    registry.promote(new_connection, 1, YES, None)
+    other = registry.register_model(
+        new_connection, forecaster, card(registry.champion(new_connection).card.run_id), "3"
+    )
+    registry.promote(new_connection, other, YES, 1)
+    with pytest.raises(
+        DataError, match=f"version {other} became champion while version 2 was compared with 1: release"
+    ):
+        registry.promote(new_connection, 2, YES, 1)
+    with pytest.raises(DataError, match="version 3 became champion while version 2 was compared with the median"):
+        registry.promote(new_connection, 2, YES, None)
+    assert registry.champion(new_connection).version == other
+    assert [entry.version for entry in registry.ledger(new_connection)] == [other, 1]
+
+
+def test_a_version_promoted_twice_has_one_entry_and_a_rollback_finds_the_champion_before(new_connection):
+    """Two releases of one challenger that were decided at the same time."""
+    registry.promote(new_connection, 1, YES, None)
+    for _ in range(2):
+        registry.promote(new_connection, 2, YES, 1)
+    assert [(entry.version, entry.previous) for entry in registry.ledger(new_connection)] == [(2, 1), (1, None)]
+    assert registry.rollback(new_connection) == 1
+
+
+def test_a_rollback_of_a_ledger_with_a_version_before_itself_reaches_another_version(new_connection):
+    """Earlier releases wrote such entries."""
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    tags = {"action": "promote", "version": "2", "previous": "2", "reasons": "[]"}
+    run = new_connection.client.create_run(new_connection.experiment(registry.LEDGER), tags=tags)
+    new_connection.client.set_terminated(run.info.run_id)
+    assert registry.rollback(new_connection) == 1
+
+
+def test_a_version_that_was_rolled_back_is_vetoed_until_a_person_promotes_it(new_connection):
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    assert registry.find_veto(new_connection, 2) is None
+    registry.rollback(new_connection, "sells too little")
+    assert registry.find_veto(new_connection, 1) is None
+    with pytest.raises(DataError, match=r"version 2 was taken back .*sells too little.*promote 2 --because"):
+        registry.promote(new_connection, 2, YES, 1)
+    assert registry.champion(new_connection).version == 1
+    registry.override(new_connection, 2, "the data were wrong")
+    assert registry.champion(new_connection).version == 2
+    assert registry.find_veto(new_connection, 2) is None
+    newest = registry.ledger(new_connection)[0]
+    assert (newest.action, newest.version, newest.previous) == ("override", 2, 1)
+    assert newest.reasons == ("the data were wrong",)
+    assert registry.rollback(new_connection) == 1
+
+
+def test_a_first_champion_that_was_withdrawn_is_vetoed(new_connection):
+    registry.promote(new_connection, 1, YES, None)
+    registry.withdraw(new_connection, 1, "other numbers")
+    with pytest.raises(DataError, match="other numbers"):
+        registry.promote(new_connection, 1, YES, None)
+
+
+def test_a_rollback_does_not_reach_a_vetoed_version(new_connection):
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    registry.override(new_connection, 1, "1 is better")
+    registry.override(new_connection, 2, "no, 2 is")
+    assert registry.rollback(new_connection) == 1
+    with pytest.raises(DataError, match="without a veto"):
+        registry.rollback(new_connection)
+    assert registry.champion(new_connection).version == 1
+
+
+def test_an_interrupted_rollback_is_completed_and_not_followed_by_another(new_connection, monkeypatch):
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(new_connection.client), "set_terminated", crash)
+        with pytest.raises(MlflowException):
+            registry.rollback(new_connection)
+    assert registry.rollback(new_connection) == 1
+    assert [entry.done for entry in registry.ledger(new_connection)] == [True] * 3
+
+
+def test_an_open_entry_of_an_earlier_attempt_is_not_used_for_a_later_promotion(new_connection, monkeypatch):
+    """Promotion of 2 fails; 1 is champion meanwhile; then 2 again: its entry names the champion of that moment."""
+    with monkeypatch.context() as broken:
+        broken.setattr(type(new_connection.client), "set_registered_model_alias", crash)
+        with pytest.raises(MlflowException):
+            registry.promote(new_connection, 2, YES, None)
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    entries = [(entry.version, entry.previous, entry.done) for entry in registry.ledger(new_connection)]
+    assert entries == [(2, 1, True), (1, None, True), (2, None, False)]
+    assert registry.rollback(new_connection) == 1
+
+
 def test_a_promotion_that_could_not_be_deployed_is_taken_back(new_connection):
-    registry.promote(new_connection, 1, YES)
-    registry.promote(new_connection, 2, YES)
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
     registry.withdraw(new_connection, 2, "other numbers")
     assert registry.champion(new_connection).version == 1
     assert "other numbers" in registry.ledger(new_connection)[0].reasons[0]
@@ -158,28 +253,28 @@ def test_a_promotion_that_could_not_be_deployed_is_taken_back(new_connection):
 
 
 def test_the_first_promotion_of_all_taken_back_leaves_no_champion(new_connection):
-    registry.promote(new_connection, 1, YES)
+    registry.promote(new_connection, 1, YES, None)
     registry.withdraw(new_connection, 1, "other numbers")
     assert registry.find_by_alias(new_connection, registry.CHAMPION) is None
     assert [entry.action for entry in registry.ledger(new_connection)] == ["withdraw", "promote"]
 
 
 def test_a_refusal_is_in_the_ledger_and_changes_nothing(new_connection):
-    registry.promote(new_connection, 1, YES)
+    registry.promote(new_connection, 1, YES, None)
     registry.record_refusal(new_connection, 2, NO)
     assert registry.champion(new_connection).version == 1
     assert registry.ledger(new_connection)[0].reasons == NO.reasons
 
 
 def test_a_crash_before_the_alias_moves_leaves_the_old_champion(new_connection, monkeypatch):
-    registry.promote(new_connection, 1, YES)
+    registry.promote(new_connection, 1, YES, None)
     with monkeypatch.context() as broken:
         broken.setattr(type(new_connection.client), "set_registered_model_alias", crash)
         with pytest.raises(MlflowException):
-            registry.promote(new_connection, 2, YES)
+            registry.promote(new_connection, 2, YES, 1)
     assert registry.champion(new_connection).version == 1
     assert [entry.done for entry in registry.ledger(new_connection)] == [False, True]
-    registry.promote(new_connection, 2, YES)  # the same command again
+    registry.promote(new_connection, 2, YES, 1)  # the same command again
     assert registry.champion(new_connection).version == 2
     assert registry.rollback(new_connection) == 1
 
@@ -190,12 +285,12 @@ def crash(*_, **__):
 
 def test_a_promotion_that_is_retried_has_one_entry(new_connection, monkeypatch):
     """The alias has moved and the entry could not be closed: the second attempt closes it."""
-    registry.promote(new_connection, 1, YES)
+    registry.promote(new_connection, 1, YES, None)
     with monkeypatch.context() as broken:
         broken.setattr(type(new_connection.client), "set_terminated", crash)
         with pytest.raises(MlflowException):
-            registry.promote(new_connection, 2, YES)
-    registry.promote(new_connection, 2, YES)
+            registry.promote(new_connection, 2, YES, 1)
+    registry.promote(new_connection, 2, YES, 1)
     entries = [(entry.version, entry.previous, entry.done) for entry in registry.ledger(new_connection)]
     assert entries == [(2, 1, True), (1, None, True)]
     assert registry.rollback(new_connection) == 1

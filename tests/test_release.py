@@ -1,19 +1,29 @@
 """The release of a challenger through the real flows: a stale champion, decisions that last, and pinned inputs."""
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from prefect.artifacts import Artifact
+from typer.testing import CliRunner
 
 from flows import workspace
+from flows.cli.commands import app
+from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
+from flows.retrain import retrain
 from flows.train import train
-from rossmann import evaluation, models, registry, training
+from rossmann import data, evaluation, models, registry, training
+from rossmann.data import Snapshot
 from rossmann.evaluation import Verdict
+from rossmann.registry import Registry
 from rossmann.settings import Settings
 from rossmann.simulation import write_sample
+from rossmann.validation import DataError
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +41,21 @@ def home(tmp_path_factory, prefect_server, local_ray, new_mlflow_database) -> It
         patch.setenv("ROSSMANN_DATA_DIR", str(folder))
         patch.setenv("ROSSMANN_CANDIDATES", "xgboost")
         yield folder
+
+
+def model_registry() -> Registry:
+    return workspace.registry(Settings())
+
+
+def snapshots() -> list[Snapshot]:
+    """The older snapshot and the newer one."""
+    return sorted(data.list_snapshots(Settings().workspace.snapshots), key=lambda snapshot: snapshot.origin)
+
+
+def test_a_release_without_a_challenger_says_so(home):
+    with pytest.raises(DataError, match="no challenger yet"):
+        release()
+    assert "no challenger yet" in Artifact.get("verdict").data
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +77,8 @@ def test_a_champion_too_stale_to_be_fitted_is_compared_as_stale_as_possible(stal
 
 
 def test_a_candidate_can_be_fitted_at_its_largest_staleness_and_not_much_later(home, stale_verdict):
-    settings = Settings()
-    challenger = registry.challenger(workspace.registry(settings))
-    history = workspace.history(settings, challenger.card.snapshot)
+    challenger = registry.challenger(model_registry())
+    history = workspace.history(Settings(), challenger.card.snapshot)
     origins = challenger.card.folds
     (xgboost,) = (each for each in models.candidates(("xgboost",)) if each.name == "xgboost")
     largest = training.possible_staleness_days(history, xgboost, origins, 10_000)
@@ -62,3 +86,83 @@ def test_a_candidate_can_be_fitted_at_its_largest_staleness_and_not_much_later(h
     assert training.possible_staleness_days(history, xgboost, origins, 5) == 5
     (median,) = (each for each in models.candidates(()) if each.name == evaluation.BASELINE)
     assert training.possible_staleness_days(history, median, origins, 10_000) == 10_000
+
+
+@pytest.fixture(scope="module")
+def second_champion(stale_verdict) -> int:
+    """Version 2 is champion in place of version 1."""
+    if not stale_verdict.promote:
+        registry.override(model_registry(), 2, "a test")
+    assert registry.champion(model_registry()).version == 2
+    return 2
+
+
+def test_a_release_of_the_champion_says_that_there_is_nothing_to_judge(second_champion):
+    verdict = release()
+    assert not verdict.promote
+    assert verdict.reasons == ("version 2 is champion already",)
+    assert "version 2 is champion already" in Artifact.get("verdict").data
+
+
+def test_a_rollback_lasts_until_a_person_promotes_the_version_again(second_champion):
+    rollback = CliRunner().invoke(app, ["models", "rollback"])
+    assert (rollback.exit_code, rollback.stdout) == (0, "version 1 is champion again\n")
+    verdict = release()
+    assert not verdict.promote
+    assert "version 2 was taken back" in verdict.reasons[0]
+    assert 'promote 2 --because "…"' in Artifact.get("verdict").data
+    again = retrain()
+    assert again.trained.challenger == 2, "the same data give the same version"
+    assert not again.verdict.promote
+    assert again.delivered.champion == 1
+    assert registry.champion(model_registry()).version == 1
+    promotion = CliRunner().invoke(app, ["models", "promote", "2", "--because", "the holidays are right now"])
+    assert (promotion.exit_code, promotion.stdout) == (0, "version 2 is champion\n")
+    newest = registry.ledger(model_registry())[0]
+    assert (newest.action, newest.version, newest.reasons) == ("override", 2, ("the holidays are right now",))
+    assert release().reasons == ("version 2 is champion already",)
+
+
+@pytest.mark.parametrize(("version", "because"), [("99", "why not"), ("1", " ")])
+def test_a_promotion_by_hand_needs_a_version_and_a_reason(second_champion, version, because):
+    result = CliRunner().invoke(app, ["models", "promote", version, "--because", because])
+    assert isinstance(result.exception, DataError)
+    assert registry.champion(model_registry()).version == 2
+
+
+def test_each_step_uses_the_snapshot_or_challenger_that_it_gets(second_champion):
+    older, newer = snapshots()
+    assert newer.current
+    trained = train(candidates=["ridge"], snapshot=older.fingerprint)
+    (model,) = (each for each in registry.list_models(model_registry()) if each.version == trained.challenger)
+    assert model.card.snapshot == older.fingerprint
+    assert older.origin in forecast(snapshot=older.fingerprint).file
+    registry.set_challenger(model_registry(), 1)
+    assert release(2).reasons == ("version 2 is champion already",)
+
+
+def test_a_retraining_works_on_what_it_trained_whatever_becomes_current_meanwhile(second_champion):
+    """As soon as the new challenger is there, another one is set, and an older snapshot is restored."""
+    older, newer = snapshots()
+    before = {model.version for model in registry.list_models(model_registry())}
+
+    def interfere() -> None:
+        own_registry = model_registry()
+        while registry.challenger(own_registry).version in before:
+            time.sleep(0.02)
+        registry.set_challenger(own_registry, 1)
+        data.restore_snapshot(Settings().workspace.snapshots, older.fingerprint)
+
+    thread = threading.Thread(target=interfere, daemon=True)
+    thread.start()
+    result = retrain(candidates=["ridge"])
+    thread.join(30)
+    assert not thread.is_alive()
+    assert registry.challenger(model_registry()).version == 1
+    assert result.snapshot == newer.fingerprint
+    newest = registry.ledger(model_registry())[0]
+    assert (newest.version, newest.action) == (
+        result.trained.challenger,
+        "promote" if result.verdict.promote else "refuse",
+    )
+    assert newer.origin in result.delivered.file

@@ -215,7 +215,7 @@ def automations() -> None:
 def serve() -> None:
     """Deploy the endpoint on the Ray cluster at ROSSMANN_SERVE_ADDRESS, with the champion on the current snapshot."""
     settings = prepare()
-    from flows import endpoint
+    from flows import endpoint, workspace
     from rossmann.serving import deployment
     from rossmann.serving.server.model_host import ServingTarget
     from rossmann.validation import DataError
@@ -223,9 +223,10 @@ def serve() -> None:
     host = endpoint.serve_cluster(settings)
     if host is None:
         raise DataError("ROSSMANN_SERVE_ADDRESS is not set: name a Ray cluster to serve on, or start one (make up)")
-    target = endpoint.champion_target(settings) or ServingTarget()
-    deployment.deploy(host, target)
-    deployment.wait_until_ready(host, target, endpoint.READY_TIMEOUT_S)
+    with workspace.lock(settings, "serve"):
+        target = endpoint.champion_target(settings) or ServingTarget()
+        deployment.deploy(host, target)
+        deployment.wait_until_ready(host, target, endpoint.READY_TIMEOUT_S)
     state = deployment.readiness(host)
     model = f"model version {state['model_version']}" if state["ready"] else state["load_error"]
     typer.echo(f"{host.url}/docs: {model}")

@@ -49,10 +49,12 @@ def restore(
 ) -> None:
     """Make an older version of the history the current one."""
     settings = prepare()
+    from flows import workspace
     from rossmann.data import restore_snapshot
 
-    typer.echo(restore_snapshot(settings.workspace.snapshots, fingerprint))
-    _sync_endpoint(settings)
+    with workspace.lock(settings, "snapshots restore"):
+        typer.echo(restore_snapshot(settings.workspace.snapshots, fingerprint))
+        _switch_endpoint(settings)
 
 
 @models_app.callback()
@@ -74,21 +76,45 @@ def models(context: typer.Context, json: AsJson = False) -> None:
 
 @models_app.command()
 def rollback() -> None:
-    """Make the previous champion champion again."""
+    """Make the previous champion champion again. The version rolled back from is not released again by itself."""
     settings = prepare()
     from flows import workspace
     from rossmann import registry
 
-    typer.echo(f"version {registry.rollback(workspace.registry(settings))} is champion again")
-    _sync_endpoint(settings)
+    with workspace.lock(settings, "models rollback"):
+        typer.echo(f"version {registry.rollback(workspace.registry(settings))} is champion again")
+        _switch_endpoint(settings)
 
 
-def _sync_endpoint(settings: "Settings") -> None:
+@models_app.command()
+def promote(
+    version: Annotated[int, typer.Argument(min=1, help="The version that is to be champion.")],
+    because: Annotated[str, typer.Option("--because", help="The reason, for the ledger.")],
+) -> None:
+    """Make a version champion whatever was decided before, also one that was rolled back. The endpoint follows."""
+    settings = prepare()
+    from flows import workspace
+    from rossmann import registry
+    from rossmann.validation import DataError
+
+    if not because.strip():
+        raise DataError("--because is empty: the ledger records why a person promotes a version")
+    store = workspace.registry(settings)
+    with workspace.lock(settings, f"models promote {version}"):
+        registry.load_forecaster(store, registry.find_version(store, version))  # raises: it could not forecast
+        registry.override(store, version, because.strip())
+        try:
+            _switch_endpoint(settings)
+        except DataError as error:
+            registry.withdraw(store, version, str(error))
+            raise
+    typer.echo(f"version {version} is champion")
+
+
+def _switch_endpoint(settings: "Settings") -> None:
     """Switch the endpoint, if there is one, to what is current now. Raises DataError."""
     if settings.serve_address is None:
         return
     from flows import endpoint
 
-    host, target = endpoint.serve_cluster(settings), endpoint.champion_target(settings)
-    if host and target:
-        endpoint.deploy_and_test(settings, host, target)
+    endpoint.switch_endpoint(settings)

@@ -1,8 +1,10 @@
 """The journal is the prediction log: every forecast that was returned, over HTTP or in a batch, with model and plan.
 
-The same database has the monitoring tables: accuracy, traffic and drift findings by day.
+The same database has the monitoring tables: accuracy, traffic and drift findings by day. It also guards the workspace:
+whoever changes the champion, the current snapshot or the endpoint holds the lock of `workspace_lock`.
 """
 
+from rossmann.journal.lock import workspace_lock
 from rossmann.journal.monitoring_tables import (
     accuracy,
     append_rows,
@@ -30,5 +32,6 @@ __all__ = [
     "read_rows",
     "requests",
     "traffic",
+    "workspace_lock",
     "write_entry",
 ]

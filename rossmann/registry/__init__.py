@@ -8,18 +8,29 @@ cards        what is known of a model version
 files        hashes of its files
 runs         backtest runs as MLflow runs, with scores and figures
 versions     registering, finding and loading model versions
-ledger       promotions, refusals and rollbacks
+ledger       promotions, refusals, rollbacks and vetoes
 """
 
 from rossmann.registry.cards import ModelCard, RegisteredModel
 from rossmann.registry.connection import BACKTESTS, CHALLENGER, CHAMPION, LEDGER, MODEL, Registry
-from rossmann.registry.ledger import LedgerEntry, ledger, promote, record_refusal, rollback, withdraw
+from rossmann.registry.ledger import (
+    LedgerEntry,
+    find_veto,
+    ledger,
+    override,
+    promote,
+    record_refusal,
+    rollback,
+    veto_reason,
+    withdraw,
+)
 from rossmann.registry.runs import record_backtests
 from rossmann.registry.versions import (
     challenger,
     champion,
     find_by_alias,
     find_registered,
+    find_version,
     list_models,
     load_candidate,
     load_forecaster,
@@ -41,15 +52,19 @@ __all__ = [
     "champion",
     "find_by_alias",
     "find_registered",
+    "find_version",
+    "find_veto",
     "ledger",
     "list_models",
     "load_candidate",
     "load_forecaster",
+    "override",
     "promote",
     "record_backtests",
     "record_refusal",
     "register_model",
     "rollback",
     "set_challenger",
+    "veto_reason",
     "withdraw",
 ]

@@ -15,7 +15,8 @@ from rossmann.registry.connection import CHAMPION, LEDGER, MODEL, Registry
 from rossmann.registry.versions import champion, find_by_alias, list_models
 from rossmann.validation import DataError
 
-PROMOTE, REFUSE, ROLLBACK, WITHDRAW = "promote", "refuse", "rollback", "withdraw"  # actions
+PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
+NEWEST_FIRST = ["attributes.start_time DESC"]
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,35 @@ class LedgerEntry:
     """One decision about the champion."""
 
     at: pd.Timestamp  # UTC
-    action: str  # promote, refuse, rollback or withdraw
+    action: str  # promote, override (a promotion by a person), refuse, rollback or withdraw
     version: int  # the new champion, or the challenger that was refused, or the version that was withdrawn
     previous: int | None  # the champion before the decision
     done: bool  # False after a crash between entry and alias: only the alias says which version serves
     reasons: tuple[str, ...]
 
 
-def promote(registry: Registry, version: int, verdict: Verdict) -> None:
-    """Write the promotion into the ledger, then move the alias in one atomic step; until then the old champion serves.
+def promote(registry: Registry, version: int, verdict: Verdict, rival: int | None) -> None:
+    """Make a challenger champion in place of `rival`, the champion that it was compared with; None: there was none.
 
-    The same call after an interruption completes the entry that is there.
+    The ledger's entry is written first, then the alias moves in one atomic step; until then the old champion serves.
+    The same call after an interruption completes the entry that is there. The caller holds the workspace's lock.
+    DataError if another version is champion by now, or if the version was taken back meanwhile.
     """
+    current = _champion_version(registry)
+    if current not in (rival, version):
+        now = f"version {current} became champion" if current else f"champion {rival} was taken back"
+        raise DataError(f"{now} while version {version} was compared with {rival or 'the median'}: release again")
+    if veto := find_veto(registry, version):
+        raise DataError(veto_reason(veto, version))
     _move_champion(registry, PROMOTE, version, verdict.reasons)
+
+
+def override(registry: Registry, version: int, reason: str) -> None:
+    """Make a version champion because a person wants it, whatever was decided before; this ends its veto.
+
+    The caller holds the workspace's lock.
+    """
+    _move_champion(registry, OVERRIDE, version, (reason,))
 
 
 def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
@@ -50,11 +67,11 @@ def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
 def withdraw(registry: Registry, version: int, reason: str) -> None:
     """Take back a promotion that could not be deployed: the previous champion is champion again, or no version is.
 
-    Does nothing if the version is not champion.
+    Does nothing if the version is not champion. The caller holds the workspace's lock.
     """
-    if (current := find_by_alias(registry, CHAMPION)) is None or current.version != version:
+    if _champion_version(registry) != version:
         return
-    if _promotion(registry, version) is not None:
+    if _find_version_before(registry, version) is not None:
         rollback(registry, reason)
         return
     entry = _open_entry(registry, WITHDRAW, version, (reason,))
@@ -63,30 +80,78 @@ def withdraw(registry: Registry, version: int, reason: str) -> None:
 
 
 def rollback(registry: Registry, reason: str = "by hand") -> int:
-    """Make the previous champion champion again; returns its version. DataError where there was none."""
+    """Make the previous champion champion again; returns its version. DataError where there was none.
+
+    The version rolled back from is vetoed: see `find_veto`. A rollback that was interrupted after the alias moved is
+    completed, and not followed by another. The caller holds the workspace's lock.
+    """
     current = champion(registry).version
-    promotion = _promotion(registry, current)
-    if promotion is None:
-        raise DataError(f"nothing to roll back to: the ledger has no champion before version {current}")
-    if promotion.previous not in {model.version for model in list_models(registry)}:
-        raise DataError(f"version {promotion.previous}, the champion before {current}, is no longer in the registry")
-    _move_champion(registry, ROLLBACK, promotion.previous, (f"rolled back from version {current}: {reason}",))
-    return promotion.previous
+    if interrupted := _interrupted_entry(registry, ROLLBACK, current):
+        registry.client.set_terminated(interrupted.info.run_id)
+        return current
+    target = _find_version_before(registry, current)
+    if target is None:
+        raise DataError(f"nothing to roll back to: the ledger has no champion before version {current} without a veto")
+    if target not in {model.version for model in list_models(registry)}:
+        raise DataError(f"version {target}, the champion before {current}, is no longer in the registry")
+    _move_champion(registry, ROLLBACK, target, (f"rolled back from version {current}: {reason}",))
+    return target
+
+
+def find_veto(registry: Registry, version: int) -> LedgerEntry | None:
+    """The entry that took the version back, if it was not promoted by a person since then.
+
+    A version that was taken back is not released again: with the same data, the same verdict would return it.
+    """
+    for entry in ledger(registry):
+        if entry.action in (PROMOTE, OVERRIDE) and entry.version == version:
+            return None
+        if (entry.action, entry.previous) == (ROLLBACK, version) or (entry.action, entry.version) == (
+            WITHDRAW,
+            version,
+        ):
+            return entry
+    return None
+
+
+def veto_reason(veto: LedgerEntry, version: int) -> str:
+    """Why a version is vetoed, and how a person ends that."""
+    return (
+        f"version {version} was taken back on {veto.at:%Y-%m-%d %H:%M} UTC ({'; '.join(veto.reasons)}): it is not "
+        f'released again until somebody says why: rossmann models promote {version} --because "…"'
+    )
 
 
 def ledger(registry: Registry) -> tuple[LedgerEntry, ...]:
     """All decisions about the champion, newest first."""
-    runs = registry.client.search_runs([registry.experiment(LEDGER)], order_by=["attributes.start_time DESC"])
+    runs = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST)
     return tuple(_ledger_entry(run) for run in runs)
 
 
-def _promotion(registry: Registry, version: int) -> LedgerEntry | None:
-    """The last promotion of a version that replaced another one."""
-    replacements = (entry for entry in ledger(registry) if entry.action == PROMOTE and entry.previous is not None)
-    return next((entry for entry in replacements if entry.version == version), None)
+def _champion_version(registry: Registry) -> int | None:
+    current = find_by_alias(registry, CHAMPION)
+    return current.version if current else None
+
+
+def _find_version_before(registry: Registry, version: int) -> int | None:
+    """The last champion before a version that is neither vetoed nor this version; None where there is none."""
+    replacements = {}  # the champion before the newest promotion of a version, by version
+    for entry in reversed(ledger(registry)):
+        if entry.action in (PROMOTE, OVERRIDE) and entry.previous not in (None, entry.version):
+            replacements[entry.version] = entry.previous
+    visited, before = {version}, replacements.get(version)
+    while before is not None and before not in visited:
+        if find_veto(registry, before) is None:
+            return before
+        visited.add(before)
+        before = replacements.get(before)
+    return None
 
 
 def _move_champion(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> None:
+    """Does nothing if the version is champion already, unless an interrupted attempt is to be completed."""
+    if _champion_version(registry) == version and not _interrupted_entry(registry, action, version):
+        return
     entry = _open_entry(registry, action, version, reasons)
     registry.client.set_registered_model_alias(MODEL, CHAMPION, str(version))
     registry.client.set_terminated(entry.info.run_id)
@@ -94,14 +159,23 @@ def _move_champion(registry: Registry, action: str, version: int, reasons: Itera
 
 def _open_entry(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> Run:
     """A new entry, or the one that an interrupted attempt at the same decision left open."""
-    experiment = registry.experiment(LEDGER)
-    same = f"attributes.status = 'RUNNING' and tags.action = '{action}' and tags.version = '{version}'"
-    if interrupted := registry.client.search_runs([experiment], same):
-        return interrupted[0]
-    current = find_by_alias(registry, CHAMPION)
-    previous = str(current.version) if current else ""
-    tags = {"action": action, "version": str(version), "previous": previous, "reasons": json.dumps(list(reasons))}
-    return registry.client.create_run(experiment, run_name=f"{action} version {version}", tags=tags)
+    if interrupted := _interrupted_entry(registry, action, version):
+        return interrupted
+    current = _champion_version(registry)
+    tags = {
+        "action": action,
+        "version": str(version),
+        "previous": str(current or ""),
+        "reasons": json.dumps(list(reasons)),
+    }
+    return registry.client.create_run(registry.experiment(LEDGER), run_name=f"{action} version {version}", tags=tags)
+
+
+def _interrupted_entry(registry: Registry, action: str, version: int) -> Run | None:
+    """The newest entry, if it is an open one of this decision. Older open entries were superseded."""
+    newest = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST, max_results=1)
+    same = [run for run in newest if (run.data.tags["action"], run.data.tags["version"]) == (action, str(version))]
+    return next((run for run in same if run.info.status == "RUNNING"), None)
 
 
 def _ledger_entry(run: Run) -> LedgerEntry:

@@ -74,6 +74,14 @@ def find_by_alias(registry: Registry, alias: str) -> RegisteredModel | None:
     return next((model for model in list_models(registry) if alias in model.aliases), None)
 
 
+def find_version(registry: Registry, version: int) -> RegisteredModel:
+    """A version by its number. DataError where there is none."""
+    for model in list_models(registry):
+        if model.version == version:
+            return model
+    raise DataError(f"there is no model version {version} in the registry; `rossmann models` lists the versions")
+
+
 def champion(registry: Registry) -> RegisteredModel:
     """The version that serves. DataError where there is none yet."""
     return _required(registry, CHAMPION, "train a challenger (`rossmann train`) and release it (`rossmann release`)")

@@ -66,7 +66,8 @@ def register(
 
 def promote(model_registry: Registry, version: int) -> None:
     """Make a version the champion."""
-    registry.promote(model_registry, version, PROMOTION)
+    current = registry.find_by_alias(model_registry, registry.CHAMPION)
+    registry.promote(model_registry, version, PROMOTION, current.version if current else None)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from rossmann.registry import ModelCard, RegisteredModel, Registry
 from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS
 from rossmann.serving.published_plan import published_plan
 from rossmann.serving.target import ServingTarget
-from rossmann.validation import DataError
 
 Rows = TypeVar("Rows", Plan, Forecast)
 
@@ -69,12 +68,7 @@ def load_model(model_registry: Registry, snapshots: str, target: ServingTarget) 
 
 def _registered_model(model_registry: Registry, version: int | None) -> RegisteredModel:
     """The champion for None."""
-    if version is None:
-        return registry.champion(model_registry)
-    for model in registry.list_models(model_registry):
-        if model.version == version:
-            return model
-    raise DataError(f"there is no model version {version} in the registry; `rossmann models` lists the versions")
+    return registry.champion(model_registry) if version is None else registry.find_version(model_registry, version)
 
 
 def _take(table: Rows, rows: np.ndarray) -> Rows:
