@@ -34,6 +34,7 @@ VENDOR_PACKAGES = {
     "matplotlib": {"figures"},
     "prefect": {"flows"},
     "typer": {"flows"},
+    "holidays": {"data"},
     "rich": {"flows"},
 }
 MOST_LINES = 400

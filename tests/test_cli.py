@@ -16,7 +16,7 @@ from flows.cli.options import names
 from flows.progress import LINE_INTERVAL_S, Lines
 
 REPOSITORY = Path(__file__).parents[1]
-HEAVY = {"prefect", "ray", "mlflow", "lightgbm", "xgboost", "sklearn", "matplotlib", "evidently", "rich"}
+HEAVY = {"prefect", "ray", "mlflow", "lightgbm", "xgboost", "sklearn", "matplotlib", "evidently", "rich", "holidays"}
 IMPORTED = """
 import sys
 from flows.cli.main import main

@@ -1,24 +1,22 @@
 """From raw rows to one dense history. Every repair is listed in REPAIRS, and its rows are counted."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.panels import RawCalendar, count_by_weekday, filled, mean, most_common, panel, raw_calendar
+from rossmann.data.plan_completion import Past, complete_plan, gone_stores, opening_habit
 from rossmann.schema import (
     CALENDAR_COLUMNS,
     CLOSURE_DAYS,
     HORIZON_DAYS,
-    STATE_HOLIDAYS,
-    WEEK_DAYS,
-    WEEKS_YEAR_DAYS,
+    LEFT_CHAIN_DAYS,
     weekday,
 )
 from rossmann.validation import Repair
 
-HABIT_DAYS = 56  # the last days from which a store's opening habit is computed
 MIN_WEEKDAY_DAYS = 4  # fewer days of a weekday do not show that a store is usually closed on it
 
 # Name of a repair: the problem, the action.
@@ -33,11 +31,19 @@ REPAIRS = {
         "on which most stores are closed",
         "row added: closed, no sales",
     ),
-    "plan_open_missing": ("a planned day without a value for open", "open if the store usually is on that weekday"),
+    "plan_open_missing": (
+        "a planned day without a value for open",
+        "open if the store usually is on that weekday, and on a state holiday if it usually is on this holiday",
+    ),
     "plan_row_missing": (
         "a day after the origin, within the horizon, without a row in the plan",
-        "promo and state holiday as most other stores have it, otherwise promo as 52 weeks before; school holiday as "
-        "52 weeks before; open if the store usually is on that weekday and it is not a state holiday",
+        "promo as most other stores have it, otherwise as 52 weeks before; state and school holidays as most other "
+        "stores of its federal state have them, otherwise by that state's calendar (school holidays as 52 weeks before "
+        "if the state is not clear); open as with a missing value",
+    ),
+    "plan_store_gone": (
+        f"a planned day of a store that has no row in the plan and none in the last {LEFT_CHAIN_DAYS} days",
+        "closed: it has left the chain",
     ),
     "plan_row_past": ("a planned day on or before the origin", "left out: the sales file has this day"),
     "plan_row_beyond_horizon": ("a planned day beyond the horizon", "left out"),
@@ -57,6 +63,7 @@ class RawTables:
     days: pd.DataFrame  # PLAN_COLUMNS and ACTUAL_COLUMNS; one row per store and day
     stores: Stores  # those without any row, too
     plan: pd.DataFrame  # PLAN_COLUMNS and is_published; of several rows of a store and day the first is used
+    country: str  # ISO code of the country whose holidays the chain has
 
 
 @dataclass(frozen=True)
@@ -65,17 +72,6 @@ class CleaningResult:
 
     history: SalesHistory
     repairs: tuple[Repair, ...]
-
-
-@dataclass(frozen=True)
-class _RawCalendar:
-    """The calendar columns as float64 [stores, days]; NaN where a row or a value is missing."""
-
-    dates: np.ndarray
-    open: np.ndarray
-    promo: np.ndarray
-    state_holiday: np.ndarray
-    school_holiday: np.ndarray
 
 
 def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
@@ -94,72 +90,36 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
         "store_without_history": len(raw.stores.number) - len(stores.number),
     }
     sales, customers, is_open = (np.where(is_added, 0.0, values) for values in (sales, customers, is_open))
-    habit = opening_habit(is_open, sales, past.dates)
+    exists = ~np.isnan(sales)
+    habit = opening_habit(is_open, exists, past.dates)
     past = _complete_past(past, is_open, habit)
-    plan, plan_counts = _plan(raw.plan, stores, past.dates[-1], horizon_days)
-    calendar = _joined(past, _complete_plan(plan, past, habit))
+    plan, plan_counts = _plan(raw.plan, stores, exists, past.dates[-1], horizon_days)
+    calendar = _joined(past, complete_plan(plan, Past(past, exists, habit), raw.country))
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
     return CleaningResult(SalesHistory(stores, calendar, sales, customers), repairs)
 
 
-def opening_habit(is_open: np.ndarray, sales: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Whether a store usually is open on a weekday: in most of its rows of the last HABIT_DAYS.
-
-    Where it has no such rows: in most of all its rows; otherwise in most stores. bool [stores, 7], Monday first
-    """
-    recent = _share_open(is_open[:, -HABIT_DAYS:], sales[:, -HABIT_DAYS:], dates[-HABIT_DAYS:])
-    always = _share_open(is_open, sales, dates)
-    chain = _mean(always, axis=0)
-    share = np.where(np.isnan(recent), np.where(np.isnan(always), chain, always), recent)
-    return np.nan_to_num(share, nan=0.0) >= 0.5
-
-
-def _share_open(is_open: np.ndarray, sales: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Share of a store's rows on a weekday on which it is open; NaN without any row. [stores, 7]"""
-    exists = ~np.isnan(sales)
-    rows = _count_by_weekday(exists, dates)
-    open_rows = _count_by_weekday((is_open == 1) & exists, dates)
-    return np.where(rows > 0, open_rows / np.maximum(rows, 1), np.nan)
-
-
-def _count_by_weekday(flags: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """How many days of each weekday are flagged. [stores, 7], from bool [stores, days]"""
-    day = weekday(dates)
-    return np.stack([flags[:, day == number].sum(axis=1) for number in range(WEEK_DAYS)], axis=1)
-
-
 def _stores_with_rows(stores: Stores, days: pd.DataFrame) -> Stores:
     return stores.at(np.isin(stores.number, days["store"].unique()))
 
 
-def _panel(shape: tuple[int, int], store: np.ndarray, day: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The values at the positions (store, day); NaN elsewhere. float64"""
-    panel = np.full(shape, np.nan)
-    panel[store, day] = values
-    return panel
-
-
-def _raw_calendar(dates: np.ndarray, panel_of: Callable[[str], np.ndarray]) -> _RawCalendar:
-    return _RawCalendar(dates, **{name: panel_of(name) for name in CALENDAR_COLUMNS})
-
-
-def _past(days: pd.DataFrame, stores: Stores) -> tuple[_RawCalendar, np.ndarray, np.ndarray]:
+def _past(days: pd.DataFrame, stores: Stores) -> tuple[RawCalendar, np.ndarray, np.ndarray]:
     """Calendar, sales and customers of the rows, unchanged, as panels. NaN where there is no row."""
     day = days["date"].to_numpy().astype("datetime64[D]")
     dates = np.arange(day.min(), day.max() + 1)
     store, column = stores.positions(days["store"].to_numpy()), (day - dates[0]).astype(int)
 
     def panel_of(name: str) -> np.ndarray:
-        return _panel((len(stores.number), len(dates)), store, column, days[name].to_numpy())
+        return panel((len(stores.number), len(dates)), store, column, days[name].to_numpy())
 
-    return _raw_calendar(dates, panel_of), panel_of("sales"), panel_of("customers")
+    return raw_calendar(dates, panel_of), panel_of("sales"), panel_of("customers")
 
 
 def _plan(
-    plan: pd.DataFrame, stores: Stores, origin: np.datetime64, horizon_days: int
-) -> tuple[_RawCalendar, dict[str, int]]:
+    plan: pd.DataFrame, stores: Stores, exists: np.ndarray, origin: np.datetime64, horizon_days: int
+) -> tuple[RawCalendar, dict[str, int]]:
     """The plan's rows of the days after the origin as panels, and the number of rows of each repair."""
     dates = np.arange(origin + 1, origin + 1 + horizon_days)
     number = plan["store"].to_numpy()
@@ -170,21 +130,22 @@ def _plan(
     store = stores.positions(number[rows])
 
     def panel_of(name: str) -> np.ndarray:
-        return _panel((len(stores.number), horizon_days), store, day[rows], plan[name].to_numpy()[rows])
+        return panel((len(stores.number), horizon_days), store, day[rows], plan[name].to_numpy()[rows])
 
-    calendar = _raw_calendar(dates, panel_of)
-    has_row = ~np.isnan(calendar.promo)
+    calendar = raw_calendar(dates, panel_of)
+    has_row, is_gone = ~np.isnan(calendar.promo), gone_stores(calendar, exists)
     is_far = has_history & (day >= horizon_days) & plan["is_published"].to_numpy()
     return calendar, {
         "plan_open_missing": (has_row & np.isnan(calendar.open)).sum(),
-        "plan_row_missing": (~has_row).sum(),
+        "plan_row_missing": (~has_row[~is_gone]).sum(),
+        "plan_store_gone": is_gone.sum() * horizon_days,
         "plan_row_past": (has_history & (day < 0)).sum(),
         "plan_row_beyond_horizon": is_far.sum(),
         "plan_store_without_history": (~has_history).sum(),
     }
 
 
-def _missing_closed_days(is_open: np.ndarray, past: _RawCalendar) -> np.ndarray:
+def _missing_closed_days(is_open: np.ndarray, past: RawCalendar) -> np.ndarray:
     """Days without a row, between a store's first and last row and outside whole closures, on which it was closed.
 
     It was closed if it is open on fewer than half of such weekdays. Also if, of the stores that usually are open on
@@ -196,14 +157,14 @@ def _missing_closed_days(is_open: np.ndarray, past: _RawCalendar) -> np.ndarray:
     is_expected = is_active & (_run_length(is_missing) < CLOSURE_DAYS)
     is_rest_day = _rarely_open(is_open == 1, is_expected, past.dates)[:, weekday(past.dates)]
     few_open = ((is_open == 1) & ~is_rest_day).sum(axis=0) < (is_expected & ~is_rest_day).sum(axis=0) / 2
-    mostly_closed = _mean(np.where(is_rest_day, np.nan, is_open), axis=0) < 0.5
-    chain_closed = mostly_closed | (few_open & (_most_common(past.state_holiday) > 0))
+    mostly_closed = mean(np.where(is_rest_day, np.nan, is_open), axis=0) < 0.5
+    chain_closed = mostly_closed | (few_open & (most_common(past.state_holiday) > 0))
     return is_missing & is_expected & (is_rest_day | chain_closed)
 
 
 def _rarely_open(is_open: np.ndarray, is_expected: np.ndarray, dates: np.ndarray) -> np.ndarray:
     """Whether a store is open on fewer than half of at least MIN_WEEKDAY_DAYS expected days. bool [stores, 7]"""
-    days, open_days = _count_by_weekday(is_expected, dates), _count_by_weekday(is_open, dates)
+    days, open_days = count_by_weekday(is_expected, dates), count_by_weekday(is_open, dates)
     return (days >= MIN_WEEKDAY_DAYS) & (open_days < days / 2)
 
 
@@ -224,57 +185,23 @@ def _run_length(flags: np.ndarray) -> np.ndarray:
     return np.cumsum(length, axis=1)[:, :-1]
 
 
-def _complete_past(past: _RawCalendar, is_open: np.ndarray, habit: np.ndarray) -> _RawCalendar:
+def _complete_past(past: RawCalendar, is_open: np.ndarray, habit: np.ndarray) -> RawCalendar:
     """Fill days without a row: open by habit, no school holiday, promo and state holiday as in most stores.
 
     They are not set to closed: nobody planned that the store has no rows, so the plan of a backtest must not say it.
     """
-    return _RawCalendar(
+    return RawCalendar(
         past.dates,
-        _filled(is_open, habit[:, weekday(past.dates)]),
-        _filled(past.promo, _mean(past.promo, axis=0) >= 0.5),
-        _filled(past.state_holiday, _most_common(past.state_holiday)),
+        filled(is_open, habit[:, weekday(past.dates)]),
+        filled(past.promo, mean(past.promo, axis=0) >= 0.5),
+        filled(past.state_holiday, most_common(past.state_holiday)),
         np.nan_to_num(past.school_holiday),
     )
 
 
-def _complete_plan(plan: _RawCalendar, past: _RawCalendar, habit: np.ndarray) -> _RawCalendar:
-    """Fill days without a row in the plan as REPAIRS["plan_row_missing"] says."""
-    has_row = ~np.isnan(plan.promo)
-    any_store_has_row = has_row.any(axis=0)
-    year_ago = (plan.dates - WEEKS_YEAR_DAYS - past.dates[0]).astype(int)
-    exists = (year_ago >= 0) & (year_ago < len(past.dates))
-    column = np.clip(year_ago, 0, len(past.dates) - 1)
-    promo = np.where(any_store_has_row, _mean(plan.promo, axis=0) >= 0.5, exists * past.promo[:, column])
-    state_holiday = np.where(any_store_has_row, _most_common(plan.state_holiday), 0)
-    is_open = habit[:, weekday(plan.dates)] & ~(~has_row & (state_holiday > 0))
-    return _RawCalendar(
-        plan.dates,
-        _filled(plan.open, is_open),
-        _filled(plan.promo, promo),
-        _filled(plan.state_holiday, state_holiday),
-        _filled(plan.school_holiday, exists * past.school_holiday[:, column]),
-    )
-
-
-def _joined(past: _RawCalendar, plan: _RawCalendar) -> Calendar:
+def _joined(past: RawCalendar, plan: RawCalendar) -> Calendar:
     panels = {
         name: np.concatenate([getattr(past, name), getattr(plan, name)], axis=1).astype(np.int8)
         for name in CALENDAR_COLUMNS
     }
     return Calendar(np.concatenate([past.dates, plan.dates]), **panels)
-
-
-def _filled(values: np.ndarray, default: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), default, values)
-
-
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean without NaN; NaN where all values are NaN."""
-    count = (~np.isnan(values)).sum(axis=axis)
-    return np.where(count > 0, np.nansum(values, axis=axis) / np.maximum(count, 1), np.nan)
-
-
-def _most_common(codes: np.ndarray) -> np.ndarray:
-    """The code that most stores have on each day; 0 where no store has one. int64 [days]"""
-    return np.stack([(codes == code).sum(axis=0) for code in range(len(STATE_HOLIDAYS))]).argmax(axis=0)

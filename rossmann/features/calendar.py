@@ -10,10 +10,9 @@ import numpy as np
 from dateutil.easter import easter
 
 from rossmann.data import Calendar, Stores
-from rossmann.schema import DAY, WEEK_DAYS, weekday
+from rossmann.schema import DAY, LEFT_CHAIN_DAYS, WEEK_DAYS, weekday
 
 LONG_CLOSURE_DAYS = 4  # longer than any run of public holidays: the store is being refurbished
-LEFT_CHAIN_DAYS = 90  # a store that was closed for so long counts as one that left the chain, or that opens anew
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from rossmann.data.cleaning import RawTables
 from rossmann.data.history import Stores
-from rossmann.data.kaggle.columns import KAGGLE_NAMES, MONTHS, TEST_FILE
+from rossmann.data.kaggle.columns import COUNTRY, KAGGLE_NAMES, MONTHS, TEST_FILE
 from rossmann.data.kaggle.reading import RawFiles
 from rossmann.schema import ACTUAL_COLUMNS, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
 
@@ -16,7 +16,7 @@ def raw_tables(files: RawFiles) -> RawTables:
     """The tables under the schema's names. The files must have passed `check_raw`."""
     days = _select(files.days, (*PLAN_COLUMNS, *ACTUAL_COLUMNS))
     plan = _select(files.plan, PLAN_COLUMNS).assign(is_published=files.plan["file"] == TEST_FILE)
-    return RawTables(days, _stores(files.stores), plan)
+    return RawTables(days, _stores(files.stores), plan, COUNTRY)
 
 
 def _select(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -1,0 +1,127 @@
+"""Planned days without a row, or without a value for open: their holidays and promotions, and which stores open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rossmann.data.holiday_calendar import HolidayCalendar, holiday_calendar, nearest_region
+from rossmann.data.panels import RawCalendar, count_by_weekday, filled, mean, most_common
+from rossmann.schema import LEFT_CHAIN_DAYS, SATURDAY, WEEKS_YEAR_DAYS, weekday
+
+HABIT_DAYS = 56  # the last days from which a store's opening habit is computed
+COUNTRY = 0  # the region of a store whose own is not known
+
+
+@dataclass(frozen=True)
+class Past:
+    """The completed calendar of the past, and what a store usually does."""
+
+    calendar: RawCalendar  # without NaN
+    exists: np.ndarray  # whether the store has a row. bool [stores, days]
+    habit: np.ndarray  # whether it usually opens on a weekday, by `opening_habit`. bool [stores, 7]
+
+
+def opening_habit(is_open: np.ndarray, exists: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """Whether a store usually is open on a weekday: in most of its rows of the last HABIT_DAYS.
+
+    Where it has no such rows: in most of all its rows; otherwise in most stores. bool [stores, 7], Monday first
+    """
+    recent = _share_open(is_open[:, -HABIT_DAYS:], exists[:, -HABIT_DAYS:], dates[-HABIT_DAYS:])
+    always = _share_open(is_open, exists, dates)
+    return filled(filled(recent, filled(always, mean(always, axis=0))), 0.0) >= 0.5
+
+
+def gone_stores(plan: RawCalendar, exists: np.ndarray) -> np.ndarray:
+    """Which stores have left the chain: no row in the last LEFT_CHAIN_DAYS, and none in the plan. bool [stores]"""
+    is_long = exists.shape[1] >= LEFT_CHAIN_DAYS
+    return is_long & ~exists[:, -LEFT_CHAIN_DAYS:].any(axis=1) & np.isnan(plan.promo).all(axis=1)
+
+
+def complete_plan(plan: RawCalendar, past: Past, country: str) -> RawCalendar:
+    """Fill the plan's missing values as REPAIRS of the cleaning say. `country` is the ISO code of the chain's."""
+    if not np.isnan(plan.open).any():
+        return plan
+    calendar, region = _regions(plan, past, country)
+    planned = len(past.calendar.dates)
+    of_others = filled(
+        _usual_in_region(plan.state_holiday, region, most_common), calendar.state_holiday[region, planned:]
+    )
+    state_holiday = filled(plan.state_holiday, of_others)
+    is_open = past.habit[:, weekday(plan.dates)] & ((state_holiday == 0) | _opens_on_holidays(past, calendar))
+    return RawCalendar(
+        plan.dates,
+        filled(plan.open, is_open & ~gone_stores(plan, past.exists)[:, None]),
+        filled(plan.promo, _promo(plan, past)),
+        state_holiday,
+        _school_holiday(plan, past, calendar, region),
+    )
+
+
+def _share_open(is_open: np.ndarray, exists: np.ndarray, dates: np.ndarray) -> np.ndarray:
+    """Share of a store's rows on a weekday on which it is open; NaN without any row. [stores, 7]"""
+    rows = count_by_weekday(exists, dates)
+    open_rows = count_by_weekday((is_open == 1) & exists, dates)
+    return np.where(rows > 0, open_rows / np.maximum(rows, 1), np.nan)
+
+
+def _regions(plan: RawCalendar, past: Past, country: str) -> tuple[HolidayCalendar, np.ndarray]:
+    """The holidays of past and plan by region, and the region of each store."""
+    calendar = holiday_calendar(country, np.concatenate([past.calendar.dates, plan.dates]))
+    region = nearest_region(calendar, past.calendar.state_holiday > 0, past.calendar.school_holiday == 1, past.exists)
+    return calendar, region
+
+
+def _usual_in_region(values: np.ndarray, region: np.ndarray, usual: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The usual value of the stores of a store's region; NaN where none of them has a row. [stores, days]"""
+    result = np.empty(values.shape)
+    for each in np.unique(region):
+        own = values[region == each]
+        result[region == each] = np.where(np.isnan(own).all(axis=0), np.nan, usual(own))
+    return result
+
+
+def _opens_on_holidays(past: Past, calendar: HolidayCalendar) -> np.ndarray:
+    """Whether a store opens if a planned day is a holiday: if it was open on most holidays of the same name.
+
+    Where it had none: on most of all its holidays; otherwise if most stores were. bool [stores, planned days]
+    """
+    days = len(past.calendar.dates)
+    would_open = past.habit[:, weekday(past.calendar.dates)]
+    holidays = past.exists & (past.calendar.state_holiday > 0) & would_open
+    is_open = np.where(holidays, past.calendar.open, np.nan)
+    own = mean(is_open, axis=1)
+    share = np.repeat(filled(own, filled(mean(own, axis=0), 0.0))[:, None], len(calendar.dates) - days, axis=1)
+    for name in set(calendar.holiday[days:].tolist()) - {-1}:
+        of_name = mean(is_open[:, calendar.holiday[:days] == name], axis=1)
+        planned = calendar.holiday[days:] == name
+        share[:, planned] = filled(of_name[:, None], share[:, planned])
+    return share >= 0.5
+
+
+def _promo(plan: RawCalendar, past: Past) -> np.ndarray:
+    """As most stores of the plan have it; on days without any row, as 52 weeks before. [stores, days]"""
+    has_row = (~np.isnan(plan.promo)).any(axis=0)
+    return np.where(has_row, mean(plan.promo, axis=0) >= 0.5, _year_before(past, plan.dates, "promo"))
+
+
+def _school_holiday(plan: RawCalendar, past: Past, calendar: HolidayCalendar, region: np.ndarray) -> np.ndarray:
+    """As in the region's plan or calendar; as 52 weeks before where the region or its breaks are not known."""
+    days = len(past.calendar.dates)
+    of_region = calendar.school_holiday[region]
+    weekend = weekday(calendar.dates) >= SATURDAY
+    in_break = past.exists & weekend[:days] & (of_region[:, :days] == 1)
+    marks_weekends = mean(np.where(in_break, past.calendar.school_holiday, np.nan), axis=1) >= 0.5
+    of_region = np.where(weekend & ~marks_weekends[:, None], 0 * of_region, of_region)[:, days:]
+    of_others = _usual_in_region(plan.school_holiday, region, lambda own: mean(own, axis=0) >= 0.5)
+    of_others[region == COUNTRY] = np.nan
+    usual = filled(filled(of_others, of_region), _year_before(past, plan.dates, "school_holiday"))
+    return filled(plan.school_holiday, usual)
+
+
+def _year_before(past: Past, dates: np.ndarray, name: str) -> np.ndarray:
+    """The values 52 weeks before these days; 0 where the past does not have them. [stores, days]"""
+    days = len(past.calendar.dates)
+    column = (dates - WEEKS_YEAR_DAYS - past.calendar.dates[0]).astype(int)
+    exists = (column >= 0) & (column < days)
+    return exists * getattr(past.calendar, name)[:, np.clip(column, 0, days - 1)]
