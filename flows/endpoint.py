@@ -10,7 +10,7 @@ from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
 from rossmann.registry import CHAMPION
 from rossmann.serving import deployment
-from rossmann.serving.deployment import ServeCluster
+from rossmann.serving.deployment import ServeCluster, UnauthorizedError
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError
@@ -40,7 +40,9 @@ def champion_target(settings: Settings) -> ServingTarget | None:
 def sync_endpoint() -> None:
     """Switch the endpoint, if there is one, to the champion on the current snapshot, and compare it with the batch.
 
-    If they differ, restore what was deployed before, publish EndpointFailed, and raise DataError.
+    If they differ, restore what was deployed before, publish EndpointFailed, and raise DataError. If they cannot be
+    compared because the endpoint has other API keys than this process, it is not the model's fault: the target stays,
+    and EndpointFailed says so.
     """
     settings = Settings()
     host, target = serve_cluster(settings), champion_target(settings)
@@ -49,6 +51,9 @@ def sync_endpoint() -> None:
     previous = deployment.deployed_target(host)
     try:
         deploy_and_test(settings, host, target)
+    except UnauthorizedError as error:
+        reason = f"{target} is deployed and ready, but was not compared with the batch: {error}"
+        alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
     except DataError as error:
         reason = f"{target} was not deployed, {previous} still is: {error}"
         alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
@@ -83,6 +88,8 @@ def system_alarms(settings: Settings) -> list[Alarm]:
         return []
     try:
         state = deployment.readiness(host)
+        if state["ready"]:
+            deployment.check_key(host)
     except DataError as error:
         return [EndpointFailed(reason=str(error), url=host.url)]
     raised: list[Alarm] = []

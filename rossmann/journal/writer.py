@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from rossmann.journal.spill import decode_entries, encode_entries
 from rossmann.journal.tables import JournalEntry, connect, insert, migrate
-from rossmann.settings import without_password
+from rossmann.settings import hide_password, without_password
 from rossmann.storage import Storage
 
 PAUSE_S = 0.5  # between two looks at the queue
@@ -146,8 +146,8 @@ class Journal:
 
     def _record_failure(self, error: Exception) -> None:
         cause = getattr(error, "orig", None) or error
-        address = without_password(self._url)
-        problem = f"the journal at {address} cannot be written ({type(cause).__name__}: {cause})"
+        reason = hide_password(f"{type(cause).__name__}: {cause}", self._url)
+        problem = f"the journal at {without_password(self._url)} cannot be written ({reason})"
         with self._lock:
             self._failures += 1
             is_new, self._problem = self._problem is None, problem

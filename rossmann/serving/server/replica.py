@@ -23,7 +23,7 @@ def build_host(settings: Settings) -> tuple[ModelHost, Limits]:
     load = partial(load_model, Registry(settings.tracking_uri, workspace.models), workspace.snapshots)
     host = ModelHost(load, Journal(settings.journal, Storage(workspace.journal_spill)), Metrics())
     api_keys = [key.get_secret_value() for key in settings.api_keys]
-    return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys)
+    return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys, settings.allowed_hosts)
 
 
 @serve.deployment
