@@ -173,7 +173,9 @@ def next_day(endpoint: RunningEndpoint) -> dict:
 
 
 def test_a_killed_replica_fails_no_request_that_is_retried(endpoint, first_target, bodies):
-    before = {replica.pid for replica in endpoint.replicas()}
+    before, journal = {replica.pid for replica in endpoint.replicas()}, endpoint.workspace / "journal.db"
+    wait(lambda: deployment.readiness(endpoint.serve)["journal"]["pending_rows"] == 0, 60)
+    count_before = request_count(journal)
     with load(urls(endpoint), bodies, CONNECTIONS, retries=5) as result:
         time.sleep(1)
         endpoint.replicas()[0].kill()
@@ -182,6 +184,7 @@ def test_a_killed_replica_fails_no_request_that_is_retried(endpoint, first_targe
         time.sleep(1)
     assert result.failed == 0, result.failures
     assert result.statuses[200] > 100
+    wait(lambda: request_count(journal) - count_before >= result.statuses[200], 60)  # also the killed replica's
 
 
 def test_a_locked_journal_fails_no_request_and_loses_no_entry(endpoint, first_target, bodies):

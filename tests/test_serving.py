@@ -39,7 +39,6 @@ from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.target import ServingTarget
-from rossmann.storage import Storage
 from rossmann.validation import DataError
 from tests.support.cluster import wait
 
@@ -90,7 +89,7 @@ class Client:
 @contextmanager
 def running_host(load, folder: Path, journal_url: str | None = None) -> Iterator[ModelHost]:
     """A host that has loaded no model yet."""
-    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", Storage(str(folder / "spill"))),
+    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
                      Metrics())  # fmt: skip
     yield host
     host.journal.close(5)
