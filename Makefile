@@ -11,6 +11,9 @@ WORKSPACE := $(or $(ROSSMANN_DATA_DIR),data)
 BUCKET := $(findstring ://,$(WORKSPACE))
 WORKSPACE_ADDRESS = $(if $(BUCKET)$(filter /%,$(WORKSPACE)),,$(CURDIR)/)$(WORKSPACE)
 LOCAL_STATE = $(if $(BUCKET),$(CURDIR)/data/$(subst ://,/,$(WORKSPACE)),$(WORKSPACE_ADDRESS))
+# The API keys, and the settings on the line of make that have no variable above.
+OTHER_SETTINGS = $(filter-out ROSSMANN_DATA_DIR ROSSMANN_HTTP_PORT,$(filter ROSSMANN_%,$(.VARIABLES)))
+LINE_SETTINGS = $(foreach name,$(OTHER_SETTINGS),$(if $(filter command,$(origin $(name))),$(name),$(filter %_API_KEYS,$(name))))
 BIN := .venv/bin
 MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
@@ -46,7 +49,8 @@ env: ## the environment in which a terminal reaches the stack: eval "$(make -s e
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(WORKSPACE_ADDRESS)"' \
 	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)' 'ROSSMANN_HTTP_PORT=$(ROSSMANN_HTTP_PORT)' \
 	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)' \
-	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"')
+	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"') \
+	  $(foreach name,$(LINE_SETTINGS),'$(name)="$($(name))"')
 	@grep ^export deployments/local.env
 
 test: install ## all tests except the proofs

@@ -10,7 +10,7 @@ from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
 from rossmann.registry import CHAMPION
 from rossmann.serving import deployment
-from rossmann.serving.deployment import ServeCluster
+from rossmann.serving.deployment import ServeCluster, UnauthorizedError
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError
@@ -50,8 +50,10 @@ def sync_endpoint() -> None:
 def switch_endpoint(settings: Settings) -> None:
     """Switch the endpoint, if there is one, to the champion on the current snapshot, and compare it with the batch.
 
-    If they differ, request again what was deployed before, and raise DataError. The caller holds the workspace's lock:
-    so nobody else changes the champion, the snapshot or the endpoint meanwhile.
+    If they differ, request again what was deployed before, and raise DataError. If they cannot be compared because the
+    endpoint has other API keys than this process, it is not the model's fault: the target stays, and EndpointFailed
+    says so. The caller holds the workspace's lock: so nobody else changes the champion, the snapshot or the endpoint
+    meanwhile.
     """
     host, target = serve_cluster(settings), champion_target(settings)
     if host is None or target is None:
@@ -59,6 +61,9 @@ def switch_endpoint(settings: Settings) -> None:
     previous = deployment.deployed_target(host)
     try:
         deploy_and_test(settings, host, target)
+    except UnauthorizedError as error:
+        reason = f"{target} is deployed and ready, but was not compared with the batch: {error}"
+        alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
     except DataError as error:
         if previous and previous != target:
             deployment.deploy(host, previous)
@@ -91,6 +96,8 @@ def system_alarms(settings: Settings) -> list[Alarm]:
         return []
     try:
         state = deployment.readiness(host)
+        if state["ready"]:
+            deployment.check_key(host)
     except DataError as error:
         return [EndpointFailed(reason=str(error), url=host.url)]
     raised: list[Alarm] = []

@@ -24,6 +24,7 @@ TELEMETRY_OFF = {
 # Environment variables for the S3 client: retry for about half a minute. deployments/local.env has the same values.
 AWS_RETRIES = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
 
+MIN_SECRET_LENGTH = 3  # shorter parts of a password are no secret, and would be replaced within words
 BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750
 
 
@@ -56,6 +57,11 @@ class Settings(BaseSettings):
     http_port: int = Field(8000, ge=1, le=65535, description="Port on which the endpoint listens.")
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="API keys of the endpoint, separated by commas; none: only callers on the same machine."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the endpoint may be called without api_keys, separated by commas; "
+        "localhost and loopback addresses always are.",
     )
     journal_url: str | None = Field(
         None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."
@@ -97,7 +103,7 @@ class Settings(BaseSettings):
         0.05, ge=0, description="Largest relative increase of the error in any slice that a promotion allows."
     )
 
-    @field_validator("candidates", "api_keys", mode="before")
+    @field_validator("candidates", "api_keys", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
@@ -158,6 +164,21 @@ class Settings(BaseSettings):
 
 
 def without_password(address: str) -> str:
-    """The address of a database with its password replaced by ***, for messages."""
-    hidden = re.sub(r"(://[^:/@]*:)[^/]*(?=@)", r"\1***", address)
+    """The address of a database with its password replaced by ***, for messages.
+
+    All from the first colon after the scheme to the last @ counts as password, since it may contain any character.
+    """
+    hidden = re.sub(r"(://[^:]*:).*(?=@)", r"\1***", address, flags=re.DOTALL)
     return re.sub(r"(password=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
+
+
+def hide_password(text: str, address: str) -> str:
+    """A message about the database at an address, without any part of its password.
+
+    A driver that splits a password with @ or / at the wrong place quotes a part of it as the name of the host.
+    """
+    secret = re.search(r"://[^:]*:(.*)@", address, flags=re.DOTALL)
+    parts = re.split(r"[@/:?#]", secret[1]) if secret else []
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "***") if len(part) >= MIN_SECRET_LENGTH else text
+    return text.replace(address, without_password(address))

@@ -56,9 +56,9 @@ class Workspace:
         return self._path("reports/monitoring")
 
     @property
-    def journal_spill(self) -> str:
-        """Journal entries that a shutdown could not write to the database."""
-        return self._path("journal-spill")
+    def journal_log(self) -> str:
+        """Journal entries on their way to the database; in a bucket, those that a shutdown could not move there."""
+        return self._path("journal-log")
 
     @property
     def mlflow_database(self) -> str:

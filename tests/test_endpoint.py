@@ -13,16 +13,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prefect import flow
 
 from benchmarks.load import load
-from flows.endpoint import sync_endpoint
+from flows import alarms
+from flows.endpoint import sync_endpoint, system_alarms
 from rossmann import features, registry
 from rossmann.data import restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, HORIZON_DAYS
 from rossmann.serving import deployment
 from rossmann.serving.target import ServingTarget
+from rossmann.settings import Settings
 from rossmann.validation import DataError
 from tests.support.cluster import wait
 from tests.support.endpoint import RunningEndpoint, fit_on_whole_history, promote, register
@@ -169,13 +172,35 @@ def start_command(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def test_an_endpoint_with_other_keys_is_not_taken_for_a_broken_one(
+    endpoint, first_target, prefect_server, monkeypatch, tmp_path
+):
+    """As after `make up` with API keys, from a terminal without them: the target is deployed and stays."""
+    config = yaml.safe_load(endpoint.serve.config.read_text())
+    config["applications"][0]["runtime_env"]["env_vars"]["ROSSMANN_API_KEYS"] = "another-key"
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("ROSSMANN_SERVE_CONFIG", str(tmp_path / "serve.yaml"))
+    flow(sync_endpoint.fn)()
+    settings = Settings()
+    (alarm,) = (record.alarm for record in alarms.list_alarms(settings) if "API keys" in record.alarm.reason)
+    assert "is deployed and ready, but was not compared with the batch" in alarm.reason
+    assert deployment.deployed_target(endpoint.serve) == first_target
+    assert deployment.readiness(endpoint.serve)["ready"]
+    assert ["API keys" in alarm.reason for alarm in system_alarms(settings)] == [True]
+    with_key = replace(endpoint.serve, api_key="another-key")
+    assert deployment.request_forecast(with_key, next_day(endpoint))
+    deploy_and_wait(endpoint, first_target)  # without keys again
+
+
 def next_day(endpoint: RunningEndpoint) -> dict:
     """The first store's first day after the origin."""
     return {"store": int(endpoint.history.stores.number[0]), "date": str(endpoint.history.origin + DAY)}
 
 
 def test_a_killed_replica_fails_no_request_that_is_retried(endpoint, first_target, bodies):
-    before = {replica.pid for replica in endpoint.replicas()}
+    before, journal = {replica.pid for replica in endpoint.replicas()}, endpoint.workspace / "journal.db"
+    wait(lambda: deployment.readiness(endpoint.serve)["journal"]["pending_rows"] == 0, 60)
+    count_before = request_count(journal)
     with load(urls(endpoint), bodies, CONNECTIONS, retries=5) as result:
         time.sleep(1)
         endpoint.replicas()[0].kill()
@@ -184,6 +209,7 @@ def test_a_killed_replica_fails_no_request_that_is_retried(endpoint, first_targe
         time.sleep(1)
     assert result.failed == 0, result.failures
     assert result.statuses[200] > 100
+    wait(lambda: request_count(journal) - count_before >= result.statuses[200], 60)  # also the killed replica's
 
 
 def test_a_locked_journal_fails_no_request_and_loses_no_entry(endpoint, first_target, bodies):
@@ -219,9 +245,20 @@ def test_replicas_are_added_under_load_and_removed_after_it(endpoint, first_targ
 
 def test_a_full_queue_returns_429(endpoint, first_target, large_body):
     """150 connections are more than the replicas and the queue accept."""
+    responses: list[httpx.Response] = []
+
+    def is_refused() -> bool:
+        responses.append(httpx.get(f"{endpoint.serve.url}/model", timeout=60))
+        return responses[-1].status_code == 429
+
     with load(urls(endpoint), [large_body], 150) as result:
         wait(lambda: result.statuses[429] > 0, 60)
+        wait(is_refused, 60)
     assert set(result.statuses) <= {200, 429}, result.failures
+    error = responses[-1].json()
+    assert error["problems"][0]["message"] in error["error"]
+    assert error["request_id"] == responses[-1].headers["X-Request-ID"]
+    assert responses[-1].headers["Retry-After"] == "1"
 
 
 def test_metrics_contain_those_of_serve_and_of_the_endpoint(endpoint, first_target):

@@ -88,26 +88,39 @@ def test_a_failure_at_any_write_leaves_the_old_snapshot_and_no_incomplete_one(wr
 
 
 def test_the_journal_writes_to_its_database_while_the_store_fails(store, tmp_path):
-    url, spill = f"sqlite:///{tmp_path}/journal.db", Storage(f"{ADDRESS}/spill")
+    url, leftovers = f"sqlite:///{tmp_path}/journal.db", Storage(f"{ADDRESS}/leftovers")
     store.fault = lambda _: ACCESS_DENIED
-    journal = Journal(url, spill)
+    journal = Journal(url, tmp_path / "log", leftovers)
     journal.write(entry("a"))
     journal.close(30)
     assert journal.health().written_rows == 1
 
 
 def test_entries_that_two_replicas_read_at_once_are_in_the_journal_once(store, tmp_path):
-    spill = Storage(f"{ADDRESS}/spill-twice")
-    unwritable = Journal(f"sqlite:///{tmp_path}/none/journal.db", spill)
+    leftovers = Storage(f"{ADDRESS}/leftovers-twice")
+    unwritable = Journal(f"sqlite:///{tmp_path}/none/journal.db", tmp_path / "log", leftovers)
     unwritable.write(entry("a", rows=3))
     unwritable.close(5)
-    (name,) = spill.names()
-    content = spill.read(name)
+    (name,) = leftovers.names()
+    assert not list((tmp_path / "log").iterdir())
+    content = leftovers.read(name)
     url = f"sqlite:///{tmp_path}/journal.db"
-    for _ in range(2):
-        spill.write(name, content)
-        Journal(url, spill).close(30)
-    assert spill.names() == []
+    for replica in range(2):  # each on a machine of its own
+        leftovers.write(name, content)
+        Journal(url, tmp_path / f"log-{replica}", leftovers).close(30)
+    assert leftovers.names() == []
+    assert counts(url) == (1, 3)
+
+
+def test_entries_stay_on_the_machine_while_the_store_fails(store, tmp_path):
+    leftovers, folder = Storage(f"{ADDRESS}/leftovers-later"), tmp_path / "log"
+    unwritable = Journal(f"sqlite:///{tmp_path}/none/journal.db", folder, leftovers)
+    unwritable.write(entry("a", rows=3))
+    store.fault = lambda _: ACCESS_DENIED
+    unwritable.close(5)
+    assert len(list(folder.iterdir())) == 1
+    url = f"sqlite:///{tmp_path}/journal.db"
+    Journal(url, folder, leftovers).close(30)
     assert counts(url) == (1, 3)
 
 

@@ -24,7 +24,6 @@ from rossmann.journal import Journal, write_entry
 from rossmann.registry import Registry
 from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation import write_sample
-from rossmann.storage import Storage
 from rossmann.workspace import Workspace
 from tests.support.cluster import free_ports, processes_of, wait
 from tests.support.stores import Postgres
@@ -171,7 +170,7 @@ def test_several_processes_may_migrate_and_write_at_once(database):
 
 @pytest.mark.slow
 def test_a_restarted_database_loses_no_journal_entry(database, tmp_path):
-    journal = Journal(database.url("endpoint"), Storage(str(tmp_path)))
+    journal = Journal(database.url("endpoint"), tmp_path)
     with ThreadPoolExecutor(1) as thread:
         restarts = thread.submit(lambda: [action() for action in (database.stop, database.start) * 2])
         count = 0

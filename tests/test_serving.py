@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 import numpy as np
@@ -26,9 +28,10 @@ from rossmann.journal import Journal
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard
 from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.serving import proxy_errors
 from rossmann.serving.deployment import ServeCluster
 from rossmann.serving.published_plan import published_plan
-from rossmann.serving.server import parsing, requests
+from rossmann.serving.server import parsing, requests, responses
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
 from rossmann.serving.server.errors import MAX_PROBLEMS
@@ -36,7 +39,6 @@ from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.target import ServingTarget
-from rossmann.storage import Storage
 from rossmann.validation import DataError
 from tests.support.cluster import wait
 
@@ -62,13 +64,13 @@ def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel
 class Client:
     """A client of the application in this process; `address` is where it seems to come from."""
 
-    def __init__(self, host: ModelHost, limits: Limits = LIMITS, address: str = "127.0.0.1"):
-        self.app, self.address = create_app(host, limits), address
+    def __init__(self, host: ModelHost, limits: Limits = LIMITS, address: str = "127.0.0.1", name: str = "127.0.0.1"):
+        self.app, self.address, self.url = create_app(host, limits), address, f"http://{name}:8000"
 
     def request(self, method: str, path: str, **options: object) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, client=(self.address, 1), raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://endpoint") as client:
+            async with httpx.AsyncClient(transport=transport, base_url=self.url) as client:
                 return await client.request(method, path, **options)
 
         return asyncio.run(send())
@@ -87,7 +89,7 @@ class Client:
 @contextmanager
 def running_host(load, folder: Path, journal_url: str | None = None) -> Iterator[ModelHost]:
     """A host that has loaded no model yet."""
-    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", Storage(str(folder / "spill"))),
+    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
                      Metrics())  # fmt: skip
     yield host
     host.journal.close(5)
@@ -376,6 +378,101 @@ def test_without_api_keys_only_local_callers_are_allowed(host):
     assert response.status_code == 401
     assert "ROSSMANN_API_KEYS" in response.json()["error"]
     assert Client(host, address="::1").predict(DAY).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_a_request_that_a_proxy_forwarded_is_not_from_this_machine(client, host, header):
+    """The proxy is on this machine, its caller may be anywhere, and may write what it wants into the header."""
+    assert client.predict(DAY, headers={header: "127.0.0.1"}).status_code == 401
+    with_keys = Client(host, Limits.with_keys(1_000_000, 1_000, [KEY]))
+    assert with_keys.predict(DAY, headers={header: "127.0.0.1", "X-API-Key": KEY}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/ready", "/docs", "/openapi.json", "/forecasts/1"])
+def test_without_keys_a_host_name_that_is_not_this_machines_is_refused(host, path):
+    """A page of attacker.example whose name was pointed at 127.0.0.1 would read the answer otherwise."""
+    response = Client(host, name="attacker.example").get(path)
+    assert response.status_code == 400
+    assert response.json()["problems"][0]["field"] == "Host"
+    assert "attacker.example" in response.json()["error"]
+    assert response.json()["request_id"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "[::1]", "forecasts"])
+def test_without_keys_names_of_this_machine_and_allowed_names_are_served(host, name):
+    limits = Limits(1_000_000, 1_000, allowed_hosts=("forecasts",))
+    assert Client(host, limits, name=name).predict(DAY).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", "127.0.0.1.attacker.example", "localhost.attacker.example", "[::1", "a@b"])
+def test_an_odd_host_header_is_refused(client, value):
+    assert client.get("/ready", headers={"Host": value}).status_code == 400
+
+
+def test_with_api_keys_any_host_name_is_served(host):
+    client = Client(host, Limits.with_keys(1_000_000, 1_000, [KEY]), name="forecasts.example")
+    assert client.predict(DAY, headers={"X-API-Key": KEY}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/ready", "/health", "/model", "/docs", "/openapi.json", "/forecasts/2", "/nowhere"])
+def test_head_is_answered_like_get_without_the_body(client, path):
+    head, get = client.request("HEAD", path), client.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["Content-Length"] == get.headers["Content-Length"]
+
+
+def test_head_is_not_a_forecast_that_was_returned(client, host):
+    client.request("HEAD", "/forecasts/2")
+    assert host.journal.health().pending_rows == host.journal.health().written_rows == 0
+
+
+def test_the_documentation_page_needs_no_other_server(host):
+    """Its files come from the endpoint, with and without API keys."""
+    for limits in (LIMITS, Limits.with_keys(1_000_000, 1_000, [KEY])):
+        client = Client(host, limits)
+        page = client.get("/docs").text
+        addresses = re.findall(r"""(?:src|href)="([^"]*)"|url: '([^']*)'""", page)
+        addresses = [urljoin("/docs", first or second) for first, second in addresses]
+        assert len(addresses) == 4
+        for address in addresses:
+            assert address.startswith("/"), "on another server"
+            response = client.get(address)
+            assert response.status_code == 200
+            assert len(response.content) > 1_000
+        assert "https:" not in page
+    assert client.get("/docs/files/../../app.py").status_code in (401, 404)
+
+
+def test_the_document_says_which_paths_need_no_key(host):
+    client = Client(host, Limits.with_keys(1_000_000, 1_000, [KEY]))
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            security = operation.get("security", document["security"])
+            response = client.request(method, path.replace("{store}", "1"), json=DAY if method == "post" else None)
+            assert (response.status_code == 401) == bool(security), path
+    assert "security" not in Client(host).get("/openapi.json").json()
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_an_error_of_serves_proxy_has_the_json_of_all_other_errors(status):
+    async def proxy(scope: dict, receive: object, send: Callable) -> None:
+        headers = [(b"content-type", b"text/plain"), (b"retry-after", b"1"), (b"x-request-id", b"abc")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"Request dropped", "more_body": False})
+
+    (middleware,) = proxy_errors.middlewares()
+    app = middleware.cls(proxy)
+
+    async def get() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as client:
+            return await client.get("/predict")
+
+    response = asyncio.run(get())
+    assert (response.status_code, response.headers["retry-after"]) == (status, "1")
+    error = TypeAdapter(responses.Error).validate_python(response.json())
+    assert error.request_id == response.headers["x-request-id"] == "abc"
+    assert error.problems[0].message in error.error
 
 
 def test_without_a_model_every_response_is_503_with_the_reason(tmp_path):

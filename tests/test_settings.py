@@ -8,7 +8,7 @@ import pytest
 from flows.cli.main import main
 from rossmann.provenance import code_without_text
 from rossmann.registry import Registry
-from rossmann.settings import Settings
+from rossmann.settings import Settings, hide_password, without_password
 
 
 def test_a_setting_is_read_from_its_variable(monkeypatch, tmp_path):
@@ -44,6 +44,28 @@ def test_a_workspace_in_a_bucket_requires_addresses_of_databases(monkeypatch, ca
     settings = Settings()
     assert (settings.home, settings.workspace.snapshots) == ("s3://bucket/workspace", "s3://bucket/workspace/snapshots")
     assert settings.local_home == str(Path("data/s3/bucket/workspace").resolve())
+
+
+ODD_PASSWORDS = ["secret", "se/cret", "se@cret", "se:cr@et/x", "se?cr=et", "se#cret", "s%40cret", "se cret", "se\ncret"]
+
+
+@pytest.mark.parametrize("password", ODD_PASSWORDS)
+def test_no_part_of_an_odd_password_is_shown(password):
+    address = f"postgresql+psycopg://me:{password}@host:5432/journal?sslmode=require"
+    shown = without_password(address)
+    assert shown == "postgresql+psycopg://me:***@host:5432/journal?sslmode=require"
+    host = address.rpartition("me:")[2].partition("@")[2]  # what a driver takes for the host
+    message = hide_password(f"could not connect to {host!r} as {address}", address)
+    assert "cret" not in message
+    assert "could not connect to" in message
+
+
+@pytest.mark.parametrize(
+    "address", ["sqlite:////data/journal.db", "http://host:5000", "http://[::1]:5000/x", "postgresql://me@host/x"]
+)
+def test_an_address_without_a_password_is_shown_as_it_is(address):
+    assert without_password(address) == address
+    assert hide_password(f"no table in {address}", address) == f"no table in {address}"
 
 
 def test_an_invalid_api_key_is_refused_without_showing_it(monkeypatch, capsys):

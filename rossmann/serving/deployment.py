@@ -34,6 +34,10 @@ POLL_INTERVAL_S = 0.5
 REQUEST_TIMEOUT_S = 60
 
 
+class UnauthorizedError(DataError):
+    """The endpoint responds, but this process has none of its API keys."""
+
+
 @dataclass(frozen=True)
 class ServeCluster:
     """A Ray cluster that hosts the endpoint, and how to reach both."""
@@ -108,6 +112,11 @@ def request_forecast(serve: ServeCluster, body: dict) -> dict:
     return _json(_successful(_send(serve, "POST", "/predict", json=body)))
 
 
+def check_key(serve: ServeCluster) -> None:
+    """Raise UnauthorizedError if the endpoint serves, but not this process. Nothing else is checked."""
+    _successful(_send(serve, "GET", "/model"))
+
+
 def readiness(serve: ServeCluster) -> dict:
     """The response of /ready, whether ready or not. DataError if nothing responds."""
     return _json(_send(serve, "GET", "/ready"))
@@ -135,6 +144,11 @@ def _send(serve: ServeCluster, method: str, path: str, json: dict | None = None)
 
 
 def _successful(response: httpx.Response) -> httpx.Response:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise UnauthorizedError(
+            f"the endpoint at {response.url} responds, but it requires one of its API keys: "
+            "set ROSSMANN_API_KEYS here as it is set for the endpoint"
+        )
     if not response.is_success:
         raise DataError(f"{response.url} returned {response.status_code}: {response.text[:300]}")
     return response

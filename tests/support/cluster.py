@@ -27,6 +27,7 @@ def running_cluster(workspace: Path, config: Path) -> Iterator[ServeCluster]:
         "ROSSMANN_SERVE_ADDRESS": f"http://127.0.0.1:{dashboard}",
         "ROSSMANN_SERVE_CONFIG": str(config),
         "ROSSMANN_HTTP_PORT": str(http),
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rossmann.serving.proxy_errors:middlewares",  # as in local.env
     }
     options = {
         "--port": 0, "--num-cpus": 4, "--ray-client-server-port": client, "--dashboard-host": "127.0.0.1",

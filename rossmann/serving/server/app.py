@@ -18,6 +18,7 @@ from rossmann.models import Forecast
 from rossmann.schema import DAY
 from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
+from rossmann.serving.server.docs_page import add_docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.model_host import ModelHost
@@ -40,10 +41,12 @@ def create_app(host: ModelHost, limits: Limits) -> FastAPI:
         updates.cancel()
         await asyncio.to_thread(host.journal.close, JOURNAL_TIMEOUT_S)
 
-    app = FastAPI(title="rossmann", version="2", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="rossmann", version="2", description=DESCRIPTION, lifespan=lifespan,
+                  docs_url=None, redoc_url=None)  # fmt: skip
     app.add_middleware(AuthMiddleware, metrics=host.metrics, limits=limits)
     app.openapi = lambda: openapi_document(app, host.model, bool(limits.key_hashes))
     _add_error_handlers(app)
+    add_docs_page(app)
     _add_forecast_routes(app, host, limits)
     _add_status_routes(app, host, limits)
     return app
@@ -75,7 +78,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
-    predict_errors, store_errors = error_responses(401, 413, 422, 503), error_responses(401, 404, 422, 503)
+    predict_errors, store_errors = error_responses(400, 401, 413, 422, 503), error_responses(400, 401, 404, 422, 503)
 
     @app.post("/predict", response_model=responses.Forecasts, responses=predict_errors, tags=["forecasts"])
     async def predict(request: Request) -> Response:
@@ -97,24 +100,25 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
         if rows is None:
             raise ApiError(404, [requests.unknown_store(store, model.state)])
         content = _forecasts_json(model, *rows, request_id)
-        host.record_answer(model, request_id, *rows, (time.perf_counter() - started) * 1e3)
+        if "head_only" not in request.scope:
+            host.record_answer(model, request_id, *rows, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
 
 
 def _add_status_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
-    errors, not_ready = error_responses(401, 503), {503: {"model": responses.Readiness}}
+    errors, not_ready = error_responses(400, 401, 503), {503: {"model": responses.Readiness}}
 
     @app.get("/model", response_model=responses.Model, responses=errors, tags=["status"])
     async def model() -> responses.Model:
         """The card of the loaded model, and the snapshot that it forecasts from."""
         return responses.Model.of(_loaded_model(host))
 
-    @app.get("/health", tags=["status"])
+    @app.get("/health", responses=error_responses(400), tags=["status"])
     async def health() -> responses.Health:
         """Whether the process is alive."""
         return responses.Health()
 
-    @app.get("/ready", response_model=responses.Readiness, responses=not_ready, tags=["status"])
+    @app.get("/ready", response_model=responses.Readiness, responses=error_responses(400) | not_ready, tags=["status"])
     async def ready(request: Request) -> Response:
         """Whether a model is loaded, why another one could not be, and whether the journal is being written."""
         readiness = responses.Readiness.of(host.model, host.load_error, host.journal.health())

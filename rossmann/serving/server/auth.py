@@ -1,4 +1,8 @@
-"""Who may call the endpoint and how large a request may be; also gives each request its id and counts responses."""
+"""Who may call the endpoint and how large a request may be; also gives each request its id and counts responses.
+
+Without API keys the endpoint trusts its own machine, and only that. A request that names another host, or that a proxy
+forwarded, is refused: a web page or a stranger may be behind it.
+"""
 
 import hashlib
 import hmac
@@ -6,15 +10,18 @@ import ipaddress
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rossmann.serving.server import docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
 from rossmann.serving.server.metrics import Metrics
 
 PUBLIC_PATHS = {"/health", "/ready", "/docs", "/openapi.json"}  # probes have no key; the document contains no secret
+FORWARDING_HEADERS = {"forwarded", "x-forwarded-for", "x-real-ip", "via"}  # which a proxy adds
 
 
 @dataclass(frozen=True)
@@ -24,16 +31,22 @@ class Limits:
     max_body_bytes: int
     max_rows: int
     key_hashes: tuple[bytes, ...] = ()  # SHA-256 of each API key; without any, only local callers are authorized
+    allowed_hosts: tuple[str, ...] = ()  # names of the endpoint beside localhost, for callers without a key
 
     @staticmethod
-    def with_keys(max_body_bytes: int, max_rows: int, api_keys: Iterable[str]) -> "Limits":
+    def with_keys(
+        max_body_bytes: int, max_rows: int, api_keys: Iterable[str], allowed_hosts: tuple[str, ...] = ()
+    ) -> "Limits":
         """The limits with the keys in plain text, of which only the hashes stay in memory."""
-        return Limits(max_body_bytes, max_rows, tuple(_hash(key) for key in api_keys))
+        return Limits(max_body_bytes, max_rows, tuple(_hash(key) for key in api_keys), allowed_hosts)
 
 
 @dataclass(frozen=True)
 class AuthMiddleware:
-    """ASGI middleware: sets `request_id` in the scope and X-Request-ID in the response, and returns 401 itself."""
+    """ASGI middleware: sets `request_id` in the scope and X-Request-ID in the response, and returns 400 and 401 itself.
+
+    HEAD is answered like GET, without the body; then the scope contains `head_only`.
+    """
 
     app: ASGIApp
     metrics: Metrics
@@ -44,14 +57,19 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         scope["request_id"] = uuid.uuid4().hex
+        if scope["method"] == "HEAD":
+            scope |= {"method": "GET", "head_only": True}
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.metrics.count_response(message["status"])
                 MutableHeaders(scope=message)["X-Request-ID"] = scope["request_id"]
+            elif "head_only" in scope:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
+            check_host(scope, self.limits)
             authorize(scope, self.limits)
         except ApiError as error:
             await error_response(scope, error)(scope, receive, send_with_id)
@@ -59,15 +77,35 @@ class AuthMiddleware:
         await self.app(scope, receive, send_with_id)
 
 
+def check_host(scope: Scope, limits: Limits) -> None:
+    """Raise ApiError (400) if no keys are configured and the caller names a host that is not this machine.
+
+    A web page whose name its owner points at 127.0.0.1 could otherwise call the endpoint from the visitor's browser.
+    """
+    host = Headers(scope=scope).get("host", "")
+    if limits.key_hashes or _is_own_name(host, limits.allowed_hosts):
+        return
+    message = (
+        f"{host[:100]!r} is not a name of the endpoint's own machine; call it as 127.0.0.1 or localhost, "
+        "or set ROSSMANN_ALLOWED_HOSTS or ROSSMANN_API_KEYS"
+    )
+    raise ApiError(400, [Problem(message, "Host")])
+
+
 def authorize(scope: Scope, limits: Limits) -> None:
     """Raise ApiError (401) for a caller without authorization, except on PUBLIC_PATHS."""
-    if scope["path"] in PUBLIC_PATHS or is_authorized(scope, limits):
+    if is_public(scope["path"]) or is_authorized(scope, limits):
         return
     message = "a valid API key is required, as X-API-Key or as Authorization: Bearer"
     if not limits.key_hashes:
-        message = "no API keys are configured, so only callers on the endpoint's own machine are allowed; " \
-                  "set ROSSMANN_API_KEYS"  # fmt: skip
+        message = "no API keys are configured, so only callers on the endpoint's own machine are allowed, " \
+                  "without a proxy; set ROSSMANN_API_KEYS"  # fmt: skip
     raise ApiError(401, [Problem(message)])
+
+
+def is_public(path: str) -> bool:
+    """Whether a path needs no key: PUBLIC_PATHS, and the files of the documentation page."""
+    return path in PUBLIC_PATHS or path.startswith(f"{docs_page.FILES}/")
 
 
 def is_authorized(scope: Scope, limits: Limits) -> bool:
@@ -100,7 +138,23 @@ def _hash(key: str) -> bytes:
 
 
 def _is_local(scope: Scope) -> bool:
+    """Whether the caller is on this machine, and nobody behind it."""
+    if not FORWARDING_HEADERS.isdisjoint(Headers(scope=scope).keys()):
+        return False
+    return _is_loopback((scope.get("client") or ("",))[0])
+
+
+def _is_own_name(host: str, allowed_hosts: tuple[str, ...]) -> bool:
+    """Whether the value of a Host header is a name of this machine, with any port."""
     try:
-        return ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return name == "localhost" or name in allowed_hosts or _is_loopback(name)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False

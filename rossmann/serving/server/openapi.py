@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from rossmann.schema import DAY, HORIZON_DAYS
+from rossmann.serving.server.auth import is_public
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.requests import REQUEST_BODY
 from rossmann.serving.server.responses import Error
@@ -15,19 +16,19 @@ fields that it contains replace the published ones, also as neighbours of the ot
 gets forecasts for all of its rows, or an error."""
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 ERROR_DESCRIPTIONS = {
+    400: "Without API keys: the Host header names another machine.",
     401: "There is no valid API key.",
     404: "There is no such store.",
     413: "The body is too large.",
     422: "The request is not valid: which row, which field, what was expected.",
+    429: "Too many requests are waiting; try again later.",
     503: "No model is loaded yet.",
 }
-OVERLOADED = {429: {"description": "Too many requests are waiting; try again later.", "content": {"text/plain": {}}}}
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict]:
     """The `responses` argument of a route that may return these statuses, and 429 from Serve's proxy."""
-    errors = {status: {"model": Error, "description": ERROR_DESCRIPTIONS[status]} for status in statuses}
-    return errors | OVERLOADED
+    return {status: {"model": Error, "description": ERROR_DESCRIPTIONS[status]} for status in (*statuses, 429)}
 
 
 def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -> dict:
@@ -41,6 +42,9 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         document["security"] = [{"key": []}]
+        for path, operations in document["paths"].items():
+            if is_public(path):
+                operations["get"]["security"] = []
     return document
 
 

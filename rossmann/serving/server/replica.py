@@ -1,6 +1,7 @@
 """The Ray Serve deployment; deployments/serve.yaml says how many replicas it has and how they are scaled."""
 
 from functools import partial
+from pathlib import Path
 
 from fastapi import FastAPI
 from ray import serve
@@ -15,15 +16,18 @@ from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.storage import Storage
+from rossmann.workspace import Workspace
 
 
 def build_host(settings: Settings) -> tuple[ModelHost, Limits]:
     """A host that loads models and snapshots from the workspace of the settings, and the limits of its requests."""
     workspace = settings.workspace
     load = partial(load_model, Registry(settings.tracking_uri, workspace.models), workspace.snapshots)
-    host = ModelHost(load, Journal(settings.journal, Storage(workspace.journal_spill)), Metrics())
+    leftovers = Storage(workspace.journal_log) if workspace.root != settings.local_home else None
+    journal = Journal(settings.journal, Path(Workspace(settings.local_home).journal_log), leftovers)
+    host = ModelHost(load, journal, Metrics())
     api_keys = [key.get_secret_value() for key in settings.api_keys]
-    return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys)
+    return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys, settings.allowed_hosts)
 
 
 @serve.deployment
