@@ -95,7 +95,7 @@ def _fit_all(
         results[task] = result
         if not result.failure:
             files.save_fit(result, storage, names[task])
-        progress(len(results), len(tasks), f"{task.candidate.name} from {task.origin}")
+        progress(len(results), len(tasks), task.name)
     return results
 
 
