@@ -14,7 +14,7 @@ from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate,
 from rossmann.models.forecaster import Forecast, Forecaster, blend, fit, load, pool
 from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
-from rossmann.models.training_windows import TrainingWindow, training_window, window_origins
+from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 
 __all__ = [
     "BLEND_MEMBERS",
@@ -30,6 +30,7 @@ __all__ = [
     "candidates",
     "fit",
     "load",
+    "min_train_days",
     "pool",
     "training_window",
     "window_origins",
