@@ -13,6 +13,7 @@ from rossmann.data.shrinkage import Shrinkage, check_shrinkage, find_shrinkage
 from rossmann.data.snapshots import (
     Snapshot,
     current_snapshot,
+    describe_snapshot,
     list_snapshots,
     load_snapshot,
     resolve_snapshot,
@@ -37,6 +38,7 @@ __all__ = [
     "clean",
     "current_snapshot",
     "days_frame",
+    "describe_snapshot",
     "find_shrinkage",
     "kaggle_submission",
     "list_snapshots",
