@@ -4,7 +4,7 @@ from rossmann.data.cleaning import CleaningResult, RawTables, clean
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.ingest import IngestResult, read_history
-from rossmann.data.kaggle.contracts import check_raw
+from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
@@ -51,4 +51,5 @@ __all__ = [
     "resolve_snapshot",
     "restore_snapshot",
     "save_snapshot",
+    "unusable_amounts",
 ]
