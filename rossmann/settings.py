@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS
+from rossmann.schema import HORIZON_DAYS, MAX_SET_ASIDE_SHARE
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     sendgrid_sender: str | None = Field(None, description="Sender address that SendGrid has verified.")
     notify_email: str | None = Field(None, description="Mail address that receives alarms, through SendGrid.")
 
+    max_set_aside_share: float = Field(
+        MAX_SET_ASIDE_SHARE,
+        ge=0,
+        lt=1,
+        description="Largest share of the days of stores that may be missing or wrong in raw files; more are refused.",
+    )
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS, description="Days in a forecast.")
     folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")

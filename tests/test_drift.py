@@ -19,6 +19,7 @@ from rossmann import data, models, monitoring
 from rossmann.monitoring import definitions, detect_drift
 from rossmann.monitoring.definitions import DEFINITIONS, StatisticDefinition
 from rossmann.monitoring.drift import explain_alarms
+from rossmann.monitoring.history_statistics import history_statistics
 from rossmann.monitoring.statistics import Statistic
 from rossmann.monitoring.store_series import compute_series, earlier_mean
 from rossmann.schema import SATURDAY, weekday
@@ -88,13 +89,24 @@ def test_the_cause_is_the_alarm_and_its_consequences_name_it(history, forecasts)
     assert all(alarm.broken_data for alarm in drift.alarms)
 
 
-def test_days_after_the_last_one_change_nothing(history, forecasts):
-    last = START - 1
+def test_the_statistics_of_a_day_do_not_depend_on_later_days(history):
+    past = history.until(START - 1)
+    days = len(past.dates)
     changed = replace(history, sales=history.sales.copy())
-    changed.sales[:, len(history.dates) - 21 :] *= 3
-    assert (
-        detect_drift(history.until(last), forecasts).findings == detect_drift(changed.until(last), forecasts).findings
-    )
+    changed.sales[:, days:] *= 3
+    whole, cut = (list(history_statistics(each, compute_series(each))) for each in (changed, past))
+    assert any(not np.array_equal(one.values[-7:], other.values[-7:]) for one, other in zip(whole, cut, strict=True))
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one.values[:days], other.values, err_msg=f"{one.definition.name} {one.subject}")
+
+
+def test_forecasts_of_days_after_the_last_one_change_nothing(history, forecasts):
+    last = START - 1
+    is_later = forecasts.date > pd.Timestamp(last.item())
+    assert is_later.any()
+    changed = forecasts.assign(sales=forecasts.sales.where(~is_later, 3 * forecasts.forecast))
+    findings = detect_drift(history.until(last), changed).findings
+    assert findings == detect_drift(history.until(last), forecasts[~is_later]).findings
 
 
 def a_definition(name: str, **changes: object) -> StatisticDefinition:

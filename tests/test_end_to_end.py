@@ -123,9 +123,9 @@ def test_refused_raw_files_leave_the_snapshot_and_the_error_names_the_failing_ro
     raw = tmp_path / "raw"
     write_sample(raw, STORES, DAYS, seed=3)
     days = pd.read_csv(raw / "train.csv", dtype=str)
-    days.loc[[5, 9], "Sales"] = "-1"
+    days.loc[[5, 9], "Promo"] = "7"
     days.to_csv(raw / "train.csv", index=False)
-    with pytest.raises(ValidationError, match="2 rows: Sales is negative") as error:
+    with pytest.raises(ValidationError, match="2 rows: Promo is neither 0 nor 1") as error:
         ingest(str(raw))
     assert current_snapshot(snapshots) == first_run.snapshot
     assert len(list_snapshots(snapshots)) == 1

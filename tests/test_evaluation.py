@@ -132,6 +132,12 @@ def test_a_short_history_says_how_many_days_it_takes(toy):
         evaluation.fold_origins(toy, 5, 48, 48)
 
 
+def test_a_short_history_says_how_many_folds_are_possible(toy):
+    with pytest.raises(DataError, match=r"\(--folds\): 4 are possible"):
+        evaluation.fold_origins(toy, 5, 48, 48)
+    assert len(evaluation.fold_origins(toy, 4, 48, 48)) == 4
+
+
 def test_the_better_challenger_is_promoted_with_its_figures():
     verdict = judge(backtest_with_errors(new=0.08, old=0.12, median=0.2), "new", ["old", "median"])
     assert verdict.promote

@@ -4,7 +4,7 @@ from rossmann.data.cleaning import CleaningResult, RawTables, clean
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.ingest import IngestResult, read_history
-from rossmann.data.kaggle.contracts import check_raw
+from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
@@ -13,6 +13,7 @@ from rossmann.data.shrinkage import Shrinkage, check_shrinkage, find_shrinkage
 from rossmann.data.snapshots import (
     Snapshot,
     current_snapshot,
+    describe_snapshot,
     list_snapshots,
     load_snapshot,
     resolve_snapshot,
@@ -37,6 +38,7 @@ __all__ = [
     "clean",
     "current_snapshot",
     "days_frame",
+    "describe_snapshot",
     "find_shrinkage",
     "kaggle_submission",
     "list_snapshots",
@@ -49,4 +51,5 @@ __all__ = [
     "resolve_snapshot",
     "restore_snapshot",
     "save_snapshot",
+    "unusable_amounts",
 ]

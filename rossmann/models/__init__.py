@@ -14,7 +14,7 @@ from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate,
 from rossmann.models.forecaster import CANDIDATE_FILE, Forecast, Forecaster, blend, fit, load, load_candidate, pool
 from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
-from rossmann.models.training_windows import TrainingWindow, training_window, window_origins
+from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 
 __all__ = [
     "BLEND_MEMBERS",
@@ -32,6 +32,7 @@ __all__ = [
     "fit",
     "load",
     "load_candidate",
+    "min_train_days",
     "pool",
     "training_window",
     "window_origins",

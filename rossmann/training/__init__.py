@@ -2,12 +2,14 @@
 
 fits        single fits as Ray tasks
 backtests   candidates × folds: what must be fitted, and the run made of the results
+folds       the windows of the past on which all candidates can be fitted
 files       finished fits and backtest runs in a storage: what was computed once is not computed again
 """
 
 from rossmann.training.backtests import BacktestEntry, backtest_intervals, possible_staleness_days, run_backtests
 from rossmann.training.files import load_backtest_run, save_backtest_run
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
+from rossmann.training.folds import fold_origins
 
 __all__ = [
     "BacktestEntry",
@@ -15,6 +17,7 @@ __all__ = [
     "FitTask",
     "backtest_intervals",
     "fit_final",
+    "fold_origins",
     "load_backtest_run",
     "possible_staleness_days",
     "ray_cluster",
