@@ -10,7 +10,7 @@ from rossmann.monitoring.performance import (
     join_actuals,
     weekly_performance,
 )
-from rossmann.monitoring.report import write_report
+from rossmann.monitoring.report import report_address, write_report
 from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "daily_sums",
     "detect_drift",
     "join_actuals",
+    "report_address",
     "should_retrain",
     "weekly_performance",
     "write_report",
