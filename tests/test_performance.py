@@ -160,6 +160,13 @@ def test_a_version_without_forecasts_of_the_week_has_no_performance(noisy, refer
     assert monitoring.weekly_performance(accuracy_of_weeks(noisy, [0.1]), reference, noisy.origin, 2) is None
 
 
+def test_days_after_the_history_which_an_earlier_snapshot_had_are_not_scored(noisy, reference):
+    accuracy = accuracy_of_weeks(noisy, [0.1, 0.1, 0.1, 0.9, 0.9])
+    shorter = monitoring.weekly_performance(accuracy, reference, noisy.origin - 14, 1)
+    assert shorter.wape == pytest.approx(0.1)
+    assert shorter.weeks_beyond_limit == 0
+
+
 def test_traffic_is_counted_by_day_and_source(noisy, url):
     origin = noisy.origin - 7
     plan, sales = week_after(noisy, origin, 0.0)

@@ -75,14 +75,13 @@ def detect_drift(
     residual = np.full(history.sales.shape, np.nan)
     if forecasts is not None and len(forecasts):
         rows = forecasts if backtest is None else pd.concat([_oldest_forecasts(backtest), forecasts])
-        rows = rows[rows.date <= pd.Timestamp(history.origin.item())]
         residual, lead_days = forecast_residuals(rows, history)
         statistics += forecast_statistics(series, residual, lead_days)
     findings = explain_alarms([_finding(statistic, history.dates) for statistic in statistics])
     if any(_is_about_chain(finding) for finding in findings):
         findings = name_slice(findings, explaining_slice(history.stores, residual))
     findings.sort(key=lambda finding: (not finding.alarm, -_strength(finding)))
-    return DriftReport(history.dates[-WINDOW_DAYS], history.origin, tuple(findings))
+    return DriftReport(history.dates[-WINDOW_DAYS:][0], history.origin, tuple(findings))
 
 
 def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:

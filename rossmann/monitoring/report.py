@@ -22,6 +22,7 @@ from rossmann.storage import Storage
 PAGE = "report.html"
 MAX_ROWS = 50_000  # per side; Evidently takes minutes for more
 SAMPLE_SEED = 7
+NO_COMPARISON = ("<html><head><meta charset=utf-8></head><body></body></html>", "{}")  # without rows on both sides
 CATEGORIES = ["store_type", "weekday", *CALENDAR_COLUMNS]
 NUMBERS = ["sales", "customers", "sales_per_customer", "forecast", "residual"]
 FINDING_COLUMNS = (
@@ -58,7 +59,7 @@ def write_report(history: SalesHistory, forecasts: pd.DataFrame | None, drift: D
 def render(history: SalesHistory, forecasts: pd.DataFrame | None, drift: DriftReport) -> dict[str, bytes]:
     """The content of the files by name."""
     rows = select_rows(history, forecasts, drift)
-    evidently_html, evidently_json = _evidently(rows)
+    evidently_html, evidently_json = NO_COMPARISON if rows.reference.empty or rows.current.empty else _evidently(rows)
     findings = drift.frame().astype({"date": str})
     page = evidently_html.replace("<body>", f"<body>{_findings_html(drift, rows)}", 1)
     return {
@@ -85,8 +86,11 @@ def select_rows(history: SalesHistory, forecasts: pd.DataFrame | None, drift: Dr
 
 
 def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.DataFrame | None) -> pd.DataFrame:
-    """Rows of the WINDOW_DAYS days from `first` on, with the newest forecast of each."""
-    plan, actuals = history.plan(first - DAY, WINDOW_DAYS), history.actuals(first - DAY, WINDOW_DAYS)
+    """Rows of the WINDOW_DAYS days from `first` on, with the newest forecast of each; none before the history."""
+    before = max(first - DAY, history.dates[0])
+    days = max(int((first + WINDOW_DAYS * DAY - DAY - before).astype(int)), 0)
+    days = min(days, int((history.origin - before).astype(int)))
+    plan, actuals = history.plan(before, days), history.actuals(before, days)
     rows = pd.DataFrame({name: getattr(plan, name) for name in (*KEYS, *CALENDAR_COLUMNS)})
     rows = rows.assign(sales=actuals.sales, customers=actuals.customers, date=rows.date.astype("datetime64[s]"))
     rows["sales_per_customer"] = (rows.sales / rows.customers.where(rows.customers > 0)).astype(float)
