@@ -1,6 +1,6 @@
 """Accuracy of the forecasts: joined with their actuals, as daily sums that add up to the scores of any window.
 
-Daily sums are written once. They are enough for every score, so nothing is computed again from rows that may be pruned.
+Daily sums are enough for every score. A day is summed again only if its actuals change.
 """
 
 from dataclasses import dataclass
@@ -76,6 +76,14 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
         totals = parts.groupby([*KEY, name], observed=True)[SUMS].sum().reset_index()
         tables.append(totals.rename(columns={name: "value"}).assign(slice=name))
     return pd.concat(tables, ignore_index=True).astype({"value": str})
+
+
+def sums_with_baseline(rows: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
+    """The daily sums of forecasts with actuals, and of the baseline on the days that have any of them."""
+    if rows.empty:
+        return daily_sums(rows)
+    baseline = baseline_forecasts(history, rows.date.min().to_datetime64().astype("datetime64[D]"))
+    return pd.concat([daily_sums(rows), daily_sums(baseline[baseline.date.isin(rows.date)])])
 
 
 def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
