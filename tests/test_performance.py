@@ -96,16 +96,71 @@ def test_daily_sums_add_up_to_the_scores_of_all_rows(noisy):
     assert scores.rmspe["all", ""] == pytest.approx(evaluation.scores(rows).rmspe)
 
 
-def test_the_accuracy_of_a_day_is_never_overwritten(week, url):
+def test_daily_sums_are_stored_as_they_are(week, url):
     sums = monitoring.daily_sums(week)
-    journal.append_rows(url, journal.accuracy, sums)
-    journal.append_rows(url, journal.accuracy, sums.assign(squared_relative_error=0.0))
+    for _ in range(2):
+        journal.append_rows(url, journal.accuracy, sums)
     stored = journal.read_rows(url, journal.accuracy, date(2013, 1, 1))
     pd.testing.assert_series_equal(
         stored.squared_relative_error.sort_values(ignore_index=True),
         sums.squared_relative_error.sort_values(ignore_index=True),
     )
     assert performance.scores_of_sums(stored, "slice").rmspe["all"] == pytest.approx(0.1)
+
+
+def test_the_rows_of_a_day_are_replaced_and_no_others(week, url):
+    sums = monitoring.daily_sums(week)
+    journal.append_rows(url, journal.accuracy, sums)
+    day = week.date.max()
+    mended = sums[(sums.date == day) & (sums.slice == "all")].assign(absolute_error=0.0)
+    journal.replace_days(url, journal.accuracy, [day.date()], mended)
+    stored = journal.read_rows(url, journal.accuracy, date(2013, 1, 1))
+    assert stored[stored.date == day].absolute_error.tolist() == [0.0]
+    assert len(stored[stored.date < day]) == len(sums[sums.date < day])
+
+
+@pytest.fixture
+def scored(noisy, week):
+    """The accuracy table after the last week was scored."""
+    return monitoring.sums_with_baseline(week, noisy)
+
+
+def change_sales(history):
+    sales = history.sales.copy()
+    sales[4, -3] += 1
+    return replace(history, sales=sales)
+
+
+def change_promo(history):
+    promo = history.calendar.promo.copy()
+    promo[4, len(history.dates) - 3] ^= 1
+    return replace(history, calendar=replace(history.calendar, promo=promo))
+
+
+def remove_row(history):
+    sales = history.sales.copy()
+    sales[4, -3] = np.nan
+    return replace(history, sales=sales)
+
+
+def test_a_day_is_scored_once_and_again_only_if_its_actuals_change(noisy, scored):
+    first = noisy.origin - 6
+    assert monitoring.outdated_days(scored, noisy, first) == []
+    days_with_sales = [day for day in noisy.dates[-7:] if (noisy.sales[:, noisy.dates == day] > 0).any()]
+    assert monitoring.outdated_days(scored.iloc[:0], noisy, first) == days_with_sales
+    assert monitoring.outdated_days(scored, noisy, first - 2)[-1] == first - 1, "earlier days were not scored"
+    for change in (change_sales, change_promo, remove_row):
+        assert monitoring.outdated_days(scored, change(noisy), first) == [noisy.origin - 2], change
+
+
+def test_a_day_that_only_an_earlier_snapshot_had_is_left_as_it_is(noisy, scored):
+    assert monitoring.outdated_days(scored, noisy.until(noisy.origin - 3), noisy.origin - 6) == []
+
+
+def test_days_are_split_where_one_is_missing():
+    days = [np.datetime64("2015-01-01") + day for day in (0, 1, 4, 6, 7)]
+    assert [len(run) for run in monitoring.consecutive_runs(days)] == [2, 1, 2]
+    assert monitoring.consecutive_runs([]) == []
 
 
 def test_the_baseline_forecasts_from_the_day_before(noisy):
@@ -158,6 +213,13 @@ def test_a_model_has_degraded_if_it_is_persistently_beyond_its_limit_or_worse_th
 
 def test_a_version_without_forecasts_of_the_week_has_no_performance(noisy, reference):
     assert monitoring.weekly_performance(accuracy_of_weeks(noisy, [0.1]), reference, noisy.origin, 2) is None
+
+
+def test_days_after_the_history_which_an_earlier_snapshot_had_are_not_scored(noisy, reference):
+    accuracy = accuracy_of_weeks(noisy, [0.1, 0.1, 0.1, 0.9, 0.9])
+    shorter = monitoring.weekly_performance(accuracy, reference, noisy.origin - 14, 1)
+    assert shorter.wape == pytest.approx(0.1)
+    assert shorter.weeks_beyond_limit == 0
 
 
 def test_traffic_is_counted_by_day_and_source(noisy, url):

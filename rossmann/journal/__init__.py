@@ -12,6 +12,7 @@ from rossmann.journal.monitoring_tables import (
     drift_findings,
     read_forecasts,
     read_rows,
+    replace_days,
     traffic,
 )
 from rossmann.journal.tables import JournalEntry, forecasts, migrate, prune, requests, write_entry
@@ -30,6 +31,7 @@ __all__ = [
     "prune",
     "read_forecasts",
     "read_rows",
+    "replace_days",
     "requests",
     "traffic",
     "workspace_lock",

@@ -1,8 +1,10 @@
 """The monitoring tables: accuracy, traffic and drift findings by day.
 
-Rows are only added: a row whose key exists is never written again, so the record of a day does not change later.
+The rows of a day are added once. Accuracy and findings are replaced, by whole days, when the day is computed again from
+other data.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
@@ -73,12 +75,21 @@ def read_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
 
 def append_rows(url: str, table: sa.Table, rows: pd.DataFrame) -> None:
     """Add rows to a monitoring table; rows whose key exists are ignored. Raises what the database raises."""
+    replace_days(url, table, (), rows)
+
+
+def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataFrame) -> None:
+    """Delete all rows of some days from a monitoring table and add others, in one transaction.
+
+    Rows whose key still exists are ignored. Raises what the database raises.
+    """
     engine = connect(url)
     records = rows[[column.name for column in table.columns]].astype(object).where(lambda cells: cells.notna(), None)
     try:
         migrate(url)
         with engine.begin() as connection:
             insert_into = insert_or_ignore(connection)
+            connection.execute(sa.delete(table).where(table.c.date.in_(days)))
             for first in range(0, len(records), ROWS_PER_STATEMENT):
                 batch = records[first : first + ROWS_PER_STATEMENT]
                 connection.execute(insert_into(table), batch.to_dict("records"))
