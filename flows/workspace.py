@@ -4,8 +4,9 @@ Nothing of Prefect is imported here, and the heavy packages only where they are 
 its forecast open a workspace without waiting for Prefect, Ray and Evidently to be imported.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,11 +62,22 @@ def backtest_of(settings: Settings, version: RegisteredModel) -> pd.DataFrame:
 
 
 def recent_forecasts(settings: Settings, history: SalesHistory) -> pd.DataFrame:
-    """The journal's forecasts of the last LOOK_BACK, joined with their actuals."""
+    """The newest operational forecast of each store and day of the last LOOK_BACK, joined with its actuals."""
     from rossmann import journal, monitoring  # imports Evidently
 
     last = history.origin.item()
-    return monitoring.join_actuals(journal.read_forecasts(settings.journal, last - LOOK_BACK, last), history)
+    return monitoring.join_actuals(journal.read_newest_forecasts(settings.journal, last - LOOK_BACK, last), history)
+
+
+def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last: date) -> Iterator[pd.DataFrame]:
+    """All operational forecasts of the days first … last with their actuals, a table per day that has any."""
+    from rossmann import journal, monitoring  # imports Evidently
+
+    for number in range((last - first).days + 1):
+        forecasts = journal.read_forecasts(settings.journal, first + timedelta(days=number))
+        rows = monitoring.join_actuals(forecasts, history)
+        if len(rows):
+            yield rows
 
 
 def forecast_location(

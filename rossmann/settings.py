@@ -67,7 +67,19 @@ class Settings(BaseSettings):
         None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."
     )
     journal_retention_days: int = Field(
-        730, ge=1, description="Entries of the prediction log are deleted after this many days."
+        730, ge=1, description="Entries of the prediction log that `sweep` deletes are older than this many days."
+    )
+    snapshot_retention_days: int = Field(
+        365, ge=1, description="Snapshots that `sweep` deletes are older; never the current one, or one in use."
+    )
+    fit_retention_days: int = Field(
+        90, ge=1, description="Finished fits that `sweep` deletes are older; a fit that is needed again is repeated."
+    )
+    backtest_retention_days: int = Field(
+        365, ge=1, description="Backtest runs that `sweep` deletes are older; never one of a model in use."
+    )
+    alarm_retention_days: int = Field(
+        730, ge=1, description="Alarms that `sweep` deletes are older; never one that waits for its retraining."
     )
     max_body_bytes: int = Field(16_000_000, ge=1, description="Largest request body that the endpoint accepts.")
     max_rows: int = Field(100_000, ge=1, description="Largest number of rows in a request to the endpoint.")

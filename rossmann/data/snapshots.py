@@ -127,6 +127,14 @@ def restore_snapshot(root: str, fingerprint: str) -> str:
     return whole
 
 
+def remove_snapshot(root: str, fingerprint: str) -> None:
+    """Delete a snapshot. Raises DataError for the current one."""
+    snapshots = Storage(str(root))
+    if fingerprint == _read_current(snapshots):
+        raise DataError(f"{fingerprint} is the current snapshot; it cannot be deleted.")
+    snapshots.remove_folder(fingerprint, first=MANIFEST)
+
+
 def resolve_snapshot(root: str, fingerprint: str | None = None) -> str:
     """The whole fingerprint from its first characters; by default of the current snapshot.
 

@@ -25,13 +25,11 @@ LIMIT_MARGIN = 1.1  # times the worst week of the backtest: another year may be 
 def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
     """The forecasts whose day is over and has actuals, with `sales`, `store_type` and `lead_week`.
 
-    forecasts: from `journal.read_forecasts`. Requests over HTTP whose plan (open, promo) differs from what came were
-    what-if questions and are left out, as are repeated requests.
+    forecasts: from `journal.read_forecasts`. Repeated forecasts are left out.
     """
     keys = forecasts.store.to_numpy(), forecasts.date.to_numpy()
     rows = forecasts.assign(sales=history.take("sales", *keys))
-    as_planned = (rows.open == history.take("open", *keys)) & (rows.promo == history.take("promo", *keys))
-    rows = rows[rows.sales.notna() & (as_planned | (rows.source == "batch"))]
+    rows = rows[rows.sales.notna()]
     types = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
     rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=(rows.lead_days - 1) // WEEK_DAYS + 1)
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)

@@ -7,11 +7,12 @@ files       finished fits and backtest runs in a storage: what was computed once
 """
 
 from rossmann.training.backtests import BacktestEntry, backtest_intervals, possible_staleness_days, run_backtests
-from rossmann.training.files import load_backtest_run, save_backtest_run
+from rossmann.training.files import FITS_FOLDER, load_backtest_run, remove_backtest_run, save_backtest_run
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
 from rossmann.training.folds import fold_origins
 
 __all__ = [
+    "FITS_FOLDER",
     "BacktestEntry",
     "FitResult",
     "FitTask",
@@ -21,6 +22,7 @@ __all__ = [
     "load_backtest_run",
     "possible_staleness_days",
     "ray_cluster",
+    "remove_backtest_run",
     "run_backtests",
     "run_fits",
     "save_backtest_run",

@@ -99,7 +99,8 @@ def _fit_all(
     progress: Progress,
 ) -> Results:
     """The results of all tasks: read from the storage where it has them, else fitted on Ray and saved."""
-    names = {task: f"fits/{files.fit_key(history.fingerprint, horizon_days, seed, task)}.npz" for task in tasks}
+    keys = {task: files.fit_key(history.fingerprint, horizon_days, seed, task) for task in tasks}
+    names = {task: f"{files.FITS_FOLDER}/{key}.npz" for task, key in keys.items()}
     results = {task: result for task, name in names.items() if (result := files.load_fit(storage, name))}
     missing = [task for task in tasks if task not in results]
     progress(len(results), len(tasks), "fitted before" if results else "starting Ray")

@@ -15,6 +15,7 @@ from rossmann.provenance import FORECAST_CODE, code_hash
 from rossmann.storage import Storage
 from rossmann.training.fits import FitResult
 
+FITS_FOLDER = "fits"  # in the storage of backtest runs
 ROWS_FILE, LEADERBOARD_FILE, RUN_FILE = "backtest.parquet", "leaderboard.csv", "run.json"
 RUN_FIELDS = ("cpu_seconds", "importance", "failures")  # of BacktestRun, in RUN_FILE
 
@@ -48,6 +49,11 @@ def load_backtest_run(storage: Storage, key: str) -> BacktestRun:
     folder = storage.subfolder(key)
     rows = pd.read_parquet(io.BytesIO(folder.read(ROWS_FILE)))
     return BacktestRun(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(folder.read(RUN_FILE)))
+
+
+def remove_backtest_run(storage: Storage, key: str) -> None:
+    """Delete what `save_backtest_run` wrote under the key."""
+    storage.remove_folder(key, first=RUN_FILE)
 
 
 def save_fit(result: FitResult, storage: Storage, name: str) -> None:
