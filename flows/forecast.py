@@ -24,6 +24,7 @@ def forecast(plan: str | None = None, out: str | None = None, kaggle: bool = Fal
     kaggle: write only the columns Id and Sales.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     run_checks.cancel_duplicate_runs()
     champion = registry.champion(workspace.registry(settings))
     snapshot = data.current_snapshot(settings.workspace.snapshots)

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, endpoint
+from flows import alarms, endpoint, workspace
 from flows.alarms import DataIngested, DataRejected
 from rossmann import data, features, validation
 from rossmann.data import IngestResult, SalesHistory
@@ -31,6 +31,7 @@ def ingest(raw: str | None = None, as_of: date | None = None) -> str:
     as_of: read the files as they were on the evening of this day.
     """
     settings, now = Settings(), datetime.now(UTC)
+    workspace.check_disk(settings)
     raw = raw or settings.workspace.raw
     try:
         result = read_and_validate(settings, raw, as_of, now)

@@ -22,6 +22,7 @@ from rossmann.validation import DataError
 @flow
 def release() -> Verdict:
     """Promote the challenger if it beats the champion and the median baseline on the same folds."""
+    workspace.check_disk(Settings())
     models = workspace.registry(Settings())
     challenger, champion = registry.challenger(models), registry.find_by_alias(models, CHAMPION)
     if champion and champion.version == challenger.version:

@@ -35,6 +35,7 @@ def train(folds: int | None = None, candidates: list[str] | None = None, search:
     candidates: names; the two naive ones are always added. search: hyperparameter draws to add for each booster.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     snapshot = current_snapshot(settings.workspace.snapshots)
     selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
     key = backtest(snapshot, selected, folds or settings.folds)

@@ -4,6 +4,9 @@ Nothing of Prefect is imported here, and the heavy packages only where they are 
 its forecast open a workspace without waiting for Prefect, Ray and Evidently to be imported.
 """
 
+import errno
+import shutil
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +22,21 @@ if TYPE_CHECKING:
     from rossmann.evaluation import BacktestRun
 
 LOOK_BACK = timedelta(days=56)  # the forecasts and the daily sums that monitoring reads
+MIN_FREE_BYTES = 50_000_000  # of the disk of the data folder; a retraining of a small chain writes 10 MB
+
+
+def check_disk(settings: Settings) -> None:
+    """Raise OSError with the path if the data folder cannot be written, or if its disk is nearly full.
+
+    Called before work starts: databases, and the servers that use them, report a full disk in many other ways.
+    """
+    folder, name = Storage(settings.local_home), f"write-test-{uuid.uuid4().hex}"
+    folder.write(name, b"test")
+    folder.remove(name)
+    free_bytes = shutil.disk_usage(settings.local_home).free
+    if free_bytes < MIN_FREE_BYTES:
+        problem = f"the disk is full, {free_bytes / 1e6:.0f} MB are free and {MIN_FREE_BYTES / 1e6:.0f} MB are needed"
+        raise OSError(errno.ENOSPC, problem, settings.local_home)
 
 
 def history(settings: Settings, snapshot: str) -> SalesHistory:

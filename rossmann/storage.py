@@ -61,7 +61,7 @@ class Folder:
         unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}{UNFINISHED}")
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with unfinished.open("wb") as file:
+            with errors_with_path(target), unfinished.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -127,6 +127,15 @@ class Bucket:
             raise OSError(f"{address}: {error}") from error
         except (BotoCoreError, Boto3Error) as error:
             raise OSError(f"{address}: {error}") from error
+
+
+@contextmanager
+def errors_with_path(path: Path) -> Iterator[None]:
+    """Put the path into an OSError of a write: on a full disk, the system's own error does not say where."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @cache

@@ -10,6 +10,7 @@ import pyarrow.csv
 from rossmann.schema import STATE_HOLIDAYS
 from rossmann.simulation.calendar import FIRST_DATE, DayPlan
 from rossmann.simulation.chain import PROMO2_INTERVALS, Chain
+from rossmann.storage import errors_with_path
 
 TRAIN_HEADER = (
     "Store", "DayOfWeek", "Date", "Sales", "Customers", "Open", "Promo", "StateHoliday", "SchoolHoliday",
@@ -26,7 +27,8 @@ def write_files(contents: dict[Path, bytes | pa.Buffer]) -> None:
     targets = {path.with_name(f".{path.name}.{os.getpid()}"): path for path in contents}
     try:
         for temporary, path in targets.items():
-            temporary.write_bytes(contents[path])
+            with errors_with_path(path):
+                temporary.write_bytes(contents[path])
         for temporary, path in targets.items():
             temporary.replace(path)
     finally:
