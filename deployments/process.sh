@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # STOP_SIGNAL NAME COMMAND …: one process of the local stack, for supervisord. Every line of its output begins with its name.
 # When the process ends, whatever it started gets SIGTERM and 15 s: the children of a server, and flow runs, which report
-# that they were interrupted. So supervisord never starts a process beside the remains of the one before. If supervisord or
-# this shell is killed, the process gets SIGTERM from the kernel.
+# that they were interrupted. So supervisord never starts a process beside the remains of the one before. If this shell is
+# killed, the process gets SIGTERM from the kernel, as this shell does if supervisord is killed.
 stop_signal=$1 name=$2
 shift 2
 export PYTHONUNBUFFERED=1 STACK_OUTPUT=/proc/$$/fd/1

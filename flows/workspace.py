@@ -5,8 +5,8 @@ its forecast open a workspace without waiting for Prefect, Ray and Evidently to 
 """
 
 import errno
+import os
 import shutil
-import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,13 +30,18 @@ def check_disk(settings: Settings) -> None:
 
     Called before work starts: databases, and the servers that use them, report a full disk in many other ways.
     """
-    folder, name = Storage(settings.local_home), f"write-test-{uuid.uuid4().hex}"
-    folder.write(name, b"test")
-    folder.remove(name)
+    check_writable(settings)
     free_bytes = shutil.disk_usage(settings.local_home).free
     if free_bytes < MIN_FREE_BYTES:
         problem = f"the disk is full, {free_bytes / 1e6:.0f} MB are free and {MIN_FREE_BYTES / 1e6:.0f} MB are needed"
         raise OSError(errno.ENOSPC, problem, settings.local_home)
+
+
+def check_writable(settings: Settings) -> None:
+    """Create the data folder if there is none. Raise OSError with the path if it cannot be written."""
+    Path(settings.local_home).mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.local_home, os.W_OK):
+        raise OSError(errno.EROFS, "the data folder is read-only", settings.local_home)
 
 
 def history(settings: Settings, snapshot: str) -> SalesHistory:
@@ -45,7 +50,9 @@ def history(settings: Settings, snapshot: str) -> SalesHistory:
 
 
 def registry(settings: Settings) -> Registry:
-    """The model registry."""
+    """The model registry. OSError if it is in a data folder that cannot be written: MLflow writes even to read."""
+    if settings.mlflow_tracking_uri is None:
+        check_writable(settings)
     return Registry(settings.tracking_uri, settings.workspace.models)
 
 

@@ -59,15 +59,16 @@ class Folder:
         """Write to a temporary name and rename it once the content is on the disk."""
         target = self.root / name
         unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}{UNFINISHED}")
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with errors_with_path(target), unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with errors_with_path(target):
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:
         (self.root / name).unlink()
@@ -131,7 +132,10 @@ class Bucket:
 
 @contextmanager
 def errors_with_path(path: Path) -> Iterator[None]:
-    """Put the path into an OSError of a write: on a full disk, the system's own error does not say where."""
+    """Put the path of a file into the OSErrors of its writing.
+
+    The system's own errors have the name of a temporary file, or none if the disk is full.
+    """
     try:
         yield
     except OSError as error:

@@ -6,14 +6,12 @@ import os
 import re
 import shlex
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +28,7 @@ from prefect.server.events.schemas.events import ReceivedEvent
 from flows.alarms import Alarm, DataIngested, DriftDetected, Event, PerformanceDegraded, RetrainingOutcome, resource
 from rossmann.settings import Settings
 from tests.support.cluster import free_ports, is_open, processes_named, processes_of
+from tests.support.nap import NAPPING, deploy_nap, query_prefect
 
 REPOSITORY = Path(__file__).parents[1]
 LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
@@ -40,17 +39,6 @@ ALARMS = Alarm.__subclasses__()
 
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
-
-NAP_FLOW = """
-import time
-import ray
-from prefect import flow
-
-@flow
-def nap():
-    ray.init("local", num_cpus=1, include_dashboard=False)
-    ray.get(ray.remote(lambda: time.sleep(600)).options(name="napping").remote())
-"""
 
 
 def test_the_lock_is_exact_versions_and_names_no_address() -> None:
@@ -173,10 +161,10 @@ class Stack:
     workspace: Path
     ports: dict[str, int]
 
-    def run(self, command: str, folder: Path = REPOSITORY) -> str:
+    def run(self, command: str) -> str:
         """The output of a command in another terminal after `eval "$(make -s env)"` and the command."""
         environment = f'eval "$(make -s env {_assignments(self.ports)} ROSSMANN_DATA_DIR={self.workspace})"'
-        return _sh(f"{environment} && cd {folder} && {command}", dict(os.environ))
+        return _sh(f"{environment} && {command}", dict(os.environ))
 
     def has_prefect(self) -> bool:
         return _is_ok(self.ports["PREFECT_PORT"], "api/health")
@@ -225,10 +213,10 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
 def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
     _wait_until(stack.has_prefect, 90)
     stack.run(f"{MAKE} deploy")
-    _deploy_nap(stack, tmp_path / "checkout")
+    deploy_nap(stack.run, tmp_path / "checkout")
     stack.run("prefect deployment run nap/nap")
     _wait_until(stack.has_mlflow, 90)
-    _wait_until(lambda: processes_named(stack.workspace, "napping"), 90)
+    _wait_until(lambda: processes_named(stack.workspace, NAPPING), 90)
 
     processes = stack.processes()
     os.killpg(stack.make.pid, signal.SIGINT)
@@ -237,8 +225,8 @@ def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Pa
     assert processes_of(stack.workspace) == []
     assert stack.open_ports() == []
     deployed = {each["entrypoint"] for each in PREFECT["deployments"]} | {"nap.py:nap"}
-    assert sorted(_query(stack.workspace, "select entrypoint from deployment")) == sorted(deployed)
-    assert _query(stack.workspace, "select state_type from flow_run") == ["CRASHED"], (
+    assert sorted(query_prefect(stack.workspace, "select entrypoint from deployment")) == sorted(deployed)
+    assert query_prefect(stack.workspace, "select state_type from flow_run") == ["CRASHED"], (
         "a run that does not report its end keeps its place in the concurrency limit"
     )
 
@@ -263,20 +251,6 @@ def test_nothing_outlives_the_stack_however_it_ends(stack: Stack, end: Callable[
     assert processes_of(stack.workspace) == []
     assert stack.open_ports() == []
     assert stack.make.wait() != 0, "only make up itself ends the stack without an error"
-
-
-def _deploy_nap(stack: Stack, checkout: Path) -> None:
-    """Deploy a flow that sleeps in a local Ray as ours are deployed."""
-    deployment = PREFECT["deployments"][0] | {"name": "nap", "entrypoint": "nap.py:nap"}
-    checkout.mkdir()
-    (checkout / "nap.py").write_text(NAP_FLOW)
-    (checkout / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": [deployment]}))
-    stack.run("prefect --no-prompt deploy --all", checkout)
-
-
-def _query(workspace: Path, query: str) -> list[str]:
-    with closing(sqlite3.connect(workspace / "prefect/prefect.db")) as database:
-        return [row[0] for row in database.execute(query)]
 
 
 def _terminal(settings: Mapping[str, str]) -> dict[str, str]:
