@@ -27,6 +27,7 @@ def forecast(
     snapshot: the fingerprint of the history to forecast from. Default: the current snapshot.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     run_checks.cancel_duplicate_runs()
     champion = registry.champion(workspace.registry(settings))
     snapshot = data.resolve_snapshot(settings.workspace.snapshots, snapshot)

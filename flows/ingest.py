@@ -38,6 +38,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     allow_shrink: accept files that lack stores or days of the current snapshot.
     """
     settings, now = Settings(), datetime.now(UTC)
+    workspace.check_disk(settings)
     raw = raw or settings.workspace.raw
     try:
         result, state = read_and_validate(settings, raw, as_of, now)

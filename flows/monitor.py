@@ -40,6 +40,7 @@ class MonitorResult:
 def monitor() -> MonitorResult:
     """Score the forecasts of the new days, look for drift, and raise alarms."""
     settings = Settings()
+    workspace.check_disk(settings)
     run_checks.cancel_duplicate_runs()
     snapshot = data.current_snapshot(settings.workspace.snapshots)
     champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)

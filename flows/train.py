@@ -38,6 +38,7 @@ def train(
     snapshot: a fingerprint. Default: the current snapshot.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
     selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
     key = backtest(snapshot, selected, folds or settings.folds)

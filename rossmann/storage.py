@@ -86,15 +86,16 @@ class Folder:
         """Write to a temporary name and rename it once the content is on the disk."""
         target = self.root / name
         unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}{UNFINISHED}")
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with errors_with_path(target):
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:
         (self.root / name).unlink()
@@ -171,6 +172,18 @@ class Bucket:
             raise OSError(f"{address}: {error}") from error
         except (BotoCoreError, Boto3Error) as error:
             raise OSError(f"{address}: {error}") from error
+
+
+@contextmanager
+def errors_with_path(path: Path) -> Iterator[None]:
+    """Put the path of a file into the OSErrors of its writing.
+
+    The system's own errors have the name of a temporary file, or none if the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @cache
