@@ -98,8 +98,7 @@ def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last
     """All operational forecasts of the days first … last with their actuals, a table per day that has any."""
     from rossmann import journal, monitoring  # imports Evidently
 
-    for number in range((last - first).days + 1):
-        forecasts = journal.read_forecasts(settings.journal, first + timedelta(days=number))
+    for forecasts in journal.read_forecasts(settings.journal, first, last):
         rows = monitoring.join_actuals(forecasts, history)
         if len(rows):
             yield rows
