@@ -85,7 +85,8 @@ def backtest_entry(version: RegisteredModel, role: str, staleness_days: int) -> 
 def backtest(settings: Settings, challenger: RegisteredModel, entries: list[BacktestEntry]) -> BacktestRun:
     """Backtest the entries on the folds of the challenger's own backtest."""
     history = workspace.history(settings, challenger.card.snapshot)
-    options, origins = workspace.backtest_options(settings), challenger.card.folds
+    options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
+    origins = challenger.card.folds
     with progress("release") as report:
         return training.run_backtests(history, entries, origins, **options, progress=report)
 

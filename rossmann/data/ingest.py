@@ -9,6 +9,7 @@ from rossmann.data.history import SalesHistory
 from rossmann.data.kaggle.contracts import check_raw
 from rossmann.data.kaggle.reading import read_raw
 from rossmann.data.kaggle.tables import raw_tables
+from rossmann.schema import HORIZON_DAYS
 from rossmann.validation import StageReport, check_clean
 
 
@@ -22,14 +23,15 @@ class IngestResult:
     source: str  # the folder or s3:// address of the raw files
 
 
-def read_history(raw_dir: str, as_of: date | None = None) -> IngestResult:
+def read_history(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZON_DAYS) -> IngestResult:
     """Read, check, clean and check again; with `as_of`, as if the files ended on that day.
 
+    horizon_days: how many days after the origin the history's plan has, and a forecast can reach.
     Raises DataError for files that cannot be read, and ValidationError, which has all failing rows, for their rows.
     """
-    files = read_raw(raw_dir, as_of)
+    files = read_raw(raw_dir, as_of, horizon_days)
     raw_report = check_raw(files)
-    cleaning = clean(raw_tables(files))
+    cleaning = clean(raw_tables(files), horizon_days)
     history = cleaning.history
     clean_report = check_clean(days_frame(history), plan_frame(history), as_of, cleaning.repairs)
     return IngestResult(history, raw_report, clean_report, files.source)
