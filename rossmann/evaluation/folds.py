@@ -22,10 +22,10 @@ class Fold:
 
 
 def cut_fold(history: SalesHistory, origin: np.datetime64, horizon_days: int) -> Fold:
-    """The fold of the `horizon_days` days after `origin`; its past has the plan as far as it was published then."""
+    """The fold of the `horizon_days` days after `origin`, cut from `history`."""
     return Fold(
         origin,
-        history.until(origin, max(horizon_days, history.horizon_days)),
+        history.until(origin, horizon_days),
         history.plan(origin, horizon_days),
         history.actuals(origin, horizon_days),
     )
