@@ -153,7 +153,7 @@ def backtest(
     settings: Settings, history: SalesHistory, origins: Sequence[np.datetime64], entries: Sequence[BacktestEntry]
 ) -> BacktestRun:
     """Backtest the entries on the folds of the challenger's own backtest."""
-    options = workspace.backtest_options(settings)
+    options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
     with progress("release") as report:
         return training.run_backtests(history, entries, origins, **options, progress=report)
 

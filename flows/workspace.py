@@ -118,7 +118,6 @@ def forecast_location(
 def backtest_options(settings: Settings) -> dict[str, object]:
     """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
     return {
-        "horizon_days": settings.horizon_days,
         "coverage": settings.coverage,
         "seed": settings.seed,
         "ray_address": settings.ray_address,

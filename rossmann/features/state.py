@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import levels, ridge_design, store_ridge
 from rossmann.features.calendar import extended
-from rossmann.schema import DAY, HORIZON_DAYS
+from rossmann.schema import DAY
 
 TAIL_DAYS = ridge_design.CONTEXT_DAYS  # of the past that the features of a coming day depend on
 
@@ -19,9 +19,14 @@ class State:
 
     origin: np.datetime64  # the last known day
     attributes: Stores
-    calendar: Calendar  # the TAIL_DAYS up to the origin and the published plan of the HORIZON_DAYS after it
+    calendar: Calendar  # the TAIL_DAYS up to the origin and the published plan of the horizon after it
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
+
+    @property
+    def horizon_days(self) -> int:
+        """How many days after the origin can be forecast."""
+        return int((self.calendar.dates[-1] - self.origin).astype(int))
 
     @property
     def stores(self) -> np.ndarray:
@@ -31,10 +36,10 @@ class State:
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # sums of two threads differ in their last bits from those of one
 def fit_state(past: SalesHistory) -> State:
-    """Fit the State of a history on its origin; of the days after the origin only the calendar is read."""
-    origin, dates = past.origin, past.dates
+    """Fit the State of a history on its origin and for its horizon; after the origin only the calendar is read."""
+    origin, dates, horizon_days = past.origin, past.dates, past.horizon_days
     days = len(dates)
-    calendar = extended(past.calendar, origin + HORIZON_DAYS * DAY)
+    calendar = extended(past.calendar, origin + ridge_design.AHEAD_DAYS * DAY)
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
@@ -42,7 +47,7 @@ def fit_state(past: SalesHistory) -> State:
     return State(
         origin=origin,
         attributes=past.stores,
-        calendar=calendar.between(dates[-min(TAIL_DAYS, days)], origin + HORIZON_DAYS * DAY),
-        levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, HORIZON_DAYS),
+        calendar=calendar.between(dates[-min(TAIL_DAYS, days)], origin + horizon_days * DAY),
+        levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, horizon_days),
         ridge=store_ridge.fit(ridge_calendar, past.stores, np.log(sales)),
     )
