@@ -260,7 +260,7 @@ def list_alarms(settings: Settings) -> list[AlarmRecord]:
     return [AlarmRecord(each, outcomes.get(each.id)) for each in alarms.values()]
 
 
-def covered_alarms(
+def ids_to_answer(
     records: Iterable[AlarmRecord], started: datetime, snapshot: str | None, last: date | None
 ) -> list[str]:
     """Ids of the open alarms that a retraining answers.

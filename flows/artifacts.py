@@ -30,23 +30,23 @@ def forecast(delivered: DeliveredForecast) -> str:
 
 
 def monitoring(
-    raised: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None
+    new: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None
 ) -> str:
     """The alarms of a monitoring run, the scores of the last week's forecasts, and every statistic of drift.
 
     drift and report are None if that part of the run failed.
     """
-    return "\n".join([_alarms(raised, drift), _scores(performance), _statistics(drift), f"Report: `{report or '–'}`\n"])
+    return "\n".join([_alarms(new, drift), _scores(performance), _statistics(drift), f"Report: `{report or '–'}`\n"])
 
 
-def _alarms(raised: Sequence[Alarm], drift: DriftReport | None) -> str:
+def _alarms(new: Sequence[Alarm], drift: DriftReport | None) -> str:
     """What is new, and what is still beyond its limit and was raised by an earlier run."""
     days = f"{drift.first} to {drift.last}" if drift else "the drift of the data could not be computed"
-    names = {getattr(each, "name", None) for each in raised}
-    standing = [each for each in drift.alarms if each.name not in names] if drift else []
-    lines = [f"- **{each.event}**: {each.reason}" for each in raised]
-    lines += [f"- raised before, still beyond its limit: **{each.name}**, {each.message}" for each in standing]
-    title = f"New alarms: {len(raised)}, raised before: {len(standing)}" if lines else "No alarm"
+    names = {getattr(each, "name", None) for each in new}
+    earlier = [each for each in drift.alarms if each.name not in names] if drift else []
+    lines = [f"- **{each.event}**: {each.reason}" for each in new]
+    lines += [f"- raised before, still beyond its limit: **{each.name}**, {each.message}" for each in earlier]
+    title = f"New alarms: {len(new)}, raised before: {len(earlier)}" if lines else "No alarm"
     return f"# {title}; {days}\n\n" + "".join(f"{line}\n" for line in lines)
 
 

@@ -191,11 +191,9 @@ def write_report(snapshot: str, forecasts: pd.DataFrame | None, drift: DriftRepo
     return monitoring.write_report(history, forecasts, drift, Storage(settings.workspace.monitoring_reports))
 
 
-def show(
-    raised: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None
-) -> None:
+def show(new: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None) -> None:
     """Create the run's artifact."""
     settings = Settings()
     traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
-    page = artifacts.monitoring(raised, performance, drift, report)
+    page = artifacts.monitoring(new, performance, drift, report)
     create_markdown_artifact(page + traffic, key="monitoring")

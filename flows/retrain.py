@@ -109,8 +109,8 @@ def close(alarm_id: str | None, started: datetime, snapshot: str | None, decisio
     champion = registry.find_by_alias(workspace.registry(settings), registry.CHAMPION)
     serving = champion.version if champion else None
     last = workspace.history(settings, snapshot).origin.item() if snapshot else None
-    covered = alarms.covered_alarms(alarms.list_alarms(settings), started, snapshot, last)
-    for each in {*([alarm_id] if alarm_id else []), *covered}:
+    others = alarms.ids_to_answer(alarms.list_alarms(settings), started, snapshot, last)
+    for each in {*([alarm_id] if alarm_id else []), *others}:
         outcome = RetrainingOutcome(
             alarm_id=each, started=started, decision=decision, reason=reason, model_version=serving
         )

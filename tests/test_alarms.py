@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.alarms import AlarmRecord, DataRejected, DriftDetected, RetrainingOutcome, covered_alarms, list_alarms, store
+from flows.alarms import AlarmRecord, DataRejected, DriftDetected, RetrainingOutcome, ids_to_answer, list_alarms, store
 from flows.monitor_alarms import new_drift_alarms
 from rossmann.monitoring import DriftFinding, DriftReport
 from rossmann.settings import Settings
@@ -102,7 +102,7 @@ def test_a_failed_retraining_leaves_its_alarm_open(settings):
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "day", "minutes_after_start", "covered"),
+    ("snapshot", "day", "minutes_after_start", "is_answered"),
     [
         ("run's", DAY, -5, True),
         ("run's", DAY, 5, True),  # the monitor looked at the same snapshot while the retraining ran
@@ -112,9 +112,9 @@ def test_a_failed_retraining_leaves_its_alarm_open(settings):
         ("mended", DAY, 5, False),
     ],
 )
-def test_a_retraining_answers_the_alarms_that_its_snapshot_covers(snapshot, day, minutes_after_start, covered):
+def test_a_retraining_answers_the_alarms_that_its_snapshot_covers(snapshot, day, minutes_after_start, is_answered):
     alarm = DriftDetected(
         at=NOW + timedelta(minutes=minutes_after_start), reason="r", snapshot=snapshot, day=day, kind="k", name="n",
         subject="s", effect=2, limit=1, reference="r", report="p",
     )  # fmt: skip
-    assert covered_alarms([AlarmRecord(alarm, None)], NOW, "run's", DAY) == ([alarm.id] if covered else [])
+    assert ids_to_answer([AlarmRecord(alarm, None)], NOW, "run's", DAY) == ([alarm.id] if is_answered else [])

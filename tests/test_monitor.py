@@ -24,7 +24,7 @@ from flows.alarms import (
     FlowFailed,
     PerformanceDegraded,
     RetrainingOutcome,
-    covered_alarms,
+    ids_to_answer,
     list_alarms,
     publish,
     store,
@@ -211,15 +211,15 @@ def test_only_alarms_that_start_a_retraining_are_open(workspace):
     for alarm in (rejected, degraded):
         publish(settings, alarm)
     later = degraded.at + timedelta(seconds=1)
-    covered = covered_alarms(list_alarms(settings), later, None, None)
-    assert degraded.id in covered
-    assert rejected.id not in covered
+    ids = ids_to_answer(list_alarms(settings), later, None, None)
+    assert degraded.id in ids
+    assert rejected.id not in ids
     outcome = RetrainingOutcome(
         alarm_id=degraded.id, started=later, decision="skipped", reason="over", model_version=None
     )
     publish(settings, outcome)
     assert record_of(degraded.id) == AlarmRecord(degraded, outcome)
-    assert degraded.id not in covered_alarms(list_alarms(settings), later, None, None)
+    assert degraded.id not in ids_to_answer(list_alarms(settings), later, None, None)
 
 
 def test_an_alarm_file_with_an_unknown_event_is_named_in_the_error(workspace):
