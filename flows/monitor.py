@@ -93,8 +93,9 @@ def score_days(snapshot: str) -> None:
     days = monitoring.outdated_days(accuracy, history, np.datetime64(first))
     for run in monitoring.consecutive_runs(days):
         forecasts = journal.read_forecasts(settings.journal, run[0].item(), run[-1].item())
-        sums = monitoring.sums_with_baseline(monitoring.join_actuals(forecasts, history), history)
-        journal.replace_days(settings.journal, journal.accuracy, [day.item() for day in run], sums)
+        sums = monitoring.daily_sums(monitoring.join_actuals(forecasts, history))
+        rows = monitoring.with_baseline(sums, history)
+        journal.replace_days(settings.journal, journal.accuracy, [day.item() for day in run], rows)
 
 
 @task(cache_policy=NO_CACHE)

@@ -122,7 +122,7 @@ def test_the_rows_of_a_day_are_replaced_and_no_others(week, url):
 @pytest.fixture
 def scored(noisy, week):
     """The accuracy table after the last week was scored."""
-    return monitoring.sums_with_baseline(week, noisy)
+    return monitoring.with_baseline(monitoring.daily_sums(week), noisy)
 
 
 def change_sales(history):

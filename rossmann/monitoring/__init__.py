@@ -8,8 +8,8 @@ from rossmann.monitoring.performance import (
     baseline_forecasts,
     daily_sums,
     join_actuals,
-    sums_with_baseline,
     weekly_performance,
+    with_baseline,
 )
 from rossmann.monitoring.report import report_address, write_report
 from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
@@ -30,7 +30,7 @@ __all__ = [
     "outdated_days",
     "report_address",
     "should_retrain",
-    "sums_with_baseline",
     "weekly_performance",
+    "with_baseline",
     "write_report",
 ]

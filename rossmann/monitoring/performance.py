@@ -78,12 +78,12 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).astype({"value": str})
 
 
-def sums_with_baseline(rows: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
-    """The daily sums of forecasts with actuals, and of the baseline on the days that have any of them."""
-    if rows.empty:
-        return daily_sums(rows)
-    baseline = baseline_forecasts(history, rows.date.min().to_datetime64().astype("datetime64[D]"))
-    return pd.concat([daily_sums(rows), daily_sums(baseline[baseline.date.isin(rows.date)])])
+def with_baseline(sums: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
+    """The daily sums of forecasts, and those of the baseline on the same days."""
+    if sums.empty:
+        return sums
+    baseline = daily_sums(baseline_forecasts(history, sums.date.min().to_datetime64().astype("datetime64[D]")))
+    return pd.concat([sums, baseline[baseline.date.isin(sums.date)]])
 
 
 def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
