@@ -315,11 +315,14 @@ def _file_name(event: Alarm | RetrainingOutcome) -> str:
 
 
 def _parse(storage: Storage, name: str) -> Event:
-    content = json.loads(storage.read(name))
-    event = content.pop("event")
-    if event not in STORED:
-        raise DataError(f"{storage.address(name)}: no alarm is called {event}; move this file of another version away")
-    return STORED[event](**content)
+    try:
+        content = json.loads(storage.read(name))
+        event = content.pop("event")
+        if event in STORED:
+            return STORED[event](**content)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DataError(f"{storage.address(name)} is damaged ({error}): restore it, or move it away") from error
+    raise DataError(f"{storage.address(name)}: no alarm is called {event}; move this file of another version away")
 
 
 def _storage(settings: Settings) -> Storage:
