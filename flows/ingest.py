@@ -58,7 +58,7 @@ def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: dat
     folder = Storage(f"{settings.workspace.validation_reports}/{now:%Y-%m-%dT%H-%M-%S}")
     stages: list[StageReport] = []
     try:
-        result = read_history(raw, as_of, max_set_aside_share=settings.max_set_aside_share)
+        result = read_history(raw, as_of, settings.max_set_aside_share)
         stages += [result.raw_report, result.clean_report]
         stages.append(check_features(result.history, settings.horizon_days))
     except ValidationError as error:
