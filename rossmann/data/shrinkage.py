@@ -18,9 +18,11 @@ class Shrinkage:
     """What is missing in a delivery."""
 
     stores: np.ndarray  # numbers of the stores without any row, ascending. int32
-    dates: np.ndarray  # days that the whole delivery lacks, ascending. datetime64[D]
-    shortened_stores: np.ndarray  # numbers of stores that lack their last day, or CLOSURE_DAYS or more days. int32
-    store_days: int  # rows that the shortened stores lack
+    dates: np.ndarray  # days that the whole delivery lacks, at the end only those with sales. datetime64[D]
+    shortened_stores: (
+        np.ndarray
+    )  # numbers of stores that lack their last day with sales, or CLOSURE_DAYS of them. int32
+    store_days: int  # days with sales that the shortened stores lack
 
     def __str__(self) -> str:
         parts = []
@@ -70,8 +72,11 @@ def find_shrinkage(previous: SalesHistory, history: SalesHistory, as_of: date | 
 
 
 def _expected_rows(previous: SalesHistory, as_of: date | None) -> np.ndarray:
-    """The rows that a delivery should have, too. bool [stores, days of `previous`]"""
-    rows = ~np.isnan(previous.sales)
+    """The days with sales, which a delivery should have, too. bool [stores, days of `previous`]
+
+    Not the closed ones: the cleaning adds them where an export leaves them out, but not after a store's last row.
+    """
+    rows = previous.sales > 0
     return rows & (previous.dates <= np.datetime64(as_of, "D")) if as_of else rows
 
 
