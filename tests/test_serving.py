@@ -319,7 +319,7 @@ def test_a_hostile_body_costs_little_time_and_memory(host, name):
 
 @pytest.mark.slow
 def test_two_hostile_requests_at_once_leave_the_process_small(host):
-    """Memory by the operating system, which also sees what Rust allocates; CPU seconds, since others use the machine."""
+    """Memory by the operating system, which sees what Rust allocates; CPU seconds, since others use the machine."""
     client, process = Client(host, Limits(16_000_000, 100_000)), psutil.Process()
     client.predict(DAY)
     before, started = process.memory_info().rss, time.process_time()
