@@ -58,7 +58,7 @@ def repeats(
     """Whether an alarm only repeats an earlier one of its cause.
 
     That is so if the earlier one is about the same snapshot, or about a day less than `alarm_repeat_days` ago;
-    `alarm_retry_days` if its retraining was refused or skipped. Wrong data that were right in between are no repetition.
+    `alarm_retry_days` if its retraining was refused or skipped. Wrong data that were right in between are new.
     """
     same_cause = [each for each in records if each.alarm.cause == alarm.cause]
     if any(each.alarm.snapshot == alarm.snapshot for each in same_cause):
