@@ -203,7 +203,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
         try:
             yield running
         finally:
-            for process in running.processes():
+            for process in {*running.processes(), *processes_of(running.workspace)}:
                 process.kill()
             make.wait(10)
             sys.stdout.write((tmp_path / "up.log").read_text())
