@@ -171,3 +171,11 @@ def test_a_server_that_is_away_is_named(workspace, rossmann, monkeypatch, variab
     assert "does not respond" in message.splitlines()[-1]
     assert shown.split("@")[-1].removeprefix("http://") in message
     assert "secret" not in message
+
+
+def test_a_prefect_server_that_is_away_is_named(rossmann, monkeypatch):
+    address = f"http://127.0.0.1:{free_ports(1)[0]}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    code, message = rossmann("monitor")
+    assert (code, len(message.splitlines())) == (2, 1), message
+    assert f"there is no Prefect server at {address}" in message
