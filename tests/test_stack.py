@@ -211,7 +211,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.mark.proof
 def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
-    _wait_until(stack.has_prefect, 90)
+    _wait_until(stack.has_prefect, 180)
     stack.run(f"{MAKE} deploy")
     deploy_nap(stack.run, tmp_path / "checkout")
     stack.run("prefect deployment run nap/nap")
