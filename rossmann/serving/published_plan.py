@@ -11,5 +11,5 @@ def published_plan(state: State) -> Plan:
     """HORIZON_DAYS rows for each store, by store, then date, from the snapshot's calendar."""
     days = slice(-HORIZON_DAYS, None)
     columns = {name: getattr(state.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
-    dates = np.tile(state.calendar.dates[days], len(state.stores))
-    return Plan(np.repeat(state.stores, HORIZON_DAYS), dates, **columns)
+    dates = np.tile(state.calendar.dates[days], len(state.store_numbers))
+    return Plan(np.repeat(state.store_numbers, HORIZON_DAYS), dates, **columns)

@@ -114,7 +114,7 @@ def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
     date = np.array([row.date for row in rows], "datetime64[D]")
     if not _is_valid(rows, store, date, state):
         raise ApiError(422, _row_problems(rows, state))
-    position, column = state.attributes.positions(store), state.calendar.offsets(date)
+    position, column = state.stores.positions(store), state.calendar.offsets(date)
     columns = {}
     for name in CALENDAR_COLUMNS:
         codes = np.fromiter((_code(getattr(row, name)) for row in rows), np.int8, count)
@@ -125,7 +125,7 @@ def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
 
 def unknown_store(store: int, state: State, row: int | None = None) -> Problem:
     """The problem with a store that has no history."""
-    stores = f"{len(state.stores):,} stores from {state.stores[0]} to {state.stores[-1]}"
+    stores = f"{len(state.store_numbers):,} stores from {state.store_numbers[0]} to {state.store_numbers[-1]}"
     return Problem(f"store {store} has no history; there are {stores}", "store", row)
 
 
@@ -139,7 +139,7 @@ def _code(value: bool | int | str | None) -> int:
 def _is_valid(rows: Sequence[PlanRow], store: np.ndarray, date: np.ndarray, state: State) -> bool:
     """Whether `_row_problems` would find nothing, computed with arrays where possible."""
     lead_days = (date - state.origin) // DAY
-    if lead_days.min() < 1 or lead_days.max() > HORIZON_DAYS or not state.attributes.contains(store).all():
+    if lead_days.min() < 1 or lead_days.max() > HORIZON_DAYS or not state.stores.contains(store).all():
         return False
     if any(_has_wrong_weekday(row) for row in rows):
         return False
@@ -152,7 +152,7 @@ def _has_wrong_weekday(row: PlanRow) -> bool:
 
 def _row_problems(rows: Sequence[PlanRow], state: State) -> Iterator[Problem]:
     """All problems of rows with valid fields, in the order of the rows."""
-    stores, origin = set(state.stores.tolist()), state.origin
+    stores, origin = set(state.store_numbers.tolist()), state.origin
     first_rows: dict[tuple[int, dt.date], int] = {}
     for number, row in enumerate(rows):
         if row.store not in stores:
