@@ -92,7 +92,7 @@ def weekly_forecasts(history: SalesHistory) -> pd.DataFrame:
 
 def week_forecasts(history: SalesHistory, before: np.datetime64, origin: np.datetime64) -> pd.DataFrame:
     """Forecasts with actuals of the week after the day `before`, from a model and State of `origin`."""
-    (candidate,) = (each for each in models.candidates((CANDIDATE,)) if each.name == CANDIDATE)
+    candidate = models.default_candidate(CANDIDATE)
     fold = evaluation.cut_fold(history, origin, int((before - origin) / DAY) + WEEK_DAYS)
     forecast = models.fit(candidate, (), origin, 0).predict(features.fit_state(fold.past), fold.plan)
     rows = evaluation.backtest_rows(candidate.name, fold, forecast.sales).assign(source="batch", model_version=1)

@@ -243,7 +243,7 @@ def sample_workspace(folder: str) -> Workspace:
 
 def promote_blend(model_registry: Registry, history: SalesHistory, snapshot: str) -> None:
     """Fit, register and promote a blend without a backtest, since its scores are not needed."""
-    (candidate,) = (c for c in models.candidates(("blend",)) if c.name == "blend")
+    candidate = models.default_candidate("blend")
     origins = models.window_origins(history.dates[0], history.origin)[-TRAINING_WINDOWS:]
     training_windows = [models.training_window(history, origin) for origin in origins]
     bounds = models.calibrate(history.stores.number, np.full(len(history.stores.number), 0.1), coverage=0.9)

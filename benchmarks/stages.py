@@ -56,7 +56,7 @@ def measure_models(history: data.SalesHistory, state: features.State, plan: data
     )
     rows = sum(len(window.date) for window in windows)
     for name in (name for name in SEARCHABLE if name in models.BLEND_MEMBERS):
-        *_, candidate = models.candidates((name,))
+        candidate = models.default_candidate(name)
         forecaster = measure(f"fit {name}", lambda c=candidate: models.fit(c, windows, history.origin, SEED),
                              lambda _: rows)  # fmt: skip
         measure(f"forecast with {name}", lambda f=forecaster: f.predict(state, plan), lambda _: len(plan))

@@ -95,7 +95,7 @@ def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspac
     run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
     rows = run.backtest.of("xgboost")
     origin = rows.origin.max().to_datetime64().astype("datetime64[D]")
-    (candidate,) = (each for each in models.candidates(("xgboost",)) if each.name == "xgboost")
+    candidate = models.default_candidate("xgboost")
     starts = [start for start in models.window_origins(history.dates[0], history.origin) if start < origin]
     forecaster = models.fit(candidate, [models.training_window(history, start) for start in starts], origin, 7)
     past, plan = history.until(origin), history.plan(origin, 48)

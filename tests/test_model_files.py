@@ -31,7 +31,7 @@ def forecaster(noisy):
     """A blend that has a file of every format, with few rounds."""
     by_name = {candidate.name: candidate for candidate in models.candidates(MEMBERS)}
     members = tuple(
-        replace(by_name[name], params=tuple(sorted((dict(by_name[name].params) | {"rounds": 3}).items())))
+        replace(by_name[name], params=tuple(sorted((dict(by_name[name].params) | {"max_rounds": 3}).items())))
         for name in MEMBERS
     )
     windows = [models.training_window(noisy, o) for o in models.window_origins(noisy.dates[0], noisy.origin)]

@@ -111,7 +111,7 @@ def test_the_accuracy_of_a_day_is_never_overwritten(week, url):
 def test_the_baseline_forecasts_from_the_day_before(noisy):
     since = noisy.origin - 6
     rows = performance.baseline_forecasts(noisy, since)
-    (median,) = (candidate for candidate in models.candidates(()) if candidate.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     forecaster = models.fit(median, (), since - 1, 0)
     state = features.fit_state(noisy.until(since - 1))
     np.testing.assert_allclose(rows.forecast, forecaster.predict(state, noisy.plan(since - 1, 7)).sales)

@@ -80,11 +80,11 @@ def test_a_candidate_can_be_fitted_at_its_largest_staleness_and_not_much_later(h
     challenger = registry.challenger(model_registry())
     history = workspace.history(Settings(), challenger.card.snapshot)
     origins = challenger.card.folds
-    (xgboost,) = (each for each in models.candidates(("xgboost",)) if each.name == "xgboost")
+    xgboost = models.default_candidate("xgboost")
     largest = training.possible_staleness_days(history, xgboost, origins, 10_000)
     assert 48 < largest < 130
     assert training.possible_staleness_days(history, xgboost, origins, 5) == 5
-    (median,) = (each for each in models.candidates(()) if each.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     assert training.possible_staleness_days(history, median, origins, 10_000) == 10_000
 
 

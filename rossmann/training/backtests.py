@@ -136,7 +136,7 @@ def _assemble_run(
 
 def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:
     """The rows of one entry on all folds; of a blend from the pooled forecasts of its members."""
-    forecasts = [models.pool([result.forecast for result in members]) for members in by_fold]
+    forecasts = [models.geometric_mean([result.forecast for result in members]) for members in by_fold]
     return pd.concat([evaluation.backtest_rows(name, *pair) for pair in zip(folds, forecasts, strict=True)])
 
 
