@@ -69,7 +69,7 @@ def sample(
     settings = prepare()
     from rossmann.simulation import write_sample
 
-    folder = write_sample(out or settings.workspace.raw, stores, days, seed, replace=force, extra_days=extra_days)
+    folder = write_sample(out or settings.workspace.raw, stores, days, seed, overwrite=force, extra_days=extra_days)
     typer.echo(f"{stores} stores × {days + extra_days} days in {folder}")
 
 

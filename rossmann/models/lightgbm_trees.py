@@ -47,7 +47,8 @@ def fit(training_input: TrainingInput) -> LightGBMTrees:
 
     fixed = {
         "objective": "regression", "max_bin": 63, "seed": training_input.seed,
-        "num_threads": training_input.threads, "verbosity": -1, "deterministic": True, "force_row_wise": True, "use_quantized_grad": True, "feature_pre_filter": False,
+        "num_threads": training_input.threads, "verbosity": -1, "deterministic": True, "force_row_wise": True,
+        "use_quantized_grad": True, "feature_pre_filter": False,
     }  # fmt: skip
     rows = lightgbm.Dataset(
         training_input.train_set.matrix,
