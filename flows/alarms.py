@@ -159,7 +159,7 @@ def resource(settings: Settings, event: type[Event]) -> dict[str, str]:
 def list_alarms(settings: Settings) -> list[AlarmRecord]:
     """Every alarm with its outcome, newest first."""
     storage = _storage(settings)
-    events = [_parse(storage, name) for name in storage.names() if name.endswith(".json")]
+    events = [_parse(storage, name) for name in storage.file_names() if name.endswith(".json")]
     outcomes = {each.alarm_id: each for each in events if isinstance(each, RetrainingOutcome)}
     return [AlarmRecord(each, outcomes.get(each.id)) for each in reversed(events) if isinstance(each, Alarm)]
 

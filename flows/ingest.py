@@ -22,7 +22,7 @@ from rossmann.validation import DataError, StageReport, ValidationError
 REASON_LENGTH = 1000  # characters of an alarm's reason
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
-check_shrinkage = task(data.check_shrinkage, cache_policy=NO_CACHE)
+check_completeness = task(data.check_completeness, cache_policy=NO_CACHE)
 fit_state = task(features.fit_state, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 save_state = task(features.save_state, cache_policy=NO_CACHE)
@@ -41,7 +41,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     try:
         result, state = read_and_validate(settings, raw, as_of, now)
         if not allow_shrink:
-            check_shrinkage(result.history, settings.workspace.snapshots, as_of)
+            check_completeness(result.history, settings.workspace.snapshots, as_of)
     except DataError as error:
         alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
         raise

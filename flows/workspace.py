@@ -14,7 +14,7 @@ import pandas as pd
 from rossmann.data import SalesHistory, load_snapshot
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
-from rossmann.storage import Storage, locate
+from rossmann.storage import Storage, split_path
 
 if TYPE_CHECKING:
     from rossmann.evaluation import BacktestRun
@@ -73,7 +73,7 @@ def forecast_location(
 ) -> tuple[Storage, str]:
     """Folder and name (without ending) of a forecast's files. `out`, if given, is the path of the CSV."""
     if out:
-        folder, name = locate(out)
+        folder, name = split_path(out)
         return folder, Path(name).stem
     suffix = f"_{Path(plan).stem}" if plan else ""
     return Storage(settings.workspace.forecasts), f"{history.origin}_v{champion.version}{suffix}"

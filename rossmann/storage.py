@@ -23,7 +23,7 @@ class Files(Protocol):
         ...
 
     def list_names(self) -> tuple[list[str], list[str]]:
-        """Names of the folders and of the files directly in the place, in any order."""
+        """Names of the folders and of the files directly in this folder, in any order."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -169,14 +169,14 @@ class Storage:
         return self._files.exists(name)
 
     def folders(self) -> list[str]:
-        """Sorted names of the folders directly in the root."""
+        """Sorted names of the folders directly in this folder."""
         return sorted(self._files.list_names()[0])
 
-    def names(self) -> list[str]:
-        """Sorted names of the files directly in the root, without those that are being written."""
+    def file_names(self) -> list[str]:
+        """Sorted names of the files directly in this folder, without those that are being written."""
         return sorted(name for name in self._files.list_names()[1] if not name.endswith(UNFINISHED))
 
-    def remove(self, name: str) -> None:
+    def delete_if_exists(self, name: str) -> None:
         """Delete a file; no error if it does not exist, since another process may have deleted it."""
         with suppress(FileNotFoundError):
             self._files.delete(name)
@@ -191,7 +191,7 @@ class Storage:
         return self.address(name)
 
 
-def locate(path: str) -> tuple[Storage, str]:
+def split_path(path: str) -> tuple[Storage, str]:
     """Storage and name of a file from its path or s3:// address."""
     folder, _, name = path.rpartition("/")
     return Storage(folder or ("/" if path.startswith("/") else ".")), name
