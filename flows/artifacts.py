@@ -23,10 +23,10 @@ def forecast(delivered: DeliveredForecast) -> str:
     """The totals of a forecast, and the addresses of its files."""
     summary = delivered.summary
     return (
-        f"# {summary.stores:,} stores, {summary.first} to {summary.last}\n\n"
-        f"Model version {delivered.champion} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} rows; "
-        f"{summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are open "
-        f"in both years (nan: there is none).\n\n"
+        f"# {summary.stores:,} stores, {summary.first_day} to {summary.last_day}\n\n"
+        f"Model version {delivered.model_version} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} "
+        f"rows; {summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are "
+        f"open in both years (nan: there is none).\n\n"
         f"- forecasts: `{delivered.file}`\n" + (f"- plot: `{delivered.plot}`\n" if delivered.plot else "")
     )
 

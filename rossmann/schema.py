@@ -34,6 +34,7 @@ WEEK_DAYS = 7
 WEEKS_YEAR_DAYS = 364  # 52 whole weeks: the same weekday one year before
 MEAN_YEAR_DAYS = 365.25  # the calendar year, for seasons and ages in years
 MIN_SEASON_HISTORY_DAYS = 400  # a shorter history does not show a full year, so no season can be fitted to it
+MIN_FOLDS = 2  # of a backtest: a fold's bounds are calibrated on the other folds
 DAY = np.timedelta64(1, "D")
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
 WEEKDAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS
+from rossmann.schema import HORIZON_DAYS, MIN_FOLDS
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -85,11 +85,11 @@ class Settings(BaseSettings):
     notify_email: str | None = Field(None, description="Mail address that receives alarms, through SendGrid.")
 
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS, description="Days in a forecast.")
-    folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
+    folds: int = Field(3, ge=MIN_FOLDS, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
-        description="Models to backtest, separated by commas; last_week and median are always included.",
+        description="Candidates to backtest, separated by commas; last_week and median are always included.",
     )
     seed: int = Field(7, ge=0, description="Seed of every random draw.")
     coverage: float = Field(

@@ -62,7 +62,7 @@ def test_one_run_leads_from_raw_files_to_forecasts(workspace, first_run, snapsho
     assert first_run.verdict.promote, first_run.verdict.reasons
     assert current_snapshot(snapshots) == first_run.snapshot
     champion = registry.champion(model_registry())
-    assert champion.version == first_run.trained.challenger == first_run.delivered.champion
+    assert champion.version == first_run.trained.challenger == first_run.delivered.model_version
     assert champion.card.snapshot == first_run.snapshot
     table = pd.read_csv(first_run.delivered.file, parse_dates=["date"])
     assert list(table.columns) == ["store", "date", "forecast", "lower", "upper"]
@@ -92,7 +92,7 @@ def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monk
 def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspace, first_run, snapshots):
     """A candidate that is fitted here, without Ray, forecasts the rows of the backtest's last fold."""
     history = load_snapshot(snapshots, first_run.snapshot)
-    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
+    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest_run)
     rows = run.backtest.of("xgboost")
     origin = rows.origin.max().to_datetime64().astype("datetime64[D]")
     candidate = models.default_candidate("xgboost")
@@ -167,7 +167,7 @@ def test_an_error_that_the_caller_can_correct_is_a_message_with_exit_code_2(tmp_
 
 
 def test_folds_and_their_step_are_those_of_the_settings(workspace, first_run):
-    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
+    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest_run)
     history = load_snapshot(str(workspace / "snapshots"), first_run.snapshot)
     origins = evaluation.fold_origins(history, 2, 48, 48)
     assert set(run.backtest.rows.origin.to_numpy().astype("datetime64[D]")) == set(origins)

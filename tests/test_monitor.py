@@ -126,7 +126,7 @@ def test_the_monitor_command_prints_the_result_as_json_and_nothing_else(clean_we
     document = json.loads(run_command(monkeypatch, capsys, "monitor", "--json"))
     assert document["performance"]["rmspe"] == pytest.approx(clean_week.performance.rmspe)
     assert document["alarms"] == []
-    assert len(document["drift"]["statistics"]) == len(clean_week.drift.findings)
+    assert len(document["drift"]["findings"]) == len(clean_week.drift.findings)
 
 
 def test_without_new_data_there_is_no_training(clean_week):

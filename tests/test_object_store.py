@@ -216,7 +216,7 @@ def test_an_upload_in_parts_that_fails_in_the_middle_leaves_no_file(results, sto
 
 @pytest.mark.slow
 def test_a_model_without_its_files_does_not_count_as_registered(results, store):
-    models, backtest_run = workspace.registry(Settings()), results["bucket"].trained.backtest
+    models, backtest_run = workspace.registry(Settings()), results["bucket"].trained.backtest_run
     version = registry.champion(models)
     assert registry.find_registered(models, backtest_run) == version.version
     for key in store.keys(version.source.removeprefix(f"{ADDRESS}/")):

@@ -114,7 +114,7 @@ def test_a_rollback_lasts_until_a_person_promotes_the_version_again(second_champ
     again = retrain()
     assert again.trained.challenger == 2, "the same data give the same version"
     assert not again.verdict.promote
-    assert again.delivered.champion == 1
+    assert again.delivered.model_version == 1
     assert registry.champion(model_registry()).version == 1
     promotion = CliRunner().invoke(app, ["models", "promote", "2", "--because", "the holidays are right now"])
     assert (promotion.exit_code, promotion.stdout) == (0, "version 2 is champion\n")

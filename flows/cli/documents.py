@@ -41,7 +41,7 @@ def snapshots(versions: "Iterable[Snapshot]") -> list[Document]:
             "rows": each.rows,
             "stores": each.stores,
             "first_day": each.first_day,
-            "last_day": each.origin,
+            "origin": each.origin,
             "plan_end": each.plan_end,
             "parent": each.parent,
             "source": each.source,
@@ -52,18 +52,18 @@ def snapshots(versions: "Iterable[Snapshot]") -> list[Document]:
 
 
 def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]") -> Document:
-    """`rmspe` by fold is keyed by origin; `done` is false where a crash came between the decision and the alias."""
+    """`rmspe_by_fold` is keyed by origin; `done` is false where a crash came between the decision and the alias."""
     return {
         "models": [
             {
                 "version": each.version,
                 "aliases": list(each.aliases),
                 "candidate": each.card.candidate,
-                "rmspe": each.card.rmspe,
+                "rmspe_by_fold": each.card.rmspe,
                 "coverage": _number(each.card.coverage),
                 "train_end": each.card.train_end,
                 "snapshot": each.card.snapshot,
-                "mlflow_run": each.card.run_id,
+                "run_id": each.card.run_id,
             }
             for each in versions
         ],
@@ -94,10 +94,10 @@ def training(report: "TrainingReport") -> Document:
     return {
         "challenger": report.result.challenger,
         "candidate": report.best,
-        "backtest": report.result.backtest,
+        "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
-        "rows": report.rows,
-        "mlflow_run": report.result.mlflow_run,
+        "backtest_rows_file": report.backtest_rows_file,
+        "run_id": report.result.run_id,
         "mlflow": report.mlflow,
     }
 
@@ -111,11 +111,11 @@ def forecast(delivered: "DeliveredForecast") -> Document:
     """`year_over_year` is the change against the same weekdays one year before; null without such days."""
     summary = delivered.summary
     return {
-        "model_version": delivered.champion,
+        "model_version": delivered.model_version,
         "rows": summary.rows,
         "stores": summary.stores,
-        "first_day": summary.first,
-        "last_day": summary.last,
+        "first_day": summary.first_day,
+        "last_day": summary.last_day,
         "sales": _number(summary.total),
         "year_over_year": _number(summary.year_over_year),
         "file": delivered.file,
@@ -160,7 +160,7 @@ def _policy(result: "PolicyResult") -> Document:
     return {
         "policy": result.policy,
         "rmspe": _number(result.rmspe),
-        "last_rmspe": _number(result.last_rmspe),
+        "last_weeks_rmspe": _number(result.last_weeks_rmspe),
         "retrainings": result.retrainings,
         "promotions": result.promotions,
         "refusals": result.refusals,
@@ -201,7 +201,7 @@ def _drift(drift: "DriftReport") -> Document:
     return {
         "first_day": str(drift.first),
         "last_day": str(drift.last),
-        "statistics": [
+        "findings": [
             {
                 "kind": each.kind,
                 "name": each.name,

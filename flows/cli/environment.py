@@ -14,7 +14,7 @@ T = TypeVar("T")
 PREFECT_SERVER = "PREFECT_API_URL"
 
 
-def prepare() -> "Settings":
+def prepare_environment() -> "Settings":
     """Set the environment and make the workspace's folders. Call it before anything of Prefect or MLflow is imported.
 
     Variables that are set already win. Raises pydantic.ValidationError for wrong settings.

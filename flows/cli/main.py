@@ -12,7 +12,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        message = correctable(error)
+        message = user_message(error)
         if message is None:
             raise
         sys.stderr.write(f"{message}\n")
@@ -21,7 +21,7 @@ def main() -> None:
         gc.enable()
 
 
-def correctable(error: Exception) -> str | None:
+def user_message(error: Exception) -> str | None:
     """The message for an error that the caller can correct; None for any other."""
     import pydantic
 

@@ -10,7 +10,7 @@ from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun, Fold
 from rossmann.models import Candidate, Intervals
-from rossmann.schema import DAY, HORIZON_DAYS
+from rossmann.schema import DAY, HORIZON_DAYS, MIN_FOLDS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
@@ -18,8 +18,6 @@ from rossmann.validation import DataError
 
 Progress = Callable[[int, int, str], None]  # number of finished fits, number of all fits, what was finished last
 Results = dict[FitTask, FitResult]
-
-MIN_FOLDS = 2
 
 
 @dataclass(frozen=True)
