@@ -47,6 +47,11 @@ MAX_AMOUNT = 1_000_000  # sales or customers of one store on one day
 MAX_TIMES_MEDIAN = 20  # sales or customers of a day against the store's median open day
 
 
+def lead_week(lead_days: np.ndarray) -> np.ndarray:
+    """The week after the origin to which so many days after it belong, from 1. Same shape and type."""
+    return (lead_days - 1) // WEEK_DAYS + 1
+
+
 def weekday(dates: np.ndarray) -> np.ndarray:
     """0 Monday … 6 Sunday of datetime64 dates; int64, same shape. 1970-01-01 was a Thursday."""
     return (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7

@@ -78,7 +78,7 @@ def urls(endpoint: RunningEndpoint) -> list[str]:
     return [f"{endpoint.serve.url}/predict"]
 
 
-def test_the_smoke_test_passes_for_the_batchs_model_only(endpoint, first_target, blend):
+def test_the_smoke_test_passes_only_if_the_endpoint_equals_the_batch(endpoint, first_target, blend):
     state = features.fit_state(endpoint.history)
     deployment.smoke_test(endpoint.serve, first_target, blend, state)
     with pytest.raises(DataError, match=r"the endpoint returns forecast .* for store .* the batch"):

@@ -60,7 +60,7 @@ def deviations(sold, state) -> pd.DataFrame:
     return sold.assign(deviation=sold.log_sales - expected)
 
 
-def test_a_perfectly_regular_chain_is_expected_to_go_on(toy):
+def test_sales_without_noise_are_continued(toy):
     state = features.fit_state(toy)
     plan = toy.plan(toy.origin, 48)
     rows = features.join_plan(state, plan)

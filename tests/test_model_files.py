@@ -65,7 +65,7 @@ def flip_byte(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_changed_byte_in_any_file_is_one_sentence(connection, registered, name):
+def test_a_changed_byte_in_any_file_raises_an_error_of_one_line(connection, registered, name):
     flip_byte(folder(registered) / name)
     with pytest.raises(DataError, match=f"{name} of model version 1 was changed") as caught:
         registry.load_forecaster(connection, registered)
@@ -77,7 +77,7 @@ def test_a_changed_byte_in_any_file_is_one_sentence(connection, registered, name
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_missing_file_is_one_sentence(connection, registered, name):
+def test_a_missing_file_raises_an_error_of_one_line(connection, registered, name):
     (folder(registered) / name).unlink()
     with pytest.raises(DataError, match=f"{name} of model version 1 is missing"):
         registry.load_forecaster(connection, registered)

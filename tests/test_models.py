@@ -128,7 +128,7 @@ def test_a_candidate_is_the_same_after_writing_and_reading(candidate):
     assert hash(models.Candidate.parse(candidate.key())) == hash(candidate)
 
 
-def test_last_week_repeats_the_last_day_of_its_kind(toy):
+def test_last_week_repeats_the_last_day_with_the_same_weekday_and_promo(toy):
     plan = toy.plan(toy.origin, 48)
     forecast = models.fit(BY_NAME["last_week"], [], toy.origin, seed=7).predict(features.fit_state(toy), plan)
     np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promo))

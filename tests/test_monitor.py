@@ -232,7 +232,7 @@ def test_a_degradation_is_raised_once_per_snapshot(workspace, clean_week):
     assert snapshots == [[first], [], [second]]
 
 
-def test_what_stays_wrong_is_raised_once_a_day(workspace, clean_week, monkeypatch):
+def test_a_persistent_system_problem_is_raised_once_a_day(workspace, clean_week, monkeypatch):
     monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.setenv("ROSSMANN_HTTP_PORT", "9")
     snapshot, settings = snapshot_fingerprints()[0], Settings()

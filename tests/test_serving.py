@@ -119,7 +119,7 @@ def json_rows(plan: Plan, rows: object) -> list[dict]:
     ]
 
 
-def test_a_day_is_forecast_by_the_closed_form(client):
+def test_a_forecast_is_that_computed_by_hand(client):
     """Tuesday, 10 February 2015, in a week with promotion: 1,000 × 1.0 × 1.5."""
     response = client.predict(DAY | {"promo": True}).json()
     assert response["model_version"] == 1

@@ -21,21 +21,11 @@ from pydantic import (
 )
 
 from rossmann.data import Plan
+from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.features import State
 from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS, STATE_HOLIDAYS
 from rossmann.serving.server.errors import ApiError, Problem
 
-KAGGLE_ALIASES = {
-    "store": "Store",
-    "date": "Date",
-    "open": "Open",
-    "promo": "Promo",
-    "state_holiday": "StateHoliday",
-    "school_holiday": "SchoolHoliday",
-    "day_of_week": "DayOfWeek",
-    "id": "Id",
-}
-FIELDS = {alias: field for field, alias in KAGGLE_ALIASES.items()}  # by Kaggle's name
 EXPECTED = {
     "store": "a store's number, like 1",
     "date": 'a day, like "2015-08-01"',
@@ -45,13 +35,14 @@ EXPECTED = {
     "id": "a whole number, or null",
     "plan": "a list of at least one row",
 }
+FIELDS = {KAGGLE_NAMES[name]: name for name in EXPECTED if name in KAGGLE_NAMES}  # by Kaggle's name
 NOT_IN_ROW = -1  # code of a calendar field that a row leaves out
 
 Flag = bool | Literal[0, 1] | None
 
 
 def _field(name: str, description: str, **options: object) -> object:
-    return Field(validation_alias=AliasChoices(name, KAGGLE_ALIASES[name]), description=description, **options)
+    return Field(validation_alias=AliasChoices(name, KAGGLE_NAMES[name]), description=description, **options)
 
 
 def _parse_day(value: object) -> dt.date:
