@@ -6,7 +6,8 @@ RAY_DASHBOARD_PORT ?= 8265
 RAY_CLIENT_PORT ?= 10001
 ROSSMANN_HTTP_PORT ?= 8000
 WORKERS ?= 1
-PROCESSES ?= server worker mlflow ray endpoint
+STACK := server worker mlflow ray endpoint
+PROCESSES ?= $(STACK)
 WORKSPACE := $(or $(ROSSMANN_DATA_DIR),data)
 BUCKET := $(findstring ://,$(WORKSPACE))
 WORKSPACE_ADDRESS = $(if $(BUCKET)$(filter /%,$(WORKSPACE)),,$(CURDIR)/)$(WORKSPACE)
@@ -37,9 +38,10 @@ demo: install ## a sample workspace, from raw sales to forecasts, without a serv
 	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
 up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
-	@eval "$$($(MAKE) -s env)" && mkdir -p "$$LOCAL" && \
+	@eval "$$($(MAKE) -s env)" && mkdir -p "$$PREFECT_HOME" && \
 	  { test -s "$$RAY_AUTH_TOKEN_PATH" || (umask 077; python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"); } && \
-	  exec honcho start -d . -f deployments/Procfile -c worker=$(WORKERS) $(PROCESSES)
+	  export WORKERS=$(WORKERS) $(foreach name,$(STACK),START_$(name)=$(if $(filter $(name),$(PROCESSES)),true,false)) && \
+	  exec setpriv --pdeathsig TERM deployments/up.sh
 
 deploy: install ## register every deployment of prefect.yaml with the running stack
 	@eval "$$($(MAKE) -s env)" && prefect --no-prompt deploy --all && exec rossmann automations

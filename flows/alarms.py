@@ -164,6 +164,12 @@ def list_alarms(settings: Settings) -> list[AlarmRecord]:
     return [AlarmRecord(each, outcomes.get(each.id)) for each in reversed(events) if isinstance(each, Alarm)]
 
 
+def remove(settings: Settings, record: AlarmRecord) -> None:
+    """Delete the files of an alarm and of its outcome, the alarm first."""
+    for event in filter(None, (record.alarm, record.outcome)):
+        _storage(settings).delete_if_exists(_file_name(event))
+
+
 def open_alarm_ids(settings: Settings, before: datetime) -> list[str]:
     """Ids of the alarms raised before a moment that start a retraining and have no outcome yet."""
     return [

@@ -1,7 +1,10 @@
 """What the Prefect UI shows of a run: artifacts in Markdown."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
+from flows.retention import Expired
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import DriftReport, Performance
@@ -45,6 +48,16 @@ def monitoring(performance: Performance | None, drift: DriftReport, report: str)
     ]
     head = "| | kind | name | subject | effect | limit | |\n|---|---|---|---|---|---|---|\n"
     return f"# {drift.first} to {drift.last}\n\n{scores}\n{head}" + "\n".join(rows) + f"\n\nReport: `{report}`\n"
+
+
+def sweep(expired: Sequence[Expired]) -> str:
+    """What a sweep deletes."""
+    rows = [
+        f"| {each.kind} | {each.name} | {each.count:,} | {'–' if each.size is None else f'{each.size / 1e6:,.1f}'} |"
+        for each in expired
+    ]
+    head = "| what | name | count | MB |\n|---|---|---|---|\n"
+    return f"# {len(rows)} deletions\n\n{head}" + "\n".join(rows) + "\n"
 
 
 def traffic(days: pd.DataFrame, serve: dict[str, float] | None) -> str:

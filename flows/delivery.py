@@ -6,13 +6,16 @@ named, since starting one would take longer than the forecast.
 
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 from flows import workspace
 from rossmann import data, features, figures, forecasting, journal, registry
 from rossmann.forecasting import DeliveredForecast
-from rossmann.journal import JournalEntry
+from rossmann.journal import OPERATIONAL, QUESTION, BatchRows, ForecastRows, JournalEntry
 from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 
@@ -23,9 +26,8 @@ def deliver_and_record(settings: Settings, plan: str | None, out: str | None, ka
     """What the `forecast` flow does, in one call: forecast with the champion, write the files, and record them."""
     champion = registry.champion(workspace.registry(settings))
     snapshot = data.current_snapshot(settings.workspace.snapshots)
-    delivered, entry = deliver(settings, str(uuid.uuid4()), champion, snapshot, plan, out, kaggle)
-    journal.write_entry(settings.journal, entry)
-    journal.prune(settings.journal, journal_start(settings))
+    delivered, entries = deliver(settings, str(uuid.uuid4()), champion, snapshot, plan, out, kaggle)
+    journal.write_entries(settings.journal, entries)
     return delivered
 
 
@@ -37,10 +39,10 @@ def deliver(
     plan: str | None,
     out: str | None,
     kaggle: bool,
-) -> tuple[DeliveredForecast, JournalEntry]:
+) -> tuple[DeliveredForecast, list[JournalEntry]]:
     """Forecast, validate, and write the table and, of MIN_PLOT_DAYS or more, its plot.
 
-    Also returns the entry that the journal is to store.
+    Also returns the entries that the journal is to store.
     """
     started = time.perf_counter()
     history = workspace.history(settings, snapshot)
@@ -54,22 +56,27 @@ def deliver(
     if out is None:
         folder.write(f"{name}.parquet", forecasting.to_parquet_bytes(table))
     file = folder.write(Path(out).name if out else f"{name}.csv", csv)
-    entry = JournalEntry(
-        request_id=f"batch-{run_id}",
-        at=datetime.now(UTC),
-        source="batch",
-        model_version=champion.version,
-        snapshot=snapshot,
-        origin=history.origin,
-        latency_ms=(time.perf_counter() - started) * 1e3,
-        plan=rows,
-        forecast=forecasting.as_forecast(table),
-    )
     is_plotted = table["date"].nunique() >= MIN_PLOT_DAYS
     plot = folder.write(f"{name}.png", figures.forecast_figure(history, table, title)) if is_plotted else None
-    return DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot), entry
+    delivered = DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot)
+    answer = ForecastRows(rows, forecasting.as_forecast(table))
+    latency_ms = (time.perf_counter() - started) * 1e3
+    record = JournalEntry(
+        f"batch-{run_id}",
+        datetime.now(UTC),
+        "batch",
+        QUESTION,
+        champion.version,
+        snapshot,
+        history.origin,
+        latency_ms,
+        answer,
+    )
+    return delivered, [record] if plan else _as_published(record)
 
 
-def journal_start(settings: Settings) -> datetime:
-    """Entries of the journal before this moment are deleted."""
-    return datetime.now(UTC) - timedelta(days=settings.journal_retention_days)
+def _as_published(record: JournalEntry) -> list[JournalEntry]:
+    """A forecast of the whole published plan: the batch, which is stored once, and the run, which refers to it."""
+    batch = journal.published_batch(record.model_version, record.snapshot, record.origin, record.answer, record.at)
+    all_rows = BatchRows(batch.request_id, np.arange(len(record.answer), dtype=np.int32))
+    return [batch, replace(record, purpose=OPERATIONAL, answer=all_rows)]

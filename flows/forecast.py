@@ -27,16 +27,15 @@ def forecast(
     snapshot: the fingerprint of the history to forecast from. Default: the current snapshot.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     run_checks.cancel_duplicate_runs()
     champion = registry.champion(workspace.registry(settings))
     snapshot = data.resolve_snapshot(settings.workspace.snapshots, snapshot)
-    delivered, entry = deliver(settings, flow_run.id, champion, snapshot, plan, out, kaggle)
+    delivered, entries = deliver(settings, flow_run.id, champion, snapshot, plan, out, kaggle)
     create_markdown_artifact(artifacts.forecast(delivered), key="forecast")
-    write_entry(settings.journal, entry)  # if this fails the run fails: nobody could score the forecast later
-    prune(settings.journal, delivery.journal_start(settings))
+    write_entries(settings.journal, entries)  # if this fails the run fails: nobody could score the forecast later
     return delivered
 
 
 deliver = task(delivery.deliver, cache_policy=NO_CACHE)
-write_entry = task(journal.write_entry, **retries.OVER_NETWORK)
-prune = task(journal.prune, **retries.OVER_NETWORK)
+write_entries = task(journal.write_entries, **retries.OVER_NETWORK)

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, endpoint, workspace
 from flows.alarms import DataIngested, DataRejected
+from flows.progress import warn
 from rossmann import data, features, validation
 from rossmann.data import IngestResult, Plan
 from rossmann.features import State
@@ -37,6 +38,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     allow_shrink: accept files that lack stores or days of the current snapshot.
     """
     settings, now = Settings(), datetime.now(UTC)
+    workspace.check_disk(settings)
     raw = raw or settings.workspace.raw
     try:
         result, state = read_and_validate(settings, raw, as_of, now)
@@ -61,7 +63,7 @@ def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: dat
     folder = Storage(f"{settings.workspace.validation_reports}/{now:%Y-%m-%dT%H-%M-%S}")
     stages: list[StageReport] = []
     try:
-        result = read_history(raw, as_of)
+        result = read_history(raw, as_of, settings.max_set_aside_share)
         stages += [result.raw_report, result.clean_report]
         state = fit_state(result.history)
         stages.append(check_features(state, result.history.plan(state.origin, settings.horizon_days)))
@@ -70,7 +72,10 @@ def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: dat
         report = write_report(folder, [*stages, error.report])
         error.add_note(f"All failing rows: {rows}\nReport: {report}")
         raise
-    write_report(folder, stages)
+    report = write_report(folder, stages)
+    if len(result.set_aside):
+        rows = folder.write("set_aside_rows.csv", result.set_aside.to_csv(index=False).encode())
+        warn(f"{result.clean_report.notes[0]} They are in {rows}; report: {report}")
     return result, state
 
 

@@ -40,6 +40,7 @@ class MonitorResult:
 def monitor() -> MonitorResult:
     """Score the forecasts of the new days, look for drift, and raise alarms."""
     settings = Settings()
+    workspace.check_disk(settings)
     run_checks.cancel_duplicate_runs()
     snapshot = data.current_snapshot(settings.workspace.snapshots)
     champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)
@@ -60,12 +61,12 @@ def append_daily_tables(snapshot: str) -> None:
     last = history.origin.item()
     accuracy = journal.read_rows(settings.journal, journal.accuracy, last - CATCH_UP)
     first = accuracy.date.max().date() + timedelta(days=1) if len(accuracy) else last - CATCH_UP
-    scored = monitoring.join_actuals(journal.read_forecasts(settings.journal, first, last), history)
-    if len(scored):
-        since = scored.date.min().to_datetime64().astype("datetime64[D]")
-        baseline = monitoring.baseline_forecasts(history, since)
-        sums = pd.concat([monitoring.daily_sums(scored), monitoring.daily_sums(baseline)])
-        journal.append_rows(settings.journal, journal.accuracy, sums)
+    days = workspace.daily_forecasts(settings, history, first, last)
+    sums = [day_sums for day_sums in map(monitoring.daily_sums, days) if len(day_sums)]
+    if sums:
+        since = sums[0].date.min().to_datetime64().astype("datetime64[D]")
+        sums.append(monitoring.daily_sums(monitoring.baseline_forecasts(history, since)))
+        journal.append_rows(settings.journal, journal.accuracy, pd.concat(sums))
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     traffic = journal.daily_traffic(settings.journal, yesterday - workspace.LOOK_BACK, yesterday)
     journal.append_rows(settings.journal, journal.traffic, traffic)

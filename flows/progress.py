@@ -1,4 +1,7 @@
-"""Progress of long tasks: a bar in a terminal, a line every few seconds in a pipe, a progress artifact in Prefect."""
+"""Progress of long tasks: a bar in a terminal, a line every few seconds in a pipe, a progress artifact in Prefect.
+
+And warnings, which a terminal shows, too.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,13 @@ BAR_COLUMNS = (
 )
 
 console: Console | None = None  # set by the command line; a worker has none, its progress is in Prefect
+
+
+def warn(message: str) -> None:
+    """Log a warning of the run; from the command line, which hides Prefect's log, print it."""
+    get_run_logger().warning(message)
+    if console:
+        console.print(f"warning: {message}", highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager

@@ -31,6 +31,7 @@ def release(challenger: int | None = None) -> Verdict:
     challenger: a model version. Default: the one that was trained last.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     models = workspace.registry(settings)
     model, champion = find_challenger(models, challenger), registry.find_by_alias(models, CHAMPION)
     purpose = f"release of version {model.version}"

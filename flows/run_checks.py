@@ -69,8 +69,7 @@ def _flow_failed(flow: str, run: FlowRun) -> FlowFailed:
 
 
 def _stale_data(settings: Settings, snapshot: str) -> list[StaleData]:
-    snapshots = data.list_snapshots(settings.workspace.snapshots)
-    (current,) = (each for each in snapshots if each.fingerprint == snapshot)
+    current = data.describe_snapshot(settings.workspace.snapshots, snapshot)
     days = (datetime.now(UTC) - datetime.fromisoformat(current.created)).days
     if days < settings.stale_data_days:
         return []

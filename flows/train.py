@@ -11,7 +11,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows import retries, workspace
 from flows.progress import progress
-from rossmann import evaluation, models, registry, training
+from rossmann import models, registry, training
 from rossmann.data import resolve_snapshot
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, environment_hash
@@ -39,6 +39,7 @@ def train(
     snapshot: a fingerprint. Default: the current snapshot.
     """
     settings = Settings()
+    workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
     selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
     key = backtest(snapshot, selected, folds or settings.folds)
@@ -51,7 +52,7 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int) -> st
     """Backtest the candidates on the folds of the snapshot. Returns the key of the backtest run."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
-    origins = evaluation.fold_origins(history, folds, settings.fold_step_days, settings.horizon_days)
+    origins = training.fold_origins(history, candidates, folds, settings.fold_step_days, settings.horizon_days)
     entries = [training.BacktestEntry(candidate.name, candidate) for candidate in candidates]
     with progress("backtests") as report:
         run = training.run_backtests(history, entries, origins, **workspace.backtest_options(settings), progress=report)

@@ -4,8 +4,12 @@ Nothing of Prefect is imported here, and the heavy packages only where they are 
 its forecast open a workspace without waiting for Prefect, Ray and Evidently to be imported.
 """
 
+import errno
+import os
+import shutil
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +25,26 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT_S = 900  # whoever holds the lock may wait for new replicas, and for the old ones when these fail
 LOOK_BACK = timedelta(days=56)  # the forecasts and the daily sums that monitoring reads
+MIN_FREE_BYTES = 50_000_000  # of the disk of the data folder; a retraining of a small chain writes 10 MB
+
+
+def check_disk(settings: Settings) -> None:
+    """Raise OSError with the path if the data folder cannot be written, or if its disk is nearly full.
+
+    Called before work starts: databases, and the servers that use them, report a full disk in many other ways.
+    """
+    check_writable(settings)
+    free_bytes = shutil.disk_usage(settings.local_home).free
+    if free_bytes < MIN_FREE_BYTES:
+        problem = f"the disk is full, {free_bytes / 1e6:.0f} MB are free and {MIN_FREE_BYTES / 1e6:.0f} MB are needed"
+        raise OSError(errno.ENOSPC, problem, settings.local_home)
+
+
+def check_writable(settings: Settings) -> None:
+    """Create the data folder if there is none. Raise OSError with the path if it cannot be written."""
+    Path(settings.local_home).mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.local_home, os.W_OK):
+        raise OSError(errno.EROFS, "the data folder is read-only", settings.local_home)
 
 
 def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
@@ -39,7 +63,9 @@ def history(settings: Settings, snapshot: str) -> SalesHistory:
 
 
 def registry(settings: Settings) -> Registry:
-    """The model registry."""
+    """The model registry. OSError if it is in a data folder that cannot be written: MLflow writes even to read."""
+    if settings.mlflow_tracking_uri is None:
+        check_writable(settings)
     return Registry(settings.tracking_uri, settings.workspace.models)
 
 
@@ -61,11 +87,22 @@ def backtest_of(settings: Settings, version: RegisteredModel) -> pd.DataFrame:
 
 
 def recent_forecasts(settings: Settings, history: SalesHistory) -> pd.DataFrame:
-    """The journal's forecasts of the last LOOK_BACK, joined with their actuals."""
+    """The newest operational forecast of each store and day of the last LOOK_BACK, joined with its actuals."""
     from rossmann import journal, monitoring  # imports Evidently
 
     last = history.origin.item()
-    return monitoring.join_actuals(journal.read_forecasts(settings.journal, last - LOOK_BACK, last), history)
+    return monitoring.join_actuals(journal.read_newest_forecasts(settings.journal, last - LOOK_BACK, last), history)
+
+
+def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last: date) -> Iterator[pd.DataFrame]:
+    """All operational forecasts of the days first … last with their actuals, a table per day that has any."""
+    from rossmann import journal, monitoring  # imports Evidently
+
+    for number in range((last - first).days + 1):
+        forecasts = journal.read_forecasts(settings.journal, first + timedelta(days=number))
+        rows = monitoring.join_actuals(forecasts, history)
+        if len(rows):
+            yield rows
 
 
 def forecast_location(

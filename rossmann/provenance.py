@@ -1,4 +1,4 @@
-"""What a forecast was computed with: a hash of the code it depends on, and the installed packages."""
+"""What a result was computed with: a hash of the code it depends on, and the installed packages."""
 
 import ast
 import hashlib
@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
-FORECAST_PACKAGES = ("data", "features", "models")  # packages of this library whose code changes a forecast
+FORECAST_CODE = ("schema.py", "data", "features", "models")  # modules and packages whose code changes a forecast
 NUMERIC_DISTRIBUTIONS = {
     "numpy",
     "lightgbm",
@@ -18,15 +18,21 @@ NUMERIC_DISTRIBUTIONS = {
 }  # installed ones whose version does
 
 
-@cache
 def code_version() -> str:
-    """16 hex digits: a hash of `schema.py`, of the FORECAST_PACKAGES and of the versions of NUMERIC_DISTRIBUTIONS.
+    """16 hex digits: the version of the code that forecasts depend on."""
+    return code_hash(FORECAST_CODE)
+
+
+@cache
+def code_hash(parts: tuple[str, ...]) -> str:
+    """16 hex digits: a hash of modules and packages of this library, and of the versions of NUMERIC_DISTRIBUTIONS.
 
     Comments, docstrings and layout do not change it.
     """
     package = Path(__file__).parent
     digest = hashlib.sha256("\n".join(_installed_versions(NUMERIC_DISTRIBUTIONS)).encode())
-    files = [package / "schema.py", *(file for name in FORECAST_PACKAGES for file in (package / name).rglob("*.py"))]
+    paths = [package / part for part in parts]
+    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else (path,))]
     for file in sorted(files):
         digest.update(f"{file.relative_to(package)}\0{code_without_text(file.read_text())}".encode())
     return digest.hexdigest()[:16]

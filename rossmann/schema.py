@@ -43,7 +43,7 @@ WEEKDAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 CLOSURE_DAYS = 14  # this many days in a row without a row are a whole closure; not features.calendar.LONG_CLOSURE_DAYS
 LEFT_CHAIN_DAYS = 90  # a store that was closed for so long counts as one that left the chain, or that opens anew
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2099, 12, 31)
-MAX_AMOUNT = 1_000_000  # sales or customers of one store on one day
+MAX_SET_ASIDE_SHARE = 0.01  # of the days of stores: more that are missing or cannot be right are refused
 MAX_TIMES_MEDIAN = 20  # sales or customers of a day against the store's median open day
 
 

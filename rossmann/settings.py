@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS, MIN_FOLDS
+from rossmann.schema import HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -67,7 +67,19 @@ class Settings(BaseSettings):
         None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."
     )
     journal_retention_days: int = Field(
-        730, ge=1, description="Entries of the prediction log are deleted after this many days."
+        730, ge=1, description="Entries of the prediction log that `sweep` deletes are older than this many days."
+    )
+    snapshot_retention_days: int = Field(
+        365, ge=1, description="Snapshots that `sweep` deletes are older; never the current one, or one in use."
+    )
+    fit_retention_days: int = Field(
+        90, ge=1, description="Finished fits that `sweep` deletes are older; a fit that is needed again is repeated."
+    )
+    backtest_retention_days: int = Field(
+        365, ge=1, description="Backtest runs that `sweep` deletes are older; never one of a model in use."
+    )
+    alarm_retention_days: int = Field(
+        730, ge=1, description="Alarms that `sweep` deletes are older; never one that waits for its retraining."
     )
     max_body_bytes: int = Field(16_000_000, ge=1, description="Largest request body that the endpoint accepts.")
     max_rows: int = Field(100_000, ge=1, description="Largest number of rows in a request to the endpoint.")
@@ -84,6 +96,12 @@ class Settings(BaseSettings):
     sendgrid_sender: str | None = Field(None, description="Sender address that SendGrid has verified.")
     notify_email: str | None = Field(None, description="Mail address that receives alarms, through SendGrid.")
 
+    max_set_aside_share: float = Field(
+        MAX_SET_ASIDE_SHARE,
+        ge=0,
+        lt=1,
+        description="Largest share of the days of stores that may be missing or wrong in raw files; more are refused.",
+    )
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS, description="Days in a forecast.")
     folds: int = Field(3, ge=MIN_FOLDS, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")

@@ -7,12 +7,22 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 S3 = "s3://"
 UNFINISHED = ".unfinished"  # ending of a file that is being written
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a storage."""
+
+    name: str
+    size: int  # bytes
+    modified: datetime  # with its time zone, by the clock of the disk or the object store
 
 
 class Files(Protocol):
@@ -26,6 +36,10 @@ class Files(Protocol):
         """Names of the folders and of the files directly in this folder, in any order."""
         ...
 
+    def list_files(self) -> list[StoredFile]:
+        """The files directly in this folder, in any order."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The content of a file."""
         ...
@@ -36,6 +50,10 @@ class Files(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete a file."""
+        ...
+
+    def delete_folder(self, name: str) -> None:
+        """Delete a folder without files, where folders exist at all."""
         ...
 
 
@@ -52,6 +70,15 @@ class Folder:
         paths = list(self.root.iterdir()) if self.root.exists() else []
         return [path.name for path in paths if path.is_dir()], [path.name for path in paths if path.is_file()]
 
+    def list_files(self) -> list[StoredFile]:
+        files = []
+        for path in self.root.iterdir() if self.root.exists() else ():
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                status = path.stat()
+                if path.is_file():
+                    files.append(StoredFile(path.name, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+        return files
+
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
 
@@ -59,18 +86,22 @@ class Folder:
         """Write to a temporary name and rename it once the content is on the disk."""
         target = self.root / name
         unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}{UNFINISHED}")
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with errors_with_path(target):
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with unfinished.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                unfinished.replace(target)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
     def delete(self, name: str) -> None:
         (self.root / name).unlink()
+
+    def delete_folder(self, name: str) -> None:
+        (self.root / name).rmdir()
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,17 @@ class Bucket:
                 files += [entry["Key"][len(self.prefix) :] for entry in page.get("Contents", ())]
         return folders, [name for name in files if name]  # some tools mark a folder by an object with an empty name
 
+    def list_files(self) -> list[StoredFile]:
+        pages = _s3().get_paginator("list_objects_v2")
+        with self._os_errors(""):
+            entries = [
+                entry
+                for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix, Delimiter="/")
+                for entry in page.get("Contents", ())
+            ]
+        files = [StoredFile(each["Key"][len(self.prefix) :], each["Size"], each["LastModified"]) for each in entries]
+        return [file for file in files if file.name]
+
     def read(self, name: str) -> bytes:
         buffer = io.BytesIO()
         with self._os_errors(name):  # unlike get_object, this resumes after a broken connection
@@ -111,6 +153,9 @@ class Bucket:
     def delete(self, name: str) -> None:
         with self._os_errors(name):
             _s3().delete_object(Bucket=self.bucket, Key=self.prefix + name)
+
+    def delete_folder(self, name: str) -> None:
+        """A bucket has no folders."""
 
     @contextmanager
     def _os_errors(self, name: str) -> Iterator[None]:
@@ -127,6 +172,18 @@ class Bucket:
             raise OSError(f"{address}: {error}") from error
         except (BotoCoreError, Boto3Error) as error:
             raise OSError(f"{address}: {error}") from error
+
+
+@contextmanager
+def errors_with_path(path: Path) -> Iterator[None]:
+    """Put the path of a file into the OSErrors of its writing.
+
+    The system's own errors have the name of a temporary file, or none if the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @cache
@@ -175,6 +232,19 @@ class Storage:
     def file_names(self) -> list[str]:
         """Sorted names of the files directly in this folder, without those that are being written."""
         return sorted(name for name in self._files.list_names()[1] if not name.endswith(UNFINISHED))
+
+    def files(self) -> list[StoredFile]:
+        """The files directly in this folder by name, with size and time, without those that are being written."""
+        files = (file for file in self._files.list_files() if not file.name.endswith(UNFINISHED))
+        return sorted(files, key=lambda file: file.name)
+
+    def delete_folder(self, name: str, first: str) -> None:
+        """Delete a folder with the files directly in it; the file `first` goes first, so the rest is incomplete."""
+        folder = self.subfolder(name)
+        for file in sorted(folder.file_names(), key=lambda file: file != first):
+            folder.delete_if_exists(file)
+        with suppress(OSError):  # a file in it is being written
+            self._files.delete_folder(name)
 
     def delete_if_exists(self, name: str) -> None:
         """Delete a file; no error if it does not exist, since another process may have deleted it."""

@@ -4,8 +4,12 @@ import re
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from flows.cli.environment import run_flow
+from flows.ingest import ingest
 from rossmann.data import read_history
 from rossmann.validation import DataError, ValidationError
 from tests.support.raw_files import raw_files
@@ -71,8 +75,6 @@ INVALID = {
     "text in a flag": ("train.csv", cell(7, "Promo", "yes"), ["Promo is not a number", "yes"]),
     "flag of 2": ("test.csv", cell(7, "Open", "2"), ["Open is neither 0 nor 1", "line 7"]),
     "unknown holiday": ("train.csv", cell(7, "StateHoliday", "x"), ["StateHoliday", "0, a, b, c"]),
-    "negative sales": ("train.csv", cell(7, "Sales", "-5"), ["Sales is negative", "Sales -5", "line 7"]),
-    "closed with sales": ("train.csv", cell(7, "Open", "0"), ["closed, but has sales", "line 7"]),
     "repeated day": ("train.csv", with_repeated_row, ["same store and day", "2 rows", "line 4", "line 282"]),
     "repeated plan": ("test.csv", with_repeated_row, ["same store and day", "line 4", "line 194"]),
     "unknown store": ("train.csv", cell(7, "Store", "9"), ["store_exists", "Store 9", "store.csv"]),
@@ -88,8 +90,6 @@ INVALID = {
         ["no attributes in store.csv", "Store 8", "70 rows"],
     ),
     "repeated store": ("store.csv", cell(3, "Store", "1"), ["more than one row for the store", "line 2", "line 3"]),
-    "impossibly large": ("train.csv", cell(7, "Sales", "9" * 25), ["over 1,000,000", "line 7"]),
-    "missing decimal point": ("train.csv", cell(7, "Sales", "450000"), ["20 times the store's median", "line 7"]),
     "wrong weekday": ("train.csv", cell(7, "DayOfWeek", "4"), ["DayOfWeek", "line 7"]),
     "competitor without year": (
         "store.csv",
@@ -111,6 +111,79 @@ def test_an_invalid_file_is_refused_with_a_message_of_one_screen(case, folder):
     assert file in message
     assert not [text for text in texts if text not in message], message
     assert len(message.splitlines()) <= SCREEN_LINES
+
+
+SET_ASIDE = {
+    "negative sales": ("Sales", "-5", "Sales_not_negative"),
+    "negative customers": ("Customers", "-5", "Customers_not_negative"),
+    "no sales": ("Sales", "", "Sales_not_empty"),
+    "closed with sales": ("Open", "0", "closed_means_zero_sales"),
+    "impossibly large": ("Sales", "9" * 25, "Sales_plausible_for_the_store"),
+    "missing decimal point": ("Sales", "450000", "Sales_plausible_for_the_store"),
+}
+
+
+@pytest.mark.parametrize("case", SET_ASIDE)
+def test_a_day_whose_sales_cannot_be_right_is_set_aside_and_the_others_are_used(case, folder):
+    before = read_history(str(folder)).history
+    column, text, check = SET_ASIDE[case]
+    (folder / "train.csv").write_bytes(cell(7, column, text)((folder / "train.csv").read_bytes()))  # store 2
+    ingest = read_history(str(folder))
+    (row,) = ingest.set_aside.to_dict("records")
+    assert (row["check"], row["where"], row["line"], row["Store"]) == (check, "train.csv", 7, 2)
+    assert ingest.clean_report.notes[0] == f"1 of 280 days of stores (0.36%) are set aside: {check}."
+    assert {r.name: r.rows for r in ingest.clean_report.repairs if r.rows} == {"amounts_unusable": 1}
+    is_unknown = np.isnan(ingest.history.sales)
+    assert np.argwhere(is_unknown).tolist() == [[1, before.sales.shape[1] - 2]]
+    np.testing.assert_array_equal(np.isnan(ingest.history.customers), is_unknown)
+    np.testing.assert_array_equal(ingest.history.sales[~is_unknown], before.sales[~is_unknown])
+    plan = ingest.history.plan(before.origin - 2, 2)
+    assert plan.store.tolist() == [1, 1, 2, 3, 3, 8, 8], "neither trained on nor scored"
+
+
+def test_the_command_line_says_which_days_are_set_aside_and_a_file_has_them(
+    folder, prefect_server, monkeypatch, capsys
+):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(folder.parent))
+    monkeypatch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
+    (folder / "train.csv").write_bytes(cell(7, "Sales", "-5")((folder / "train.csv").read_bytes()))
+    run_flow(ingest, str(folder))
+    printed = capsys.readouterr().err
+    file = re.search(
+        r"1 of 280 days .* are set aside: Sales_not_negative. They are in (\S+set_aside_rows.csv);", printed
+    )[1]
+    assert pd.read_csv(file)[["check", "line", "Store", "Sales"]].values.tolist() == [["Sales_not_negative", 7, 2, -5]]
+    report = (Path(file).parent / "report.html").read_text()
+    assert "<p>1 of 280 days of stores (0.36%) are set aside: Sales_not_negative.</p>" in report
+    monkeypatch.setenv("ROSSMANN_MAX_SET_ASIDE_SHARE", "0.003")
+    with pytest.raises(DataError, match="would be set aside"):
+        ingest(str(folder))
+
+
+def test_more_days_than_the_given_share_are_refused_with_all_of_them(folder):
+    files = raw_files()
+    files.train.loc[[9, 70], "Sales"] = -1
+    files.train = files.train[~(files.is_day(2, "2014-02-04"))]
+    files.write(folder)
+    with pytest.raises(ValidationError, match=r"3 of 280 days of stores \(1\.07%\) would be set aside \(at most 1\.0%"):
+        read_history(str(folder))
+    assert len(read_history(str(folder), max_set_aside_share=0.011).set_aside) == 3
+
+
+def test_a_day_on_which_the_sales_of_most_stores_cannot_be_right_is_refused(folder):
+    files = raw_files()
+    day = files.train["Date"] == "2014-02-04"
+    files.train.loc[day & (files.train["Store"] < 8), "Sales"] = -1
+    files.write(folder)
+    with pytest.raises(ValidationError, match=r"3 rows: most stores have no row for this day.*complete_days"):
+        read_history(str(folder), max_set_aside_share=0.5)
+
+
+def test_sales_of_another_currency_are_read(folder):
+    files = raw_files()
+    files.train["Sales"] *= 20_000  # rupiah
+    history = read_history(files.write(folder)).history
+    assert np.nanmax(history.sales) > 1e8
 
 
 @pytest.mark.parametrize("file", ["train.csv", "store.csv"])

@@ -1,5 +1,6 @@
 """Drift on a sample chain: faults are found within a week and named, weeks without faults have no alarms."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +20,10 @@ from rossmann import data, models, monitoring
 from rossmann.monitoring import definitions, detect_drift
 from rossmann.monitoring.definitions import DEFINITIONS, StatisticDefinition
 from rossmann.monitoring.drift import explain_alarms
+from rossmann.monitoring.history_statistics import history_statistics
 from rossmann.monitoring.statistics import Statistic
 from rossmann.monitoring.store_series import compute_series, earlier_mean
-from rossmann.schema import SATURDAY, weekday
+from rossmann.schema import SATURDAY, STORE_TYPES, weekday
 from rossmann.simulation import FAULTS, inject_fault, write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -88,13 +90,53 @@ def test_the_cause_is_the_alarm_and_its_consequences_name_it(history, forecasts)
     assert all(alarm.broken_data for alarm in drift.alarms)
 
 
-def test_days_after_the_last_one_change_nothing(history, forecasts):
-    last = START - 1
+@pytest.mark.parametrize("store_type", ["a", "c", "d"])
+def test_an_alarm_about_the_chain_names_the_store_type_that_explains_it_and_its_size(history, forecasts, store_type):
+    stores = history.stores.store_type == STORE_TYPES.index(store_type)
+    drift = weaker_week(history, forecasts, stores)
+    (message,) = (alarm.message for alarm in drift.alarms)
+    size, rest = re.search(
+        rf"; store type {store_type} explains it: (-\d+\.\d)%.* stores ([+-]\d+\.\d)%", message
+    ).groups()
+    assert float(size) == pytest.approx(-20, abs=4)
+    assert abs(float(rest)) < 5
+
+
+def test_an_alarm_about_stores_of_every_kind_names_no_slice(history, forecasts):
+    stores = np.zeros(len(history.stores.number), bool)
+    for code in np.unique(history.stores.store_type):
+        stores[np.flatnonzero(history.stores.store_type == code)[::4]] = True
+    messages = [alarm.message for alarm in weaker_week(history, forecasts, stores).alarms]
+    assert messages
+    assert not any("explains it" in message for message in messages)
+
+
+def weaker_week(history, forecasts, stores: np.ndarray) -> monitoring.DriftReport:
+    """The findings of a week in which some stores (bool [stores]) sell 20 % less."""
+    changed = replace(history, sales=history.sales.copy(), customers=history.customers.copy())
+    for values in (changed.sales, changed.customers):
+        values[stores, history.calendar.positions(START) :] *= 0.8
+    return drift_until(changed, with_actuals(forecasts, changed), START + 6)
+
+
+def test_the_statistics_of_a_day_do_not_depend_on_later_days(history):
+    past = history.until(START - 1)
+    days = len(past.dates)
     changed = replace(history, sales=history.sales.copy())
-    changed.sales[:, len(history.dates) - 21 :] *= 3
-    assert (
-        detect_drift(history.until(last), forecasts).findings == detect_drift(changed.until(last), forecasts).findings
-    )
+    changed.sales[:, days:] *= 3
+    whole, cut = (list(history_statistics(each, compute_series(each))) for each in (changed, past))
+    assert any(not np.array_equal(one.values[-7:], other.values[-7:]) for one, other in zip(whole, cut, strict=True))
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one.values[:days], other.values, err_msg=f"{one.definition.name} {one.subject}")
+
+
+def test_forecasts_of_days_after_the_last_one_change_nothing(history, forecasts):
+    last = START - 1
+    is_later = forecasts.date > pd.Timestamp(last.item())
+    assert is_later.any()
+    changed = forecasts.assign(sales=forecasts.sales.where(~is_later, 3 * forecasts.forecast))
+    findings = detect_drift(history.until(last), changed).findings
+    assert findings == detect_drift(history.until(last), forecasts[~is_later]).findings
 
 
 def a_definition(name: str, **changes: object) -> StatisticDefinition:
@@ -209,6 +251,13 @@ def test_the_report_is_written_for_the_date_and_as_the_latest_and_needs_no_netwo
     assert address == f"{tmp_path}/{last}/report.html"
     assert page == (tmp_path / f"{last}/report.html").read_text()
     assert "promo_uplift_gone" in page
+    shifted = drift_until(
+        inject_fault(history, "other_unit", START), forecasts[forecasts.date <= pd.Timestamp(last.item())], last
+    )
+    monitoring.write_report(past, rows, shifted, Storage(str(tmp_path)))
+    page = (tmp_path / "latest/report.html").read_text()
+    body = page[page.index("<body>") :]
+    assert -1 < body.index("sales per customer of") < body.index("<table"), "the page begins with the alarms"
     assert "same season a year before" in page
     for outside in ('src="http', "src='http", '<link rel="stylesheet" href="http'):
         assert outside not in page

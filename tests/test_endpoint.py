@@ -17,8 +17,8 @@ import yaml
 from prefect import flow
 
 from benchmarks.load import background_load
-from flows import alarms
-from flows.endpoint import sync_endpoint, system_alarms
+from flows import alarms, workspace
+from flows.endpoint import switch_endpoint, sync_endpoint, system_alarms
 from rossmann import features, registry
 from rossmann.data import restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
@@ -147,29 +147,28 @@ def test_sync_endpoint_restores_the_target_before_if_the_champion_cannot_be_serv
     assert deployment.request_forecast(endpoint.serve, next_day(endpoint))
 
 
-def test_two_commands_that_switch_the_endpoint_at_once_end_with_what_is_current(endpoint, first_target):
-    """One changes the champion, the other the snapshot; neither redeploys an older target or takes the other back."""
-    history, snapshots = endpoint.history, f"{endpoint.workspace}/snapshots"
+def test_a_new_snapshot_waits_for_a_promotion_that_is_being_deployed(endpoint, first_target):
+    """Neither of two processes redeploys an older target over the newer one, or takes the promotion back."""
+    history, snapshots, settings = endpoint.history, f"{endpoint.workspace}/snapshots", Settings()
     forecaster = fit_on_whole_history(history, "ridge", 1)
     version = register(endpoint.registry, forecaster, history, endpoint.snapshot, "at-once")
     older = save_snapshot(history.until(history.dates[-8]), snapshots, datetime.now(UTC), "test")
     restore_snapshot(snapshots, endpoint.snapshot)
-    commands = (["models", "promote", str(version), "--because", "a test"], ["snapshots", "restore", older])
-    processes = [start_command(*command) for command in commands]
-    errors = [process.communicate(timeout=280)[1] for process in processes]
+    command = [sys.executable, "-m", "flows.cli", "models", "promote", str(version), "--because", "a test"]
     try:
-        assert [process.returncode for process in processes] == [0, 0], errors
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as promotion:
+            in_deployment = ServingTarget(version, endpoint.snapshot)
+            wait(lambda: deployment.deployed_target(endpoint.serve) == in_deployment, READY_TIMEOUT_S)
+            with workspace.lock(settings, "test"):
+                restore_snapshot(snapshots, older)
+                switch_endpoint(settings)
+            output, _ = promotion.communicate(timeout=READY_TIMEOUT_S)
+        assert promotion.returncode == 0, output
         assert deployment.deployed_target(endpoint.serve) == ServingTarget(version, older)
         assert registry.champion(endpoint.registry).version == version
     finally:
         registry.withdraw(endpoint.registry, version, "the test is over")
         restore_snapshot(snapshots, endpoint.snapshot)
-
-
-def start_command(*arguments: str) -> subprocess.Popen:
-    """The `rossmann` command in a process of its own."""
-    command = [sys.executable, "-m", "flows.cli", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_an_endpoint_with_other_keys_is_not_taken_for_a_broken_one(

@@ -44,9 +44,9 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
 
 
 def backtest_with_errors(**error: float) -> Backtest:
-    """40 stores × 14 days of the same sales; each candidate has log-normal errors of this standard deviation."""
+    """40 stores × 28 days of the same sales; each candidate has log-normal errors of this standard deviation."""
     random = np.random.default_rng(5)
-    sales = random.uniform(3000, 9000, (40, 14))
+    sales = random.uniform(3000, 9000, (40, 28))
     tables = [rows(name, sales, sales * np.exp(random.normal(0, size, sales.shape))) for name, size in error.items()]
     return Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
 
@@ -132,6 +132,12 @@ def test_a_short_history_says_how_many_days_it_takes(toy):
         evaluation.fold_origins(toy, 5, 48, 48)
 
 
+def test_a_short_history_says_how_many_folds_are_possible(toy):
+    with pytest.raises(DataError, match=r"\(--folds\): 4 are possible"):
+        evaluation.fold_origins(toy, 5, 48, 48)
+    assert len(evaluation.fold_origins(toy, 4, 48, 48)) == 4
+
+
 def test_the_better_challenger_is_promoted_with_its_figures():
     verdict = judge(backtest_with_errors(new=0.08, old=0.12, median=0.2), "new", ["old", "median"])
     assert verdict.promote
@@ -164,7 +170,7 @@ def test_a_slice_that_gets_worse_stops_the_promotion():
     table = backtest.rows
     spoilt = (table.candidate == "new") & (table.lead_week == 2) & (table.store_type == "b") & (table.store < 8)
     table.loc[spoilt, "forecast"] = table.loc[spoilt, "sales"] * 1.9
-    table.loc[(table.candidate == "old") & (table.lead_week == 1), "forecast"] *= 1.8
+    table.loc[(table.candidate == "old") & (table.lead_week != 2), "forecast"] *= 1.8
     verdict = judge(backtest, "new", ["old", "median"])
     assert verdict.comparisons[0].p_better > 0.95
     assert not verdict.promote
@@ -179,33 +185,66 @@ def test_the_bootstrap_draws_whole_stores():
     backtest = Backtest(pd.concat([rows("new", sales, new), rows("old", sales, old)], ignore_index=True))
     (comparison,) = judge(backtest, "new", ["old"]).comparisons
     assert comparison.rmspe < comparison.rival_rmspe
-    assert comparison.p_better == pytest.approx(1 - (29 / 30) ** 30, abs=0.04)
+    assert comparison.p_better == pytest.approx(1 - (29 / 30) ** 29, abs=0.04)
 
 
-def test_the_bootstrap_agrees_with_drawing_stores_one_by_one():
-    """The slow version: stores sampled with replacement, their days put together, scored fold by fold."""
+def test_the_bootstrap_draws_whole_weeks():
+    """The whole advantage comes from one of seven weeks, in which all stores agree; six weeks are drawn."""
+    sales = np.full((30, 49), 100.0)
+    new, old = sales * 1.1, sales * 1.1
+    old[:, 14:21] = 115.0
+    backtest = Backtest(pd.concat([rows("new", sales, new), rows("old", sales, old)], ignore_index=True))
+    (comparison,) = judge(backtest, "new", ["old"]).comparisons
+    assert comparison.p_better == pytest.approx(1 - (6 / 7) ** 6, abs=0.04)
+
+
+def test_the_bootstrap_agrees_with_drawing_stores_and_weeks_one_by_one():
+    """The slow version: stores and each fold's weeks sampled with replacement, their days put together and scored."""
     random = np.random.default_rng(3)
     tables = []
     for origin in ("2015-01-01", "2015-02-01"):
-        sales = random.uniform(50, 90, (12, 10))
+        sales = random.uniform(50, 90, (12, 18))  # the third week has four days
         for name, size in (("new", 0.11), ("old", 0.12)):
             tables.append(rows(name, sales, sales * np.exp(random.normal(0, size, sales.shape)), origin))
     backtest = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
     (comparison,) = judge(backtest, "new", ["old"]).comparisons
     assert comparison.rmspe == pytest.approx(backtest.score().rmspe["new"])
+    cells = {
+        name: {key: (part.sales.to_numpy(), part.forecast.to_numpy())
+               for key, part in backtest.of(name).groupby(["origin", "store", "lead_week"])}
+        for name in ("new", "old")
+    }  # fmt: skip
+    origins = sorted({key[0] for key in cells["new"]})
 
-    def score(name: str, sampled_stores: np.ndarray) -> float:
-        of_store = dict(list(backtest.of(name).groupby("store")))
-        sample = pd.concat([of_store[store] for store in sampled_stores])
-        return (
-            sample.groupby("origin")[["sales", "forecast"]]
-            .apply(lambda fold: evaluation.rmspe(fold.sales, fold.forecast))
-            .mean()
-        )
+    def score(name: str, stores: np.ndarray, weeks: np.ndarray) -> float:
+        folds = []
+        for origin, weeks_of_fold in zip(origins, weeks, strict=True):
+            sample = [cells[name][origin, store, week] for store in stores for week in weeks_of_fold]
+            folds.append(evaluation.rmspe(*(np.concatenate(part) for part in zip(*sample, strict=True))))
+        return float(np.mean(folds))
 
-    draws = [random.integers(1, 13, 12) for _ in range(400)]
-    better = np.mean([score("new", sampled_stores) < score("old", sampled_stores) for sampled_stores in draws])
-    assert comparison.p_better == pytest.approx(better, abs=0.07)
+    draws = [(random.integers(1, 13, 11), random.integers(1, 4, (2, 2))) for _ in range(600)]
+    better = np.mean([score("new", *draw) < score("old", *draw) for draw in draws])
+    assert 0.2 < better < 0.98
+    assert comparison.p_better == pytest.approx(better, abs=0.06)
+
+
+def test_of_two_equally_good_forecasters_few_runs_call_one_better():
+    """Each has day errors of 3 % of its own, common to all stores. A bootstrap of stores alone is sure in 31 %."""
+    runs, stores, days_in_week = 200, 100, np.array([7, 7, 7, 7, 7, 7, 6])
+    days = np.broadcast_to(days_in_week, (stores, 3, 7)).astype(float)
+    certain = 0
+    for run in range(runs):
+        random = np.random.default_rng([7, run])
+        noise = random.normal(0, 0.1, (stores, 3, 48))
+        errors = [_squared_errors(noise + random.normal(0, 0.03, (3, 48))) for _ in range(2)]
+        certain += evaluation.probability_better(*errors, days, seed=7) >= TERMS["promotion_probability"]
+    assert 0.01 < certain / runs < 0.09
+
+
+def _squared_errors(log_error: np.ndarray) -> np.ndarray:
+    """Sums of squared percentage errors. [stores, folds, days] → [stores, folds, weeks]"""
+    return np.add.reduceat(np.square(np.exp(log_error) - 1), range(0, 48, 7), axis=2)
 
 
 def test_candidates_on_different_rows_are_not_compared():

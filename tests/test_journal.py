@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +20,21 @@ from alembic import command
 
 from rossmann import journal
 from rossmann.data import Plan
-from rossmann.journal import Journal, JournalEntry, migrate, prune, write_entry
+from rossmann.journal import (
+    OPERATIONAL,
+    QUESTION,
+    BatchRows,
+    ForecastRows,
+    Journal,
+    JournalEntry,
+    count_old,
+    migrate,
+    prune,
+    write_entries,
+)
 from rossmann.journal import writer as writer_module
 from rossmann.journal.encoding import decode_entry, encode_entry, read_log
+from rossmann.journal.entries import from_ranges, published_batch, to_ranges
 from rossmann.journal.log_files import create_file
 from rossmann.journal.tables import alembic_config, connect, metadata
 from rossmann.models import Forecast
@@ -42,7 +55,7 @@ def entry(request_id: str, rows: int = 1, at: datetime = NOW, sales: float = 100
     )
     values = np.full(rows, sales) + np.arange(rows)
     forecast = Forecast(values, values - 10, np.full(rows, np.nan))
-    return JournalEntry(request_id, at, "http", 3, "f" * 16, ORIGIN, 1.5, plan, forecast)
+    return JournalEntry(request_id, at, "http", QUESTION, 3, "f" * 16, ORIGIN, 1.5, ForecastRows(plan, forecast))
 
 
 @pytest.fixture
@@ -77,9 +90,9 @@ def wait(condition: Callable[[], bool], timeout_s: float = 20) -> None:
 
 
 def test_an_entry_is_written_with_its_plan_and_its_forecast(url):
-    write_entry(url, entry("a", rows=2))
+    write_entries(url, [entry("a", rows=2)])
     assert select(url, "select * from requests") == [
-        ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 2, 1.5)
+        ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 2, 1.5, "question", None, None)
     ]
     assert select(url, "select * from forecasts") == [
         ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0),
@@ -88,17 +101,65 @@ def test_an_entry_is_written_with_its_plan_and_its_forecast(url):
 
 
 def test_the_same_request_again_changes_nothing(url):
-    write_entry(url, entry("a", rows=3))
-    write_entry(url, entry("a", rows=3, sales=999.0))
+    write_entries(url, [entry("a", rows=3)])
+    write_entries(url, [entry("a", rows=3, sales=999.0)])
     assert counts(url) == (1, 3)
     assert select(url, "select max(forecast) from forecasts") == [(102.0,)]
 
 
 def test_old_requests_are_pruned_with_their_forecasts(url):
     for days in (1, 10, 100):
-        write_entry(url, entry(f"{days} days ago", rows=2, at=NOW - timedelta(days=days)))
+        write_entries(url, [entry(f"{days} days ago", rows=2, at=NOW - timedelta(days=days))])
     assert prune(url, NOW - timedelta(days=10, seconds=1)) == 1
     assert counts(url) == (2, 4)
+
+
+def batch(rows: int = 6, at: datetime = NOW) -> JournalEntry:
+    return published_batch(3, "f" * 16, ORIGIN, entry("", rows=rows).answer, at)
+
+
+def reference(request_id: str, positions: list[int], at: datetime = NOW) -> JournalEntry:
+    """An answer with rows of `batch()`."""
+    rows = BatchRows(batch().request_id, np.array(positions, np.int32))
+    return replace(entry(request_id, at=at), purpose=OPERATIONAL, answer=rows)
+
+
+def test_a_batch_is_stored_once_and_answers_refer_to_its_rows(url):
+    other_writer = replace(batch(), at=NOW + timedelta(hours=1))
+    write_entries(url, [batch(), reference("a", [1, 2, 5])])
+    write_entries(url, [other_writer, reference("b", [4]), reference("c", [5, 0, 1, 2, 3, 4])])
+    assert counts(url) == (4, 6)
+    assert select(url, "select id, batch, positions from requests where source = 'http' order by id") == [
+        ("a", batch().request_id, "1-2,5"), ("b", batch().request_id, "4"), ("c", batch().request_id, "5,0-4"),
+    ]  # fmt: skip
+    assert journal.read_answer(url, "a").store.tolist() == [2, 3, 6]
+    assert journal.read_answer(url, "a").forecast.tolist() == [101.0, 102.0, 105.0]
+    assert journal.read_answer(url, "c").store.tolist() == [6, 1, 2, 3, 4, 5]
+    assert journal.read_answer(url, "nobody").empty
+
+
+def test_an_answer_in_full_is_read_as_it_was_given(url):
+    write_entries(url, [entry("a", rows=3)])
+    assert journal.read_answer(url, "a").forecast.tolist() == [100.0, 101.0, 102.0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_ranges_are_the_positions_in_their_order(count):
+    positions = np.random.default_rng(count).permutation(np.arange(60, dtype=np.int32))[:count]
+    for each in (positions, np.sort(positions)):
+        np.testing.assert_array_equal(from_ranges(to_ranges(each)), each)
+
+
+def test_a_batch_stays_as_long_as_a_younger_request_refers_to_it(url):
+    old, young = NOW - timedelta(days=100), NOW - timedelta(days=1)
+    write_entries(url, [batch(at=old), reference("old", [1], old), reference("young", [2], young)])
+    month_ago = NOW - timedelta(days=30)
+    assert count_old(url, month_ago) == (1, 0)
+    assert prune(url, month_ago) == 1
+    assert journal.read_answer(url, "young").store.tolist() == [3]
+    assert count_old(url, NOW) == (2, 6)
+    assert prune(url, NOW) == 2
+    assert counts(url) == (0, 0)
 
 
 def test_the_migrations_make_the_tables_that_the_code_writes(url):
@@ -134,6 +195,7 @@ def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
     engine.dispose()
     migrate(url)
     assert counts(url) == (1, 1)
+    assert select(url, "select purpose, batch, positions from requests") == [("question", None, None)]
     (accuracy,) = journal.read_rows(url, journal.accuracy, date(2015, 1, 1)).to_dict("records")
     assert accuracy == {
         "date": pd.Timestamp("2015-02-10"), "source": "batch", "model_version": 3, "slice": "all", "value": "",
@@ -151,10 +213,33 @@ def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
     assert len(journal.read_rows(url, journal.traffic, date(2015, 1, 1))) == 1
 
 
+def test_a_database_of_version_0_2_is_upgraded_with_its_rows(url):
+    """Revision 0003. Batches were forecasts; which requests over HTTP had the published plan nobody knows any more."""
+    engine = connect(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        command.upgrade(alembic_config(connection), "0003")
+        for request_id, source in (("batch-1", "batch"), ("a", "http")):
+            values = (request_id, "2015-02-10 12:00:00.000000", source, 3, "f" * 16, "2015-02-09", 1, 1.5)
+            connection.exec_driver_sql(f"INSERT INTO requests VALUES ({', '.join('?' * len(values))})", values)
+            row = (request_id, 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0)
+            connection.exec_driver_sql(f"INSERT INTO forecasts VALUES ({', '.join('?' * len(row))})", row)
+        connection.commit()
+    engine.dispose()
+    (forecast,) = journal.read_forecasts(url, date(2015, 2, 10)).to_dict("records")
+    assert (forecast["request_id"], forecast["source"], forecast["forecast"]) == ("batch-1", "batch", 100.0)
+    assert select(url, "select id, purpose from requests order by id") == [
+        ("a", "question"),
+        ("batch-1", "operational"),
+    ]
+    write_entries(url, [batch(), reference("b", [4])])
+    assert journal.read_answer(url, "b").store.tolist() == [5]
+
+
 @pytest.mark.slow
 def test_several_processes_may_migrate_and_write_at_once(url):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        pool.starmap(write_entry, [(url, entry(f"r{k}", rows=5)) for k in range(12)])
+        pool.starmap(write_entries, [(url, [entry(f"r{k}", rows=5)]) for k in range(12)])
     assert counts(url) == (12, 60)
 
 
@@ -283,7 +368,7 @@ def log_content(entries: list[JournalEntry]) -> bytes:
     with TemporaryDirectory() as folder:
         file = create_file(Path(folder))
         for each in entries:
-            file.append(encode_entry(each), len(each.plan))
+            file.append(encode_entry(each), len(each.answer))
         content = file.read()
         file.release()
     return content
@@ -365,14 +450,17 @@ def test_a_log_stays_until_its_entries_are_written(tmp_path, folder):
 
 
 def test_a_decoded_entry_is_equal_to_the_one_that_was_encoded():
+    decoded = decode_entry(encode_entry(reference("r", [3, 1])))
+    assert decoded.answer.positions.tolist() == [3, 1]
+    assert (decoded.answer.batch, decoded.purpose) == (batch().request_id, OPERATIONAL)
     for original in (entry("a", rows=3), entry("b", rows=1, sales=7.5), entry("c", rows=0)):
         decoded = decode_entry(encode_entry(original))
-        scalars = ("request_id", "at", "source", "model_version", "snapshot", "origin", "latency_ms")
+        scalars = ("request_id", "at", "source", "purpose", "model_version", "snapshot", "origin", "latency_ms")
         assert [getattr(decoded, name) for name in scalars] == [getattr(original, name) for name in scalars]
         for part in ("plan", "forecast"):
-            for name, values in vars(getattr(original, part)).items():
-                np.testing.assert_array_equal(getattr(getattr(decoded, part), name), values)
-                assert getattr(getattr(decoded, part), name).dtype == values.dtype
+            for name, values in vars(getattr(original.answer, part)).items():
+                np.testing.assert_array_equal(getattr(getattr(decoded.answer, part), name), values)
+                assert getattr(getattr(decoded.answer, part), name).dtype == values.dtype
 
 
 @pytest.mark.parametrize("content", [b"", b"not a log", b"\x04\0\0\0{}{}", encode_entry(entry("a"))[:-1]])

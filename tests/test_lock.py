@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.support.stores import Postgres
 
 pytestmark = pytest.mark.slow
 
+PROMOTIONS = 8  # of each process
 HOLDER = """
 import sys
 from rossmann.journal import workspace_lock
@@ -110,18 +112,23 @@ def take_lock(url: str) -> int:
 
 
 def test_promotions_of_two_processes_make_one_chain(tmp_path, new_mlflow_database):
-    """Each process reads the champion and promotes its own version in its place, five times."""
+    """Each process reads the champion and promotes the other version in its place, again and again."""
     new_mlflow_database(tmp_path)
     models = registry_of(tmp_path)
     for version in (1, 2):
         register_empty_version(models, version)
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(promote_five_times, [str(tmp_path)] * 2, [1, 2]))
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    processes = [context.Process(target=promote_in_turn, args=(str(tmp_path), start)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
     entries = registry.ledger(models)[::-1]
-    assert entries[0].previous is None
-    assert [entry.previous for entry in entries[1:]] == [entry.version for entry in entries[:-1]]
-    assert {entry.version for entry in entries} == {1, 2}
-    assert registry.champion(models).version == entries[-1].version
+    assert [entry.version for entry in entries] == [1, 2] * PROMOTIONS
+    assert [entry.previous for entry in entries] == [None, *(entry.version for entry in entries[:-1])]
+    assert registry.champion(models).version == 2
 
 
 def register_empty_version(models: Registry, version: int) -> None:
@@ -135,10 +142,13 @@ def register_empty_version(models: Registry, version: int) -> None:
     models.client.create_model_version(registry.MODEL, "nowhere", tags=tags)
 
 
-def promote_five_times(workspace: str, version: int) -> None:
-    """Five promotions of a version, each in place of the champion of that moment."""
+def promote_in_turn(workspace: str, start: Barrier) -> None:
+    """Promotions of the version that is not champion, each in place of the champion of that moment."""
     models = registry_of(Path(workspace))
-    for _ in range(5):
-        with workspace_lock(f"sqlite:///{workspace}/journal.db", f"promotion of {version}", 60):
-            current = registry.find_by_alias(models, registry.CHAMPION)
-            registry.promote(models, version, Verdict(True, ("test",), ()), current.version if current else None)
+    registry.list_models(models)  # connects
+    start.wait(60)
+    for _ in range(PROMOTIONS):
+        with workspace_lock(f"sqlite:///{workspace}/journal.db", "promotion", 60):
+            champion = registry.find_by_alias(models, registry.CHAMPION)
+            current = champion.version if champion else None
+            registry.promote(models, 2 if current == 1 else 1, Verdict(True, ("test",), ()), current)

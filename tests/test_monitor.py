@@ -96,7 +96,8 @@ def run_command(monkeypatch, capsys, *arguments: str) -> str:
 
 
 def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
-    forecasts = journal.read_forecasts(Settings().journal, WEEK_BEFORE, LAST)
+    days = pd.date_range(WEEK_BEFORE, LAST).date
+    forecasts = pd.concat([journal.read_forecasts(Settings().journal, day) for day in days])
     raw = pd.read_csv(workspace / "raw/train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})
     rows = forecasts.merge(raw, left_on=["store", "date"], right_on=["Store", "Date"])
     expected = rmspe(rows.Sales.to_numpy(float), rows.forecast.to_numpy())

@@ -45,7 +45,7 @@ def test_a_bucket_lists_folders_and_files(store):
         assert files.write(name, name.encode()) == f"{ADDRESS}/listing/{name}"
     store.client().put_object(Bucket=BUCKET, Key="listing/", Body=b"")  # some tools mark a folder like this
     assert (files.folders(), files.file_names()) == (["deep"], ["a", "b"])
-    assert (files.subfolder("deep").folders(), files.subfolder("deep").names()) == (["er"], ["c"])
+    assert (files.subfolder("deep").folders(), files.subfolder("deep").file_names()) == (["er"], ["c"])
     assert files.read("deep/er/d") == b"deep/er/d"
     assert files.exists("deep/c")
     assert not files.exists("dee")

@@ -1,20 +1,20 @@
 """Accuracy of forecasts: joined with their actuals, summed by day, and compared with the backtest and the baseline."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from rossmann import evaluation, features, journal, models, monitoring
-from rossmann.data import Plan
-from rossmann.journal import JournalEntry
+from rossmann.data import Plan, SalesHistory
+from rossmann.journal import OPERATIONAL, QUESTION, SMOKE, BatchRows, ForecastRows, JournalEntry
 from rossmann.models import Forecast
-from rossmann.monitoring import performance
+from rossmann.monitoring import performance, store_series
 
+ROW = np.zeros(1, np.int32)
 NOW = datetime(2015, 2, 10, 12, tzinfo=UTC)
-ALL_TIME = date(2013, 1, 1), date(2016, 1, 1)
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def url(tmp_path):
 
 
 def journal_entry(
-    request_id: str, source: str, origin: np.datetime64, plan: Plan, sales: np.ndarray, version: int = 1
+    request_id: str, source: str, origin: np.datetime64, plan: Plan, sales: np.ndarray, purpose: str = OPERATIONAL
 ) -> JournalEntry:
-    forecast = Forecast(sales, sales * 0.9, sales * 1.1)
-    return JournalEntry(request_id, NOW, source, version, "f" * 16, origin, 2.5, plan, forecast)
+    rows = ForecastRows(plan, Forecast(sales, sales * 0.9, sales * 1.1))
+    return JournalEntry(request_id, NOW, source, purpose, 1, "f" * 16, origin, 2.5, rows)
 
 
 def week_after(history, origin: np.datetime64, error: float) -> tuple[Plan, np.ndarray]:
@@ -38,9 +38,14 @@ def week_after(history, origin: np.datetime64, error: float) -> tuple[Plan, np.n
 def week(noisy, url):
     """A batch of the last week, 10 % too high; read back from the journal and joined with its actuals."""
     origin = noisy.origin - 7
-    journal.write_entry(url, journal_entry("batch-1", "batch", origin, *week_after(noisy, origin, 0.1)))
-    forecasts = journal.read_forecasts(url, (origin + 1).item(), noisy.origin.item())
-    return monitoring.join_actuals(forecasts, noisy)
+    journal.write_entries(url, [journal_entry("batch-1", "batch", origin, *week_after(noisy, origin, 0.1))])
+    return monitoring.join_actuals(forecasts_of(url, noisy), noisy)
+
+
+def forecasts_of(url: str, history: SalesHistory) -> pd.DataFrame:
+    """The operational forecasts of all days from twenty before the origin to ten after it."""
+    days = [(history.origin + day).item() for day in range(-20, 11)]
+    return pd.concat([journal.read_forecasts(url, day) for day in days], ignore_index=True)
 
 
 def test_every_forecast_of_a_past_day_has_its_actuals(noisy, week):
@@ -53,8 +58,8 @@ def test_every_forecast_of_a_past_day_has_its_actuals(noisy, week):
 
 def test_future_days_and_days_without_a_row_have_no_actuals(noisy, url):
     plan = noisy.plan(noisy.origin - 3, 10)
-    journal.write_entry(url, journal_entry("batch-1", "batch", noisy.origin - 3, plan, np.full(len(plan), 5000.0)))
-    forecasts = journal.read_forecasts(url, *ALL_TIME)
+    journal.write_entries(url, [journal_entry("batch-1", "batch", noisy.origin - 3, plan, np.full(len(plan), 5000.0))])
+    forecasts = forecasts_of(url, noisy)
     assert monitoring.join_actuals(forecasts, noisy).date.max() == pd.Timestamp(noisy.origin.item())
     without_rows = replace(noisy, sales=np.where(np.arange(len(noisy.dates)) >= 498, np.nan, noisy.sales))
     assert monitoring.join_actuals(forecasts, without_rows).date.nunique() == 1
@@ -65,23 +70,40 @@ def test_forecasts_of_an_unknown_store_have_no_actuals(noisy, url):
     plan, sales = week_after(noisy, origin, 0.0)
     unknown = int(np.setdiff1d(np.arange(1, 100), noisy.stores.number)[0])
     renamed = replace(plan, store=np.where(plan.store == plan.store[0], unknown, plan.store).astype(np.int32))
-    journal.write_entry(url, journal_entry("batch-1", "batch", origin, renamed, sales))
-    rows = monitoring.join_actuals(journal.read_forecasts(url, *ALL_TIME), noisy)
+    journal.write_entries(url, [journal_entry("batch-1", "batch", origin, renamed, sales)])
+    rows = monitoring.join_actuals(forecasts_of(url, noisy), noisy)
     assert set(rows.store) == set(noisy.stores.number) - {plan.store[0]}
 
 
-def test_a_forecast_over_http_counts_once_and_only_with_the_plan_that_came(noisy, url):
+def test_only_operational_forecasts_are_scored_each_once(noisy, url):
+    """A question with the very plan that came, too, was a question; so was the comparison after a deployment."""
     origin = noisy.origin - 7
     plan, sales = week_after(noisy, origin, 0.0)
-    for request_id in ("a", "b"):
-        journal.write_entry(url, journal_entry(request_id, "http", origin, plan, sales))
-    what_if = replace(plan, promo=(1 - plan.promo).astype(np.int8))
-    journal.write_entry(url, journal_entry("c", "http", origin, what_if, sales * 9))
-    journal.write_entry(url, journal_entry("d", "batch", origin, what_if, sales * 9))
-    rows = monitoring.join_actuals(journal.read_forecasts(url, (origin + 1).item(), noisy.origin.item()), noisy)
-    assert rows.source.value_counts().to_dict() == {"http": len(plan), "batch": len(plan)}
-    http = rows[rows.source == "http"]
-    np.testing.assert_allclose(http.forecast, http.sales)
+    for request_id, factor, purpose in (
+        ("a", 1, OPERATIONAL), ("b", 1, OPERATIONAL), ("c", 9, QUESTION), ("d", 9, SMOKE),
+    ):  # fmt: skip
+        journal.write_entries(url, [journal_entry(request_id, "batch", origin, plan, sales * factor, purpose)])
+    rows = monitoring.join_actuals(forecasts_of(url, noisy), noisy)
+    assert len(rows) == len(plan)
+    np.testing.assert_allclose(rows.forecast, rows.sales)
+    newest = journal.read_newest_forecasts(url, (origin + 1).item(), noisy.origin.item())
+    assert len(newest) == len(plan)
+    assert set(newest.request_id) <= {"a", "b"}
+
+
+def test_the_newest_forecasts_are_those_that_drift_takes_from_all(noisy, url):
+    """Three origins; the slow way reads everything and keeps each store and day's latest origin."""
+    for number, days_back in enumerate((13, 10, 7)):
+        plan, sales = week_after(noisy, noisy.origin - days_back, 0.1 * number)
+        journal.write_entries(url, [journal_entry(f"r{number}", "batch", noisy.origin - days_back, plan, sales)])
+    first, last = (noisy.origin - 20).item(), noisy.origin.item()
+    newest = monitoring.join_actuals(journal.read_newest_forecasts(url, first, last), noisy)
+    every = monitoring.join_actuals(forecasts_of(url, noisy), noisy)
+    assert len(newest) < len(every)
+    for fast, slow in zip(
+        store_series.forecast_residuals(newest, noisy), store_series.forecast_residuals(every, noisy), strict=True
+    ):
+        np.testing.assert_array_equal(fast, slow)
 
 
 def test_daily_sums_add_up_to_the_scores_of_all_rows(noisy):
@@ -96,16 +118,71 @@ def test_daily_sums_add_up_to_the_scores_of_all_rows(noisy):
     assert scores.rmspe["all", ""] == pytest.approx(evaluation.scores(rows).rmspe)
 
 
-def test_the_accuracy_of_a_day_is_never_overwritten(week, url):
+def test_daily_sums_are_stored_as_they_are(week, url):
     sums = monitoring.daily_sums(week)
-    journal.append_rows(url, journal.accuracy, sums)
-    journal.append_rows(url, journal.accuracy, sums.assign(squared_relative_error=0.0))
+    for _ in range(2):
+        journal.append_rows(url, journal.accuracy, sums)
     stored = journal.read_rows(url, journal.accuracy, date(2013, 1, 1))
     pd.testing.assert_series_equal(
         stored.squared_relative_error.sort_values(ignore_index=True),
         sums.squared_relative_error.sort_values(ignore_index=True),
     )
     assert performance.scores_of_sums(stored, "slice").rmspe["all"] == pytest.approx(0.1)
+
+
+def test_the_rows_of_a_day_are_replaced_and_no_others(week, url):
+    sums = monitoring.daily_sums(week)
+    journal.append_rows(url, journal.accuracy, sums)
+    day = week.date.max()
+    mended = sums[(sums.date == day) & (sums.slice == "all")].assign(absolute_error=0.0)
+    journal.replace_days(url, journal.accuracy, [day.date()], mended)
+    stored = journal.read_rows(url, journal.accuracy, date(2013, 1, 1))
+    assert stored[stored.date == day].absolute_error.tolist() == [0.0]
+    assert len(stored[stored.date < day]) == len(sums[sums.date < day])
+
+
+@pytest.fixture
+def scored(noisy, week):
+    """The accuracy table after the last week was scored."""
+    return monitoring.sums_with_baseline(week, noisy)
+
+
+def change_sales(history):
+    sales = history.sales.copy()
+    sales[4, -3] += 1
+    return replace(history, sales=sales)
+
+
+def change_promo(history):
+    promo = history.calendar.promo.copy()
+    promo[4, len(history.dates) - 3] ^= 1
+    return replace(history, calendar=replace(history.calendar, promo=promo))
+
+
+def remove_row(history):
+    sales = history.sales.copy()
+    sales[4, -3] = np.nan
+    return replace(history, sales=sales)
+
+
+def test_a_day_is_scored_once_and_again_only_if_its_actuals_change(noisy, scored):
+    first = noisy.origin - 6
+    assert monitoring.outdated_days(scored, noisy, first) == []
+    days_with_sales = [day for day in noisy.dates[-7:] if (noisy.sales[:, noisy.dates == day] > 0).any()]
+    assert monitoring.outdated_days(scored.iloc[:0], noisy, first) == days_with_sales
+    assert monitoring.outdated_days(scored, noisy, first - 2)[-1] == first - 1, "earlier days were not scored"
+    for change in (change_sales, change_promo, remove_row):
+        assert monitoring.outdated_days(scored, change(noisy), first) == [noisy.origin - 2], change
+
+
+def test_a_day_that_only_an_earlier_snapshot_had_is_left_as_it_is(noisy, scored):
+    assert monitoring.outdated_days(scored, noisy.until(noisy.origin - 3), noisy.origin - 6) == []
+
+
+def test_days_are_split_where_one_is_missing():
+    days = [np.datetime64("2015-01-01") + day for day in (0, 1, 4, 6, 7)]
+    assert [len(run) for run in monitoring.consecutive_runs(days)] == [2, 1, 2]
+    assert monitoring.consecutive_runs([]) == []
 
 
 def test_the_baseline_forecasts_from_the_day_before(noisy):
@@ -160,13 +237,43 @@ def test_a_version_without_forecasts_of_the_week_has_no_performance(noisy, refer
     assert monitoring.weekly_performance(accuracy_of_weeks(noisy, [0.1]), reference, noisy.origin, 2) is None
 
 
+def test_days_after_the_history_which_an_earlier_snapshot_had_are_not_scored(noisy, reference):
+    accuracy = accuracy_of_weeks(noisy, [0.1, 0.1, 0.1, 0.9, 0.9])
+    shorter = monitoring.weekly_performance(accuracy, reference, noisy.origin - 14, 1)
+    assert shorter.wape == pytest.approx(0.1)
+    assert shorter.weeks_beyond_limit == 0
+
+
 def test_traffic_is_counted_by_day_and_source(noisy, url):
     origin = noisy.origin - 7
     plan, sales = week_after(noisy, origin, 0.0)
     for k, source in enumerate(["http", "http", "batch"]):
         entry = journal_entry(f"r{k}", source, origin, plan, sales)
-        journal.write_entry(url, replace(entry, latency_ms=float(k)))
+        journal.write_entries(url, [replace(entry, latency_ms=float(k))])
     traffic = journal.daily_traffic(url, NOW.date(), NOW.date()).set_index("source")
     assert traffic.requests.to_dict() == {"batch": 1, "http": 2}
     assert traffic.rows.http == 2 * len(plan)
     assert traffic.p50_ms.http == 0.5
+    journal.append_rows(url, journal.traffic, traffic.reset_index())
+    assert journal.daily_traffic(url, NOW.date(), NOW.date()).empty, "a day is counted once"
+
+
+def test_the_traffic_of_many_requests_is_that_of_a_slow_count(noisy, url):
+    """Latencies by pandas; a stored batch is no request."""
+    plan, sales = week_after(noisy, noisy.origin - 7, 0.0)
+    random, day = np.random.default_rng(3), datetime(2015, 2, 1, tzinfo=UTC)
+    template = journal_entry("", "http", noisy.origin - 7, plan, sales)
+    ats = [day + timedelta(minutes=int(minute)) for minute in random.integers(0, 3 * 24 * 60, 300)]
+    entries = [
+        replace(template, request_id=f"r{k}", at=at, latency_ms=latency, source=source, answer=BatchRows("x", ROW))
+        for k, (at, latency, source) in enumerate(
+            zip(ats, random.exponential(3, 300), random.choice(["http", "batch"], 300), strict=True)
+        )
+    ]
+    batch = journal.published_batch(1, "f" * 16, noisy.origin - 7, template.answer, day)
+    journal.write_entries(url, [*entries, batch])
+    slow = pd.DataFrame([vars(entry) for entry in entries]).assign(date=[at.date() for at in ats])
+    slow = slow.groupby(["date", "source"]).latency_ms.quantile([0.5, 0.99]).unstack()
+    fast = journal.daily_traffic(url, day.date(), day.date() + timedelta(days=2)).set_index(["date", "source"])
+    np.testing.assert_allclose(fast[["p50_ms", "p99_ms"]].sort_index(), slow.sort_index(), rtol=1e-9)
+    assert fast.requests.sum() == fast.rows.sum() == 300

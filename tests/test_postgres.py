@@ -20,7 +20,7 @@ from test_journal import entry
 from benchmarks.loop import MAKE, PORTS, REPOSITORY
 from rossmann import registry
 from rossmann.data import list_snapshots, load_snapshot
-from rossmann.journal import Journal, write_entry
+from rossmann.journal import Journal, write_entries
 from rossmann.registry import Registry
 from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation import write_sample
@@ -162,8 +162,8 @@ def retrain_states(stack, model_registry) -> list[str]:
 def test_several_processes_may_migrate_and_write_at_once(database):
     url = database.url("endpoint")
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pool.starmap(write_entry, [(url, entry(f"r{k}", rows=5)) for k in range(6)])
-    write_entry(url, entry("r0", rows=5))
+        pool.starmap(write_entries, [(url, [entry(f"r{k}", rows=5)]) for k in range(6)])
+    write_entries(url, [entry("r0", rows=5)])
     assert database.read("endpoint", "select count(*) from requests") == [(6,)]
     assert database.read("endpoint", "select count(*) from forecasts") == [(30,)]
 

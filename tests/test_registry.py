@@ -319,6 +319,36 @@ def test_an_interrupted_recording_is_marked_and_repeated(new_connection, backtes
     assert new_connection.client.get_run(recorded.info.run_id).info.status == "KILLED"
 
 
+def test_a_recording_that_fails_leaves_no_run_running(tmp_path, noisy, backtest_run, candidates, new_mlflow_database):
+    """The files cannot be written, as on a full disk; afterwards the same command records the run."""
+    new_mlflow_database(tmp_path)
+    own = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
+    own.experiment(registry.BACKTESTS)
+    (tmp_path / "models").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="models"):
+        registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
+    assert set(statuses(own)) == {"FAILED"}
+    (tmp_path / "models").unlink()
+    registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
+    assert statuses(own).count("FINISHED") == 1 + len(candidates)
+    assert "RUNNING" not in statuses(own)
+
+
+def test_children_of_an_interrupted_recording_do_not_stay_running(new_connection, backtest_run, candidates):
+    experiment = new_connection.experiment(registry.BACKTESTS)
+    for run in new_connection.client.search_runs([experiment]):
+        new_connection.client.update_run(run.info.run_id, "RUNNING")
+    registry.record_backtests(new_connection, backtest_run, candidates, SNAPSHOT, "somewhere")
+    assert statuses(new_connection).count("KILLED") == 1 + len(candidates)
+    assert "RUNNING" not in statuses(new_connection)
+
+
+def statuses(connection: Registry) -> list[str]:
+    """The statuses of all backtest runs and their children."""
+    runs = connection.client.search_runs([connection.experiment(registry.BACKTESTS)])
+    return [run.info.status for run in runs]
+
+
 def test_staleness_is_counted_between_the_ends_of_training(new_connection):
     newer, older = registry.list_models(new_connection)
     newer = replace(newer, card=replace(newer.card, train_end="2014-11-14"))

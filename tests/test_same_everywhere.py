@@ -8,11 +8,12 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from rossmann import features, models, registry, training
-from rossmann.data import Plan, SalesHistory, save_snapshot
+from rossmann.data import Plan, SalesHistory, read_history, save_snapshot
 from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import STATE_HOLIDAYS
 from rossmann.serving import deployment
 from rossmann.serving.target import ServingTarget
+from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from tests.support import endpoint as at
 from tests.support.endpoint import RunningEndpoint
@@ -68,12 +69,16 @@ def test_the_order_of_rows_does_not_matter(state, plan):
     assert features.build(state, rows_of(plan, shuffled), SPEC).tobytes() == batch[shuffled].tobytes()
 
 
-def test_a_backtest_has_the_features_that_its_past_had_then(noisy):
-    origin = np.datetime64("2014-08-20", "D")
-    cut, plan = noisy.until(origin), noisy.plan(origin, 48)
-    copied = replace(cut, sales=cut.sales.copy(), customers=cut.customers.copy())
-    backtest = features.build(features.fit_state(noisy.until(origin)), plan, SPEC)
-    assert features.build(features.fit_state(copied), plan, SPEC).tobytes() == backtest.tobytes()
+def test_a_backtest_has_the_features_that_the_files_of_that_day_give(tmp_path):
+    """From the raw files on: rows and a competitor of later days are in them, and must not be used."""
+    raw = str(write_sample(tmp_path, stores=20, days=500, seed=6))
+    whole = read_history(raw).history
+    origin = whole.origin - 72
+    assert (whole.stores.competition_since > origin.astype("datetime64[M]")).any()
+    plan = whole.plan(origin, 48)
+    backtest = features.build(features.fit_state(whole.until(origin)), plan, SPEC)
+    then = features.build(features.fit_state(read_history(raw, origin.item()).history), plan, SPEC)
+    assert then.tobytes() == backtest.tobytes()
 
 
 def test_the_number_of_threads_does_not_matter(noisy, state):

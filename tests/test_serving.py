@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -158,14 +159,55 @@ def test_a_stores_forecast_is_that_of_a_request_for_its_published_days(client, h
     assert len(rows) == HORIZON_DAYS
 
 
-def test_every_forecast_is_in_the_journal(client, host, tmp_path):
-    ids = [client.get("/forecasts/2").json()["request_id"], client.predict(DAY).json()["request_id"]]
+def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path):
+    """Rows as published refer to the published forecast, which is stored once; others are stored with the question."""
+    smoke = {"X-Rossmann-Purpose": "smoke"}
+    promo = not host.model.plan.promo[0]
+    plan = {"plan": [{"store": 3, "date": LAST}, {"store": 2, "date": FIRST}]}
+    question = DAY | {"promo": bool(promo)}
+    responses = {
+        "store": client.get("/forecasts/2"),
+        "rows": client.predict(plan),
+        "question": client.predict(question),
+        "smoke": client.predict(question, headers=smoke),
+        "smoke as published": client.predict(DAY, headers=smoke),
+    }
     client.get("/forecasts/99")
     host.journal.close(5)
-    rows = journal.read_forecasts(
-        f"sqlite:///{tmp_path}/journal.db", date.fromisoformat(FIRST), date.fromisoformat(LAST)
-    )
-    assert rows.groupby("request_id").size().to_dict() == dict(zip(ids, (HORIZON_DAYS, 1), strict=True))
+    url = f"sqlite:///{tmp_path}/journal.db"
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        purposes = dict(database.execute("select id, purpose from requests").fetchall())
+        (row_count,) = database.execute("select count(*) from forecasts").fetchone()
+    batch = f"published-1-{'f' * 16}-{3 * HORIZON_DAYS}"
+    assert row_count == 3 * HORIZON_DAYS + 2
+    assert purposes == {
+        batch: "operational", responses["store"].json()["request_id"]: "operational",
+        responses["rows"].json()["request_id"]: "operational", responses["question"].json()["request_id"]: "question",
+        responses["smoke"].json()["request_id"]: "smoke", responses["smoke as published"].json()["request_id"]: "smoke",
+    }  # fmt: skip
+    for response in responses.values():
+        rows, returned = journal.read_answer(url, response.json()["request_id"]), response.json()["forecasts"]
+        assert rows.forecast.tolist() == [row["forecast"] for row in returned]
+        assert rows.store.tolist() == [row["store"] for row in returned]
+        assert [str(day) for day in rows.date] == [row["date"] for row in returned]
+    assert set(journal.read_forecasts(url, date.fromisoformat(FIRST)).request_id) == {batch}
+
+
+def test_an_unknown_purpose_is_refused(client):
+    response = client.predict(DAY, headers={"X-Rossmann-Purpose": "fun"})
+    assert response.status_code == 422
+    assert response.json()["problems"][0]["field"] == "X-Rossmann-Purpose"
+
+
+def test_a_row_as_published_costs_the_journal_one_row(client, host, tmp_path):
+    for _ in range(200):
+        client.predict(DAY)
+        client.get("/forecasts/1")
+    host.journal.close(10)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        (requests_count,) = database.execute("select count(*) from requests").fetchone()
+        (row_count,) = database.execute("select count(*) from forecasts").fetchone()
+    assert (requests_count, row_count) == (401, 3 * HORIZON_DAYS)
 
 
 def test_a_look_up_equals_the_models_forecast(noisy):
@@ -177,7 +219,7 @@ def test_a_look_up_equals_the_models_forecast(noisy):
         plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
         inverted = random.random(len(rows)) < share
         plan = replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
-        forecast, slow = model.forecast(plan), model.forecaster.predict(model.state, plan)
+        forecast, slow = model.answer(plan).forecast, model.forecaster.predict(model.state, plan)
         for name in ("sales", "lower", "upper"):
             np.testing.assert_allclose(getattr(forecast, name), getattr(slow, name), rtol=1e-12)
 
@@ -188,7 +230,7 @@ def test_a_forecast_leaves_the_look_up_table_as_it_is(noisy):
     rows = np.arange(2 * HORIZON_DAYS)
     plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
     first_store = plan.store == plan.store[0]
-    model.forecast(replace(plan, promo=np.where(first_store, 1 - plan.promo, plan.promo).astype(np.int8)))
+    model.answer(replace(plan, promo=np.where(first_store, 1 - plan.promo, plan.promo).astype(np.int8)))
     np.testing.assert_array_equal(model.plan_forecast.sales, before)
 
 

@@ -14,6 +14,7 @@ import pytest
 from rossmann.data import (
     SalesHistory,
     current_snapshot,
+    describe_snapshot,
     list_snapshots,
     load_snapshot,
     read_history,
@@ -153,6 +154,27 @@ def test_a_damaged_snapshot_is_refused_and_saving_again_repairs_it(damage, file,
         restore_snapshot(root, history.fingerprint)
     save_snapshot(history, root, ONE_OCLOCK, "raw")
     assert_same(load_snapshot(root), history)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80{}", b"[]", b"{}", b'{"created": "2014-04-01"}'],
+    ids=["empty", "byte", "list", "none", "few"],
+)
+def test_a_damaged_manifest_is_left_out_of_the_list_with_a_warning(content, history, earlier, root, caplog):
+    damaged, intact = save_snapshot(earlier, root, NOON, "raw"), save_snapshot(history, root, NOON, "raw")
+    Path(root, damaged, "manifest.json").write_bytes(content)
+    assert [snapshot.fingerprint for snapshot in list_snapshots(root)] == [intact]
+    assert f"{root}/{damaged}/manifest.json is missing or was changed" in caplog.text
+    with pytest.raises(DataError, match=f"damaged: .*{damaged}/manifest.json"):
+        describe_snapshot(root, damaged)
+
+
+def test_a_damaged_manifest_of_the_current_snapshot_is_one_error_that_says_what_to_do(history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw")
+    Path(root, fingerprint, "manifest.json").write_bytes(b"{}")
+    with pytest.raises(DataError, match=r"damaged: .*manifest.json .*Ingest its raw files again, or restore another"):
+        load_snapshot(root)
 
 
 def test_a_folder_without_a_manifest_is_not_a_snapshot(history, root):

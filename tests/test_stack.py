@@ -1,4 +1,4 @@
-"""The lock, the Makefile's environment, the deployments and their triggers, and a local stack that ends on Ctrl-C."""
+"""The lock, the Makefile's environment, the deployments and their triggers, and a local stack that ends as a whole."""
 
 import importlib
 import inspect
@@ -6,14 +6,12 @@ import os
 import re
 import shlex
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +27,8 @@ from prefect.server.events.schemas.events import ReceivedEvent
 
 from flows.alarms import Alarm, DataIngested, DriftDetected, Event, PerformanceDegraded, RetrainingOutcome, resource
 from rossmann.settings import Settings
-from tests.support.cluster import free_ports
+from tests.support.cluster import free_ports, is_open, processes_named, processes_of
+from tests.support.nap import NAPPING, deploy_nap, query_prefect
 
 REPOSITORY = Path(__file__).parents[1]
 LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
@@ -40,17 +39,6 @@ ALARMS = Alarm.__subclasses__()
 
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
-
-NAP_FLOW = """
-import time
-import ray
-from prefect import flow
-
-@flow
-def nap():
-    ray.init("local", num_cpus=1, include_dashboard=False)
-    ray.get(ray.remote(lambda: time.sleep(600)).options(name="napping").remote())
-"""
 
 
 def test_the_lock_is_exact_versions_and_names_no_address() -> None:
@@ -88,7 +76,7 @@ def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
     assert deployed == {"ingest", "train", "release", "forecast", "monitor", "retrain"}
     pools = {each["work_pool"]["name"] for each in PREFECT["deployments"]}
     assert pools == {"rossmann"}
-    assert "'--pool', 'rossmann'" in (REPOSITORY / "deployments/Procfile").read_text()
+    assert "prefect worker start --pool rossmann " in (REPOSITORY / "deployments/supervisord.conf").read_text()
 
 
 def test_deployments_and_triggers_have_names_of_their_own() -> None:
@@ -183,10 +171,10 @@ class Stack:
     workspace: Path
     ports: dict[str, int]
 
-    def run(self, command: str, folder: Path = REPOSITORY) -> str:
+    def run(self, command: str) -> str:
         """The output of a command in another terminal after `eval "$(make -s env)"` and the command."""
         environment = f'eval "$(make -s env {_assignments(self.ports)} ROSSMANN_DATA_DIR={self.workspace})"'
-        return _sh(f"{environment} && cd {folder} && {command}", dict(os.environ))
+        return _sh(f"{environment} && {command}", dict(os.environ))
 
     def has_prefect(self) -> bool:
         return _is_ok(self.ports["PREFECT_PORT"], "api/health")
@@ -197,11 +185,20 @@ class Stack:
     def processes(self) -> set[psutil.Process]:
         return {self.make, *self.make.children(recursive=True)} if self.make.is_running() else set()
 
+    def supervisor(self) -> psutil.Process:
+        (process,) = (each for each in self.processes() if each.name() == "supervisord")
+        return process
+
+    def open_ports(self) -> list[str]:
+        return [name for name, port in self.ports.items() if is_open(port)]
+
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """All processes, or those that the test names as the fixture's parameter."""
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     command = [*MAKE.split(), "up", *_assignments(ports).split(), f"ROSSMANN_DATA_DIR={tmp_path}/workspace"]
+    command += [f"PROCESSES={request.param}"] if hasattr(request, "param") else []
     with (tmp_path / "up.log").open("w") as log:
         make = psutil.Popen(
             command,
@@ -226,47 +223,44 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
     _wait_until(stack.has_prefect, 90)
     stack.run(f"{MAKE} deploy")
-    _deploy_nap(stack, tmp_path / "checkout")
+    deploy_nap(stack.run, tmp_path / "checkout")
     stack.run("prefect deployment run nap/nap")
     _wait_until(stack.has_mlflow, 90)
-    _wait_until(lambda: any("napping" in process.name() for process in stack.processes()), 90)
+    _wait_until(lambda: processes_named(stack.workspace, NAPPING), 90)
 
     processes = stack.processes()
     os.killpg(stack.make.pid, signal.SIGINT)
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert [process.cmdline() for process in alive] == []
-    assert _processes_of(stack.workspace) == []
+    assert processes_of(stack.workspace) == []
+    assert stack.open_ports() == []
     deployed = {each["entrypoint"] for each in PREFECT["deployments"]} | {"nap.py:nap"}
-    assert sorted(_query(stack.workspace, "select entrypoint from deployment")) == sorted(deployed)
-    assert _query(stack.workspace, "select state_type from flow_run") == ["CRASHED"], (
+    assert sorted(query_prefect(stack.workspace, "select entrypoint from deployment")) == sorted(deployed)
+    assert query_prefect(stack.workspace, "select state_type from flow_run") == ["CRASHED"], (
         "a run that does not report its end keeps its place in the concurrency limit"
     )
 
 
-def _deploy_nap(stack: Stack, checkout: Path) -> None:
-    """Deploy a flow that sleeps in a local Ray as ours are deployed."""
-    deployment = PREFECT["deployments"][0] | {"name": "nap", "entrypoint": "nap.py:nap"}
-    checkout.mkdir()
-    (checkout / "nap.py").write_text(NAP_FLOW)
-    (checkout / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": [deployment]}))
-    stack.run("prefect --no-prompt deploy --all", checkout)
+ENDINGS: dict[str, Callable[[Stack], None]] = {
+    "make gets SIGTERM": lambda stack: stack.make.terminate(),
+    "the terminal is closed": lambda stack: os.killpg(stack.make.pid, signal.SIGHUP),
+    "make is killed": lambda stack: stack.make.kill(),
+    "supervisord is killed": lambda stack: stack.supervisor().kill(),
+}
 
 
-def _query(workspace: Path, query: str) -> list[str]:
-    with closing(sqlite3.connect(workspace / "prefect/prefect.db")) as database:
-        return [row[0] for row in database.execute(query)]
-
-
-def _processes_of(workspace: Path) -> list[str]:
-    """Names of the processes that were started for this workspace, whatever their parent is now."""
-    names = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("ROSSMANN_DATA_DIR") == str(workspace):
-                names.append(process.name())
-        except psutil.Error:
-            continue  # of another user, or ended meanwhile
-    return names
+@pytest.mark.proof
+@pytest.mark.parametrize("stack", ["mlflow ray"], indirect=True)
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_nothing_outlives_the_stack_however_it_ends(stack: Stack, end: Callable[[Stack], None]) -> None:
+    _wait_until(lambda: stack.has_mlflow() and is_open(stack.ports["RAY_DASHBOARD_PORT"]), 90)
+    processes = stack.processes()
+    end(stack)
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert [process.cmdline() for process in alive] == []
+    assert processes_of(stack.workspace) == []
+    assert stack.open_ports() == []
+    assert stack.make.wait() != 0, "only make up itself ends the stack without an error"
 
 
 def _terminal(settings: Mapping[str, str]) -> dict[str, str]:

@@ -11,8 +11,10 @@ import pytest
 import ray
 
 from rossmann import evaluation, features, models, training
+from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.storage import Storage
 from rossmann.training import BacktestEntry
+from rossmann.validation import DataError
 
 pytestmark = pytest.mark.slow
 
@@ -219,3 +221,34 @@ def test_leaving_the_loop_early_cancels_the_running_fits(noisy, small, origins, 
     while busy := ray.cluster_resources()["CPU"] - ray.available_resources().get("CPU", 0):
         assert time.monotonic() < deadline, f"{busy} CPUs are still busy"
         time.sleep(0.2)
+
+
+def history_of_days(days: int) -> SalesHistory:
+    """A history whose sales do not matter."""
+    dates = np.datetime64("2013-01-01", "D") + np.arange(days)
+    flags = np.ones((1, days), np.int8)
+    attributes = Stores(**dict.fromkeys(Stores.__dataclass_fields__, np.ones(1)))
+    return SalesHistory(attributes, Calendar(dates, flags, flags, flags, flags), flags * 1.0, flags * 1.0)
+
+
+@pytest.mark.parametrize("days", [*range(120, 1000, 10), 711, 712])
+def test_every_fold_that_is_allowed_has_training_data_for_a_booster(days):
+    history, candidates = history_of_days(days), models.candidates(("ridge", "blend"))
+    windows = models.window_origins(history.dates[0], history.origin)
+    for count in range(1, 9):
+        try:
+            origins = training.fold_origins(history, candidates, count, 48, 48)
+        except DataError:
+            assert days < 180 + 48 * count or not any(w + 24 <= history.origin - 48 * count for w in windows)
+        else:
+            assert any(window + 24 <= origins[-1] for window in windows)
+
+
+def test_six_folds_take_more_days_for_boosters_and_the_error_says_how_many_are_possible():
+    history = history_of_days(600)
+    assert len(training.fold_origins(history, models.candidates(("ridge",)), 6, 48, 48)) == 6
+    candidates = models.candidates(("ridge", "lightgbm"))
+    with pytest.raises(DataError, match=r"6 folds .* 600 days .* 712 are needed.*: 5 are possible"):
+        training.fold_origins(history, candidates, 6, 48, 48)
+    assert len(training.fold_origins(history, candidates, 5, 48, 48)) == 5
+    assert len(training.fold_origins(history_of_days(712), candidates, 6, 48, 48)) == 6

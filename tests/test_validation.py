@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rossmann.data import RawFiles, check_raw, clean, days_frame, plan_frame, raw_tables, read_raw
+from rossmann.data import RawFiles, check_raw, clean, days_frame, plan_frame, raw_tables, read_raw, unusable_amounts
 from rossmann.simulation import write_sample
 from rossmann.validation import (
     CheckResult,
@@ -46,32 +46,34 @@ def test_a_whole_sample_passes_every_check(tmp_path):
     sample = read_raw(str(tmp_path))
     assert check_raw(sample).passed
     result = clean(raw_tables(sample))
-    report = check_clean(days_frame(result.history), plan_frame(result.history), repairs=result.repairs)
+    report = check_clean(
+        days_frame(result.history), plan_frame(result.history), result.set_aside_days, repairs=result.repairs
+    )
     assert report.passed
     assert report.checks[0].rows == (~np.isnan(result.history.sales)).sum()
 
 
 def test_the_report_counts_rows_and_failures_of_every_check(raw):
     days = raw.days.copy()
-    days.loc[3:7, "Sales"] = -1
+    days.loc[3:7, "DayOfWeek"] = 9
     days.loc[9, "Promo"] = np.nan
     with pytest.raises(ValidationError) as refusal:
         check_raw(replace(raw, days=days))
-    assert failing(refusal) == {"Sales_not_negative": 5, "no_empty_cells": 1}
+    assert failing(refusal) == {"day_of_week_agrees": 5, "no_empty_cells": 1}
     checks = {(check.where, check.check): check for check in refusal.value.report.checks}
-    assert checks["train.csv", "Sales_not_negative"] == CheckResult("train.csv", "Sales_not_negative", 280, 5)
+    assert checks["train.csv", "day_of_week_agrees"] == CheckResult("train.csv", "day_of_week_agrees", 280, 5)
     assert checks["published plan", "store_exists"] == CheckResult("published plan", "store_exists", 192, 0)
 
 
 def test_the_table_of_failures_has_check_file_line_key_and_value(raw):
     days = raw.days.copy()
-    days.loc[[3, 5], "Sales"] = -7
+    days.loc[[3, 5], "Promo"] = 7
     with pytest.raises(ValidationError) as refusal:
         check_raw(replace(raw, days=days))
     table = refusal.value.table
-    assert table.columns.tolist() == ["check", "where", "problem", "line", "Store", "Date", "Sales"]
+    assert table.columns.tolist() == ["check", "where", "problem", "line", "Store", "Date", "Promo"]
     assert table["line"].tolist() == [5, 7]
-    assert table["Sales"].tolist() == [-7, -7]
+    assert table["Promo"].tolist() == [7, 7]
     assert table["Store"].tolist() == days.loc[[3, 5], "Store"].tolist()
 
 
@@ -89,11 +91,11 @@ def test_sales_of_a_day_may_be_19_times_the_median_of_the_store_but_not_22_times
     has_sales = (days["Store"] == 1) & (days["Sales"] > 0)
     median, row = days.loc[has_sales, "Sales"].median(), days.index[has_sales][0]
     days.loc[row, "Sales"] = 19 * median
-    assert check_raw(replace(raw, days=days)).passed
+    assert not unusable_amounts(days)[0].any()
     days.loc[row, "Sales"] = 22 * median
-    with pytest.raises(ValidationError) as refusal:
-        check_raw(replace(raw, days=days))
-    assert failing(refusal) == {"Sales_plausible_for_the_store": 1}
+    is_unusable, violations = unusable_amounts(days)
+    assert days.index[is_unusable].tolist() == [row]
+    assert [violation.check for violation in violations] == ["Sales_plausible_for_the_store"]
 
 
 INVALID_DAYS = {
@@ -102,7 +104,6 @@ INVALID_DAYS = {
     "amounts_finite_and_not_negative": lambda d: d.assign(customers=np.inf),
     "valid_codes": lambda d: d.assign(state_holiday=np.int8(4)),
     "one_row_per_store_and_day": lambda d: pd.concat([d, d.tail(1)], ignore_index=True),
-    "no_missing_days": lambda d: d.drop(index=[20, 21]),
     "no_empty_cells": lambda d: d.assign(sales=d["sales"].where(d.index != 4)),
 }
 
@@ -112,14 +113,15 @@ def test_each_check_of_the_clean_days_can_fail(check, cleaning):
     days = INVALID_DAYS[check](days_frame(cleaning.history))
     as_of = date(2014, 3, 1) if check == "no_sales_after_as_of" else date(2014, 3, 16)
     with pytest.raises(ValidationError) as refusal:
-        check_clean(days, plan_frame(cleaning.history), as_of)
+        check_clean(days, plan_frame(cleaning.history), cleaning.set_aside_days, as_of)
     assert failing(refusal)[check] > 0
 
 
-def test_missing_days_are_reported_with_the_day_after_them_and_their_number(cleaning):
-    days = days_frame(cleaning.history).drop(index=[20, 21])
-    with pytest.raises(ValidationError, match=r"store 1, date 2014-01-28, days_missing 2"):
-        check_clean(days, plan_frame(cleaning.history))
+def test_a_day_that_is_set_aside_in_most_stores_is_refused(cleaning):
+    days, plan = days_frame(cleaning.history), plan_frame(cleaning.history)
+    set_aside = days[["store", "date"]].head(2).assign(has_row=False, share=[0.5, 0.51])
+    with pytest.raises(ValidationError, match=r"1 row: most stores .*\n.*store 1, date 2014-01-07, has_row False"):
+        check_clean(days, plan, set_aside)
 
 
 def test_a_feature_may_be_unknown_but_not_infinite():

@@ -1,6 +1,6 @@
 """The commands that run flows: the same flows as the deployments, in this process, without a server to start first."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
 import typer
@@ -169,6 +169,29 @@ def monitor(json: AsJson = False) -> None:
 
 
 app.command()(listings.alarms)
+
+
+@app.command()
+def sweep(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Delete what is older than its retention and in use by nothing."""
+    settings = prepare_environment()
+    from flows.cli import console, documents
+
+    if dry_run:
+        from flows.retention import find_expired
+
+        expired = find_expired(settings, datetime.now(UTC))
+    else:
+        from flows.sweep import sweep as flow
+
+        expired = run_flow(flow)
+    if json:
+        documents.write(documents.sweep(expired))
+    else:
+        console.show_sweep(expired, dry_run)
 
 
 @app.command()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import ReplayResult
+    from flows.retention import Expired
     from flows.retrain import RetrainResult
     from rossmann.data import Snapshot
     from rossmann.evaluation import Verdict
@@ -210,6 +211,19 @@ def _alarm_row(record: "AlarmRecord") -> list[str]:
         return [*row, "", "", "open" if alarm.starts_retraining else "", ""]
     delays = [f"{(moment - alarm.at).total_seconds():,.0f} s" for moment in (outcome.started, outcome.at)]
     return [*row, *delays, f"{outcome.decision}: {outcome.reason}", str(outcome.model_version or "–")]
+
+
+def show_sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
+    """What was deleted, or would be."""
+    if not expired:
+        show("nothing is older than its retention and in use by nothing")
+        return
+    columns = [Column("what"), Column("name"), Column("count", numeric=True), Column("MB", numeric=True)]
+    rows = [
+        [each.kind, each.name, f"{each.count:,}", "–" if each.size is None else f"{each.size / 1e6:,.1f}"]
+        for each in expired
+    ]
+    show_table(columns, rows, "Would be deleted" if dry_run else "Deleted")
 
 
 def show_snapshots(home: str, versions: "Iterable[Snapshot]") -> None:

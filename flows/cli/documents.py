@@ -6,6 +6,7 @@ Dates are ISO strings, times are UTC. A number that does not exist (NaN, a score
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
+    from flows.retention import Expired
     from flows.retrain import RetrainResult
     from rossmann.data import Snapshot
     from rossmann.evaluation import Verdict
@@ -87,6 +89,11 @@ def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
         {**_alarm(each.alarm), "outcome": each.outcome.model_dump(mode="json") if each.outcome else None}
         for each in records
     ]
+
+
+def sweep(expired: "Iterable[Expired]") -> list[Document]:
+    """What was deleted, or would be. `size` is in bytes; null where it is not known."""
+    return [asdict(each) for each in expired]
 
 
 def training(report: "TrainingReport") -> Document:

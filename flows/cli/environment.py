@@ -38,10 +38,14 @@ def has_prefect_server() -> bool:
 
 
 def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
-    """Run a flow in this process, with its progress on stderr. DataError if the named server is not reachable."""
+    """Run a flow in this process, with its progress on stderr.
+
+    DataError if the named server is not reachable; OSError if the data folder cannot be written.
+    """
     from rich.console import Console
 
-    from flows import progress
+    from flows import progress, workspace
+    from rossmann.settings import Settings
     from rossmann.validation import DataError
 
     if has_prefect_server() and not _is_reachable(os.environ[PREFECT_SERVER]):
@@ -49,6 +53,7 @@ def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
             f"there is no Prefect server at {os.environ[PREFECT_SERVER]}: start it (make up), "
             f"or run without one (unset {PREFECT_SERVER})"
         )
+    workspace.check_disk(Settings())
     gc.enable()  # main() disables it; a flow runs for minutes
     progress.console = Console(file=sys.stderr)
     try:

@@ -63,10 +63,11 @@ def models(context: typer.Context, json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     settings = prepare_environment()
+    from flows import workspace
     from flows.cli import console, documents
     from rossmann import registry
 
-    store = registry.Registry(settings.tracking_uri, settings.workspace.models)
+    store = workspace.registry(settings)
     versions, ledger = registry.list_models(store), registry.ledger(store)
     if json:
         documents.write(documents.models(versions, ledger))

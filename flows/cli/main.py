@@ -1,9 +1,19 @@
 """The entry point of the `rossmann` command: runs it and turns errors into messages and exit codes."""
 
+import errno
 import gc
 import sys
 
 from flows.cli.commands import app
+
+MAKE_WRITABLE = "make it writable, or choose another folder by ROSSMANN_DATA_DIR, and run this again"
+DISK_ADVICE = {
+    errno.ENOSPC: "free some space and run this again",
+    errno.EDQUOT: "free some space and run this again",
+    errno.EROFS: MAKE_WRITABLE,
+    errno.EACCES: MAKE_WRITABLE,
+    errno.EPERM: MAKE_WRITABLE,
+}
 
 
 def main() -> None:
@@ -12,7 +22,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        message = user_message(error)
+        message = user_message(error) or disk_problem()
         if message is None:
             raise
         sys.stderr.write(f"{message}\n")
@@ -32,8 +42,29 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, pydantic.ValidationError) and error.title == "Settings":
         return "\n".join(_setting_error(each) for each in error.errors())
     if isinstance(error, OSError):  # a folder where a file should be, a path that cannot be written, …
-        return str(error)
+        return _file_error(error)
     return None
+
+
+def disk_problem() -> str | None:
+    """Why the data folder cannot be written now; None if it can.
+
+    MLflow, Prefect and SQLite report a full or read-only disk by many different errors, without a path.
+    """
+    from flows.workspace import check_disk
+    from rossmann.settings import Settings
+
+    try:
+        check_disk(Settings())
+    except OSError as error:
+        return _file_error(error)
+    return None
+
+
+def _file_error(error: OSError) -> str:
+    """The path, what is wrong there, and what to do if it is the disk."""
+    advice = DISK_ADVICE.get(error.errno)
+    return f"{error.filename}: {error.strerror}; {advice}" if advice and error.filename else str(error)
 
 
 def _setting_error(error: dict) -> str:

@@ -5,7 +5,7 @@ from rossmann.data.completeness import MissingData, check_completeness, find_mis
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.ingest import IngestResult, read_history
-from rossmann.data.kaggle.contracts import check_raw
+from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
@@ -13,8 +13,10 @@ from rossmann.data.plans import read_plan
 from rossmann.data.snapshots import (
     Snapshot,
     current_snapshot,
+    describe_snapshot,
     list_snapshots,
     load_snapshot,
+    remove_snapshot,
     resolve_snapshot,
     restore_snapshot,
     save_snapshot,
@@ -37,6 +39,7 @@ __all__ = [
     "clean",
     "current_snapshot",
     "days_frame",
+    "describe_snapshot",
     "find_missing_data",
     "kaggle_submission",
     "list_snapshots",
@@ -46,7 +49,9 @@ __all__ = [
     "read_history",
     "read_plan",
     "read_raw",
+    "remove_snapshot",
     "resolve_snapshot",
     "restore_snapshot",
     "save_snapshot",
+    "unusable_amounts",
 ]

@@ -11,6 +11,7 @@ from rossmann.data.plan_completion import Past, complete_plan, gone_stores, open
 from rossmann.schema import (
     CALENDAR_COLUMNS,
     CLOSURE_DAYS,
+    DTYPES,
     HORIZON_DAYS,
     LEFT_CHAIN_DAYS,
     weekday,
@@ -21,6 +22,14 @@ MIN_WEEKDAY_DAYS = 4  # fewer days of a weekday do not show that a store is usua
 
 # Name of a repair: the problem, the action.
 REPAIRS = {
+    "amounts_unusable": (
+        "sales or customers are empty or cannot be right: negative, far above the store's usual, or of a closed store",
+        "set aside: the day is unknown, neither trained on nor scored",
+    ),
+    "open_day_missing": (
+        f"no row (fewer than {CLOSURE_DAYS} in a row) on a day on which the store should have been open",
+        "set aside in the same way",
+    ),
     "open_missing": ("a past day without a value for open", "open if it has sales, otherwise closed"),
     "open_without_sales": (
         "a store is open, but its sales are zero",
@@ -48,7 +57,7 @@ REPAIRS = {
     "plan_row_past": ("a planned day on or before the origin", "left out: the sales file has this day"),
     "plan_row_beyond_horizon": ("a planned day beyond the horizon", "left out"),
     "plan_store_without_history": ("a planned day of a store without any row of sales", "left out"),
-    "store_without_history": ("a store with attributes, but without any row of sales", "left out"),
+    "store_without_history": ("a store with attributes, but without any row of sales that can be used", "left out"),
 }
 
 
@@ -72,6 +81,7 @@ class CleaningResult:
 
     history: SalesHistory
     repairs: tuple[Repair, ...]
+    set_aside_days: pd.DataFrame  # store, date, has_row, and share: of the stores on this day
 
 
 def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
@@ -79,11 +89,17 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
 
     Attributes of stores that begin later than what is known on the last day are left out, as in any earlier past.
     """
-    stores = _stores_with_rows(raw.stores, raw.days)
-    past, sales, customers = _past(raw.days, stores)
+    stores = _stores_with_sales(raw.stores, raw.days)
+    past, sales, customers = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
-    is_added = _missing_closed_days(is_open, past)
+    is_expected = _expected_days(is_open)
+    is_added = _missing_closed_days(is_open, is_expected, past)
+    is_missing = np.isnan(is_open) & np.isnan(past.promo) & is_expected & ~is_added
+    is_unusable = ~np.isnan(past.promo) & np.isnan(sales)
+    set_aside_days = _set_aside_days(is_missing, is_unusable, is_expected, stores, past.dates)
     counts = {
+        "amounts_unusable": is_unusable.sum(),
+        "open_day_missing": is_missing.sum(),
         "open_missing": (np.isnan(past.open) & ~np.isnan(sales)).sum(),
         "open_without_sales": ((is_open == 1) & (sales == 0)).sum(),
         "closed_day_missing": is_added.sum(),
@@ -98,11 +114,11 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
-    return CleaningResult(SalesHistory(stores, calendar, sales, customers), repairs)
+    return CleaningResult(SalesHistory(stores, calendar, sales, customers), repairs, set_aside_days)
 
 
-def _stores_with_rows(stores: Stores, days: pd.DataFrame) -> Stores:
-    return stores.at(np.isin(stores.number, days["store"].unique()))
+def _stores_with_sales(stores: Stores, days: pd.DataFrame) -> Stores:
+    return stores.at(np.isin(stores.number, days.loc[days["sales"].notna(), "store"].unique()))
 
 
 def _past(days: pd.DataFrame, stores: Stores) -> tuple[RawCalendar, np.ndarray, np.ndarray]:
@@ -145,21 +161,37 @@ def _plan(
     }
 
 
-def _missing_closed_days(is_open: np.ndarray, past: RawCalendar) -> np.ndarray:
-    """Days without a row, between a store's first and last row and outside whole closures, on which it was closed.
+def _expected_days(is_open: np.ndarray) -> np.ndarray:
+    """Days between a store's first and last row, outside whole closures. bool [stores, days]"""
+    is_missing = np.isnan(is_open)
+    is_active = ~_before_first_row(is_missing) & ~_before_first_row(is_missing[:, ::-1])[:, ::-1]
+    return is_active & (_run_length(is_missing) < CLOSURE_DAYS)
+
+
+def _set_aside_days(
+    is_missing: np.ndarray, is_unusable: np.ndarray, is_expected: np.ndarray, stores: Stores, dates: np.ndarray
+) -> pd.DataFrame:
+    """The days that are missing or unusable, and their `share` of all stores that are expected on the same day."""
+    is_set_aside = is_missing | is_unusable
+    share = is_set_aside.sum(axis=0) / np.maximum(is_expected.sum(axis=0), 1)
+    store, day = np.nonzero(is_set_aside)
+    date = dates[day].astype(DTYPES["date"])
+    columns = {"store": stores.number[store], "date": date, "has_row": is_unusable[store, day], "share": share[day]}
+    return pd.DataFrame(columns)
+
+
+def _missing_closed_days(is_open: np.ndarray, is_expected: np.ndarray, past: RawCalendar) -> np.ndarray:
+    """Expected days without a row on which the store was closed.
 
     It was closed if it is open on fewer than half of such weekdays. Also if, of the stores that usually are open on
     such a weekday, most of those with a row are closed; or, on a state holiday, fewer than half of them have a row
     and are open. bool [stores, days]
     """
-    is_missing = np.isnan(is_open)
-    is_active = ~_before_first_row(is_missing) & ~_before_first_row(is_missing[:, ::-1])[:, ::-1]
-    is_expected = is_active & (_run_length(is_missing) < CLOSURE_DAYS)
     is_rest_day = _rarely_open(is_open == 1, is_expected, past.dates)[:, weekday(past.dates)]
     few_open = ((is_open == 1) & ~is_rest_day).sum(axis=0) < (is_expected & ~is_rest_day).sum(axis=0) / 2
     mostly_closed = mean(np.where(is_rest_day, np.nan, is_open), axis=0) < 0.5
     chain_closed = mostly_closed | (few_open & (most_common(past.state_holiday) > 0))
-    return is_missing & is_expected & (is_rest_day | chain_closed)
+    return np.isnan(is_open) & np.isnan(past.promo) & is_expected & (is_rest_day | chain_closed)
 
 
 def _rarely_open(is_open: np.ndarray, is_expected: np.ndarray, dates: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ class SalesHistory:
     calendar: Calendar  # the past, then the published plan, up to HORIZON_DAYS after the origin
     sales: (
         np.ndarray
-    )  # float64 [stores, past days]; NaN without a row: before the first, after the last, whole closures
+    )  # float64 [stores, past days]; NaN without a row: before the first, after the last, closures, days set aside
     customers: np.ndarray  # float64 [stores, past days], NaN where sales are
 
     @property

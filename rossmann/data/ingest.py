@@ -1,15 +1,19 @@
 """Read raw files into a history, with a validation before and after the cleaning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+
+import pandas as pd
 
 from rossmann.data.cleaning import clean
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import SalesHistory
-from rossmann.data.kaggle.contracts import check_raw
+from rossmann.data.kaggle.columns import TRAIN_FILE
+from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import read_raw
 from rossmann.data.kaggle.tables import raw_tables
-from rossmann.validation import StageReport, check_clean
+from rossmann.schema import KEYS, MAX_SET_ASIDE_SHARE
+from rossmann.validation import StageReport, ValidationError, Violation, check_clean, violations_table
 
 
 @dataclass(frozen=True)
@@ -19,17 +23,51 @@ class IngestResult:
     history: SalesHistory
     raw_report: StageReport
     clean_report: StageReport  # with the repairs
+    set_aside: pd.DataFrame  # days of stores that count as unknown, with the reason and, if there is a row, its line
     source: str  # the folder or s3:// address of the raw files
 
 
-def read_history(raw_dir: str, as_of: date | None = None) -> IngestResult:
+def read_history(
+    raw_dir: str, as_of: date | None = None, max_set_aside_share: float = MAX_SET_ASIDE_SHARE
+) -> IngestResult:
     """Read, check, clean and check again; with `as_of`, as if the files ended on that day.
 
-    Raises DataError for files that cannot be read, and ValidationError, which has all failing rows, for their rows.
+    Single days of stores that are missing, or whose sales cannot be right, are set aside: they count as unknown, and
+    the others are used. Raises DataError for files that cannot be read, and ValidationError, which has all failing
+    rows, for all other faults of the rows, and where more than the given share of the days would be set aside.
     """
     files = read_raw(raw_dir, as_of)
     raw_report = check_raw(files)
-    cleaning = clean(raw_tables(files))
-    history = cleaning.history
-    clean_report = check_clean(days_frame(history), plan_frame(history), as_of, cleaning.repairs)
-    return IngestResult(history, raw_report, clean_report, files.source)
+    is_unusable, violations = unusable_amounts(files.days)
+    _refuse_too_many(int(is_unusable.sum()), len(files.days), violations, max_set_aside_share)
+    cleaning = clean(raw_tables(files, is_unusable))
+    history, set_aside = cleaning.history, cleaning.set_aside_days
+    clean_report = check_clean(days_frame(history), plan_frame(history), set_aside, as_of, cleaning.repairs)
+    missing = set_aside[~set_aside["has_row"]]
+    violations = (*violations, _missing_days(missing)) if len(missing) else violations
+    count, days = int(is_unusable.sum()) + len(missing), len(files.days) + len(missing)
+    _refuse_too_many(count, days, violations, max_set_aside_share)
+    if count:
+        note = f"{_of_days(count, days)} are set aside: {', '.join(v.check for v in violations)}."
+        clean_report = replace(clean_report, notes=(note, *clean_report.notes))
+    return IngestResult(history, raw_report, clean_report, violations_table(violations), files.source)
+
+
+def _refuse_too_many(count: int, days: int, violations: tuple[Violation, ...], max_share: float) -> None:
+    if count > max_share * days:
+        reason = f"raw data, of which {_of_days(count, days)} would be set aside (at most {max_share:.1%} may be),"
+        raise ValidationError(reason, violations)
+
+
+def _of_days(count: int, days: int) -> str:
+    return f"{count:,} of {days:,} days of stores ({count / days:.2%})"
+
+
+def _missing_days(missing: pd.DataFrame) -> Violation:
+    return Violation(
+        TRAIN_FILE,
+        "open_day_missing",
+        "the store has no row on this day, and should have been open",
+        "Add the missing days; on days on which a store was closed, open and sales are 0.",
+        missing[list(KEYS)].reset_index(drop=True),
+    )

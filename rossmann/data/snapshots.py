@@ -6,8 +6,10 @@ there is no snapshot. The file `<root>/current` names the snapshot in use. `root
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import logging
+from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 MANIFEST, CURRENT = "manifest.json", "current"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,21 @@ def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
 
 
 def list_snapshots(root: str) -> list[Snapshot]:
-    """All snapshots, the oldest first."""
-    storage = Storage(str(root))
-    current = _read_current(storage)
+    """All snapshots, the oldest first. One whose manifest is damaged is left out, with a warning in the log."""
     snapshots = []
-    for name in _fingerprints(storage):
-        manifest = _read_manifest(storage.subfolder(name))
-        about = {key: value for key, value in manifest.items() if key != "files"}
-        snapshots.append(Snapshot(**about, current=name == current))
+    for name in _fingerprints(Storage(str(root))):
+        try:
+            snapshots.append(describe_snapshot(root, name))
+        except DataError as error:
+            log.warning("left out: %s", error)
     return sorted(snapshots, key=lambda snapshot: (snapshot.created, snapshot.fingerprint))
+
+
+def describe_snapshot(root: str, fingerprint: str) -> Snapshot:
+    """The metadata of a snapshot, by its whole fingerprint. Raises DataError if its manifest is damaged."""
+    storage = Storage(str(root))
+    about = {key: value for key, value in _read_manifest(storage.subfolder(fingerprint)).items() if key != "files"}
+    return Snapshot(**about, current=fingerprint == _read_current(storage))
 
 
 def current_snapshot(root: str) -> str:
@@ -118,6 +127,14 @@ def restore_snapshot(root: str, fingerprint: str) -> str:
     return whole
 
 
+def remove_snapshot(root: str, fingerprint: str) -> None:
+    """Delete a snapshot. Raises DataError for the current one."""
+    snapshots = Storage(str(root))
+    if fingerprint == _read_current(snapshots):
+        raise DataError(f"{fingerprint} is the current snapshot; it cannot be deleted.")
+    snapshots.delete_folder(fingerprint, first=MANIFEST)
+
+
 def resolve_snapshot(root: str, fingerprint: str | None = None) -> str:
     """The whole fingerprint from its first characters; by default of the current snapshot.
 
@@ -139,11 +156,16 @@ def _fingerprints(snapshots: Storage) -> list[str]:
     return [name for name in snapshots.folders() if snapshots.exists(f"{name}/{MANIFEST}")]
 
 
-def _read_manifest(snapshot: Storage) -> dict[str, object]:
+def _read_manifest(snapshot: Storage) -> dict[str, Any]:
+    """The fields of Snapshot except `current`, and the hashes of the `files`. Raises DataError for anything else."""
     try:
-        return json.loads(snapshot.read(MANIFEST))
-    except ValueError:
+        manifest = json.loads(snapshot.read(MANIFEST))
+        datetime.fromisoformat(manifest["created"])
+        if manifest.keys() != {*(field.name for field in fields(Snapshot)), "files"} - {"current"}:
+            raise ValueError("other fields than were written")
+    except (ValueError, TypeError, KeyError, FileNotFoundError):
         raise _damaged(snapshot, MANIFEST) from None
+    return manifest
 
 
 def _damaged(snapshot: Storage, name: str) -> DataError:

@@ -18,7 +18,16 @@ from rossmann.evaluation.backtest import (
     scores,
 )
 from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins
-from rossmann.evaluation.verdict import SLICES, Comparison, Verdict, WorseSlice, compare, judge, worse_slices
+from rossmann.evaluation.verdict import (
+    SLICES,
+    Comparison,
+    Verdict,
+    WorseSlice,
+    compare,
+    judge,
+    probability_better,
+    worse_slices,
+)
 
 __all__ = [
     "BACKTEST_COLUMNS",
@@ -36,6 +45,7 @@ __all__ = [
     "cut_fold",
     "fold_origins",
     "judge",
+    "probability_better",
     "rmspe",
     "scores",
     "worse_slices",

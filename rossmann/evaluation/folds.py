@@ -1,5 +1,7 @@
 """Folds: windows of the past on which candidates are backtested."""
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,15 +33,26 @@ def cut_fold(history: SalesHistory, origin: np.datetime64, horizon_days: int) ->
     )
 
 
-def fold_origins(history: SalesHistory, count: int, step_days: int, horizon_days: int) -> tuple[np.datetime64, ...]:
-    """Origins of `count` folds, latest first; the latest fold ends with the history. DataError if it is too short."""
-    needed = MIN_PAST_DAYS + (count - 1) * step_days + horizon_days
+def fold_origins(
+    history: SalesHistory,
+    count: int,
+    step_days: int,
+    horizon_days: int,
+    past_days: Callable[[int], int] = lambda days: MIN_PAST_DAYS,
+) -> tuple[np.datetime64, ...]:
+    """Origins of `count` folds, latest first; the latest fold ends with the history.
+
+    `past_days` returns how many days of a history of so many days must lie before the first origin. DataError if the
+    history is too short.
+    """
     days = len(history.dates)
-    if days < needed:
+    possible = (days - past_days(days) - horizon_days) // step_days + 1
+    if count > possible:
+        needed = next(n for n in itertools.count(days) if n - past_days(n) >= horizon_days + (count - 1) * step_days)
         raise DataError(
             f"history too short for {count} folds of {horizon_days} days, {step_days} days apart: it has {days} days "
             f"({history.dates[0]} to {history.origin}) and {needed} are needed; provide {needed - days} more days or "
-            f"ask for fewer folds (--folds)"
+            f"ask for fewer folds (--folds): {max(possible, 0)} are possible"
         )
     last = history.origin - horizon_days * DAY
     return tuple(last - number * step_days * DAY for number in range(count))

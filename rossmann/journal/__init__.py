@@ -4,34 +4,48 @@ The same database has the monitoring tables: accuracy, traffic and drift finding
 whoever changes the champion, the current snapshot or the endpoint holds the lock of `workspace_lock`.
 """
 
-from rossmann.journal.lock import workspace_lock
-from rossmann.journal.monitoring_tables import (
-    accuracy,
-    append_rows,
-    daily_traffic,
-    drift_findings,
-    read_forecasts,
-    read_rows,
-    traffic,
+from rossmann.journal.entries import (
+    OPERATIONAL,
+    QUESTION,
+    SMOKE,
+    BatchRows,
+    ForecastRows,
+    JournalEntry,
+    batch_id,
+    published_batch,
 )
-from rossmann.journal.tables import JournalEntry, forecasts, migrate, prune, requests, write_entry
+from rossmann.journal.lock import workspace_lock
+from rossmann.journal.monitoring_tables import accuracy, append_rows, drift_findings, read_rows, replace_days, traffic
+from rossmann.journal.queries import daily_traffic, read_answer, read_forecasts, read_newest_forecasts
+from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
 __all__ = [
+    "OPERATIONAL",
+    "QUESTION",
+    "SMOKE",
+    "BatchRows",
+    "ForecastRows",
     "Journal",
     "JournalEntry",
     "JournalHealth",
     "accuracy",
     "append_rows",
+    "batch_id",
+    "count_old",
     "daily_traffic",
     "drift_findings",
     "forecasts",
     "migrate",
     "prune",
+    "published_batch",
+    "read_answer",
     "read_forecasts",
+    "read_newest_forecasts",
     "read_rows",
+    "replace_days",
     "requests",
     "traffic",
     "workspace_lock",
-    "write_entry",
+    "write_entries",
 ]

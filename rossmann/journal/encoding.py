@@ -1,29 +1,28 @@
 """Journal entries as bytes, for the log: their scalar fields as JSON, then their arrays one after the other."""
 
 import json
+from collections import defaultdict
 from datetime import datetime
 
 import numpy as np
 
 from rossmann.data import Plan
+from rossmann.journal.entries import BatchRows, ForecastRows, JournalEntry
 from rossmann.journal.log_files import records
-from rossmann.journal.tables import JournalEntry
 from rossmann.models import Forecast
 
 LENGTH_BYTES = 4  # of the JSON, before it
-PARTS = {"plan": Plan, "forecast": Forecast}  # the fields of an entry that consist of arrays
+PARTS = {"plan": Plan, "forecast": Forecast}  # the fields of ForecastRows, which consist of arrays
 
 
 def encode_entry(entry: JournalEntry) -> bytes:
     """All of an entry."""
-    arrays = {(part, name): values for part in PARTS for name, values in vars(getattr(entry, part)).items()}
-    fields = {name: value for name, value in vars(entry).items() if name not in PARTS}
+    fields = {name: value for name, value in vars(entry).items() if name != "answer"}
     fields |= {"at": entry.at.isoformat(), "origin": str(entry.origin)}
-    columns = [[part, name, values.dtype.str, len(values)] for (part, name), values in arrays.items()]
-    head = json.dumps({"fields": fields, "columns": columns}).encode()
-    return b"".join(
-        [len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for values in arrays.values())]
-    )
+    arrays = _arrays(entry.answer)
+    columns = [[part, name, values.dtype.str, len(values)] for part, name, values in arrays]
+    head = json.dumps({"fields": fields, "batch": getattr(entry.answer, "batch", None), "columns": columns}).encode()
+    return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for *_, values in arrays)])
 
 
 def read_log(content: bytes) -> tuple[list[JournalEntry], list[tuple[int, str]]]:
@@ -47,10 +46,23 @@ def decode_entry(content: bytes) -> JournalEntry:
         head = json.loads(content[LENGTH_BYTES:start])
         fields = head["fields"]
         fields |= {"at": datetime.fromisoformat(fields["at"]), "origin": np.datetime64(fields["origin"], "D")}
-        arrays: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
+        arrays: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
         for part, name, dtype, length in head["columns"]:
             arrays[part][name] = np.frombuffer(content, dtype, length, start)
             start += arrays[part][name].nbytes
-        return JournalEntry(**fields, **{part: build(**arrays[part]) for part, build in PARTS.items()})
+        return JournalEntry(**fields, answer=_answer(head["batch"], arrays))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"not a journal entry of this version, {type(error).__name__}: {error}") from error
+
+
+def _arrays(answer: ForecastRows | BatchRows) -> list[tuple[str, str, np.ndarray]]:
+    """The arrays of an answer, each with the part that it belongs to and its name there."""
+    if isinstance(answer, BatchRows):
+        return [("batch", "positions", answer.positions)]
+    return [(part, name, values) for part in PARTS for name, values in vars(getattr(answer, part)).items()]
+
+
+def _answer(batch: str | None, arrays: dict[str, dict[str, np.ndarray]]) -> ForecastRows | BatchRows:
+    if batch is not None:
+        return BatchRows(batch, **arrays["batch"])
+    return ForecastRows(**{part: build(**arrays[part]) for part, build in PARTS.items()})

@@ -1,23 +1,16 @@
 """The monitoring tables: accuracy, traffic and drift findings by day.
 
-Rows are only added: a row whose key exists is never written again, so the record of a day does not change later.
+The rows of a day are added once. Accuracy and findings are replaced, by whole days, when the day is computed again from
+other data.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
 import sqlalchemy as sa
 
-from rossmann.journal.tables import (
-    ROWS_PER_STATEMENT,
-    connect,
-    forecasts,
-    insert_or_ignore,
-    metadata,
-    migrate,
-    requests,
-)
-from rossmann.schema import FORECAST_COLUMNS
+from rossmann.journal.tables import ROWS_PER_STATEMENT, connect, insert_or_ignore, metadata, migrate, read_table
 
 accuracy = sa.Table(
     "accuracy", metadata,
@@ -56,29 +49,25 @@ drift_findings = sa.Table(
     sa.Column("reference", sa.String(64), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
 )  # fmt: skip
-JOURNAL_FORECAST_COLUMNS = (
-    "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
-    "open", "promo",
-)  # fmt: skip
-
-
-def read_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
-    """Every forecast of the days first … last, both included: a row each, columns JOURNAL_FORECAST_COLUMNS."""
-    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
-    query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
-    rows = _read(url, query.where(forecasts.c.date.between(first, last)))
-    numbers = dict.fromkeys(FORECAST_COLUMNS, float)  # without rows, or with NULL only, pandas infers object
-    return rows.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
 def append_rows(url: str, table: sa.Table, rows: pd.DataFrame) -> None:
     """Add rows to a monitoring table; rows whose key exists are ignored. Raises what the database raises."""
+    replace_days(url, table, (), rows)
+
+
+def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataFrame) -> None:
+    """Delete all rows of some days from a monitoring table and add others, in one transaction.
+
+    Rows whose key still exists are ignored. Raises what the database raises.
+    """
     engine = connect(url)
     records = rows[[column.name for column in table.columns]].astype(object).where(lambda cells: cells.notna(), None)
     try:
         migrate(url)
         with engine.begin() as connection:
             insert_into = insert_or_ignore(connection)
+            connection.execute(sa.delete(table).where(table.c.date.in_(days)))
             for first in range(0, len(records), ROWS_PER_STATEMENT):
                 batch = records[first : first + ROWS_PER_STATEMENT]
                 connection.execute(insert_into(table), batch.to_dict("records"))
@@ -88,28 +77,5 @@ def append_rows(url: str, table: sa.Table, rows: pd.DataFrame) -> None:
 
 def read_rows(url: str, table: sa.Table, since: date) -> pd.DataFrame:
     """The rows of a monitoring table from the day `since` on, ordered by date."""
-    rows = _read(url, sa.select(table).where(table.c.date >= since).order_by(table.c.date))
+    rows = read_table(url, sa.select(table).where(table.c.date >= since).order_by(table.c.date))
     return rows.astype({"date": "datetime64[s]"})
-
-
-def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
-    """Traffic of the UTC days first … last by source, from the requests: columns of the table `traffic`."""
-    rows = _read(url, sa.select(requests.c.at, requests.c.source, requests.c.rows, requests.c.latency_ms).where(
-        requests.c.at >= first, requests.c.at < pd.Timestamp(last) + pd.Timedelta(days=1)))  # fmt: skip
-    rows = rows.assign(date=pd.to_datetime(rows["at"]).dt.date)
-    groups = rows.groupby(["date", "source"])
-    return groups.agg(
-        requests=("rows", "size"), rows=("rows", "sum"), p50_ms=("latency_ms", "median"),
-        p99_ms=("latency_ms", lambda ms: ms.quantile(0.99)),
-    ).reset_index()  # fmt: skip
-
-
-def _read(url: str, query: sa.Select) -> pd.DataFrame:
-    engine = connect(url)
-    try:
-        migrate(url)
-        with engine.connect() as connection:
-            result = connection.execute(query)
-            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
-    finally:
-        engine.dispose()

@@ -2,18 +2,17 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rossmann.data import Plan
-from rossmann.models import Forecast
+from rossmann.journal.entries import OPERATIONAL, BatchRows, JournalEntry, to_ranges
 from rossmann.schema import STATE_HOLIDAYS
 
 BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
@@ -31,6 +30,9 @@ requests = sa.Table(
     sa.Column("origin", sa.Date, nullable=False),
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("latency_ms", sa.Float, nullable=False),
+    sa.Column("purpose", sa.String(16), nullable=False, server_default=OPERATIONAL),
+    sa.Column("batch", sa.String(64), index=True),  # id of the batch whose rows were returned; of a batch, its own
+    sa.Column("positions", sa.Text),  # of these rows in the batch: 0-2,9; of other requests NULL
 )  # fmt: skip
 forecasts = sa.Table(
     "forecasts", metadata,
@@ -50,40 +52,42 @@ forecasts = sa.Table(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class JournalEntry:
-    """One request and its response, or one batch."""
-
-    request_id: str  # unique
-    at: datetime  # of the response, with its time zone
-    source: str  # http or batch
-    model_version: int
-    snapshot: str  # fingerprint of the history
-    origin: np.datetime64
-    latency_ms: float
-    plan: Plan  # as requested, arrays [rows]
-    forecast: Forecast
-
-
-def write_entry(url: str, entry: JournalEntry) -> None:
-    """Write one entry now. An entry whose request id exists is ignored. Raises what the database raises."""
+def write_entries(url: str, entries: Sequence[JournalEntry]) -> None:
+    """Write entries now. Those whose request id exists are ignored. Raises what the database raises."""
     engine = connect(url)
     try:
         migrate(url)
-        insert(engine, [entry])
+        insert(engine, entries)
     finally:
         engine.dispose()
 
 
 def prune(url: str, before: datetime) -> int:
-    """Delete the requests from before a moment, with their forecasts. Returns the number of requests."""
+    """Delete the requests from before a moment, with their forecasts. Returns the number of requests.
+
+    A batch stays as long as a younger request refers to it.
+    """
     engine = connect(url)
-    old = sa.select(requests.c.id).where(requests.c.at < _naive_utc(before))
+    old = sa.select(requests.c.id).where(_is_old(before))
     try:
         migrate(url)
         with engine.begin() as connection:
             connection.execute(sa.delete(forecasts).where(forecasts.c.request_id.in_(old)))
-            return connection.execute(sa.delete(requests).where(requests.c.at < _naive_utc(before))).rowcount
+            return connection.execute(sa.delete(requests).where(requests.c.id.in_(old))).rowcount
+    finally:
+        engine.dispose()
+
+
+def count_old(url: str, before: datetime) -> tuple[int, int]:
+    """The numbers of requests and of forecasts that `prune` would delete."""
+    engine = connect(url)
+    old = sa.select(requests.c.id).where(_is_old(before))
+    try:
+        migrate(url)
+        with engine.connect() as connection:
+            request_count = connection.scalar(sa.select(sa.func.count()).select_from(old.subquery()))
+            rows = sa.select(sa.func.count()).select_from(forecasts).where(forecasts.c.request_id.in_(old))
+            return request_count, connection.scalar(rows)
     finally:
         engine.dispose()
 
@@ -99,10 +103,13 @@ def connect(url: str) -> sa.Engine:
 
 def insert(engine: sa.Engine, entries: Sequence[JournalEntry]) -> None:
     """Write the entries in one transaction; those whose request id exists are ignored."""
+    if not entries:
+        return
     with engine.begin() as connection:
         insert_into = insert_or_ignore(connection)
+        new = _without_stored_batches(connection, entries)
         connection.execute(insert_into(requests), [_request_row(entry) for entry in entries])
-        rows = [row for entry in entries for row in _forecast_rows(entry)]
+        rows = [row for entry in new for row in _forecast_rows(entry)]
         for first in range(0, len(rows), ROWS_PER_STATEMENT):
             connection.execute(insert_into(forecasts), rows[first : first + ROWS_PER_STATEMENT])
 
@@ -118,6 +125,18 @@ def migrate(url: str) -> None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             command.upgrade(alembic_config(connection), "head")
             connection.commit()
+    finally:
+        engine.dispose()
+
+
+def read_table(url: str, query: sa.Select) -> pd.DataFrame:
+    """The result of a query. Raises what the database raises."""
+    engine = connect(url)
+    try:
+        migrate(url)
+        with engine.connect() as connection:
+            result = connection.execute(query)
+            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
     finally:
         engine.dispose()
 
@@ -138,6 +157,20 @@ def insert_or_ignore(connection: sa.Connection) -> Callable[[sa.Table], sa.Inser
     return lambda table: dialect.insert(table).on_conflict_do_nothing()
 
 
+def _is_old(before: datetime) -> sa.ColumnElement[bool]:
+    """Whether a request is from before a moment, and none from after it refers to its rows."""
+    moment, younger = _naive_utc(before), requests.alias()
+    referred = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
+    return sa.and_(requests.c.at < moment, ~referred.exists())
+
+
+def _without_stored_batches(connection: sa.Connection, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """The entries, but no batch that is stored already: its many rows need not be sent to be ignored."""
+    ids = [entry.request_id for entry in entries if entry.is_batch]
+    stored = set(connection.scalars(sa.select(requests.c.id).where(requests.c.id.in_(ids)))) if ids else set()
+    return [entry for entry in entries if entry.request_id not in stored]
+
+
 def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # transactions begin where SQLAlchemy or `migrate` begins them, also for DDL
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
@@ -152,13 +185,18 @@ def _request_row(entry: JournalEntry) -> dict[str, object]:
         "model_version": entry.model_version,
         "snapshot": entry.snapshot,
         "origin": entry.origin.astype("datetime64[D]").item(),
-        "rows": len(entry.plan),
+        "rows": len(entry.answer),
         "latency_ms": entry.latency_ms,
+        "purpose": entry.purpose,
+        "batch": entry.request_id if entry.is_batch else getattr(entry.answer, "batch", None),
+        "positions": to_ranges(entry.answer.positions) if isinstance(entry.answer, BatchRows) else None,
     }
 
 
 def _forecast_rows(entry: JournalEntry) -> list[dict[str, object]]:
-    plan, forecast, count = entry.plan, entry.forecast, len(entry.plan)
+    if isinstance(entry.answer, BatchRows):
+        return []
+    plan, forecast, count = entry.answer.plan, entry.answer.forecast, len(entry.answer)
     columns = {
         "request_id": [entry.request_id] * count,
         "position": range(count),

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from rossmann.journal import log_files
 from rossmann.journal.encoding import encode_entry, read_log
+from rossmann.journal.entries import JournalEntry
 from rossmann.journal.log_files import LogFile
-from rossmann.journal.tables import JournalEntry, connect, insert, migrate
+from rossmann.journal.tables import connect, insert, migrate
 from rossmann.settings import hide_password, without_password
 from rossmann.storage import Storage
 
@@ -62,11 +63,11 @@ class Journal:
         """Add an entry to the log. If too many rows wait, the oldest are dropped and counted as lost."""
         content = encode_entry(entry)
         with self._lock:
-            self._pending_rows += len(entry.plan)
+            self._pending_rows += len(entry.answer)
             try:
                 if not self._files or self._files[-1].rows >= self._rows_per_file:
                     self._files.append(log_files.create_file(self._folder))
-                self._files[-1].append(content, len(entry.plan))
+                self._files[-1].append(content, len(entry.answer))
             except OSError as error:
                 self._in_memory.append(entry)
                 if len(self._in_memory) == 1:
@@ -87,7 +88,7 @@ class Journal:
             files, entries = list(self._files), list(self._in_memory)
             self._files.clear()
             self._in_memory.clear()
-            lost_rows = sum(len(entry.plan) for entry in entries)
+            lost_rows = sum(len(entry.answer) for entry in entries)
             self._pending_rows, self._lost_rows = 0, self._lost_rows + lost_rows
         for file in files:
             self._leave(file)
@@ -115,7 +116,7 @@ class Journal:
                 with suppress(OSError):  # the file stays on a disk that is read-only by now: another process moves it
                     file.remove()
             else:
-                rows = len(self._in_memory.popleft().plan)
+                rows = len(self._in_memory.popleft().answer)
             self._pending_rows -= rows
             self._lost_rows += rows
 
@@ -214,7 +215,7 @@ class Journal:
             for entry in entries:
                 if self._in_memory and self._in_memory[0] is entry:  # otherwise it was dropped meanwhile
                     self._in_memory.popleft()
-                    self._pending_rows -= len(entry.plan)
+                    self._pending_rows -= len(entry.answer)
             self._count(entries, refused_rows)
 
     def _move_records(self, content: bytes, address: object) -> bool:
@@ -233,7 +234,7 @@ class Journal:
         refused_rows, batch, batch_rows = 0, [], 0
         for entry in entries:
             batch.append(entry)
-            batch_rows += len(entry.plan)
+            batch_rows += len(entry.answer)
             if batch_rows >= ROWS_PER_TRANSACTION:
                 refused_rows += self._insert_batch(batch)
                 batch, batch_rows = [], 0
@@ -249,12 +250,12 @@ class Journal:
             if len(batch) > 1:
                 return sum(self._insert_batch([entry]) for entry in batch)
             log.error("request %s cannot be written to the journal: %s", batch[0].request_id, error.orig)
-            return len(batch[0].plan)
+            return len(batch[0].answer)
         return 0
 
     def _count(self, entries: Sequence[JournalEntry], refused_rows: int) -> None:
         """Count entries that are dealt with. The caller has the lock."""
-        self._written_rows += sum(len(entry.plan) for entry in entries) - refused_rows
+        self._written_rows += sum(len(entry.answer) for entry in entries) - refused_rows
         self._lost_rows += refused_rows
 
     def _record_success(self) -> None:

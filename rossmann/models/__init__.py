@@ -23,7 +23,7 @@ from rossmann.models.forecaster import (
 )
 from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
-from rossmann.models.training_windows import TrainingWindow, training_window, window_origins
+from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 
 __all__ = [
     "BLEND_MEMBERS",
@@ -43,6 +43,7 @@ __all__ = [
     "geometric_mean",
     "load",
     "load_candidate",
+    "min_train_days",
     "training_window",
     "window_origins",
 ]  # fmt: skip

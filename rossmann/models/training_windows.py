@@ -40,9 +40,22 @@ def window_origins(
     `min_history_days` before it, or fewer where the history is short, down to MIN_SHORT_HISTORY_DAYS.
     """
     days = int((np.datetime64(last, "D") - np.datetime64(first, "D")).astype(int)) + 1
+    return [np.datetime64(last, "D") - back * DAY for back in reversed(_days_back(days, step_days, min_history_days))]
+
+
+def min_train_days(days: int) -> int:
+    """How many of a history's `days` must lie before the first fold, so that a booster has a training window then.
+
+    More than `days` where the history is too short for any window.
+    """
+    days_back = _days_back(days, STEP_DAYS, MIN_HISTORY_DAYS)
+    return days - (days_back[-1] if days_back else 0) + STEP_DAYS
+
+
+def _days_back(days: int, step_days: int, min_history_days: int) -> range:
+    """How many days before the last one the training windows of a history of `days` begin."""
     needed = min(min_history_days, max(MIN_SHORT_HISTORY_DAYS, days - RESERVED_FOR_FOLDS_DAYS))
-    days_back = range(step_days, days - needed + 1, step_days)
-    return [np.datetime64(last, "D") - back * DAY for back in reversed(days_back)]
+    return range(step_days, days - needed + 1, step_days)
 
 
 def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureSpec = FeatureSpec()) -> TrainingWindow:  # noqa: B008

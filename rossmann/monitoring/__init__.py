@@ -8,10 +8,12 @@ from rossmann.monitoring.performance import (
     baseline_forecasts,
     daily_sums,
     join_actuals,
+    sums_with_baseline,
     weekly_performance,
 )
-from rossmann.monitoring.report import write_report
+from rossmann.monitoring.report import report_address, write_report
 from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
+from rossmann.monitoring.scored_days import consecutive_runs, outdated_days
 
 __all__ = [
     "BacktestReference",
@@ -21,10 +23,14 @@ __all__ = [
     "RetrainingDecision",
     "backtest_reference",
     "baseline_forecasts",
+    "consecutive_runs",
     "daily_sums",
     "detect_drift",
     "join_actuals",
+    "outdated_days",
+    "report_address",
     "should_retrain",
+    "sums_with_baseline",
     "weekly_performance",
     "write_report",
 ]

@@ -34,6 +34,7 @@ class StatisticDefinition:
     first_year_reference: str | None = None  # the same, while the history is too short for `reference`
     message: str  # one sentence with {effect} and {subject}
     explains: frozenset[str] = frozenset()  # names of the statistics whose alarms are consequences of this one
+    names_slice: bool = False  # about the whole chain: its message names the slice that explains it, if one does
     broken_data: bool = False  # the data must be corrected at their source; a model must not be trained on them
 
     def for_store_type(self) -> "StatisticDefinition":
@@ -150,6 +151,7 @@ DEFINITIONS = check_definitions(
             reference=EARLIER_FORECASTS,
             message="sales on promotion days deviate from their forecast by {effect:+.1%} more than on other days",
             explains=frozenset({"sales_level", "residual_level", "concept_shift", "multivariate"}),
+            names_slice=True,
         ),
         StatisticDefinition(
             name="store_out_of_scale",
@@ -169,6 +171,7 @@ DEFINITIONS = check_definitions(
             reference=EARLIER_FORECASTS,
             message="sales of {effect:+.1%} of the stores deviate from their forecasts, all in the same direction",
             explains=frozenset({"multivariate"}),
+            names_slice=True,
         ),
         StatisticDefinition(
             name="residual_level",
@@ -178,6 +181,7 @@ DEFINITIONS = check_definitions(
             reference=EARLIER_FORECASTS,
             message="sales deviate from their forecasts by {effect:+.1%}",
             explains=frozenset({"multivariate"}),
+            names_slice=True,
         ),
         StatisticDefinition(
             name="sales_level",
@@ -188,6 +192,7 @@ DEFINITIONS = check_definitions(
             first_year_reference="previous weeks",
             message="sales of {subject} changed by {effect:+.1%} compared with the growth of the weeks before",
             explains=frozenset({"multivariate"}),
+            names_slice=True,
         ),
         StatisticDefinition(
             name="zero_sales",

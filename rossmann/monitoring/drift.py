@@ -15,6 +15,7 @@ from rossmann.monitoring.definitions import DEFINITIONS, find_definition
 from rossmann.monitoring.forecast_statistics import forecast_statistics
 from rossmann.monitoring.history_statistics import history_statistics, multivariate
 from rossmann.monitoring.plan_drift import plan_statistics
+from rossmann.monitoring.slices import SliceDeviation, explaining_slice
 from rossmann.monitoring.statistics import WINDOW_DAYS, Statistic
 from rossmann.monitoring.store_series import compute_series, forecast_residuals
 
@@ -59,23 +60,28 @@ class DriftReport:
         return rows.drop(columns="days_beyond_limit").assign(date=self.last.astype("datetime64[s]"))
 
 
-def detect_drift(history: SalesHistory, forecasts: pd.DataFrame, backtest: pd.DataFrame | None = None) -> DriftReport:
+def detect_drift(
+    history: SalesHistory, forecasts: pd.DataFrame | None, backtest: pd.DataFrame | None = None
+) -> DriftReport:
     """The findings of the last WINDOW_DAYS of a history.
 
-    forecasts: with their actuals, from `join_actuals`; may be empty. backtest: rows of the champion's backtest
+    forecasts: with their actuals, from `join_actuals`; may be empty, or None. backtest: rows of the champion's backtest
     (BACKTEST_COLUMNS), whose residuals stand for the days before the first forecast.
     """
     series = compute_series(history)
     statistics = list(history_statistics(history, series))
     statistics.append(multivariate(statistics))
     statistics += plan_statistics(history)
-    if len(forecasts):
+    residual = np.full(history.sales.shape, np.nan)
+    if forecasts is not None and len(forecasts):
         rows = forecasts if backtest is None else pd.concat([_oldest_forecasts(backtest), forecasts])
-        rows = rows[rows.date <= pd.Timestamp(history.origin.item())]
-        statistics += forecast_statistics(series, *forecast_residuals(rows, history))
+        residual, lead_days = forecast_residuals(rows, history)
+        statistics += forecast_statistics(series, residual, lead_days)
     findings = explain_alarms([_finding(statistic, history.dates) for statistic in statistics])
+    if any(_is_about_chain(finding) for finding in findings):
+        findings = name_slice(findings, explaining_slice(history.stores, residual))
     findings.sort(key=lambda finding: (not finding.alarm, -_strength(finding)))
-    return DriftReport(history.dates[-WINDOW_DAYS], history.origin, tuple(findings))
+    return DriftReport(history.dates[-WINDOW_DAYS:][0], history.origin, tuple(findings))
 
 
 def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:
@@ -90,6 +96,22 @@ def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:
                 for finding in explained
             ]
     return explained
+
+
+def name_slice(findings: Sequence[DriftFinding], explanation: SliceDeviation | None) -> list[DriftFinding]:
+    """The findings in the same order; the message of those about the whole chain names the slice that explains them."""
+    if explanation is None:
+        return list(findings)
+    return [
+        replace(finding, message=f"{finding.message}; {explanation.message}") if _is_about_chain(finding) else finding
+        for finding in findings
+    ]
+
+
+def _is_about_chain(finding: DriftFinding) -> bool:
+    """Whether a finding is an alarm about all stores, in which one slice may be the cause."""
+    slice_of_stores = finding.subject.startswith("store type")
+    return finding.alarm and find_definition(finding.name).names_slice and not slice_of_stores
 
 
 def _oldest_forecasts(backtest: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Accuracy of the forecasts: joined with their actuals, as daily sums that add up to the scores of any window.
 
-Daily sums are written once. They are enough for every score, so nothing is computed again from rows that may be pruned.
+Daily sums are enough for every score. A day is summed again only if its actuals change.
 """
 
 from dataclasses import dataclass
@@ -25,26 +25,30 @@ LIMIT_MARGIN = 1.1  # times the worst week of the backtest: another year may be 
 def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
     """The forecasts whose day is over and has actuals, with `sales`, `store_type` and `lead_week`.
 
-    forecasts: from `journal.read_forecasts`. Requests over HTTP whose plan (open, promo) differs from what came were
-    what-if questions and are left out, as are repeated requests.
+    forecasts: from `journal.read_forecasts`. Repeated forecasts are left out.
     """
     keys = forecasts.store.to_numpy(), forecasts.date.to_numpy()
     rows = forecasts.assign(sales=history.take("sales", *keys))
-    as_planned = (rows.open == history.take("open", *keys)) & (rows.promo == history.take("promo", *keys))
-    rows = rows[rows.sales.notna() & (as_planned | (rows.source == "batch"))]
+    rows = rows[rows.sales.notna()]
     types = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
     rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=(rows.lead_days - 1) // WEEK_DAYS + 1)
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
 def baseline_forecasts(history: SalesHistory, since: np.datetime64) -> pd.DataFrame:
-    """The median's forecasts of the days from `since` on, fitted on the days before it; rows as of `join_actuals`."""
-    origin = since - DAY
-    days = int((history.origin - origin).astype(int))
+    """The median's forecasts of the days from `since` on, fitted on the days before it; rows as of `join_actuals`.
+
+    From the eighth day of the history on at the earliest: a State needs a week.
+    """
+    first_state = history.dates[:WEEK_DAYS][-1]
+    origin = max(since - DAY, first_state)
+    fold = evaluation.cut_fold(history, origin, int((history.origin - origin).astype(int)))
     (median,) = (candidate for candidate in models.candidates(()) if candidate.name == evaluation.BASELINE)
-    fold = evaluation.cut_fold(history, origin, days)
-    forecast = models.fit(median, (), origin, 0).predict(features.fit_state(fold.past), fold.plan)
-    rows = evaluation.backtest_rows(median.name, fold, forecast.sales)
+    if len(fold.plan):
+        forecast = models.fit(median, (), origin, 0).predict(features.fit_state(fold.past), fold.plan).sales
+    else:
+        forecast = np.empty(0)
+    rows = evaluation.backtest_rows(median.name, fold, forecast)
     return rows.assign(source="baseline", model_version=0)
 
 
@@ -70,6 +74,14 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
         totals = parts.groupby([*KEY, name], observed=True)[SUMS].sum().reset_index()
         tables.append(totals.rename(columns={name: "value"}).assign(slice=name))
     return pd.concat(tables, ignore_index=True).astype({"value": str})
+
+
+def sums_with_baseline(rows: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
+    """The daily sums of forecasts with actuals, and of the baseline on the days that have any of them."""
+    if rows.empty:
+        return daily_sums(rows)
+    baseline = baseline_forecasts(history, rows.date.min().to_datetime64().astype("datetime64[D]"))
+    return pd.concat([daily_sums(rows), daily_sums(baseline[baseline.date.isin(rows.date)])])
 
 
 def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
@@ -155,7 +167,11 @@ class Performance:
 def weekly_performance(
     accuracy: pd.DataFrame, reference: BacktestReference, last: np.datetime64, version: int
 ) -> Performance | None:
-    """The week up to `last` from the journal's accuracy table; None if it has no forecast of this model version."""
+    """The week up to `last` from the journal's accuracy table; None if it has no forecast of this model version.
+
+    Days after `last`, which an earlier snapshot may have had, are left out.
+    """
+    accuracy = accuracy[accuracy.date <= pd.Timestamp(last)]
     accuracy = accuracy.assign(week=week_ends(accuracy, last))
     own = accuracy[(accuracy.model_version == version) & (accuracy.source != "baseline")]
     window = own[own.week == pd.Timestamp(last)]

@@ -19,8 +19,10 @@ from rossmann.monitoring.statistics import WINDOW_DAYS
 from rossmann.schema import CALENDAR_COLUMNS, DAY, KEYS, STORE_TYPES, WEEKS_YEAR_DAYS
 from rossmann.storage import Storage
 
+PAGE = "report.html"
 MAX_ROWS = 50_000  # per side; Evidently takes minutes for more
 SAMPLE_SEED = 7
+NO_COMPARISON = ("<html><head><meta charset=utf-8></head><body></body></html>", "{}")  # without rows on both sides
 CATEGORIES = ["store_type", "weekday", *CALENDAR_COLUMNS]
 NUMBERS = ["sales", "customers", "sales_per_customer", "forecast", "residual"]
 FINDING_COLUMNS = (
@@ -37,7 +39,12 @@ class ReportRows:
     reference_description: str
 
 
-def write_report(history: SalesHistory, forecasts: pd.DataFrame, drift: DriftReport, reports: Storage) -> str:
+def report_address(drift: DriftReport, reports: Storage) -> str:
+    """Where `write_report` writes the page of these findings."""
+    return reports.subfolder(str(drift.last)).address(PAGE)
+
+
+def write_report(history: SalesHistory, forecasts: pd.DataFrame | None, drift: DriftReport, reports: Storage) -> str:
     """Write report.html, report.json and findings.json into a folder per date, and into `latest`.
 
     Returns the address of the dated page, which can be read without a network.
@@ -45,24 +52,24 @@ def write_report(history: SalesHistory, forecasts: pd.DataFrame, drift: DriftRep
     pages = render(history, forecasts, drift)
     for folder in ("latest", str(drift.last)):
         for name, content in pages.items():
-            address = reports.subfolder(folder).write(name, content)
-    return address
+            reports.subfolder(folder).write(name, content)
+    return report_address(drift, reports)
 
 
-def render(history: SalesHistory, forecasts: pd.DataFrame, drift: DriftReport) -> dict[str, bytes]:
-    """The content of the files by name; report.html comes last."""
+def render(history: SalesHistory, forecasts: pd.DataFrame | None, drift: DriftReport) -> dict[str, bytes]:
+    """The content of the files by name."""
     rows = select_rows(history, forecasts, drift)
-    evidently_html, evidently_json = _evidently(rows)
+    evidently_html, evidently_json = NO_COMPARISON if rows.reference.empty or rows.current.empty else _evidently(rows)
     findings = drift.frame().astype({"date": str})
     page = evidently_html.replace("<body>", f"<body>{_findings_html(drift, rows)}", 1)
     return {
         "findings.json": findings.to_json(orient="records", indent=2, default_handler=str).encode(),
         "report.json": evidently_json.encode(),
-        "report.html": page.encode(),
+        PAGE: page.encode(),
     }
 
 
-def select_rows(history: SalesHistory, forecasts: pd.DataFrame, drift: DriftReport) -> ReportRows:
+def select_rows(history: SalesHistory, forecasts: pd.DataFrame | None, drift: DriftReport) -> ReportRows:
     """Rows of the window, and of the same season a year before, or four weeks before in a short history.
 
     Only stores that have rows on both sides.
@@ -78,19 +85,23 @@ def select_rows(history: SalesHistory, forecasts: pd.DataFrame, drift: DriftRepo
     return ReportRows(sides[0][usable], sides[1][usable], description)
 
 
-def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the WINDOW_DAYS days from `first` on, with the newest forecast of each."""
-    plan, actuals = history.plan(first - DAY, WINDOW_DAYS), history.actuals(first - DAY, WINDOW_DAYS)
+def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.DataFrame | None) -> pd.DataFrame:
+    """Rows of the WINDOW_DAYS days from `first` on, with the newest forecast of each; none before the history."""
+    before = max(first - DAY, history.dates[0])
+    days = max(int((first + WINDOW_DAYS * DAY - DAY - before).astype(int)), 0)
+    days = min(days, int((history.origin - before).astype(int)))
+    plan, actuals = history.plan(before, days), history.actuals(before, days)
     rows = pd.DataFrame({name: getattr(plan, name) for name in (*KEYS, *CALENDAR_COLUMNS)})
     rows = rows.assign(sales=actuals.sales, customers=actuals.customers, date=rows.date.astype("datetime64[s]"))
     rows["sales_per_customer"] = (rows.sales / rows.customers.where(rows.customers > 0)).astype(float)
     rows["weekday"] = rows.date.dt.day_name()
     store_type = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
     rows["store_type"] = np.asarray(STORE_TYPES)[store_type]
-    newest = forecasts
-    if len(newest):
-        newest = newest.sort_values("origin").drop_duplicates([*KEYS], keep="last")
-    rows = rows.merge(newest[[*KEYS, "forecast"]], on=list(KEYS), how="left")
+    if forecasts is None or forecasts.empty:
+        rows["forecast"] = np.nan
+    else:
+        newest = forecasts.sort_values("origin").drop_duplicates([*KEYS], keep="last")
+        rows = rows.merge(newest[[*KEYS, "forecast"]], on=list(KEYS), how="left")
     positive = (rows.sales > 0) & (rows.forecast > 0)
     rows["residual"] = np.log(rows.sales.where(positive) / rows.forecast.where(positive))
     return rows.astype(dict.fromkeys(CATEGORIES, str))[["store", *CATEGORIES, *NUMBERS]]
@@ -124,15 +135,17 @@ def _evidently(rows: ReportRows) -> tuple[str, str]:
 
 
 def _findings_html(drift: DriftReport, rows: ReportRows) -> str:
-    """Our findings as a table."""
+    """Our alarms as sentences, then all findings as a table."""
+    sentences = "".join(f"<li><b>{each.name}</b>: {html.escape(each.message)}</li>" for each in drift.alarms)
     head = "".join(f"<th align=left>{name}</th>" for name in ("", *FINDING_COLUMNS))
     lines = "".join(_finding_html(finding) for finding in drift.findings)
     return (
         f'<div style="font:14px sans-serif;margin:2em"><h1>{drift.first} to {drift.last}: '
-        f"{len(drift.alarms)} alarms</h1><p>Each number is compared with its own history; a finding that stays beyond "
-        f"its limit is an alarm. Below is Evidently's comparison of {len(rows.current):,} rows with "
-        f"{len(rows.reference):,} of the {html.escape(rows.reference_description)}. It describes distributions and "
-        f"decides nothing.</p><table cellpadding=4>{head}{lines}</table></div>"
+        f"{len(drift.alarms)} alarms</h1><ul>{sentences}</ul><p>Each number is compared with its own history; "
+        "a finding that stays beyond its limit is an alarm. "
+        f"Below is Evidently's comparison of {len(rows.current):,} rows with {len(rows.reference):,} of the "
+        f"{html.escape(rows.reference_description)}. It describes distributions and decides nothing.</p>"
+        f"<table cellpadding=4>{head}{lines}</table></div>"
     )
 
 

@@ -32,6 +32,9 @@ def should_retrain(
         reason = f"the data are broken, correct them at their source first: {broken[0].name}, {broken[0].message}"
         return RetrainingDecision(False, reason)
     wape, expected = _fresh_wape(forecaster, history), reference.first_week_wape
+    if wape is None:
+        reason = f"the history of {len(history.dates)} days has no last week with sales to try the champion on"
+        return RetrainingDecision(False, reason)
     gain = 1 - expected / wape
     comparison = f"with a fresh State the champion has WAPE {wape:.3f} on the last week, {expected:.3f} in its backtest"
     if gain < min_gain:
@@ -40,9 +43,11 @@ def should_retrain(
     return RetrainingDecision(True, f"{comparison}: a retraining is expected to save {gain:.0%} of the error")
 
 
-def _fresh_wape(forecaster: Forecaster, history: SalesHistory) -> float:
-    """WAPE on the history's last week, forecast from the State of the day before it."""
+def _fresh_wape(forecaster: Forecaster, history: SalesHistory) -> float | None:
+    """WAPE on the history's last week, forecast from the State of the day before it; None without such sales."""
+    if len(history.dates) < 2 * WEEK_DAYS:
+        return None  # a State needs a week
     fold = evaluation.cut_fold(history, history.origin - np.timedelta64(WEEK_DAYS, "D"), WEEK_DAYS)
     forecast = forecaster.predict(features.fit_state(fold.past), fold.plan)
     rows = evaluation.backtest_rows("champion", fold, forecast.sales).assign(source="fresh", model_version=0)
-    return float(scores_of_sums(daily_sums(rows), "slice").wape["all"])
+    return scores_of_sums(daily_sums(rows), "slice").wape.get("all")

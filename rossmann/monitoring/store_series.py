@@ -79,10 +79,12 @@ def earlier_mean(values: np.ndarray, first: int, last: int) -> np.ndarray:
 def forecast_residuals(rows: pd.DataFrame, history: SalesHistory) -> tuple[np.ndarray, np.ndarray]:
     """log(sales / forecast) and lead days of the newest forecast of each store and day. float64 [stores, days] each
 
-    rows: forecasts with actuals (`join_actuals`). NaN where there is no forecast; residuals also without sales.
+    rows: forecasts with actuals (`join_actuals`); those of stores and days that the history does not have are left out.
+    NaN where there is no forecast; residuals also without sales.
     """
     residual, lead_days = (np.full(history.sales.shape, np.nan) for _ in range(2))
-    rows = rows.sort_values("origin")
+    first, last = (pd.Timestamp(history.dates[end].item()) for end in (0, -1))
+    rows = rows[history.stores.contains(rows.store.to_numpy()) & rows.date.between(first, last)].sort_values("origin")
     store, day = history.positions(rows.store.to_numpy(), rows.date.to_numpy())
     positive = (rows.sales.to_numpy() > 0) & (rows.forecast.to_numpy() > 0)
     with np.errstate(divide="ignore", invalid="ignore"):

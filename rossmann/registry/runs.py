@@ -2,12 +2,14 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from rossmann import figures
@@ -27,32 +29,51 @@ def record_backtests(
     same_run = f"tags.{RUN_KEY_TAG} = '{run.key}'"
     if finished := client.search_runs([experiment], f"{same_run} and attributes.status = 'FINISHED'"):
         return finished[0].info.run_id
-    for interrupted in client.search_runs([experiment], f"{same_run} and attributes.status = 'RUNNING'"):
-        client.set_terminated(interrupted.info.run_id, "KILLED")
-    tags = {RUN_KEY_TAG: run.key}
-    parent = client.create_run(experiment, run_name=f"backtests on {snapshot}", tags=tags).info.run_id
-    client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(run.backtest.rows))])
-    board = run.leaderboard()
-    for candidate in candidates:
-        _record_candidate(client, experiment, parent, run, board, candidate)
-    _log_rows(client, parent, run)
-    client.set_terminated(parent)
+    for attempt in client.search_runs([experiment], same_run):
+        _end_interrupted(client, experiment, attempt)
+    with _mlflow_run(client, experiment, f"backtests on {snapshot}", {RUN_KEY_TAG: run.key}) as parent:
+        client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(run.backtest.rows))])
+        board = run.leaderboard()
+        for candidate in candidates:
+            _record_candidate(client, experiment, parent, run, board, candidate)
+        _log_rows(client, parent, run)
     return parent
+
+
+@contextmanager
+def _mlflow_run(
+    client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], status: str = "FINISHED"
+) -> Iterator[str]:
+    """The id of a new run. It ends with the context: with this status, or as FAILED after any exception."""
+    run_id = client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id
+    try:
+        yield run_id
+    except BaseException:
+        with suppress(MlflowException):  # the disk of the database may be full, too: `_end_interrupted` ends it later
+            client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, status)
+
+
+def _end_interrupted(client: MlflowClient, experiment: str, parent: Run) -> None:
+    """Mark an earlier attempt and its child runs as killed, as far as they could not end themselves."""
+    children = client.search_runs([experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'")
+    for run in (*children, parent):
+        if run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _record_candidate(
     client: MlflowClient, experiment: str, parent: str, run: BacktestRun, board: pd.DataFrame, candidate: Candidate
 ) -> None:
     """A child run with the parameters, and with scores and figures or the reason of the failure."""
-    tags = {MLFLOW_PARENT_RUN_ID: parent, "failure": run.failures.get(candidate.name, "")}
-    child = client.create_run(experiment, run_name=candidate.name, tags=tags).info.run_id
-    client.log_batch(child, params=[Param(name, str(value)) for name, value in candidate.params])
-    if candidate.name in run.failures:
-        client.set_terminated(child, "FAILED")
-        return
-    _log_scores(client, child, board.loc[candidate.name])
-    _log_figures(client, child, run, candidate.name)
-    client.set_terminated(child)
+    failure = run.failures.get(candidate.name, "")
+    tags, status = {MLFLOW_PARENT_RUN_ID: parent, "failure": failure}, "FAILED" if failure else "FINISHED"
+    with _mlflow_run(client, experiment, candidate.name, tags, status) as child:
+        client.log_batch(child, params=[Param(name, str(value)) for name, value in candidate.params])
+        if not failure:
+            _log_scores(client, child, board.loc[candidate.name])
+            _log_figures(client, child, run, candidate.name)
 
 
 def _dataset(snapshot: str, address: str, rows: int) -> DatasetInput:

@@ -6,7 +6,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.provenance import code_version
 from rossmann.serving.published_plan import published_plan
-from rossmann.serving.target import ServingTarget
+from rossmann.serving.target import SMOKE_HEADERS, ServingTarget
 from rossmann.validation import DataError
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaste
     expected = forecaster.predict(state, plan)
     body = {"plan": [_json_row(plan, row) for row in range(len(plan))]}
     for _ in range(SMOKE_REQUESTS):
-        response = request_forecast(serve, body)
+        response = request_forecast(serve, body, SMOKE_HEADERS)
         served = ServingTarget(response["model_version"], response["snapshot"])
         if served != target:
             reason = readiness(serve).get("load_error") or "an old replica still serves"
@@ -107,9 +107,9 @@ def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaste
             _compare(name, np.array([row[name] for row in response["forecasts"]]), batch, plan)
 
 
-def request_forecast(serve: ServeCluster, body: dict) -> dict:
+def request_forecast(serve: ServeCluster, body: dict, headers: Mapping[str, str] | None = None) -> dict:
     """The response of /predict. DataError if it is an error, or if nothing responds."""
-    return _json(_successful(_send(serve, "POST", "/predict", json=body)))
+    return _json(_successful(_send(serve, "POST", "/predict", body, headers)))
 
 
 def check_key(serve: ServeCluster) -> None:
@@ -134,11 +134,13 @@ def request_counts(serve: ServeCluster) -> dict[str, float]:
     return {"requests": totals["num_http_requests"], "errors": totals["num_http_error_requests"], "mean_ms": mean_ms}
 
 
-def _send(serve: ServeCluster, method: str, path: str, json: dict | None = None) -> httpx.Response:
-    headers = {"X-API-Key": serve.api_key} if serve.api_key else {}
+def _send(
+    serve: ServeCluster, method: str, path: str, json: dict | None = None, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    key = {"X-API-Key": serve.api_key} if serve.api_key else {}
     try:
-        with httpx.Client(base_url=serve.url, headers=headers, timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
-            return client.request(method, path, json=json)
+        with httpx.Client(base_url=serve.url, headers=key, timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
+            return client.request(method, path, json=json, headers=headers)
     except httpx.HTTPError as error:
         raise DataError(f"the endpoint at {serve.url} does not respond ({type(error).__name__}: {error})") from error
 

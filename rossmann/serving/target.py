@@ -1,6 +1,9 @@
-"""What the endpoint is to serve: the one value that the server and the deployer share."""
+"""What the endpoint is to serve, and how the deployer marks its own requests: all that server and deployer share."""
 
 from dataclasses import dataclass
+
+PURPOSE_HEADER = "X-Rossmann-Purpose"  # of a request that only compares the endpoint with the batch
+SMOKE_HEADERS = {PURPOSE_HEADER: "smoke"}
 
 
 @dataclass(frozen=True)

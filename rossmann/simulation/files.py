@@ -11,19 +11,22 @@ from rossmann.data.kaggle.columns import STORE_COLUMNS, TEST_COLUMNS, TRAIN_COLU
 from rossmann.schema import STATE_HOLIDAYS
 from rossmann.simulation.calendar import FIRST_DATE, SampleCalendar
 from rossmann.simulation.chain import PROMO2_INTERVALS, Chain
+from rossmann.storage import errors_with_path
 
 
 def write_files(contents: dict[Path, bytes | pa.Buffer]) -> None:
-    """Write all files under temporary names, and rename them when they are complete."""
+    """Write all files of a folder under temporary names, and rename them when they are complete."""
     targets = {path.with_name(f".{path.name}.{os.getpid()}"): path for path in contents}
-    try:
-        for temporary, path in targets.items():
-            temporary.write_bytes(contents[path])
-        for temporary, path in targets.items():
-            temporary.replace(path)
-    finally:
-        for temporary in targets:
-            temporary.unlink(missing_ok=True)
+    (folder,) = {path.parent for path in contents}
+    with errors_with_path(folder):
+        try:
+            for temporary, path in targets.items():
+                temporary.write_bytes(contents[path])
+            for temporary, path in targets.items():
+                temporary.replace(path)
+        finally:
+            for temporary in targets:
+                temporary.unlink(missing_ok=True)
 
 
 def train_csv(chain: Chain, calendar: SampleCalendar, sales: np.ndarray, customers: np.ndarray) -> pa.Buffer:

@@ -2,22 +2,27 @@
 
 fits        single fits as Ray tasks
 backtests   candidates × folds: what must be fitted, and the run made of the results
+folds       the windows of the past on which all candidates can be fitted
 files       finished fits and backtest runs in a storage: what was computed once is not computed again
 """
 
 from rossmann.training.backtests import BacktestEntry, backtest_intervals, possible_staleness_days, run_backtests
-from rossmann.training.files import load_backtest_run, save_backtest_run
+from rossmann.training.files import FITS_FOLDER, load_backtest_run, remove_backtest_run, save_backtest_run
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
+from rossmann.training.folds import fold_origins
 
 __all__ = [
+    "FITS_FOLDER",
     "BacktestEntry",
     "FitResult",
     "FitTask",
     "backtest_intervals",
     "fit_final",
+    "fold_origins",
     "load_backtest_run",
     "possible_staleness_days",
     "ray_cluster",
+    "remove_backtest_run",
     "run_backtests",
     "run_fits",
     "save_backtest_run",

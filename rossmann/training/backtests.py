@@ -61,7 +61,7 @@ def run_backtests(
     tasks = dict.fromkeys(task for origin in origins for entry in entries for task in entry.tasks(origin))
     results = _fit_all(history, list(tasks), horizon_days, seed, ray_address, storage, progress)
     failed = sorted(str(task) for task, result in results.items() if result.failure)  # without failures: another run
-    key = files.content_hash(history.fingerprint, horizon_days, seed, coverage, *entries, *origins, *failed)
+    key = files.run_key(history.fingerprint, horizon_days, seed, coverage, *entries, *origins, *failed)
     folds = [evaluation.cut_fold(history, origin, horizon_days) for origin in origins]
     run = _assemble_run(key, entries, folds, results, coverage)
     files.save_backtest_run(run, storage)
@@ -97,7 +97,8 @@ def _fit_all(
     progress: Progress,
 ) -> Results:
     """The results of all tasks: read from the storage where it has them, else fitted on Ray and saved."""
-    names = {task: f"fits/{files.content_hash(history.fingerprint, horizon_days, seed, task)}.npz" for task in tasks}
+    keys = {task: files.fit_key(history.fingerprint, horizon_days, seed, task) for task in tasks}
+    names = {task: f"{files.FITS_FOLDER}/{key}.npz" for task, key in keys.items()}
     results = {task: result for task, name in names.items() if (result := files.load_fit(storage, name))}
     missing = [task for task in tasks if task not in results]
     progress(len(results), len(tasks), "fitted before" if results else "starting Ray")
@@ -107,7 +108,7 @@ def _fit_all(
         results[task] = result
         if not result.failure:
             files.save_fit(result, storage, names[task])
-        progress(len(results), len(tasks), f"{task.candidate.name} from {task.origin}")
+        progress(len(results), len(tasks), task.name)
     return results
 
 

@@ -1,4 +1,4 @@
-"""Finished fits and backtest runs in a storage."""
+"""Finished fits and backtest runs in a storage, under keys that change with everything that they depend on."""
 
 import hashlib
 import io
@@ -11,17 +11,27 @@ import pandas as pd
 
 from rossmann import evaluation
 from rossmann.evaluation import Backtest, BacktestRun
-from rossmann.provenance import code_version
+from rossmann.provenance import FORECAST_CODE, code_hash
 from rossmann.storage import Storage
 from rossmann.training.fits import FitResult
 
+FITS_FOLDER = "fits"  # in the storage of backtest runs
 ROWS_FILE, LEADERBOARD_FILE, RUN_FILE = "backtest.parquet", "leaderboard.csv", "run.json"
 RUN_FIELDS = ("cpu_seconds", "importance", "failures")  # of BacktestRun, in RUN_FILE
 
+# Modules and packages whose code changes the result. A change of the evaluation alone leaves the fits reusable.
+FIT_CODE = (*FORECAST_CODE, "training/fits.py", "training/files.py")
+RUN_CODE = (*FORECAST_CODE, "training", "evaluation")
 
-def content_hash(*parts: object) -> str:
-    """Hash of everything that a result depends on: the parts, and the version of this code. 16 hex digits"""
-    return hashlib.sha256(repr([code_version(), *(str(part) for part in parts)]).encode()).hexdigest()[:16]
+
+def fit_key(*parts: object) -> str:
+    """16 hex digits: a hash of the arguments of a fit and of the code behind it."""
+    return _hash(FIT_CODE, parts)
+
+
+def run_key(*parts: object) -> str:
+    """16 hex digits: a hash of the arguments of a backtest run and of the code behind it."""
+    return _hash(RUN_CODE, parts)
 
 
 def save_backtest_run(run: BacktestRun, storage: Storage) -> None:
@@ -41,6 +51,11 @@ def load_backtest_run(storage: Storage, key: str) -> BacktestRun:
     return BacktestRun(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(folder.read(RUN_FILE)))
 
 
+def remove_backtest_run(storage: Storage, key: str) -> None:
+    """Delete what `save_backtest_run` wrote under the key."""
+    storage.delete_folder(key, first=RUN_FILE)
+
+
 def save_fit(result: FitResult, storage: Storage, name: str) -> None:
     """Write a result without failure."""
     buffer = io.BytesIO()
@@ -57,3 +72,7 @@ def load_fit(storage: Storage, name: str) -> FitResult | None:
             return FitResult(arrays["forecast"], float(arrays["cpu_seconds"]), importance)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
+
+
+def _hash(code: tuple[str, ...], parts: tuple[object, ...]) -> str:
+    return hashlib.sha256(repr([code_hash(code), *(str(part) for part in parts)]).encode()).hexdigest()[:16]

@@ -3,6 +3,7 @@
 The history goes once into Ray's object store; a State or a training window is computed once and shared by all fits.
 """
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ import ray
 from rossmann import features, models
 from rossmann.data import SalesHistory
 from rossmann.models import Candidate, Forecaster, Intervals
+from rossmann.validation import DataError
 
 WORKER_CRASHES = 2  # how often a fit is tried again when its worker process died; an exception is never retried
+OUT_OF_MEMORY_RETRIES = 2  # the same where Ray killed it for lack of memory; deployments/cluster.env repeats it
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class FitTask:
     candidate: Candidate
     origin: np.datetime64
     train_end: np.datetime64
+
+    @property
+    def name(self) -> str:
+        """For progress and messages."""
+        return f"{self.candidate.name} from {self.origin}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ def run_fits(
         try:
             while running:
                 (finished,), _ = ray.wait(list(running), num_returns=1)
-                yield running.pop(finished), _result(finished)
+                task = running.pop(finished)
+                yield task, _result(task, finished)
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
@@ -65,14 +74,20 @@ def run_fits(
 def fit_final(
     history: SalesHistory, candidate: Candidate, intervals: Intervals, *, seed: int, ray_address: str | None
 ) -> Forecaster:
-    """Fit the candidate to the whole history, and give it the intervals of its backtest."""
+    """Fit the candidate to the whole history, and give it the intervals of its backtest.
+
+    DataError where there is too little memory.
+    """
     with ray_cluster(ray_address):
         windows = list(_training_windows(history, ray.put(history), history.origin).values())
         members = [
             _fit.remote(member, history.origin, seed, *(windows if member.needs_training_windows else ()))
             for member in candidate.members or (candidate,)
         ]
-        fitted = ray.get(members)
+        try:
+            fitted = ray.get(members)
+        except ray.exceptions.OutOfMemoryError as error:
+            raise DataError(_memory_failure(f"the final fit of {candidate.name}", error)) from error
     forecaster = models.blend(candidate, fitted) if candidate.members else fitted[0]
     return forecaster.with_intervals(intervals)
 
@@ -83,8 +98,12 @@ def ray_cluster(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    cluster = {"include_dashboard": False, "address": "local"} if address is None else {"address": address}
-    ray.init(log_to_driver=False, logging_level="error", **cluster)
+    local = {
+        "address": "local",
+        "include_dashboard": False,
+        "_system_config": {"task_oom_retries": OUT_OF_MEMORY_RETRIES},  # by default Ray tries again for ever
+    }
+    ray.init(log_to_driver=False, logging_level="error", **(local if address is None else {"address": address}))
     try:
         yield
     finally:
@@ -132,10 +151,24 @@ def _training_windows(
     return {origin: _training_window.remote(shared_history, origin) for origin in origins if origin < last}
 
 
-def _result(finished: ray.ObjectRef) -> FitResult:
+def _result(task: FitTask, finished: ray.ObjectRef) -> FitResult:
     try:
         return ray.get(finished)
+    except ray.exceptions.OutOfMemoryError as error:  # of the fit, or of the State or a window that it needs
+        return FitResult(None, 0.0, {}, _memory_failure(task.name, error))
     except ray.exceptions.RayTaskError as error:
         return FitResult(None, 0.0, {}, f"{type(error.cause).__name__}: {error.cause}")
     except ray.exceptions.RayError as error:  # the worker died more often than WORKER_CRASHES
         return FitResult(None, 0.0, {}, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+
+
+def _memory_failure(fit: str, error: ray.exceptions.OutOfMemoryError) -> str:
+    """One sentence from Ray's page of details: what the fit used, and what was in use."""
+    process = re.search(r"actual memory used=([^,]+)", str(error))
+    machine = re.search(r"was (\S+) used / (\S+) limit", str(error))
+    used = f"its process used {process[1]} " if process else ""
+    in_use = f"when {machine[1]} of {machine[2]} were in use, " if machine else ""
+    return (
+        f"{fit} needed more memory than there is: {used}{in_use}{OUT_OF_MEMORY_RETRIES + 1} times; "
+        "free memory, or train on a machine with more (ROSSMANN_RAY_ADDRESS)"
+    )

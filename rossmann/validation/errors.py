@@ -61,10 +61,17 @@ class ValidationError(DataError):
     @property
     def table(self) -> pd.DataFrame:
         """Every failing row of every check: check, where, problem, line, key columns and the values at fault."""
-        parts = [v.rows.assign(check=v.check, where=v.where, problem=v.problem).astype(object) for v in self.violations]
-        table = pd.concat(parts, ignore_index=True)
-        first = [name for name in ("check", "where", "problem", "line") if name in table]
-        return table[first + [name for name in table.columns if name not in first]]
+        return violations_table(self.violations)
+
+
+def violations_table(violations: Sequence[Violation]) -> pd.DataFrame:
+    """Every row of the violations: check, where, problem, line, key columns and the values at fault."""
+    parts = [v.rows.assign(check=v.check, where=v.where, problem=v.problem).astype(object) for v in violations]
+    if not parts:
+        return pd.DataFrame()
+    table = pd.concat(parts, ignore_index=True)
+    first = [name for name in ("check", "where", "problem", "line") if name in table]
+    return table[first + [name for name in table.columns if name not in first]]
 
 
 def _row_text(row: dict) -> str:

@@ -9,7 +9,6 @@ import pandas as pd
 from rossmann.schema import (
     ACTUAL_COLUMNS,
     CALENDAR_COLUMNS,
-    CLOSURE_DAYS,
     DTYPES,
     FLAG_COLUMNS,
     FORECAST_COLUMNS,
@@ -58,33 +57,35 @@ CLEAN_DAYS = (
         ACTUAL_COLUMNS,
         lambda days: _finite_and_not_negative(days, ACTUAL_COLUMNS),
     ),
-    Rule(
-        "no_missing_days",
-        f"rows are missing before this day (fewer than {CLOSURE_DAYS}, which is too few for a whole closure, and the"
-        " store cannot have been closed on all of these days)",
-        "Add the missing days to the sales file (train.csv); on days on which the store was closed, open and sales"
-        " are 0.",
-        ("days_missing",),
-        lambda days: ~days["days_missing"].between(1, CLOSURE_DAYS - 1),
-    ),
+)
+COMPLETE_DAYS = Rule(
+    "complete_days",
+    "most stores have no row for this day, or none whose sales can be right",
+    "Add or correct the day in the sales file (train.csv); where a store was closed, open and sales are 0.",
+    ("has_row",),
+    lambda days: days["share"] <= 0.5,
 )
 
 
 def check_clean(
-    days: pd.DataFrame, plan: pd.DataFrame, as_of: date | None = None, repairs: Sequence[Repair] = ()
+    days: pd.DataFrame,
+    plan: pd.DataFrame,
+    set_aside_days: pd.DataFrame,
+    as_of: date | None = None,
+    repairs: Sequence[Repair] = (),
 ) -> StageReport:
     """Check the clean days and the published plan of the days after them, both ordered by store, then date.
 
-    The report includes `repairs`. Raises ValidationError.
+    `set_aside_days` are in none of the two: store, date, has_row, and the share of the stores that are set aside on
+    this day. The report includes `repairs`. Raises ValidationError.
     """
-    same_store = days["store"].diff() == 0
-    missing = (days["date"].diff().dt.days - 1).where(same_store, 0)
     plan_columns, actual_columns = _columns(PLAN_COLUMNS), _columns(ACTUAL_COLUMNS)
     as_of_rules = [_no_sales_after(as_of)] if as_of else []
     days_contract = Contract("clean days", plan_columns | actual_columns, (*CLEAN_DAYS, *as_of_rules))
     plan_contract = Contract("published plan", plan_columns, (SORTED_KEYS, VALID_CODES))
+    set_aside_contract = Contract("days set aside", _columns(KEYS), (COMPLETE_DAYS,))
     report = check_contracts(
-        "cleaned data", [(days_contract, days.assign(days_missing=missing)), (plan_contract, plan)]
+        "cleaned data", [(days_contract, days), (plan_contract, plan), (set_aside_contract, set_aside_days)]
     )
     return StageReport(report.stage, report.checks, tuple(repairs), _stores_without_last_day(days))
 

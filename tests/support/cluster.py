@@ -61,7 +61,14 @@ def processes_of(workspace: Path) -> list[psutil.Process]:
 
 def processes_named(workspace: Path, name: str) -> list[psutil.Process]:
     """The processes of a workspace with `name` in their command line."""
-    return [process for process in processes_of(workspace) if name in " ".join(process.cmdline())]
+    return [process for process in processes_of(workspace) if name in _command_line(process)]
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""  # ended meanwhile
 
 
 def free_ports(count: int) -> list[int]:

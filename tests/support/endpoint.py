@@ -70,12 +70,18 @@ def promote(model_registry: Registry, version: int) -> None:
     registry.promote(model_registry, version, PROMOTION, current.version if current else None)
 
 
+def save_with_champion(workspace: Path, history: SalesHistory, candidate: str) -> str:
+    """Save a history in a workspace, with a first champion that is fitted on it; returns the snapshot's fingerprint."""
+    snapshot = save_snapshot(history, f"{workspace}/snapshots", datetime.now(UTC), "test")
+    forecaster = fit_on_whole_history(history, candidate, 7)
+    promote(registry_of(workspace), register(registry_of(workspace), forecaster, history, snapshot, "first"))
+    return snapshot
+
+
 @contextmanager
 def running_endpoint(workspace: Path, history: SalesHistory, **deployment: object) -> Iterator[RunningEndpoint]:
     """A Ray head and a registry with one champion; `deployment` replaces options of deployments/serve.yaml."""
-    snapshot = save_snapshot(history, f"{workspace}/snapshots", datetime.now(UTC), "test")
-    forecaster = fit_on_whole_history(history, "blend", 7)
-    promote(registry_of(workspace), register(registry_of(workspace), forecaster, history, snapshot, "first"))
+    snapshot = save_with_champion(workspace, history, "blend")
     config = yaml.safe_load((REPOSITORY / "deployments/serve.yaml").read_text())
     config["applications"][0]["deployments"][0] |= deployment
     (workspace / "serve.yaml").write_text(yaml.safe_dump(config))

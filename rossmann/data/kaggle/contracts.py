@@ -5,8 +5,8 @@ import pandas as pd
 
 from rossmann.data.kaggle.columns import MONTHS, RAW_ACTUALS, RAW_FLAGS, RAW_KEYS, STORE_FILE, TRAIN_FILE
 from rossmann.data.kaggle.reading import RawFiles
-from rossmann.schema import CLOSURE_DAYS, DAY, FIRST_DAY, LAST_DAY, MAX_AMOUNT, MAX_TIMES_MEDIAN
-from rossmann.validation import Column, Contract, Rule, StageReport, check_contracts
+from rossmann.schema import CLOSURE_DAYS, DAY, FIRST_DAY, LAST_DAY, MAX_TIMES_MEDIAN
+from rossmann.validation import Column, Contract, Rule, StageReport, Violation, check_contracts, find_violations
 from rossmann.validation.contract import DATE, NUMBER, TEXT
 from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
 
@@ -25,7 +25,7 @@ PLAN = {
     "StateHoliday": Column(NUMBER),
     "SchoolHoliday": Column(NUMBER),
 }
-DAYS = PLAN | dict.fromkeys(RAW_ACTUALS, Column(NUMBER))
+DAYS = PLAN | dict.fromkeys(RAW_ACTUALS, OPTIONAL)  # a row without them is set aside
 STORES = {
     "Store": Column(NUMBER),
     "StoreType": Column(NUMBER),
@@ -49,6 +49,16 @@ def check_raw(files: RawFiles) -> StageReport:
     return check_contracts("raw data", [(contract, table) for contract, table in tables if len(table)], notes)
 
 
+def unusable_amounts(days: pd.DataFrame) -> tuple[np.ndarray, tuple[Violation, ...]]:
+    """Rows of train.csv whose sales or customers are empty or cannot be right. bool [rows], and why
+
+    These rows are set aside: the day counts as unknown, and the others are used.
+    """
+    contract = _amounts_contract()
+    valid = [rule(days).to_numpy() for rule in contract.rules]
+    return ~np.logical_and.reduce(valid), tuple(find_violations(contract, days))
+
+
 def _days_contract(numbers: np.ndarray) -> Contract:
     rules = (
         _store_has_attributes(numbers),
@@ -56,8 +66,15 @@ def _days_contract(numbers: np.ndarray) -> Contract:
         day_of_week_agrees("DayOfWeek", "Date"),
         one_row_per_store_and_day(*RAW_KEYS),
         *flags_are_0_or_1(RAW_FLAGS),
+        _no_isolated_dates(),
+    )
+    return Contract(TRAIN_FILE, DAYS, rules, RAW_KEYS)
+
+
+def _amounts_contract() -> Contract:
+    rules = (
+        *(_not_empty(name) for name in RAW_ACTUALS),
         *(_not_negative(name) for name in RAW_ACTUALS),
-        *(_below_maximum(name) for name in RAW_ACTUALS),
         Rule(
             "closed_means_zero_sales",
             "the store is closed, but has sales or customers",
@@ -66,9 +83,8 @@ def _days_contract(numbers: np.ndarray) -> Contract:
             lambda days: (days["Open"] != 0) | ~((days["Sales"] > 0) | (days["Customers"] > 0)),
         ),
         *(_plausible_for_the_store(name) for name in RAW_ACTUALS),
-        _no_isolated_dates(),
     )
-    return Contract(TRAIN_FILE, DAYS, rules, RAW_KEYS)
+    return Contract(TRAIN_FILE, {}, rules, RAW_KEYS)
 
 
 def _plan_contract(numbers: np.ndarray) -> Contract:
@@ -163,6 +179,10 @@ def _plausible_date() -> Rule:
     )
 
 
+def _not_empty(name: str) -> Rule:
+    return Rule(f"{name}_not_empty", f"{name} is empty", "Fill the cells in.", (name,), lambda days: days[name].notna())
+
+
 def _not_negative(name: str) -> Rule:
     return Rule(
         f"{name}_not_negative",
@@ -170,16 +190,6 @@ def _not_negative(name: str) -> Rule:
         "Correct it; book returns on the day of the original sale.",
         (name,),
         lambda days: ~(days[name] < 0),
-    )
-
-
-def _below_maximum(name: str) -> Rule:
-    return Rule(
-        f"{name}_below_maximum",
-        f"{name} is over {MAX_AMOUNT:,} in one day",
-        "Correct it.",
-        (name,),
-        lambda days: ~(days[name] > MAX_AMOUNT),
     )
 
 

@@ -12,9 +12,14 @@ from rossmann.data.kaggle.reading import RawFiles
 from rossmann.schema import ACTUAL_COLUMNS, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
 
 
-def raw_tables(files: RawFiles) -> RawTables:
-    """The tables under the schema's names. The files must have passed `check_raw`."""
+def raw_tables(files: RawFiles, is_unusable: np.ndarray | None = None) -> RawTables:
+    """The tables under the schema's names. The files must have passed `check_raw`.
+
+    The sales and customers of the rows `is_unusable`, bool [rows of train.csv], become NaN.
+    """
     days = _select(files.days, (*PLAN_COLUMNS, *ACTUAL_COLUMNS))
+    if is_unusable is not None:
+        days = days.assign(**{name: days[name].mask(is_unusable) for name in ACTUAL_COLUMNS})
     plan = _select(files.plan, PLAN_COLUMNS).assign(is_published=files.plan["file"] == TEST_FILE)
     return RawTables(days, _stores(files.stores), plan, COUNTRY)
 

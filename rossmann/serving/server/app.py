@@ -13,16 +13,16 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from rossmann.data import Plan
-from rossmann.models import Forecast
+from rossmann.journal import SMOKE
 from rossmann.schema import DAY
 from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
 from rossmann.serving.server.docs_page import add_docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
-from rossmann.serving.server.loaded_model import LoadedModel
+from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openapi_document
+from rossmann.serving.target import PURPOSE_HEADER
 from rossmann.validation import DataError
 
 THREAD_BODY_BYTES = 20_000  # a larger request is computed in a thread, so that small ones need not wait for it
@@ -84,24 +84,24 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
     async def predict(request: Request) -> Response:
         """Forecast one day of a store, or the rows of a plan, in their order."""
         model, body = _loaded_model(host), await read_body(request, limits.max_body_bytes)
-        started, request_id = time.perf_counter(), request.scope["request_id"]
+        started, request_id, smoke = time.perf_counter(), request.scope["request_id"], _is_smoke(request)
         arguments = (model, body, limits.max_rows, request_id)
         is_large = len(body) > THREAD_BODY_BYTES
         result = await asyncio.to_thread(_forecast, *arguments) if is_large else _forecast(*arguments)
-        plan, forecast, content = result
-        host.record_answer(model, request_id, plan, forecast, (time.perf_counter() - started) * 1e3)
+        answer, content = result
+        host.record_answer(model, request_id, answer, smoke, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
 
     @app.get("/forecasts/{store}", response_model=responses.Forecasts, responses=store_errors, tags=["forecasts"])
     async def store_forecast(request: Request, store: int = Path(ge=1, lt=2**31)) -> Response:
         """Forecast all days of the published plan for one store."""
         model, started, request_id = _loaded_model(host), time.perf_counter(), request.scope["request_id"]
-        rows = model.store_forecast(store)
-        if rows is None:
+        smoke, answer = _is_smoke(request), model.store_answer(store)
+        if answer is None:
             raise ApiError(404, [requests.unknown_store(store, model.state)])
-        content = _forecasts_json(model, *rows, request_id)
+        content = _forecasts_json(model, answer, request_id)
         if "head_only" not in request.scope:
-            host.record_answer(model, request_id, *rows, (time.perf_counter() - started) * 1e3)
+            host.record_answer(model, request_id, answer, smoke, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
 
 
@@ -140,15 +140,24 @@ def _loaded_model(host: ModelHost) -> LoadedModel:
     return host.model
 
 
-def _forecast(model: LoadedModel, body: bytes, max_rows: int, request_id: str) -> tuple[Plan, Forecast, bytes]:
-    """The plan of a body, its forecast, and the response as JSON. Raises ApiError (422)."""
-    plan = requests.to_plan(parsing.parse_rows(body, max_rows), model.state)
-    forecast = model.forecast(plan)
-    return plan, forecast, _forecasts_json(model, plan, forecast, request_id)
+def _is_smoke(request: Request) -> bool:
+    """Whether the caller compares the endpoint with the batch, by PURPOSE_HEADER. Raises ApiError (422)."""
+    purpose = request.headers.get(PURPOSE_HEADER)
+    if purpose not in (None, SMOKE):
+        message = f'"{purpose[:40]}" is not valid; expected {SMOKE}, or no such header'
+        raise ApiError(422, [Problem(message, PURPOSE_HEADER)])
+    return purpose == SMOKE
 
 
-def _forecasts_json(model: LoadedModel, plan: Plan, forecast: Forecast, request_id: str) -> bytes:
+def _forecast(model: LoadedModel, body: bytes, max_rows: int, request_id: str) -> tuple[Answer, bytes]:
+    """The forecast of the rows of a body, and the response as JSON. Raises ApiError (422)."""
+    answer = model.answer(requests.to_plan(parsing.parse_rows(body, max_rows), model.state))
+    return answer, _forecasts_json(model, answer, request_id)
+
+
+def _forecasts_json(model: LoadedModel, answer: Answer, request_id: str) -> bytes:
     """The JSON of `responses.Forecasts`, written without building that object for each row."""
+    plan, forecast = answer.plan, answer.forecast
     columns = {
         "store": plan.store.tolist(),
         "date": np.datetime_as_string(plan.date).tolist(),

@@ -18,6 +18,15 @@ Rows = TypeVar("Rows", Plan, Forecast)
 
 
 @dataclass(frozen=True)
+class Answer:
+    """Rows and their forecasts."""
+
+    plan: Plan
+    forecast: Forecast
+    positions: np.ndarray | None  # of the rows in the published plan, int32 [rows]; None if some differ from it
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """A model version, the State of a snapshot, and the forecast of that snapshot's whole published plan."""
 
@@ -29,7 +38,7 @@ class LoadedModel:
     plan: Plan  # the published one: every store × HORIZON_DAYS, by store, then date
     plan_forecast: Forecast  # of the rows of `plan`
 
-    def forecast(self, plan: Plan) -> Forecast:
+    def answer(self, plan: Plan) -> Answer:
         """The same numbers as `forecaster.predict(state, plan)`, but rows as published are looked up.
 
         A row's features depend on all rows of its store in the plan. So one row that differs from the published plan
@@ -42,16 +51,17 @@ class LoadedModel:
             differs |= getattr(plan, name) != getattr(self.plan, name)[position]
         published_forecast = _take(self.plan_forecast, position)
         if not differs.any():
-            return published_forecast
+            return Answer(plan, published_forecast, position.astype(np.int32))
         affected = np.isin(plan.store, plan.store[differs])
         if affected.all():
-            return self.forecaster.predict(self.state, plan)
-        return _replace(published_forecast, affected, self.forecaster.predict(self.state, _take(plan, affected)))
+            return Answer(plan, self.forecaster.predict(self.state, plan), None)
+        forecast = self.forecaster.predict(self.state, _take(plan, affected))
+        return Answer(plan, _replace(published_forecast, affected, forecast), None)
 
-    def store_forecast(self, store: int) -> tuple[Plan, Forecast] | None:
+    def store_answer(self, store: int) -> Answer | None:
         """The published plan of one store and its forecast; None for a store without a history."""
-        rows = np.flatnonzero(self.plan.store == store)
-        return (_take(self.plan, rows), _take(self.plan_forecast, rows)) if len(rows) else None
+        rows = np.flatnonzero(self.plan.store == store).astype(np.int32)
+        return Answer(_take(self.plan, rows), _take(self.plan_forecast, rows), rows) if len(rows) else None
 
 
 def load_model(model_registry: Registry, snapshots: str, target: ServingTarget) -> LoadedModel:
@@ -59,7 +69,7 @@ def load_model(model_registry: Registry, snapshots: str, target: ServingTarget) 
     entry = _registered_model(model_registry, target.model_version)
     forecaster = registry.load_forecaster(model_registry, entry)
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
-    (snapshot,) = (each for each in data.list_snapshots(snapshots) if each.fingerprint == fingerprint)
+    snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
     plan = published_plan(state)
     forecast = forecaster.predict(state, plan)

@@ -5,10 +5,18 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from rossmann.data import Plan
-from rossmann.journal import Journal, JournalEntry
-from rossmann.models import Forecast
-from rossmann.serving.server.loaded_model import LoadedModel
+from rossmann.journal import (
+    OPERATIONAL,
+    QUESTION,
+    SMOKE,
+    BatchRows,
+    ForecastRows,
+    Journal,
+    JournalEntry,
+    batch_id,
+    published_batch,
+)
+from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.target import ServingTarget
 from rossmann.validation import DataError
@@ -28,6 +36,7 @@ class ModelHost:
         self.model: LoadedModel | None = None
         self.load_error: str | None = "no model has been loaded yet"
         self._lock = asyncio.Lock()
+        self._model_of_batch: LoadedModel | None = None  # whose published forecast was written to the journal last
 
     async def switch_to(self, target: ServingTarget) -> None:
         """Load the target in a thread, then serve it; if that fails, keep the old model and set `load_error`.
@@ -48,22 +57,25 @@ class ModelHost:
                     raise
 
     def record_answer(
-        self, model: LoadedModel, request_id: str, plan: Plan, forecast: Forecast, latency_ms: float
+        self, model: LoadedModel, request_id: str, answer: Answer, smoke: bool, latency_ms: float
     ) -> None:
-        """Count the forecasts of one response and write them to the journal."""
-        self.metrics.count_forecasts(model.version, len(plan), latency_ms)
+        """Count the forecasts of one response and write them to the journal.
+
+        Rows as published are operational. The first of a model brings the model's whole published forecast into the
+        journal, and all refer to that. An answer with other rows is a question.
+        """
+        self.metrics.count_forecasts(model.version, len(answer.plan), latency_ms)
+        now, snapshot, origin = datetime.now(UTC), model.snapshot.fingerprint, model.state.origin
+        rows: ForecastRows | BatchRows = ForecastRows(answer.plan, answer.forecast)
+        if answer.positions is not None:
+            if self._model_of_batch is not model:
+                published = ForecastRows(model.plan, model.plan_forecast)
+                self.journal.write(published_batch(model.version, snapshot, origin, published, now))
+                self._model_of_batch = model
+            rows = BatchRows(batch_id(model.version, snapshot, model.plan), answer.positions)
+        purpose = SMOKE if smoke else QUESTION if answer.positions is None else OPERATIONAL
         self.journal.write(
-            JournalEntry(
-                request_id=request_id,
-                at=datetime.now(UTC),
-                source="http",
-                model_version=model.version,
-                snapshot=model.snapshot.fingerprint,
-                origin=model.state.origin,
-                latency_ms=latency_ms,
-                plan=plan,
-                forecast=forecast,
-            )
+            JournalEntry(request_id, now, "http", purpose, model.version, snapshot, origin, latency_ms, rows)
         )
 
     def update_metrics(self) -> None:

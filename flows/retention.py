@@ -1,0 +1,139 @@
+"""What a workspace has beyond its retention, and may delete: older than a setting, and in use by nothing.
+
+In use are the current snapshot; the champion, the challenger and the versions of the ledger's last decisions, with the
+snapshots and backtest runs that they come from; and alarms that wait for their retraining, with their snapshots.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flows import alarms, workspace
+from rossmann import data, journal, registry
+from rossmann.settings import Settings
+from rossmann.storage import Storage, StoredFile
+
+DECISIONS = 10  # the last entries of the ledger, whose versions one may want to return to
+SNAPSHOTS, FITS, BACKTESTS, ALARMS, REQUESTS = "snapshots", "fits", "backtest runs", "alarms", "requests"
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What may be deleted: a snapshot, a backtest run, an alarm; or all old fits, or all old requests."""
+
+    kind: str
+    name: str
+    count: int
+    size: int | None  # bytes; None where it is not known: alarms are small, requests are in a database
+
+
+@dataclass(frozen=True)
+class InUse:
+    """What refers to snapshots and backtest runs that must stay."""
+
+    snapshots: frozenset[str]  # fingerprints
+    backtest_runs: frozenset[str]  # keys
+
+
+def find_expired(settings: Settings, now: datetime) -> list[Expired]:
+    """All that `delete` would delete at this moment."""
+    used = find_used(settings)
+    return [
+        *_expired_snapshots(settings, used, now),
+        *_expired_fits(settings, now),
+        *_expired_backtests(settings, used, now),
+        *(Expired(ALARMS, record.alarm.id, 1, None) for record in _expired_alarms(settings, now)),
+        *_expired_requests(settings, now),
+    ]
+
+
+def find_used(settings: Settings) -> InUse:
+    """What champion, challenger, the last decisions, open alarms and the endpoint's snapshot refer to."""
+    models = workspace.registry(settings)
+    decided = {number for entry in registry.ledger(models)[:DECISIONS] for number in (entry.version, entry.previous)}
+    versions = [each for each in registry.list_models(models) if each.aliases or each.version in decided]
+    waiting = {getattr(record.alarm, "snapshot", "") for record in alarms.list_alarms(settings) if _waits(record)}
+    current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
+    return InUse(
+        frozenset(current | waiting | {version.card.snapshot for version in versions}),
+        frozenset(version.backtest_run for version in versions),
+    )
+
+
+def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
+    """Delete what `find_expired` found. Killed anywhere, it may be repeated."""
+    from rossmann import training  # imports Ray
+
+    for each in expired:
+        if each.kind == SNAPSHOTS:
+            data.remove_snapshot(settings.workspace.snapshots, each.name)
+        elif each.kind == BACKTESTS:
+            training.remove_backtest_run(workspace.backtests(settings), each.name)
+    for file in _old_fits(settings, now):
+        _fits(settings).delete_if_exists(file.name)
+    for record in _expired_alarms(settings, now):
+        alarms.remove(settings, record)
+    journal.prune(settings.journal, _start(now, settings.journal_retention_days))
+
+
+def _start(now: datetime, days: int) -> datetime:
+    return now - timedelta(days=days)
+
+
+def _expired_snapshots(settings: Settings, used: InUse, now: datetime) -> Iterator[Expired]:
+    start, root = _start(now, settings.snapshot_retention_days), settings.workspace.snapshots
+    for snapshot in data.list_snapshots(root):
+        created = datetime.fromisoformat(snapshot.created)
+        if created < start and snapshot.fingerprint not in used.snapshots:
+            yield Expired(
+                SNAPSHOTS, snapshot.fingerprint, 1, _size(Storage(root).subfolder(snapshot.fingerprint).files())
+            )
+
+
+def _expired_fits(settings: Settings, now: datetime) -> Iterator[Expired]:
+    if files := _old_fits(settings, now):
+        yield Expired(FITS, f"before {_start(now, settings.fit_retention_days):%Y-%m-%d}", len(files), _size(files))
+
+
+def _old_fits(settings: Settings, now: datetime) -> list[StoredFile]:
+    start = _start(now, settings.fit_retention_days)
+    return [file for file in _fits(settings).files() if file.modified < start]
+
+
+def _fits(settings: Settings) -> Storage:
+    from rossmann import training  # imports Ray
+
+    return workspace.backtests(settings).subfolder(training.FITS_FOLDER)
+
+
+def _expired_backtests(settings: Settings, used: InUse, now: datetime) -> Iterator[Expired]:
+    from rossmann import training  # imports Ray
+
+    start, backtests = _start(now, settings.backtest_retention_days), workspace.backtests(settings)
+    for key in backtests.folders():
+        if key == training.FITS_FOLDER or key in used.backtest_runs:
+            continue
+        files = backtests.subfolder(key).files()
+        if files and max(file.modified for file in files) < start:
+            yield Expired(BACKTESTS, key, 1, _size(files))
+
+
+def _expired_alarms(settings: Settings, now: datetime) -> list[alarms.AlarmRecord]:
+    start = _start(now, settings.alarm_retention_days)
+    return [each for each in alarms.list_alarms(settings) if each.alarm.at < start and not _waits(each)]
+
+
+def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
+    start = _start(now, settings.journal_retention_days)
+    requests, forecasts = journal.count_old(settings.journal, start)
+    if requests:
+        yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
+
+
+def _waits(record: alarms.AlarmRecord) -> bool:
+    """Whether an alarm has not been answered by the retraining that it starts."""
+    return record.outcome is None and record.alarm.starts_retraining
+
+
+def _size(files: Iterable[StoredFile]) -> int:
+    return sum(file.size for file in files)

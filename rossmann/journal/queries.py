@@ -1,0 +1,104 @@
+"""What monitoring asks the journal. Nothing here reads more than one day of forecasts at once."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from rossmann.journal.entries import OPERATIONAL, from_ranges
+from rossmann.journal.monitoring_tables import traffic
+from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
+from rossmann.schema import FORECAST_COLUMNS
+
+JOURNAL_FORECAST_COLUMNS = (
+    "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
+    "open", "promo",
+)  # fmt: skip
+QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
+ONE_DAY = timedelta(days=1)
+
+
+def read_forecasts(url: str, day: date) -> pd.DataFrame:
+    """The operational forecasts of one day: a row each, columns JOURNAL_FORECAST_COLUMNS."""
+    return _typed(read_table(url, _operational_forecasts(day)))
+
+
+def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
+    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
+    engine = connect(url)
+    try:
+        migrate(url)
+        with engine.connect() as connection:
+            rows = [row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))]
+    finally:
+        engine.dispose()
+    return _typed(pd.DataFrame(rows, columns=list(JOURNAL_FORECAST_COLUMNS)))
+
+
+def read_answer(url: str, request_id: str) -> pd.DataFrame:
+    """The rows that a request got, in their order; columns of the table `forecasts`. Empty for an unknown request."""
+    request = read_table(url, sa.select(requests).where(requests.c.id == request_id))
+    batch = request.batch[0] if len(request) else None
+    rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
+    table = read_table(url, rows)
+    if batch is None or batch == request_id:
+        return table
+    return table.iloc[from_ranges(request.positions[0])].reset_index(drop=True)
+
+
+def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
+    """Traffic of the UTC days first … last by source, without days that are in the table `traffic` already."""
+    engine = connect(url)
+    try:
+        migrate(url)
+        with engine.connect() as connection:
+            stored = set(connection.scalars(sa.select(traffic.c.date).distinct()))
+            rows = [row for day in _days(first, last) if day not in stored for row in _traffic_of_day(connection, day)]
+    finally:
+        engine.dispose()
+    return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
+
+
+def _operational_forecasts(day: date) -> sa.Select:
+    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
+    return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
+
+
+def _newest_forecasts(day: date) -> sa.Select:
+    newest_first = (requests.c.origin.desc(), requests.c.at.desc())
+    rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
+    ranked = _operational_forecasts(day).add_columns(rank).subquery()
+    return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    numbers = dict.fromkeys(FORECAST_COLUMNS, float)  # without rows, or with NULL only, pandas infers object
+    return rows.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
+
+
+def _traffic_of_day(connection: sa.Connection, day: date) -> Iterator[dict[str, object]]:
+    """A row of the table `traffic` per source. A stored batch is no request."""
+    is_request = sa.or_(requests.c.batch.is_(None), requests.c.batch != requests.c.id)
+    of_day = sa.and_(requests.c.at >= day, requests.c.at < day + ONE_DAY, is_request)
+    totals = sa.select(requests.c.source, sa.func.count(), sa.func.sum(requests.c.rows)).where(of_day)
+    for source, count, rows in connection.execute(totals.group_by(requests.c.source)).all():
+        latency = sa.select(requests.c.latency_ms).where(of_day, requests.c.source == source)
+        quantiles = {name: _quantile(connection, latency, count, share) for name, share in QUANTILES.items()}
+        yield {"date": day, "source": source, "requests": count, "rows": rows, **quantiles}
+
+
+def _quantile(connection: sa.Connection, values: sa.Select, count: int, share: float) -> float:
+    """A quantile of a column, interpolated; the database sorts, and returns the two values around it."""
+    position = share * (count - 1)
+    (column,) = values.selected_columns
+    neighbours = connection.scalars(values.order_by(column).offset(int(position)).limit(2)).all()
+    return float(np.interp(position - int(position), range(len(neighbours)), neighbours))
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    while first <= last:
+        yield first
+        first += ONE_DAY

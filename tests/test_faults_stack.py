@@ -1,0 +1,111 @@
+"""Every process of the running stack is killed in turn, with requests on the endpoint all the time."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks.load import background_load
+from benchmarks.loop import Stack, running_stack
+from rossmann.data import SalesHistory
+from rossmann.schema import DAY
+from tests.support.cluster import processes_named, wait
+from tests.support.endpoint import save_with_champion
+from tests.support.nap import NAPPING, deploy_nap, query_prefect
+
+pytestmark = pytest.mark.proof
+
+RESTART_S, RECOVERY_S = 60, 150  # on two busy cores; docs/faults.md has the usual times
+OTHERS = {  # process: where it answers again
+    "mlflow server": ("MLFLOW_PORT", "health"),
+    "prefect server start": ("PREFECT_PORT", "api/health"),
+    "prefect worker start": None,
+}
+PARTS_OF_RAY = ("ray::ServeReplica", "ray::ProxyActor", "raylet/raylet", "gcs_server", "dashboard.py",
+                "ray start --head")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stack(noisy: SalesHistory, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """`make up` with a champion that serves."""
+    workspace = tmp_path_factory.mktemp("stack") / "workspace"
+    workspace.mkdir()
+    save_with_champion(workspace, noisy, "ridge")
+    with running_stack(workspace, {}) as running:
+        wait(lambda: running.served_version() is not None, RECOVERY_S)
+        wait(lambda: running.get("PREFECT_PORT", "api/health") is not None, RECOVERY_S)
+        yield running
+    sys.stdout.write((workspace.parent / "up.log").read_text())
+
+
+@pytest.fixture
+def url(stack: Stack) -> str:
+    return f"http://127.0.0.1:{stack.ports['ROSSMANN_HTTP_PORT']}/predict"
+
+
+@pytest.fixture
+def bodies(noisy: SalesHistory) -> list[bytes]:
+    """Requests of single rows on the day after the history."""
+    date = str(noisy.origin + DAY)
+    return [json.dumps({"store": int(store), "date": date}).encode() for store in noisy.stores.number]
+
+
+def find(stack: Stack, command: str) -> list[psutil.Process]:
+    """The processes with this command, without the shells that started them."""
+    return [each for each in processes_named(stack.workspace, command) if each.name() != "bash"]
+
+
+def kill(stack: Stack, command: str) -> psutil.Process:
+    process = find(stack, command)[0]
+    process.kill()
+    return process
+
+
+def is_replaced(stack: Stack, command: str, killed: psutil.Process) -> bool:
+    return any(each != killed for each in find(stack, command))
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_the_endpoint_answers_every_request_while_another_process_is_restarted(stack, url, bodies, command):
+    with background_load([url], bodies, 2) as result:
+        time.sleep(1)
+        killed = kill(stack, command)
+        wait(lambda: is_replaced(stack, command, killed), RESTART_S)
+        wait(lambda: OTHERS[command] is None or stack.get(*OTHERS[command]) is not None, RESTART_S)
+        time.sleep(1)
+    assert result.failed == 0, result.failures
+    assert result.statuses[200] > 100
+
+
+def test_a_flow_run_whose_worker_is_killed_ends_and_its_place_is_free(stack, tmp_path: Path):
+    deploy_nap(stack.run, tmp_path / "checkout")
+    stack.run("prefect deployment run nap/nap")
+    wait(lambda: processes_named(stack.workspace, NAPPING), RESTART_S)
+    (nap,) = processes_named(stack.workspace, NAPPING)
+    kill(stack, "prefect worker start")
+    wait(lambda: query_prefect(stack.workspace, "select state_type from flow_run") == ["CRASHED"], 30)
+    wait(lambda: not nap.is_running(), 30)
+    stack.run("prefect deployment run nap/nap")
+    wait(lambda: processes_named(stack.workspace, NAPPING), RESTART_S)
+
+
+def test_requests_do_not_need_serves_controller(stack, url, bodies):
+    with background_load([url], bodies, 2) as result:
+        time.sleep(1)
+        killed = kill(stack, "ray::ServeController")
+        wait(lambda: is_replaced(stack, "ray::ServeController", killed), RECOVERY_S)
+        time.sleep(1)
+    assert result.failed == 0, result.failures
+
+
+@pytest.mark.parametrize("command", PARTS_OF_RAY)
+def test_the_endpoint_recovers_from_the_death_of_any_part_of_ray(stack, command):
+    """A replica and the proxy are restarted by Ray, everything else together with the head."""
+    killed, started = kill(stack, command), time.monotonic()
+    wait(lambda: is_replaced(stack, command, killed) and stack.served_version() == 1, RECOVERY_S)
+    sys.stdout.write(f"{command}: {time.monotonic() - started:.1f} s\n")
+    wait(lambda: len(find(stack, "ray::ServeReplica")) == 2, RECOVERY_S)
