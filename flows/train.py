@@ -14,7 +14,7 @@ from flows.progress import progress
 from rossmann import models, registry, training
 from rossmann.data import resolve_snapshot
 from rossmann.models import Candidate
-from rossmann.provenance import code_version, environment_hash
+from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.settings import Settings
 
 
@@ -95,7 +95,7 @@ def refit(settings: Settings, key: str, run_id: str, snapshot: str, candidates: 
         coverage=run.coverage(best.name),
         seed=settings.seed,
         code_version=code_version(),
-        environment=environment_hash(),
+        environment=installed_packages_hash(),
         run_id=run_id,
     )
     return registry.register_model(workspace.registry(settings), forecaster, card, key)

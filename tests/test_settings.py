@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.main import main
-from rossmann.provenance import code_without_text
+from rossmann.provenance import dump_code
 from rossmann.registry import Registry
 from rossmann.settings import Settings, hide_password, without_password
 
@@ -115,4 +115,4 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
 )
 def test_comments_docstrings_and_layout_do_not_change_the_code_version(source, is_same):
     code = "def f(x):\n    return x + 1\n"
-    assert (code_without_text(source) == code_without_text(code)) == is_same
+    assert (dump_code(source) == dump_code(code)) == is_same

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS
+from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS, lead_week
 
 KEY = ["date", "source", "model_version"]
 SLICES = ("lead_week", "store_type", "promo", "store")
@@ -31,7 +31,7 @@ def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame
     rows = forecasts.assign(sales=history.take("sales", *keys))
     rows = rows[rows.sales.notna()]
     types = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
-    rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=(rows.lead_days - 1) // WEEK_DAYS + 1)
+    rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=lead_week(rows.lead_days))
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
@@ -43,7 +43,7 @@ def baseline_forecasts(history: SalesHistory, since: np.datetime64) -> pd.DataFr
     first_state = history.dates[:WEEK_DAYS][-1]
     origin = max(since - DAY, first_state)
     fold = evaluation.cut_fold(history, origin, int((history.origin - origin).astype(int)))
-    (median,) = (candidate for candidate in models.candidates(()) if candidate.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     if len(fold.plan):
         forecast = models.fit(median, (), origin, 0).predict(features.fit_state(fold.past), fold.plan).sales
     else:
@@ -138,7 +138,6 @@ class Performance:
     version: int  # of the model
     slices: pd.DataFrame  # scores by (slice, value), with the columns expected_rmspe and expected_wape
     worst_stores: pd.DataFrame  # scores of the stores with the largest WAPE
-    weekly_scores: pd.DataFrame  # scores by (week, source), over the whole accuracy table
     wape: float
     rmspe: float
     expected_wape: float  # of the backtest
@@ -191,7 +190,6 @@ def weekly_performance(
         version=version,
         slices=slices.join(expected),
         worst_stores=stores.sort_values("wape", ascending=False).head(WORST_STORES),
-        weekly_scores=scores_of_sums(all_rows, "week", "source"),
         wape=float(slices.wape["all", ""]),
         rmspe=float(slices.rmspe["all", ""]),
         expected_wape=float(expected.expected_wape["all", ""]),
