@@ -101,7 +101,7 @@ def false_alarms(history: SalesHistory, rows: pd.DataFrame) -> Table:
         table.add_column(column, justify="right" if column in ("effect", "limit") else "left")
     weeks, false_count, previous = np.arange(FIRST_WEEK_END, history.origin + DAY, WEEK), 0, set()
     for last in track(weeks, "weeks"):
-        alarms = drift_until(history, rows, last).alarms
+        alarms = drift_until(history, rows, last).alarm_findings
         for alarm in alarms:
             is_true = alarm.name == "stores_missing" and GAP[0] <= str(last) <= GAP[1]
             repeated = alarm.name in previous
@@ -157,7 +157,7 @@ def days_until_named(
         rows = with_actuals(rows, changed)
     others: set[str] = set()
     for day in range(7):
-        alarms = {alarm.name for alarm in drift_until(changed, rows, fault_start + day * DAY).alarms}
+        alarms = {alarm.name for alarm in drift_until(changed, rows, fault_start + day * DAY).alarm_findings}
         if case.name in alarms:
             return day + 1, others
         others |= alarms

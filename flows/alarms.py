@@ -17,6 +17,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 STARTS_RETRAINING = "rossmann.starts-retraining"  # label of the resource: true or false
+REASON_LENGTH = 1000  # characters of a reason that is the text of an error
 FILE_TIME = "%Y-%m-%dT%H-%M-%S-%f"  # file names sort by time
 
 
@@ -40,7 +41,7 @@ class Alarm(Event, frozen=True):
 
 
 class DriftDetected(Alarm, frozen=True):
-    """One statistic of drift is beyond its limit, and has been for some days."""
+    """One drift statistic is beyond its limit, and has been for some days."""
 
     event: ClassVar[str] = "rossmann.alarm.drift"
     starts_retraining: ClassVar[bool] = True
@@ -151,7 +152,7 @@ def resource(settings: Settings, event: type[Event]) -> dict[str, str]:
     """The labels that the triggers of prefect.yaml and deployments/automations.yaml match."""
     return {
         "prefect.resource.id": f"rossmann.workspace.{settings.workspace.name}",
-        "prefect.resource.name": settings.home,
+        "prefect.resource.name": settings.workspace.root,
         STARTS_RETRAINING: str(event.starts_retraining).lower(),
     }
 

@@ -47,7 +47,9 @@ def monitoring(performance: Performance | None, drift: DriftReport, report: str)
         for each in drift.findings
     ]
     head = "| | kind | name | subject | effect | limit | |\n|---|---|---|---|---|---|---|\n"
-    return f"# {drift.first} to {drift.last}\n\n{scores}\n{head}" + "\n".join(rows) + f"\n\nReport: `{report}`\n"
+    return (
+        f"# {drift.first_day} to {drift.last_day}\n\n{scores}\n{head}" + "\n".join(rows) + f"\n\nReport: `{report}`\n"
+    )
 
 
 def sweep(expired: Sequence[Expired]) -> str:

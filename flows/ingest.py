@@ -20,7 +20,6 @@ from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError, StageReport, ValidationError
 
-REASON_LENGTH = 1000  # characters of an alarm's reason
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
 check_completeness = task(data.check_completeness, cache_policy=NO_CACHE)
@@ -95,4 +94,4 @@ def write_report(folder: Storage, stages: list[StageReport]) -> str:
 def _reason(error: DataError) -> str:
     """The error and the addresses in its notes, on one line."""
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    return "; ".join(text.splitlines())[:REASON_LENGTH]
+    return "; ".join(text.splitlines())[: alarms.REASON_LENGTH]

@@ -33,7 +33,7 @@ class MonitorResult:
     performance: Performance | None
     drift: DriftReport
     report: str  # address
-    raised: tuple[Alarm, ...]
+    alarms: tuple[Alarm, ...]
 
 
 @flow
@@ -59,22 +59,22 @@ def append_daily_tables(snapshot: str) -> None:
     settings = Settings()
     history = workspace.history(settings, snapshot)
     last = history.origin.item()
-    accuracy = journal.read_rows(settings.journal, journal.accuracy, last - CATCH_UP)
+    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, last - CATCH_UP)
     first = accuracy.date.max().date() + timedelta(days=1) if len(accuracy) else last - CATCH_UP
     days = workspace.daily_forecasts(settings, history, first, last)
     sums = [day_sums for day_sums in map(monitoring.daily_sums, days) if len(day_sums)]
     if sums:
         since = sums[0].date.min().to_datetime64().astype("datetime64[D]")
         sums.append(monitoring.daily_sums(monitoring.baseline_forecasts(history, since)))
-        journal.append_rows(settings.journal, journal.accuracy, pd.concat(sums))
+        journal.append_rows(settings.journal_address, journal.accuracy, pd.concat(sums))
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    traffic = journal.daily_traffic(settings.journal, yesterday - workspace.LOOK_BACK, yesterday)
-    journal.append_rows(settings.journal, journal.traffic, traffic)
+    traffic = journal.daily_traffic(settings.journal_address, yesterday - workspace.LOOK_BACK, yesterday)
+    journal.append_rows(settings.journal_address, journal.traffic, traffic)
 
 
 def weekly_traffic(settings: Settings) -> pd.DataFrame:
     """Requests, rows and latency of the last seven whole days, by source."""
-    return journal.read_rows(settings.journal, journal.traffic, datetime.now(UTC).date() - TRAFFIC)
+    return journal.read_rows(settings.journal_address, journal.traffic, datetime.now(UTC).date() - TRAFFIC)
 
 
 @task(cache_policy=NO_CACHE)
@@ -82,20 +82,20 @@ def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance 
     """The scores of the champion's last week beside those of its backtest."""
     settings = Settings()
     origin = workspace.history(settings, snapshot).origin
-    accuracy = journal.read_rows(settings.journal, journal.accuracy, origin.item() - workspace.LOOK_BACK)
+    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, origin.item() - workspace.LOOK_BACK)
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
     return monitoring.weekly_performance(accuracy, reference, origin, champion.version) if len(accuracy) else None
 
 
 @task(cache_policy=NO_CACHE)
 def detect_drift(snapshot: str, champion: RegisteredModel | None) -> tuple[DriftReport, str]:
-    """Compute and store all statistics of drift. Returns them and the address of their report."""
+    """Compute and store all drift statistics. Returns them and the address of their report."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
     forecasts = workspace.recent_forecasts(settings, history)
     backtest = workspace.backtest_of(settings, champion) if champion else None
     drift = monitoring.detect_drift(history, forecasts, backtest)
-    journal.append_rows(settings.journal, journal.drift_findings, drift.frame())
+    journal.append_rows(settings.journal_address, journal.drift_findings, drift.frame())
     folder = Storage(settings.workspace.monitoring_reports)
     return drift, monitoring.write_report(history, forecasts, drift, folder)
 
@@ -105,7 +105,7 @@ def raise_alarms(snapshot: str, performance: Performance | None, drift: DriftRep
     """Publish one alarm per cause. A cause that was raised before and persists is not raised again."""
     settings = Settings()
     published = [record.alarm for record in alarms.list_alarms(settings)]
-    standing = standing_causes(settings, snapshot, drift.last.item(), published)
+    standing = standing_causes(settings, snapshot, drift.last_day.item(), published)
     raised: list[Alarm] = [
         *drift_alarms(snapshot, drift, report, standing),
         *performance_alarms(snapshot, performance, drift, standing),
@@ -123,7 +123,7 @@ def standing_causes(settings: Settings, snapshot: str, last: date, published: It
     whatever was raised for the same snapshot.
     """
     findings = journal.read_rows(
-        settings.journal, journal.drift_findings, last - timedelta(days=settings.alarm_repeat_days)
+        settings.journal_address, journal.drift_findings, last - timedelta(days=settings.alarm_repeat_days)
     )
     earlier = findings[findings.alarm & (findings.date < pd.Timestamp(last))]
     same_snapshot = (each for each in published if getattr(each, "snapshot", None) == snapshot)
@@ -132,7 +132,7 @@ def standing_causes(settings: Settings, snapshot: str, last: date, published: It
 
 def drift_alarms(snapshot: str, drift: DriftReport, report: str, standing: set[str]) -> list[Alarm]:
     """One alarm per statistic beyond its limit: DataRejected where the data are wrong, else DriftDetected."""
-    findings = {each.name: each for each in reversed(drift.alarms)}
+    findings = {each.name: each for each in reversed(drift.alarm_findings)}
     return [_drift_alarm(snapshot, each, report) for name, each in findings.items() if name not in standing]
 
 
@@ -158,7 +158,7 @@ def performance_alarms(
     """An alarm if the forecasts are worse than their backtest, unless wrong data explain it."""
     if performance is None or not performance.degraded or PerformanceDegraded.event in standing:
         return []
-    if any(each.broken_data for each in drift.alarms):
+    if any(each.broken_data for each in drift.alarm_findings):
         return []
     return [
         PerformanceDegraded(

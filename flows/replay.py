@@ -107,7 +107,7 @@ def replay(
         raise DataError(f"policies are {', '.join(POLICIES)}")
     if not first < last:
         raise DataError(f"--from {first} must be before --to {last}")
-    home = f"{Settings().local_home}/replays"
+    home = f"{Settings().local_folder}/replays"
     replay_raw = _stage(raw, home, stores, fault, fault_start)
     days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, step_days)]
     start = Lock()  # the environment belongs to the whole process: one child is started at a time
@@ -157,7 +157,7 @@ def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -
 def run_step(policy: str, raw: str, day: date, candidates: list[str], due: bool) -> ReplayStep:
     """Ingest the new days, monitor, and retrain or forecast. `due`: the calendar asks for a retraining."""
     ingest(raw, day)
-    alarms = monitor().raised
+    alarms = monitor().alarms
     causes = tuple(_cause(alarm) for alarm in alarms)
     trigger = next((each for each in alarms if each.starts_retraining), None)
     if policy == DRIFT and trigger:
@@ -179,10 +179,10 @@ def _policy_result(policy: str, steps: list[ReplayStep], cpu_minutes: float, wee
     verdicts = [each.verdict.promote for each in retrainings if each.verdict]
     return PolicyResult(
         policy=policy,
-        retrainings=sum(each.trained is not None for each in retrainings),
+        retrainings=sum(each.training is not None for each in retrainings),
         promotions=sum(verdicts),
         refusals=len(verdicts) - sum(verdicts),
-        skipped=sum(each.trained is None for each in retrainings),
+        skipped=sum(each.training is None for each in retrainings),
         alarms=tuple((each.day, cause) for each in steps for cause in each.causes),
         cpu_minutes=cpu_minutes,
         weekly_rmspe=weekly,
@@ -206,7 +206,7 @@ def workspace_environment(home: str) -> Iterator[None]:
 
 def weekly_rmspe(settings: Settings, first: date, last: date) -> pd.Series:
     """RMSPE of all batch forecasts, by the last day of the week."""
-    table = journal.read_rows(settings.journal, journal.accuracy, first)
+    table = journal.read_rows(settings.journal_address, journal.accuracy, first)
     batch = table[(table.slice == "all") & (table.source == "batch")]
     batch = batch.assign(week=performance.week_ends(batch, pd.Timestamp(last).to_datetime64()))
     return performance.scores_of_sums(batch, "week").rmspe

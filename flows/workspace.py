@@ -34,17 +34,17 @@ def check_disk(settings: Settings) -> None:
     Called before work starts: databases, and the servers that use them, report a full disk in many other ways.
     """
     check_writable(settings)
-    free_bytes = shutil.disk_usage(settings.local_home).free
+    free_bytes = shutil.disk_usage(settings.local_folder).free
     if free_bytes < MIN_FREE_BYTES:
         problem = f"the disk is full, {free_bytes / 1e6:.0f} MB are free and {MIN_FREE_BYTES / 1e6:.0f} MB are needed"
-        raise OSError(errno.ENOSPC, problem, settings.local_home)
+        raise OSError(errno.ENOSPC, problem, settings.local_folder)
 
 
 def check_writable(settings: Settings) -> None:
     """Create the data folder if there is none. Raise OSError with the path if it cannot be written."""
-    Path(settings.local_home).mkdir(parents=True, exist_ok=True)
-    if not os.access(settings.local_home, os.W_OK):
-        raise OSError(errno.EROFS, "the data folder is read-only", settings.local_home)
+    Path(settings.local_folder).mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.local_folder, os.W_OK):
+        raise OSError(errno.EROFS, "the data folder is read-only", settings.local_folder)
 
 
 def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
@@ -54,7 +54,7 @@ def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
     """
     from rossmann import journal
 
-    return journal.workspace_lock(settings.journal, purpose, LOCK_TIMEOUT_S)
+    return journal.workspace_lock(settings.journal_address, purpose, LOCK_TIMEOUT_S)
 
 
 def history(settings: Settings, snapshot: str) -> SalesHistory:
@@ -66,7 +66,7 @@ def registry(settings: Settings) -> Registry:
     """The model registry. OSError if it is in a data folder that cannot be written: MLflow writes even to read."""
     if settings.mlflow_tracking_uri is None:
         check_writable(settings)
-    return Registry(settings.tracking_uri, settings.workspace.models)
+    return Registry(settings.mlflow_address, settings.workspace.models)
 
 
 def backtests(settings: Settings) -> Storage:
@@ -91,7 +91,9 @@ def recent_forecasts(settings: Settings, history: SalesHistory) -> pd.DataFrame:
     from rossmann import journal, monitoring  # imports Evidently
 
     last = history.origin.item()
-    return monitoring.join_actuals(journal.read_newest_forecasts(settings.journal, last - LOOK_BACK, last), history)
+    return monitoring.join_actuals(
+        journal.read_newest_forecasts(settings.journal_address, last - LOOK_BACK, last), history
+    )
 
 
 def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last: date) -> Iterator[pd.DataFrame]:
@@ -99,7 +101,7 @@ def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last
     from rossmann import journal, monitoring  # imports Evidently
 
     for number in range((last - first).days + 1):
-        forecasts = journal.read_forecasts(settings.journal, first + timedelta(days=number))
+        forecasts = journal.read_forecasts(settings.journal_address, first + timedelta(days=number))
         rows = monitoring.join_actuals(forecasts, history)
         if len(rows):
             yield rows

@@ -153,30 +153,26 @@ class Settings(BaseSettings):
         return address
 
     @property
-    def home(self) -> str:
-        """`data_dir`; as an absolute path if it is a folder."""
-        return self.data_dir.rstrip("/") if "://" in self.data_dir else str(Path(self.data_dir).resolve())
+    def workspace(self) -> Workspace:
+        """The paths of the parts of the workspace. Its root is `data_dir`, as an absolute path if that is a folder."""
+        return Workspace(self.data_dir.rstrip("/") if "://" in self.data_dir else str(Path(self.data_dir).resolve()))
 
     @property
-    def local_home(self) -> str:
+    def local_folder(self) -> str:
         """A folder on this machine, for files that cannot be in a bucket.
 
-        `home` if that is a folder, otherwise data/s3/bucket/…; the Makefile computes the same path.
+        The workspace if that is a folder, otherwise data/s3/bucket/…; the Makefile computes the same path.
         """
-        return str(Path("data", *self.home.split("://")).resolve()) if "://" in self.home else self.home
+        root = self.workspace.root
+        return str(Path("data", *root.split("://")).resolve()) if "://" in root else root
 
     @property
-    def workspace(self) -> Workspace:
-        """The paths of the parts of the workspace."""
-        return Workspace(self.home)
-
-    @property
-    def tracking_uri(self) -> str:
+    def mlflow_address(self) -> str:
         """Address of MLflow: the configured one, or the SQLite database of the workspace."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.workspace.mlflow_database}"
 
     @property
-    def journal(self) -> str:
+    def journal_address(self) -> str:
         """Address of the prediction log: the configured one, or the SQLite database of the workspace."""
         return self.journal_url or f"sqlite:///{self.workspace.journal_database}"
 

@@ -57,7 +57,7 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
         patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         ingest(as_of=WEEK_BEFORE)
         assert monitor().performance is None, "nothing has been forecast yet"
-        assert retrain(as_of=WEEK_BEFORE, candidates=RIDGE).delivered
+        assert retrain(as_of=WEEK_BEFORE, candidates=RIDGE).forecast
         yield home
 
 
@@ -73,7 +73,7 @@ def snapshot_fingerprints() -> list[str]:
 
 
 def read_table(name: str) -> pd.DataFrame:
-    return journal.read_rows(Settings().journal, getattr(journal, name), date(2013, 1, 1))
+    return journal.read_rows(Settings().journal_address, getattr(journal, name), date(2013, 1, 1))
 
 
 def record_of(alarm_id: str) -> AlarmRecord:
@@ -97,7 +97,7 @@ def run_command(monkeypatch, capsys, *arguments: str) -> str:
 
 def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
     days = pd.date_range(WEEK_BEFORE, LAST).date
-    forecasts = pd.concat([journal.read_forecasts(Settings().journal, day) for day in days])
+    forecasts = pd.concat([journal.read_forecasts(Settings().journal_address, day) for day in days])
     raw = pd.read_csv(workspace / "raw/train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})
     rows = forecasts.merge(raw, left_on=["store", "date"], right_on=["Store", "Date"])
     expected = rmspe(rows.Sales.to_numpy(float), rows.forecast.to_numpy())
@@ -108,8 +108,8 @@ def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
 
 
 def test_a_clean_week_raises_no_alarm(clean_week):
-    assert clean_week.drift.alarms == ()
-    assert clean_week.raised == ()
+    assert clean_week.drift.alarm_findings == ()
+    assert clean_week.alarms == ()
     artifact = Artifact.get("monitoring").data
     assert "Worst stores" in artifact
     assert "Serve since its start: –" in artifact
@@ -131,22 +131,22 @@ def test_the_monitor_command_prints_the_result_as_json_and_nothing_else(clean_we
 
 
 def test_without_new_data_there_is_no_training(clean_week):
-    champion = registry.champion(Registry(Settings().tracking_uri, Settings().workspace.models))
+    champion = registry.champion(Registry(Settings().mlflow_address, Settings().workspace.models))
     result = retrain(as_of=WEEK_BEFORE, candidates=RIDGE, reason="scheduled")
-    assert result.trained is None
+    assert result.training is None
     assert result.decision.reason == f"there are no new data since version {champion.version} was trained"
-    assert result.delivered, "a fresh forecast costs seconds"
+    assert result.forecast, "a fresh forecast costs seconds"
 
 
 def test_wrong_data_start_no_training_and_the_alarm_is_closed_with_the_reason(
     workspace, clean_week, capsys, monkeypatch
 ):
     ingest(str(workspace / "frozen"), LAST)
-    (alarm,) = monitor().raised
+    (alarm,) = monitor().alarms
     assert isinstance(alarm, DataRejected)
     assert "customers_frozen" in alarm.reason
     result = retrain(str(workspace / "frozen"), LAST, candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
-    assert result.trained is None
+    assert result.training is None
     record = record_of(alarm.id)
     assert record.alarm == alarm
     assert record.outcome.decision == "skipped"
@@ -264,16 +264,16 @@ def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_a_run_by
 
 def test_a_shift_raises_drift_once_and_a_retraining_closes_it(workspace, clean_week):
     ingest(str(workspace / "shifted"), LAST)
-    (alarm,) = drift_alarms_of(monitor().raised)
+    (alarm,) = drift_alarms_of(monitor().alarms)
     assert alarm.name == "concept_shift"
     assert alarm.effect > alarm.limit
-    assert drift_alarms_of(monitor().raised) == [], "it was raised already"
+    assert drift_alarms_of(monitor().alarms) == [], "it was raised already"
     shifted = data.current_snapshot(Settings().workspace.snapshots)
     result = retrain(candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
     assert result.snapshot == shifted, "the workspace's raw files, which have another history, are not read"
     outcome = record_of(alarm.id).outcome
     assert outcome.decision in ("promoted", "refused", "skipped")
-    assert (result.trained is None) == (outcome.decision == "skipped")
+    assert (result.training is None) == (outcome.decision == "skipped")
     assert outcome.model_version
 
 

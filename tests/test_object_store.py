@@ -162,8 +162,8 @@ def test_a_failing_bucket_gives_the_same_forecast_as_a_folder(results, object_st
     folder, bucket = results["folder"], results["bucket"]
     assert bucket.verdict.promote, bucket.verdict.reasons
     assert bucket.snapshot == folder.snapshot
-    assert bucket.delivered.file.startswith(f"{ADDRESS}/whole/forecasts/")
-    assert _read(bucket.delivered.file) == Path(folder.delivered.file).read_bytes()
+    assert bucket.forecast.file.startswith(f"{ADDRESS}/whole/forecasts/")
+    assert _read(bucket.forecast.file) == Path(folder.forecast.file).read_bytes()
     assert object_store.failed > 5
 
 
@@ -181,7 +181,7 @@ def test_the_endpoint_forecasts_from_the_bucket_the_same_as_the_batch(results, o
     asyncio.run(host.switch_to(ServingTarget()))
     assert host.load_error is None
     assert object_store.failed > failed_before
-    table = pd.read_csv(io.BytesIO(_read(results["bucket"].delivered.file)))
+    table = pd.read_csv(io.BytesIO(_read(results["bucket"].forecast.file)))
     published = host.model.plan
     np.testing.assert_array_equal(table.store, published.store)
     cents = 0.005  # the file has two decimals
@@ -216,7 +216,7 @@ def test_an_upload_in_parts_that_fails_in_the_middle_leaves_no_file(results, sto
 
 @pytest.mark.slow
 def test_a_model_without_its_files_does_not_count_as_registered(results, store):
-    models, backtest_run = workspace.registry(Settings()), results["bucket"].trained.backtest_run
+    models, backtest_run = workspace.registry(Settings()), results["bucket"].training.backtest_run
     version = registry.champion(models)
     assert registry.find_registered(models, backtest_run) == version.version
     for key in store.keys(version.source.removeprefix(f"{ADDRESS}/")):

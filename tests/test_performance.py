@@ -229,7 +229,7 @@ def test_a_model_has_degraded_if_it_is_persistently_beyond_its_limit_or_worse_th
     assert week.slices.expected_rmspe["all", ""] == week.expected_rmspe == pytest.approx(0.1)
     assert week.baseline_wape == pytest.approx(0.5)
     assert (week.weeks_beyond_limit, week.degraded) == (weeks_beyond_limit, degraded)
-    assert week.first == noisy.origin - 6
+    assert week.first_day == noisy.origin - 6
     assert f"WAPE is {errors[-1]:.3f}" in week.reason
 
 

@@ -112,9 +112,9 @@ def test_a_rollback_lasts_until_a_person_promotes_the_version_again(second_champ
     assert "version 2 was taken back" in verdict.reasons[0]
     assert 'promote 2 --because "…"' in Artifact.get("verdict").data
     again = retrain()
-    assert again.trained.challenger == 2, "the same data give the same version"
+    assert again.training.challenger == 2, "the same data give the same version"
     assert not again.verdict.promote
-    assert again.delivered.model_version == 1
+    assert again.forecast.model_version == 1
     assert registry.champion(model_registry()).version == 1
     promotion = CliRunner().invoke(app, ["models", "promote", "2", "--because", "the holidays are right now"])
     assert (promotion.exit_code, promotion.stdout) == (0, "version 2 is champion\n")
@@ -162,7 +162,7 @@ def test_a_retraining_works_on_what_it_trained_whatever_becomes_current_meanwhil
     assert result.snapshot == newer.fingerprint
     newest = registry.ledger(model_registry())[0]
     assert (newest.version, newest.action) == (
-        result.trained.challenger,
+        result.training.challenger,
         "promote" if result.verdict.promote else "refuse",
     )
-    assert newer.origin in result.delivered.file
+    assert newer.origin in result.forecast.file

@@ -83,7 +83,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
         "of a closed alarm": save_snapshot(noisy, 5, OLD), "young": save_snapshot(noisy, 4, YOUNG),
         "current": save_snapshot(noisy, 3, OLD),
     }  # fmt: skip
-    models = registry.Registry(settings.tracking_uri, settings.workspace.models)
+    models = registry.Registry(settings.mlflow_address, settings.workspace.models)
     forecaster = fit_on_whole_history(noisy, "median", 7)
     register(models, forecaster, noisy, names["unused"], "run-unused")
     champion = register(models, forecaster, noisy, names["of the champion"], "run-champion")
@@ -100,7 +100,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
                  RetrainingOutcome(alarm_id="closed", at=OLD, started=OLD, decision="refused", reason="r",
                                    model_version=None)):  # fmt: skip
         store_alarm(each)
-    journal.write_entries(settings.journal, [request("old", OLD, noisy), request("young", YOUNG, noisy)])
+    journal.write_entries(settings.journal_address, [request("old", OLD, noisy), request("young", YOUNG, noisy)])
     return names
 
 
@@ -112,7 +112,7 @@ def contents(settings: Settings) -> dict[str, set[str]]:
         FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
         ALARMS: {record.alarm.id for record in alarms.list_alarms(settings)},
-        REQUESTS: {name for name in ("old", "young") if len(journal.read_answer(settings.journal, name))},
+        REQUESTS: {name for name in ("old", "young") if len(journal.read_answer(settings.journal_address, name))},
     }
 
 

@@ -94,7 +94,7 @@ def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0
     if json:
         documents.write(documents.training(report))
     else:
-        console.show_training(settings.home, report)
+        console.show_training(settings.workspace.root, report)
 
 
 @app.command()
@@ -128,7 +128,7 @@ def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = Fals
     if json:
         documents.write(documents.forecast(delivered))
     else:
-        console.show_forecast(settings.home, delivered)
+        console.show_forecast(settings.workspace.root, delivered)
 
 
 @app.command()
@@ -147,11 +147,11 @@ def retrain(
     from flows.retrain import retrain as flow
 
     result = run_flow(flow, raw, _day(as_of), folds, split_names(candidates), search, allow_shrink=allow_shrink)
-    report = reports.training(settings, result.trained) if result.trained else None
+    report = reports.training(settings, result.training) if result.training else None
     if json:
         documents.write(documents.retraining(result, report))
     else:
-        console.show_retraining(settings.home, result, report)
+        console.show_retraining(settings.workspace.root, result, report)
 
 
 @app.command()
@@ -165,7 +165,7 @@ def monitor(json: AsJson = False) -> None:
     if json:
         documents.write(documents.monitoring(result))
     else:
-        console.show_monitoring(settings.home, result)
+        console.show_monitoring(settings.workspace.root, result)
 
 
 app.command()(listings.alarms)
@@ -222,7 +222,7 @@ def replay(
     if json:
         documents.write(documents.replay(result))
     else:
-        console.show_replay(settings.home, result)
+        console.show_replay(settings.workspace.root, result)
 
 
 @app.command()

@@ -143,8 +143,8 @@ def show_retraining(home: str, result: "RetrainResult", report: "TrainingReport 
     else:
         show(f"not trained: {result.decision.reason}")
     show("")
-    if result.delivered:
-        show_forecast(home, result.delivered)
+    if result.forecast:
+        show_forecast(home, result.forecast)
     else:
         show("no forecast: there is no champion yet")
     show(NEXT_STEPS.format(home=home, bin=Path(sys.executable).parent))
@@ -157,12 +157,12 @@ def show_monitoring(home: str, result: "MonitorResult") -> None:
     else:
         show("no forecast of the champion has actuals yet")
     drift = result.drift
-    for each in drift.alarms:
+    for each in drift.alarm_findings:
         show(f"beyond its limit: {each.kind}, {each.name} ({each.subject}): {each.message}; since {each.since}")
-    days = f"{drift.first} to {drift.last}"
-    show(f"{len(drift.findings)} drift statistics of {days}, {len(drift.alarms)} beyond their limits")
-    show(*(f"alarm: {alarm.event}, {alarm.reason}" for alarm in result.raised))
-    if result.raised:
+    days = f"{drift.first_day} to {drift.last_day}"
+    show(f"{len(drift.findings)} drift statistics of {days}, {len(drift.alarm_findings)} beyond their limits")
+    show(*(f"alarm: {alarm.event}, {alarm.reason}" for alarm in result.alarms))
+    if result.alarms:
         show("outcomes of alarms: rossmann alarms")
     show_files(home, report=result.report)
 

@@ -138,7 +138,7 @@ def retraining(result: "RetrainResult", report: "TrainingReport | None") -> Docu
         "reason": result.decision.reason,
         "training": training(report) if report else None,
         "verdict": verdict(result.verdict) if result.verdict else None,
-        "forecast": forecast(result.delivered) if result.delivered else None,
+        "forecast": forecast(result.forecast) if result.forecast else None,
     }
 
 
@@ -147,7 +147,7 @@ def monitoring(result: "MonitorResult") -> Document:
     return {
         "performance": _performance(result.performance) if result.performance else None,
         "drift": _drift(result.drift),
-        "alarms": [_alarm(each) for each in result.raised],
+        "alarms": [_alarm(each) for each in result.alarms],
         "report": result.report,
     }
 
@@ -190,8 +190,8 @@ def _score(candidate: str, line: "pd.Series") -> Document:
 
 def _performance(performance: "Performance") -> Document:
     return {
-        "first_day": str(performance.first),
-        "last_day": str(performance.last),
+        "first_day": str(performance.first_day),
+        "last_day": str(performance.last_day),
         "model_version": performance.version,
         "wape": _number(performance.wape),
         "rmspe": _number(performance.rmspe),
@@ -206,8 +206,8 @@ def _performance(performance: "Performance") -> Document:
 
 def _drift(drift: "DriftReport") -> Document:
     return {
-        "first_day": str(drift.first),
-        "last_day": str(drift.last),
+        "first_day": str(drift.first_day),
+        "last_day": str(drift.last_day),
         "findings": [
             {
                 "kind": each.kind,

@@ -26,7 +26,7 @@ def prepare_environment() -> "Settings":
     embedded = {} if has_prefect_server() else _embedded_prefect(settings)
     for name, value in (AWS_RETRIES | TELEMETRY_OFF | log_levels | embedded).items():
         os.environ.setdefault(name, value)
-    for folder in {settings.home, settings.local_home}:
+    for folder in {settings.workspace.root, settings.local_folder}:
         if "://" not in folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
     return settings
@@ -65,7 +65,7 @@ def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
 def _embedded_prefect(settings: "Settings") -> dict[str, str]:
     return {
         # Not the folder of a running stack: a SQLite database has one writer.
-        "PREFECT_HOME": f"{settings.local_home}/prefect-embedded",
+        "PREFECT_HOME": f"{settings.local_folder}/prefect-embedded",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",

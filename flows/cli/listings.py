@@ -40,7 +40,7 @@ def snapshots(context: typer.Context, json: AsJson = False) -> None:
     if json:
         documents.write(documents.snapshots(versions))
     else:
-        console.show_snapshots(settings.home, versions)
+        console.show_snapshots(settings.workspace.root, versions)
 
 
 @snapshots_app.command()

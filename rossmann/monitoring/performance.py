@@ -133,8 +133,8 @@ def backtest_reference(backtest: pd.DataFrame, version: int) -> BacktestReferenc
 class Performance:
     """The accuracy of a model version in one week, beside its backtest and the baseline."""
 
-    first: np.datetime64
-    last: np.datetime64
+    first_day: np.datetime64
+    last_day: np.datetime64
     version: int  # of the model
     slices: pd.DataFrame  # scores by (slice, value), with the columns expected_rmspe and expected_wape
     worst_stores: pd.DataFrame  # scores of the stores with the largest WAPE
@@ -157,8 +157,8 @@ class Performance:
     def reason(self) -> str:
         """The comparison in one sentence."""
         return (
-            f"WAPE is {self.wape:.3f} from {self.first} to {self.last}, {self.expected_wape:.3f} in the backtest and "
-            f"{self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the last "
+            f"WAPE is {self.wape:.3f} from {self.first_day} to {self.last_day}, {self.expected_wape:.3f} in the backtest "
+            f"and {self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the last "
             f"{WATCHED_WEEKS} weeks are above the limit of {self.wape_limit:.3f}"
         )
 
@@ -185,8 +185,8 @@ def weekly_performance(
     expected = scores_of_sums(reference.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("expected_")
     stores = scores_of_sums(window[window.slice == "store"], "value")
     return Performance(
-        first=np.datetime64(window.date.min(), "D"),
-        last=np.datetime64(window.date.max(), "D"),
+        first_day=np.datetime64(window.date.min(), "D"),
+        last_day=np.datetime64(window.date.max(), "D"),
         version=version,
         slices=slices.join(expected),
         worst_stores=stores.sort_values("wape", ascending=False).head(WORST_STORES),
