@@ -35,7 +35,7 @@ def forecast(delivered: DeliveredForecast) -> str:
 
 
 def monitoring(performance: Performance | None, drift: DriftReport, report: str) -> str:
-    """The scores of the last week's forecasts, and every statistic of drift."""
+    """The scores of the last week's forecasts, and every drift statistic."""
     if performance is None:
         scores = "No forecast of the champion has actuals yet.\n"
     else:

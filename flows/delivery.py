@@ -46,7 +46,7 @@ def deliver(
     """
     started = time.perf_counter()
     history = workspace.history(settings, snapshot)
-    rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, settings.horizon_days), None)
+    rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, history.horizon_days), None)
     forecaster = registry.load_forecaster(workspace.registry(settings), champion)
     state = features.load_state(settings.workspace.snapshots, snapshot)
     table = forecasting.forecast_table(forecaster, state, rows, ids)

@@ -20,7 +20,6 @@ from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError, StageReport, ValidationError
 
-
 read_history = task(data.read_history, cache_policy=NO_CACHE)
 check_completeness = task(data.check_completeness, cache_policy=NO_CACHE)
 fit_state = task(features.fit_state, cache_policy=NO_CACHE)
@@ -62,10 +61,10 @@ def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: dat
     folder = Storage(f"{settings.workspace.validation_reports}/{now:%Y-%m-%dT%H-%M-%S}")
     stages: list[StageReport] = []
     try:
-        result = read_history(raw, as_of, settings.max_set_aside_share)
+        result = read_history(raw, as_of, settings.horizon_days, settings.max_set_aside_share)
         stages += [result.raw_report, result.clean_report]
         state = fit_state(result.history)
-        stages.append(check_features(state, result.history.plan(state.origin, settings.horizon_days)))
+        stages.append(check_features(state, result.history.plan(state.origin, state.horizon_days)))
     except ValidationError as error:
         rows = folder.write("failing_rows.csv", error.table.to_csv(index=False).encode())
         report = write_report(folder, [*stages, error.report])

@@ -38,8 +38,8 @@ def release(challenger: int | None = None) -> Verdict:
     if champion and champion.version == model.version:
         with workspace.lock(settings, purpose):
             endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
-        return nothing_to_judge(f"version {model.version} is champion already")
-    verdict = veto(models, model) or decide(model, champion)
+        return skip_judging(f"version {model.version} is champion already")
+    verdict = refuse_vetoed(models, model) or decide(model, champion)
     if not verdict.promote:
         refuse(models, model.version, verdict)
         return verdict
@@ -52,17 +52,17 @@ def find_challenger(models: Registry, version: int | None) -> RegisteredModel:
     try:
         return registry.challenger(models) if version is None else registry.find_version(models, version)
     except DataError as error:
-        nothing_to_judge(str(error))
+        skip_judging(str(error))
         raise
 
 
-def nothing_to_judge(reason: str) -> Verdict:
+def skip_judging(reason: str) -> Verdict:
     """A verdict without comparisons; the UI shows the reason."""
     create_markdown_artifact(artifacts.nothing_to_judge(reason), key="verdict")
     return Verdict(False, (reason,), ())
 
 
-def veto(models: Registry, model: RegisteredModel) -> Verdict | None:
+def refuse_vetoed(models: Registry, model: RegisteredModel) -> Verdict | None:
     """The refusal of a version that was taken back before; None: it may be judged."""
     entry = registry.find_veto(models, model.version)
     if entry is None:
@@ -79,8 +79,8 @@ def promote_and_deploy(
         endpoint.sync_endpoint()
     except DataError as error:
         withdraw(models, challenger.version, str(error))
-        undone = replace(verdict, promote=False, reasons=(f"promotion undone: {error}", *verdict.reasons))
-        return show(undone, challenger)
+        reasons = (f"promotion undone: {error}", *verdict.reasons)
+        return show(replace(verdict, promote=False, reasons=reasons), challenger)
     return verdict
 
 
@@ -153,7 +153,7 @@ def backtest(
     settings: Settings, history: SalesHistory, origins: Sequence[np.datetime64], entries: Sequence[BacktestEntry]
 ) -> BacktestRun:
     """Backtest the entries on the folds of the challenger's own backtest."""
-    options = workspace.backtest_options(settings)
+    options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
     with progress("release") as report:
         return training.run_backtests(history, entries, origins, **options, progress=report)
 

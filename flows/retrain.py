@@ -89,7 +89,7 @@ def decide(snapshot: str) -> RetrainingDecision:
     settings = Settings()
     models = workspace.registry(settings)
     champion = registry.find_by_alias(models, registry.CHAMPION)
-    if champion is None or champion.code_mismatch:
+    if champion is None or champion.code_mismatch or not registry.is_readable(models, champion):
         return RetrainingDecision(True, "there is no champion that can forecast")
     if champion.card.snapshot == snapshot:
         return RetrainingDecision(False, f"there are no new data since version {champion.version} was trained")

@@ -52,10 +52,11 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int) -> st
     """Backtest the candidates on the folds of the snapshot. Returns the key of the backtest run."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
-    origins = training.fold_origins(history, candidates, folds, settings.fold_step_days, settings.horizon_days)
+    origins = training.fold_origins(history, candidates, folds, settings.fold_step_days, history.horizon_days)
     entries = [training.BacktestEntry(candidate.name, candidate) for candidate in candidates]
     with progress("backtests") as report:
-        run = training.run_backtests(history, entries, origins, **workspace.backtest_options(settings), progress=report)
+        options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
+        run = training.run_backtests(history, entries, origins, **options, progress=report)
     leaderboard = run.leaderboard().reset_index().to_dict("records")
     create_table_artifact(leaderboard, key="leaderboard", description=f"snapshot {snapshot}")
     return run.key

@@ -100,8 +100,7 @@ def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last
     """All operational forecasts of the days first … last with their actuals, a table per day that has any."""
     from rossmann import journal, monitoring  # imports Evidently
 
-    for number in range((last - first).days + 1):
-        forecasts = journal.read_forecasts(settings.journal_address, first + timedelta(days=number))
+    for forecasts in journal.read_forecasts(settings.journal_address, first, last):
         rows = monitoring.join_actuals(forecasts, history)
         if len(rows):
             yield rows
@@ -121,7 +120,6 @@ def forecast_location(
 def backtest_options(settings: Settings) -> dict[str, object]:
     """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
     return {
-        "horizon_days": settings.horizon_days,
         "coverage": settings.coverage,
         "seed": settings.seed,
         "ray_address": settings.ray_address,

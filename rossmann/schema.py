@@ -29,7 +29,8 @@ STORE_TYPES = ("a", "b", "c", "d")
 ASSORTMENTS = ("a", "b", "c")  # basic, extra, extended
 
 # Days.
-HORIZON_DAYS = 48  # how far a forecast reaches beyond the origin, the last known day
+HORIZON_DAYS = 48  # how far a forecast reaches beyond the origin, the last known day, unless a setting says otherwise
+MAX_HORIZON_DAYS = 120
 WEEK_DAYS = 7
 WEEKS_YEAR_DAYS = 364  # 52 whole weeks: the same weekday one year before
 MEAN_YEAR_DAYS = 365.25  # the calendar year, for seasons and ages in years

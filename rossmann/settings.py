@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS
+from rossmann.schema import HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -102,7 +102,9 @@ class Settings(BaseSettings):
         lt=1,
         description="Largest share of the days of stores that may be missing or wrong in raw files; more are refused.",
     )
-    horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS, description="Days in a forecast.")
+    horizon_days: int = Field(
+        HORIZON_DAYS, ge=1, le=MAX_HORIZON_DAYS, description="Days in a forecast; takes effect with the next ingest."
+    )
     folds: int = Field(3, ge=MIN_FOLDS, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(

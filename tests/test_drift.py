@@ -286,7 +286,7 @@ def test_the_findings_of_a_fault_are_defined(name):
 )
 def test_a_retraining_needs_an_expected_gain_and_valid_data(history, forecasts, change, train, sentence):
     """`better backtest`: one with far less error than the champion has with a fresh State."""
-    (candidate,) = (each for each in models.candidates(("ridge",)) if each.name == "ridge")
+    candidate = models.default_candidate("ridge")
     forecaster = models.fit(candidate, (), history.origin, 0)
     newest = inject_fault(history, "other_unit", history.origin - 6) if change == "other_unit" else history
     backtest = forecasts.assign(forecast=forecasts.sales * 1.01) if change == "better backtest" else forecasts

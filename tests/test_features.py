@@ -257,10 +257,10 @@ def test_a_plan_row_changes_the_features_of_the_days_around_it(noisy):
 
 
 def test_days_without_a_published_plan_are_open_as_a_week_before(toy):
-    unpublished = replace(toy, calendar=toy.calendar.between(toy.dates[0], toy.origin))
-    state = features.fit_state(unpublished)
-    assert state.calendar.dates[-1] == toy.origin + HORIZON_DAYS * DAY
-    np.testing.assert_array_equal(state.calendar.open[:, -48:], toy.calendar.open[:, -48:])
+    unpublished = toy.calendar.between(toy.dates[0], toy.origin)
+    whole = calendar.extend_calendar(unpublished, toy.origin + HORIZON_DAYS * DAY)
+    assert whole.dates[-1] == toy.origin + HORIZON_DAYS * DAY
+    np.testing.assert_array_equal(whole.open[:, -48:], toy.calendar.open[:, -48:])
 
 
 def test_a_day_outside_the_horizon_is_refused(toy):

@@ -226,7 +226,8 @@ def test_a_database_of_version_0_2_is_upgraded_with_its_rows(url):
             connection.exec_driver_sql(f"INSERT INTO forecasts VALUES ({', '.join('?' * len(row))})", row)
         connection.commit()
     engine.dispose()
-    (forecast,) = journal.read_forecasts(url, date(2015, 2, 10)).to_dict("records")
+    (table,) = journal.read_forecasts(url, date(2015, 2, 1), date(2015, 2, 28))
+    (forecast,) = table.to_dict("records")
     assert (forecast["request_id"], forecast["source"], forecast["forecast"]) == ("batch-1", "batch", 100.0)
     assert select(url, "select id, purpose from requests order by id") == [
         ("a", "question"),

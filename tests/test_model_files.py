@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from flows.retrain import decide
 from rossmann import models, registry
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.validation import DataError
@@ -108,6 +109,26 @@ def test_a_damaged_version_does_not_count_as_registered(connection, registered, 
     assert version == 2
     assert registry.find_registered(connection, BACKTEST_RUN) == 2
     assert registry.load_forecaster(connection, registry.list_models(connection)[0]).candidate == forecaster.candidate
+
+
+def test_the_same_fit_registered_again_repairs_the_damaged_version(connection, forecaster, noisy):
+    """So a damaged champion is repaired by a retraining on the same data. skops' files have the time in them."""
+    booster = forecaster.members[1].with_intervals(forecaster.intervals)
+    at.register(connection, booster, noisy, "feedfacefeedface", BACKTEST_RUN)
+    (damaged,) = registry.list_models(connection)
+    flip_byte(folder(damaged) / "model.ubj")
+    assert not registry.is_readable(connection, damaged)
+    assert registry.register_model(connection, booster, damaged.card, BACKTEST_RUN) == damaged.version
+    assert registry.is_readable(connection, damaged)
+
+
+def test_a_damaged_champion_is_a_reason_to_retrain(connection, registered, monkeypatch):
+    """Though there are no new data since it was trained."""
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(Path(connection.artifacts).parent))
+    at.promote(connection, registered.version)
+    assert not decide.fn(registered.card.snapshot).train
+    flip_byte(folder(registered) / "member-0" / "model.txt")
+    assert decide.fn(registered.card.snapshot).train
 
 
 def test_two_registrations_of_one_run_do_not_share_files(connection, registered, forecaster):

@@ -96,8 +96,7 @@ def run_command(monkeypatch, capsys, *arguments: str) -> str:
 
 
 def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
-    days = pd.date_range(WEEK_BEFORE, LAST).date
-    forecasts = pd.concat([journal.read_forecasts(Settings().journal_address, day) for day in days])
+    forecasts = pd.concat(journal.read_forecasts(Settings().journal_address, WEEK_BEFORE, LAST))
     raw = pd.read_csv(workspace / "raw/train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})
     rows = forecasts.merge(raw, left_on=["store", "date"], right_on=["Store", "Date"])
     expected = rmspe(rows.Sales.to_numpy(float), rows.forecast.to_numpy())

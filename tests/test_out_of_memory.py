@@ -75,7 +75,8 @@ def test_a_fit_without_enough_memory_is_named_and_the_others_go_on(noisy, tmp_pa
     assert result.endswith("CANDIDATES median,ridge")
 
 
-def test_a_cluster_has_the_same_number_of_attempts():
+@pytest.mark.parametrize(("file", "assignment"), [("cluster.env", "={} "), ("compose.yaml", ': "{}" ')])
+def test_a_cluster_has_the_same_number_of_attempts(file, assignment):
     """Ray reads it from the environment of each driver and node."""
-    lines = (REPOSITORY / "deployments" / "cluster.env").read_text()
-    assert f"RAY_task_oom_retries={fits.OUT_OF_MEMORY_RETRIES} " in lines
+    content = (REPOSITORY / "deployments" / file).read_text()
+    assert "RAY_task_oom_retries" + assignment.format(fits.OUT_OF_MEMORY_RETRIES) in content

@@ -1,17 +1,23 @@
 """Accuracy of forecasts: joined with their actuals, summed by day, and compared with the backtest and the baseline."""
 
+import tracemalloc
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from flows import workspace
 from rossmann import evaluation, features, journal, models, monitoring
 from rossmann.data import Plan, SalesHistory
 from rossmann.journal import OPERATIONAL, QUESTION, SMOKE, BatchRows, ForecastRows, JournalEntry
 from rossmann.models import Forecast
 from rossmann.monitoring import performance, store_series
+from rossmann.schema import HORIZON_DAYS
 
 ROW = np.zeros(1, np.int32)
 NOW = datetime(2015, 2, 10, 12, tzinfo=UTC)
@@ -44,8 +50,8 @@ def week(noisy, url):
 
 def forecasts_of(url: str, history: SalesHistory) -> pd.DataFrame:
     """The operational forecasts of all days from twenty before the origin to ten after it."""
-    days = [(history.origin + day).item() for day in range(-20, 11)]
-    return pd.concat([journal.read_forecasts(url, day) for day in days], ignore_index=True)
+    first, last = (history.origin - 20).item(), (history.origin + 10).item()
+    return pd.concat(journal.read_forecasts(url, first, last), ignore_index=True)
 
 
 def test_every_forecast_of_a_past_day_has_its_actuals(noisy, week):
@@ -104,6 +110,35 @@ def test_the_newest_forecasts_are_those_that_drift_takes_from_all(noisy, url):
         store_series.forecast_residuals(newest, noisy), store_series.forecast_residuals(every, noisy), strict=True
     ):
         np.testing.assert_array_equal(fast, slow)
+
+
+def test_scoring_needs_the_memory_of_one_day(noisy, url):
+    """Forecasts of 20 origins, 11,000 rows: their sums, a day after the other, against holding all of them."""
+    entries = []
+    for days_back in range(48, 68):
+        plan = noisy.plan(noisy.origin - days_back, HORIZON_DAYS)
+        sales = np.full(len(plan), 5000.0)
+        entries.append(journal_entry(f"r{days_back}", "batch", noisy.origin - days_back, plan, sales))
+    journal.write_entries(url, entries)
+    settings = SimpleNamespace(journal=url)
+    first, last = (noisy.origin - 67).item(), noisy.origin.item()
+
+    def peak_bytes(consume: Callable[[Iterator[pd.DataFrame]], object]) -> int:
+        tracemalloc.start()
+        consume(workspace.daily_forecasts(settings, noisy, first, last))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    peak_bytes(list)  # what is imported and compiled at the first call
+    one_by_one = peak_bytes(lambda days: deque(map(monitoring.daily_sums, days), maxlen=1))
+    assert one_by_one < peak_bytes(list) / 2
+    sums = map(monitoring.daily_sums, workspace.daily_forecasts(settings, noisy, first, last))
+    everything = monitoring.daily_sums(pd.concat(workspace.daily_forecasts(settings, noisy, first, last)))
+    keys = ["date", "source", "model_version", "slice", "value"]
+    pd.testing.assert_frame_equal(
+        pd.concat(sums).sort_values(keys, ignore_index=True), everything.sort_values(keys, ignore_index=True)
+    )
 
 
 def test_daily_sums_add_up_to_the_scores_of_all_rows(noisy):

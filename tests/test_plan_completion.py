@@ -131,6 +131,15 @@ def test_a_store_without_rows_for_90_days_and_without_a_plan_is_closed(last_day,
     assert repairs(ingest) == ({} if is_planned else {"plan_row_missing" if is_open else "plan_store_gone": 48})
 
 
+def test_school_holidays_are_unknown_after_the_last_announced_break():
+    dates = np.arange(np.datetime64("2013-06-01"), np.datetime64("2040-01-01"))
+    calendar = holiday_calendar("DE", dates)
+    for row, region in enumerate(calendar.regions[1:], 1):
+        last = max(holidays.Germany(subdiv=region.split()[0], categories=("school",), years=range(2013, 2040)))
+        is_known = ~np.isnan(calendar.school_holiday[row])
+        assert dates[is_known][[0, -1]].tolist() == [dates[0].item(), last]
+
+
 def test_the_holidays_of_a_country_without_school_breaks_are_those_of_all_its_regions():
     dates = np.arange(np.datetime64("2014-07-01"), np.datetime64("2014-08-01"))
     calendar = holiday_calendar("JP", dates)

@@ -1,5 +1,6 @@
 """The release of a challenger through the real flows: a stale champion, decisions that last, and pinned inputs."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -166,3 +167,12 @@ def test_a_retraining_works_on_what_it_trained_whatever_becomes_current_meanwhil
         "promote" if result.verdict.promote else "refuse",
     )
     assert newer.origin in result.forecast.file
+
+
+def test_a_champion_whose_files_are_lost_does_not_stop_the_challenger(second_champion):
+    champion = registry.champion(model_registry())
+    shutil.rmtree(champion.source.removeprefix("file://"))
+    verdict = release(1)
+    assert "the challenger is compared with the median only" in verdict.reasons[0]
+    assert f"the files of model version {champion.version} cannot be read" in verdict.reasons[0]
+    assert [each.rival for each in verdict.comparisons] == ["median"]

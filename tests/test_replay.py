@@ -51,7 +51,7 @@ def test_the_scores_of_a_policy_are_those_of_its_forecasts(tmp_path, monkeypatch
     assert never.false_alarms(fault_start) == 0
     assert never.false_alarms(None) == 1, "without a fault every alarm is false"
     url = f"sqlite:///{tmp_path}/home/replays/never/journal.db"
-    forecasts = pd.concat([journal.read_forecasts(url, day) for day in pd.date_range(FIRST, LAST).date])
+    forecasts = pd.concat(journal.read_forecasts(url, FIRST, LAST))
     days = pd.read_csv(raw / "train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})
     rows = forecasts.merge(days, left_on=["store", "date"], right_on=["Store", "Date"])
     scores = pd.read_csv(result.table, parse_dates=["week_end"]).set_index("week_end").never

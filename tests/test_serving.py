@@ -190,7 +190,8 @@ def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path)
         assert rows.forecast.tolist() == [row["forecast"] for row in returned]
         assert rows.store.tolist() == [row["store"] for row in returned]
         assert [str(day) for day in rows.date] == [row["date"] for row in returned]
-    assert set(journal.read_forecasts(url, date.fromisoformat(FIRST)).request_id) == {batch}
+    first, last = date.fromisoformat(FIRST), date.fromisoformat(LAST)
+    assert {request_id for day in journal.read_forecasts(url, first, last) for request_id in day.request_id} == {batch}
 
 
 def test_an_unknown_purpose_is_refused(client):

@@ -40,7 +40,7 @@ class Champion:
 
 
 def champion_of(history: SalesHistory) -> Champion:
-    (ridge,) = (each for each in models.candidates(("ridge",)) if each.name == "ridge")
+    ridge = models.default_candidate("ridge")
     forecaster = models.fit(ridge, (), history.origin, 0)
     fold = evaluation.cut_fold(history, history.origin - 48, 48)
     backtest = evaluation.backtest_rows("x", fold, forecaster.predict(features.fit_state(fold.past), fold.plan).sales)

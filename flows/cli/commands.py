@@ -27,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Daily sales of every store, up to 48 days ahead. All state is under ROSSMANN_DATA_DIR (default: data).",
+    help="Daily sales of every store, weeks ahead. All state is under ROSSMANN_DATA_DIR (default: data).",
     epilog="Commands and options complete with the Tab key after `rossmann --install-completion` (bash, zsh, fish).",
 )
 app.add_typer(listings.snapshots_app, name="snapshots")
@@ -113,7 +113,7 @@ def release(json: AsJson = False) -> None:
 
 @app.command()
 def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = False, json: AsJson = False) -> None:
-    """Forecast the next 48 days of every store, or every row of a plan, with the champion."""
+    """Forecast the days of the horizon for every store, or every row of a plan, with the champion."""
     settings = prepare_environment()
     from flows.cli import console, documents
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS
+from rossmann.schema import CALENDAR_COLUMNS, DAY
 from rossmann.validation import DataError
 
 
@@ -115,7 +115,7 @@ class SalesHistory:
     """Sales and customers of every store up to and including `origin`, and the published plan of the days after it."""
 
     stores: Stores
-    calendar: Calendar  # the past, then the published plan, up to HORIZON_DAYS after the origin
+    calendar: Calendar  # the past, then the published plan of the horizon
     sales: (
         np.ndarray
     )  # float64 [stores, past days]; NaN without a row: before the first, after the last, closures, days set aside
@@ -130,6 +130,11 @@ class SalesHistory:
     def dates(self) -> np.ndarray:
         """The days of the past. datetime64[D] [past days]"""
         return self.calendar.dates[: self.sales.shape[1]]
+
+    @property
+    def horizon_days(self) -> int:
+        """How many days after the origin can be forecast: those of the published plan."""
+        return len(self.calendar.dates) - self.sales.shape[1]
 
     @property
     def fingerprint(self) -> str:
@@ -165,14 +170,15 @@ class SalesHistory:
         values[exists] = panel[self.stores.positions(store[exists]), column[exists]]
         return values
 
-    def until(self, origin: np.datetime64, horizon_days: int = HORIZON_DAYS) -> "SalesHistory":
+    def until(self, origin: np.datetime64, horizon_days: int | None = None) -> "SalesHistory":
         """The history as it was on the evening of `origin`: sales up to it, the calendar `horizon_days` further.
 
         The attributes of the stores are those that were known then.
-        Raises DataError for an origin outside the past.
+        horizon_days: by default those of this history. Raises DataError for an origin outside the past.
         """
         past_days = int(_positions(self.dates, origin)) + 1
-        last = min(origin + horizon_days * DAY, self.calendar.dates[-1])
+        days = self.horizon_days if horizon_days is None else horizon_days
+        last = min(origin + days * DAY, self.calendar.dates[-1])
         return replace(
             self,
             stores=self.stores.as_of(origin, last),

@@ -110,6 +110,8 @@ def _code(day: date) -> str:
 
 
 def _in_break(days: list[date], names: dict[date, str]) -> np.ndarray:
-    """1 in a school break, 0 out of it, NaN in years without any. float64 [days]"""
-    years = {day.year for day in names}
-    return np.array([float(day in names) if day.year in years else np.nan for day in days])
+    """1 in a break, 0 out of it, NaN before the first year with breaks and after the last break. float64 [days]"""
+    if not names:
+        return np.full(len(days), np.nan)
+    first, last = date(min(names).year, 1, 1), max(names)  # the package ends with the last break that is announced
+    return np.array([float(day in names) if first <= day <= last else np.nan for day in days])

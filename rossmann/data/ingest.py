@@ -12,7 +12,7 @@ from rossmann.data.kaggle.columns import TRAIN_FILE
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import read_raw
 from rossmann.data.kaggle.tables import raw_tables
-from rossmann.schema import KEYS, MAX_SET_ASIDE_SHARE
+from rossmann.schema import HORIZON_DAYS, KEYS, MAX_SET_ASIDE_SHARE
 from rossmann.validation import StageReport, ValidationError, Violation, check_clean, violations_table
 
 
@@ -28,19 +28,23 @@ class IngestResult:
 
 
 def read_history(
-    raw_dir: str, as_of: date | None = None, max_set_aside_share: float = MAX_SET_ASIDE_SHARE
+    raw_dir: str,
+    as_of: date | None = None,
+    horizon_days: int = HORIZON_DAYS,
+    max_set_aside_share: float = MAX_SET_ASIDE_SHARE,
 ) -> IngestResult:
     """Read, check, clean and check again; with `as_of`, as if the files ended on that day.
 
+    horizon_days: how many days after the origin the history's plan has, and a forecast can reach.
     Single days of stores that are missing, or whose sales cannot be right, are set aside: they count as unknown, and
     the others are used. Raises DataError for files that cannot be read, and ValidationError, which has all failing
     rows, for all other faults of the rows, and where more than the given share of the days would be set aside.
     """
-    files = read_raw(raw_dir, as_of)
+    files = read_raw(raw_dir, as_of, horizon_days)
     raw_report = check_raw(files)
     is_unusable, violations = unusable_amounts(files.days)
     _refuse_too_many(int(is_unusable.sum()), len(files.days), violations, max_set_aside_share)
-    cleaning = clean(raw_tables(files, is_unusable))
+    cleaning = clean(raw_tables(files, is_unusable), horizon_days)
     history, set_aside = cleaning.history, cleaning.set_aside_days
     clean_report = check_clean(days_frame(history), plan_frame(history), set_aside, as_of, cleaning.repairs)
     missing = set_aside[~set_aside["has_row"]]

@@ -9,7 +9,7 @@ from rossmann.data import Calendar, Plan, Stores
 from rossmann.features import ridge_design, store_ridge
 from rossmann.features.calendar import DateParts, date_parts
 from rossmann.features.state import State
-from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS
+from rossmann.schema import CALENDAR_COLUMNS, DAY
 from rossmann.validation import DataError
 
 
@@ -21,7 +21,7 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
     lead_days = (plan.date - state.origin).astype(np.int64)
     _check_horizon(state, plan, lead_days)
     store_positions, row_store = np.unique(state.stores.positions(plan.store), return_inverse=True)
-    row_day = len(state.calendar.dates) - HORIZON_DAYS - 1 + lead_days
+    row_day = len(state.calendar.dates) - state.horizon_days - 1 + lead_days
     panels = {}
     for name in CALENDAR_COLUMNS:
         panels[name] = getattr(state.calendar, name)[store_positions]  # a copy, as the positions are an array
@@ -30,12 +30,12 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
 
 
 def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
-    outside = (lead_days < 1) | (lead_days > HORIZON_DAYS)
+    outside = (lead_days < 1) | (lead_days > state.horizon_days)
     if outside.any():
         row = int(np.argmax(outside))
         raise DataError(
             f"plan for store {plan.store[row]} has a row for {plan.date[row]}, but the last day with known sales is "
-            f"{state.origin}; plan days from {state.origin + DAY} to {state.origin + HORIZON_DAYS * DAY}"
+            f"{state.origin}; plan days from {state.origin + DAY} to {state.calendar.dates[-1]}"
         )
 
 
@@ -79,7 +79,7 @@ class PlanRows:
     @cached_property
     def lead_days(self) -> np.ndarray:
         """Days after the origin, from 1. int64 [rows]"""
-        return self.row_day - (len(self.calendar.dates) - HORIZON_DAYS) + 1
+        return self.row_day - (len(self.calendar.dates) - self.state.horizon_days) + 1
 
     @cached_property
     def open(self) -> np.ndarray:
@@ -105,11 +105,11 @@ class PlanRows:
     @cached_property
     def variance(self) -> np.ndarray:
         """Variance of the linear model's error. float64 [rows]"""
-        weekday = self.date_parts.weekday[-HORIZON_DAYS:]
+        weekday = self.date_parts.weekday[-self.state.horizon_days :]
         variance = store_ridge.variance(self.state.ridge, self.store_positions, self._design, weekday)
         return variance[self.row_store, self.lead_days - 1]
 
     @cached_property
     def _design(self) -> np.ndarray:
-        horizon = slice(-HORIZON_DAYS, None)
+        horizon = slice(-self.state.horizon_days, None)
         return ridge_design.design(self.calendar, self.stores, self.state.origin, horizon)[1]

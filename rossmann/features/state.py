@@ -9,7 +9,7 @@ from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import levels, store_ridge
 from rossmann.features.calendar import extend_calendar
 from rossmann.features.ridge_design import CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS
-from rossmann.schema import DAY, HORIZON_DAYS
+from rossmann.schema import DAY
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,14 @@ class State:
 
     origin: np.datetime64  # the last known day
     stores: Stores
-    calendar: Calendar  # the CONTEXT_DAYS up to the origin and the published plan of the HORIZON_DAYS after it
+    calendar: Calendar  # the CONTEXT_DAYS up to the origin and the published plan of the horizon after it
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
+
+    @property
+    def horizon_days(self) -> int:
+        """How many days after the origin can be forecast."""
+        return int((self.calendar.dates[-1] - self.origin).astype(int))
 
     @property
     def store_numbers(self) -> np.ndarray:
@@ -30,10 +35,10 @@ class State:
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # sums of two threads differ in their last bits from those of one
 def fit_state(past: SalesHistory) -> State:
-    """Fit the State of a history on its origin; of the days after the origin only the calendar is read."""
-    origin, dates = past.origin, past.dates
+    """Fit the State of a history on its origin and for its horizon; after the origin only the calendar is read."""
+    origin, dates, horizon_days = past.origin, past.dates, past.horizon_days
     days = len(dates)
-    calendar = extend_calendar(past.calendar, origin + HORIZON_DAYS * DAY)
+    calendar = extend_calendar(past.calendar, origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
@@ -41,7 +46,7 @@ def fit_state(past: SalesHistory) -> State:
     return State(
         origin=origin,
         stores=past.stores,
-        calendar=calendar.between(dates[-min(CONTEXT_DAYS, days)], origin + HORIZON_DAYS * DAY),
-        levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, HORIZON_DAYS),
+        calendar=calendar.between(dates[-min(CONTEXT_DAYS, days)], origin + horizon_days * DAY),
+        levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, horizon_days),
         ridge=store_ridge.fit(ridge_calendar, past.stores, np.log(sales)),
     )

@@ -58,13 +58,13 @@ def workspace_lock(url: str, purpose: str, timeout_s: float) -> Iterator[None]:
 def _wait(lock: _Lock, owner: str, purpose: str, timeout_s: float) -> None:
     started, is_logged = time.monotonic(), False
     while not lock.acquire(owner):
-        waited_s = time.monotonic() - started
-        if waited_s > timeout_s:
+        wait_s = time.monotonic() - started
+        if wait_s > timeout_s:
             raise DataError(
                 f"{purpose} has waited {timeout_s:g} s for the lock of the workspace, {lock.holder()}: "
                 "run it again when that has ended"
             )
-        if waited_s > SILENT_WAIT_S and not is_logged:
+        if wait_s > SILENT_WAIT_S and not is_logged:
             logger.warning("%s waits for the lock of the workspace, %s", purpose, lock.holder())
             is_logged = True
         time.sleep(POLL_INTERVAL_S)

@@ -1,6 +1,7 @@
 """What monitoring asks the journal. Nothing here reads more than one day of forecasts at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 
 import numpy as np
@@ -20,21 +21,18 @@ QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
 ONE_DAY = timedelta(days=1)
 
 
-def read_forecasts(url: str, day: date) -> pd.DataFrame:
-    """The operational forecasts of one day: a row each, columns JOURNAL_FORECAST_COLUMNS."""
-    return _typed(read_table(url, _operational_forecasts(day)))
+def read_forecasts(url: str, first: date, last: date) -> Iterator[pd.DataFrame]:
+    """The operational forecasts of each day of first … last that has any: a row each, JOURNAL_FORECAST_COLUMNS."""
+    with _connection(url) as connection:
+        for day in _days(first, last):
+            if rows := connection.execute(_operational_forecasts(day)).fetchall():
+                yield _frame(rows)
 
 
 def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
     """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
-    engine = connect(url)
-    try:
-        migrate(url)
-        with engine.connect() as connection:
-            rows = [row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))]
-    finally:
-        engine.dispose()
-    return _typed(pd.DataFrame(rows, columns=list(JOURNAL_FORECAST_COLUMNS)))
+    with _connection(url) as connection:
+        return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
 
 
 def read_answer(url: str, request_id: str) -> pd.DataFrame:
@@ -50,15 +48,21 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
 
 def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
     """Traffic of the UTC days first … last by source, without days that are in the table `traffic` already."""
+    with _connection(url) as connection:
+        stored = set(connection.scalars(sa.select(traffic.c.date).distinct()))
+        rows = [row for day in _days(first, last) if day not in stored for row in _traffic_of_day(connection, day)]
+    return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[sa.Connection]:
     engine = connect(url)
     try:
         migrate(url)
         with engine.connect() as connection:
-            stored = set(connection.scalars(sa.select(traffic.c.date).distinct()))
-            rows = [row for day in _days(first, last) if day not in stored for row in _traffic_of_day(connection, day)]
+            yield connection
     finally:
         engine.dispose()
-    return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
 
 
 def _operational_forecasts(day: date) -> sa.Select:
@@ -74,9 +78,10 @@ def _newest_forecasts(day: date) -> sa.Select:
     return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
 
 
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
     numbers = dict.fromkeys(FORECAST_COLUMNS, float)  # without rows, or with NULL only, pandas infers object
-    return rows.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
+    table = pd.DataFrame(rows, columns=list(JOURNAL_FORECAST_COLUMNS))
+    return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
 def _traffic_of_day(connection: sa.Connection, day: date) -> Iterator[dict[str, object]]:

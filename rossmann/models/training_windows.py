@@ -9,7 +9,7 @@ from rossmann import features
 from rossmann.data import SalesHistory
 from rossmann.features import FeatureSpec, PlanRows
 from rossmann.features.store_ridge import RESIDUAL_DAYS
-from rossmann.schema import DAY, HORIZON_DAYS, MIN_SEASON_HISTORY_DAYS
+from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 
 RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
 RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
@@ -61,7 +61,7 @@ def _days_back(days: int, step_days: int, min_history_days: int) -> range:
 def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureSpec = FeatureSpec()) -> TrainingWindow:  # noqa: B008
     """The window after `origin`: up to the horizon, or to the end of the history where that comes first."""
     state = features.fit_state(history.until(origin))
-    days = min(HORIZON_DAYS, int((history.origin - origin).astype(int)))
+    days = min(history.horizon_days, int((history.origin - origin).astype(int)))
     plan, actuals = history.plan(origin, days), history.actuals(origin, days)
     rows = features.join_plan(state, plan)
     sold = np.flatnonzero((plan.open == 1) & (actuals.sales > 0))

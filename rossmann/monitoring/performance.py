@@ -157,9 +157,9 @@ class Performance:
     def reason(self) -> str:
         """The comparison in one sentence."""
         return (
-            f"WAPE is {self.wape:.3f} from {self.first_day} to {self.last_day}, {self.expected_wape:.3f} in the backtest "
-            f"and {self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the last "
-            f"{WATCHED_WEEKS} weeks are above the limit of {self.wape_limit:.3f}"
+            f"WAPE is {self.wape:.3f} from {self.first_day} to {self.last_day}, {self.expected_wape:.3f} in the "
+            f"backtest and {self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the "
+            f"last {WATCHED_WEEKS} weeks are above the limit of {self.wape_limit:.3f}"
         )
 
 

@@ -48,6 +48,7 @@ def _fresh_wape(forecaster: Forecaster, history: SalesHistory) -> float | None:
     if len(history.dates) < 2 * WEEK_DAYS:
         return None  # a State needs a week
     fold = evaluation.cut_fold(history, history.origin - np.timedelta64(WEEK_DAYS, "D"), WEEK_DAYS)
-    forecast = forecaster.predict(features.fit_state(fold.past), fold.plan)
+    state = features.fit_state(history.until(fold.origin))  # with the whole plan that was published then, as in service
+    forecast = forecaster.predict(state, fold.plan)
     rows = evaluation.backtest_rows("champion", fold, forecast.sales).assign(source="fresh", model_version=0)
     return scores_of_sums(daily_sums(rows), "slice").wape.get("all")

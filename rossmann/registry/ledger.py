@@ -139,11 +139,11 @@ def _find_version_before(registry: Registry, version: int) -> int | None:
     for entry in reversed(ledger(registry)):
         if entry.action in (PROMOTE, OVERRIDE) and entry.previous not in (None, entry.version):
             replacements[entry.version] = entry.previous
-    visited, before = {version}, replacements.get(version)
-    while before is not None and before not in visited:
+    chain, before = {version}, replacements.get(version)
+    while before is not None and before not in chain:
         if find_veto(registry, before) is None:
             return before
-        visited.add(before)
+        chain.add(before)
         before = replacements.get(before)
     return None
 

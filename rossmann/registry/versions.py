@@ -50,7 +50,7 @@ def find_registered(registry: Registry, backtest_run: str) -> int | None:
     query = f"name = '{MODEL}' and tags.{RUN_KEY_TAG} = '{backtest_run}'"
     versions = {int(version.version) for version in registry.client.search_model_versions(query)}
     candidates = (model for model in list_models(registry) if model.version in versions)
-    return next((model.version for model in candidates if _is_readable(registry, model)), None)
+    return next((model.version for model in candidates if is_readable(registry, model)), None)
 
 
 def set_challenger(registry: Registry, version: int) -> None:
@@ -114,19 +114,20 @@ def load_candidate(registry: Registry, model: RegisteredModel) -> Candidate:
         return models.load_candidate(file.parent)
 
 
-def _required(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
-    model = find_by_alias(registry, alias)
-    if model is None:
-        raise DataError(f"no {alias} yet in {registry.address}: {remedy}")
-    return model
-
-
-def _is_readable(registry: Registry, model: RegisteredModel) -> bool:
+def is_readable(registry: Registry, model: RegisteredModel) -> bool:
+    """Whether all files of a version are as they were registered."""
     try:
         _load(registry, model)
     except DataError:
         return False
     return True
+
+
+def _required(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
+    model = find_by_alias(registry, alias)
+    if model is None:
+        raise DataError(f"no {alias} yet in {registry.address}: {remedy}")
+    return model
 
 
 def _write_files(forecaster: Forecaster, folder: Path) -> None:

@@ -18,7 +18,7 @@ from rossmann.models import Candidate, Forecaster, Intervals
 from rossmann.validation import DataError
 
 WORKER_CRASHES = 2  # how often a fit is tried again when its worker process died; an exception is never retried
-OUT_OF_MEMORY_RETRIES = 2  # the same where Ray killed it for lack of memory; deployments/cluster.env repeats it
+OUT_OF_MEMORY_RETRIES = 2  # the same where Ray killed it for lack of memory; so do hosts of a cluster, see deployments/
 
 
 @dataclass(frozen=True)

@@ -38,17 +38,17 @@ class RawFiles:
     as_of: date | None
 
 
-def read_raw(raw_dir: str, as_of: date | None = None) -> RawFiles:
+def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZON_DAYS) -> RawFiles:
     """Read train.csv, store.csv and, if it exists, test.csv from a folder or an s3:// address.
 
-    Of days after `as_of` only the calendar is read, as a part of the plan; their sales are not parsed.
+    Of the `horizon_days` after `as_of` only the calendar is read, as a part of the plan; their sales are not parsed.
     Raises DataError for files that cannot be read; `check_raw` checks what the rows say.
     """
     storage = Storage(str(raw_dir))
     train = _read_file(storage, TRAIN_FILE, TRAIN_COLUMNS)
     store = _read_file(storage, STORE_FILE, STORE_COLUMNS)
     test = _read_file(storage, TEST_FILE, RAW_PLAN_COLUMNS, TEST_COLUMNS) if storage.exists(TEST_FILE) else None
-    is_later, is_planned = _days_after(train, as_of)
+    is_later, is_planned = _days_after(train, as_of, horizon_days)
     plans = [_parse(train, RAW_PLAN_COLUMNS, is_planned)] + ([_parse(test, RAW_PLAN_COLUMNS)] if test else [])
     plans_with_rows = [plan for plan in plans if len(plan)]
     return RawFiles(
@@ -78,7 +78,7 @@ def _parse(cells: CsvCells, columns: tuple[str, ...], rows: np.ndarray | None = 
     return parse_columns(cells, {name: KAGGLE_CELL_TYPES[name] for name in columns}, rows)
 
 
-def _days_after(train: CsvCells, as_of: date | None) -> tuple[np.ndarray, np.ndarray]:
+def _days_after(train: CsvCells, as_of: date | None, horizon_days: int) -> tuple[np.ndarray, np.ndarray]:
     """Which rows of train.csv are after `as_of`, and which of these are within the horizon. bool [rows] each"""
     if as_of is None:
         no_rows = np.zeros(len(train.line), dtype=bool)
@@ -89,4 +89,4 @@ def _days_after(train: CsvCells, as_of: date | None) -> tuple[np.ndarray, np.nda
         raise DataError(
             f"{TRAIN_FILE} starts on {dates.min():%Y-%m-%d}: there are no sales up to {as_of}. Take a later date."
         )
-    return is_later, is_later & (dates <= pd.Timestamp(as_of) + pd.Timedelta(days=HORIZON_DAYS)).to_numpy()
+    return is_later, is_later & (dates <= pd.Timestamp(as_of) + pd.Timedelta(days=horizon_days)).to_numpy()

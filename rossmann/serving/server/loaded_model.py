@@ -10,7 +10,7 @@ from rossmann.data import Plan, Snapshot
 from rossmann.features import State
 from rossmann.models import Forecast, Forecaster
 from rossmann.registry import ModelCard, RegisteredModel, Registry
-from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS
+from rossmann.schema import CALENDAR_COLUMNS, DAY
 from rossmann.serving.published_plan import published_plan
 from rossmann.serving.target import ServingTarget
 
@@ -35,7 +35,7 @@ class LoadedModel:
     snapshot: Snapshot
     state: State
     forecaster: Forecaster
-    plan: Plan  # the published one: every store × HORIZON_DAYS, by store, then date
+    plan: Plan  # the published one: every store × day of the horizon, by store, then date
     plan_forecast: Forecast  # of the rows of `plan`
 
     def answer(self, plan: Plan) -> Answer:
@@ -45,7 +45,7 @@ class LoadedModel:
         sends all rows of its store to the model.
         """
         lead_days = (plan.date - self.state.origin) // DAY
-        position = self.state.stores.positions(plan.store) * HORIZON_DAYS + lead_days - 1
+        position = self.state.stores.positions(plan.store) * self.state.horizon_days + lead_days - 1
         differs = np.zeros(len(plan), bool)
         for name in CALENDAR_COLUMNS:
             differs |= getattr(plan, name) != getattr(self.plan, name)[position]

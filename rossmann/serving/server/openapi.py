@@ -3,13 +3,13 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from rossmann.schema import DAY, HORIZON_DAYS
+from rossmann.schema import DAY
 from rossmann.serving.server.auth import is_public
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.requests import REQUEST_BODY
 from rossmann.serving.server.responses import Error
 
-DESCRIPTION = f"""Daily sales of every store, up to {HORIZON_DAYS} days after the last day with known sales.
+DESCRIPTION = """Daily sales of every store, on the days of the published plan after the last day with known sales.
 
 A row names a store and a date. Fields that it leaves out (open, promo, holidays) are taken from the published plan;
 fields that it contains replace the published ones, also as neighbours of the other rows of the same store. A request

@@ -23,7 +23,7 @@ from pydantic import (
 from rossmann.data import Plan
 from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.features import State
-from rossmann.schema import CALENDAR_COLUMNS, DAY, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.schema import CALENDAR_COLUMNS, DAY, STATE_HOLIDAYS
 from rossmann.serving.server.errors import ApiError, Problem
 
 EXPECTED = {
@@ -130,11 +130,11 @@ def _code(value: bool | int | str | None) -> int:
 def _is_valid(rows: Sequence[PlanRow], store: np.ndarray, date: np.ndarray, state: State) -> bool:
     """Whether `_row_problems` would find nothing, computed with arrays where possible."""
     lead_days = (date - state.origin) // DAY
-    if lead_days.min() < 1 or lead_days.max() > HORIZON_DAYS or not state.stores.contains(store).all():
+    if lead_days.min() < 1 or lead_days.max() > state.horizon_days or not state.stores.contains(store).all():
         return False
     if any(_has_wrong_weekday(row) for row in rows):
         return False
-    return len(rows) == 1 or len(np.unique(store.astype(np.int64) * (HORIZON_DAYS + 1) + lead_days)) == len(rows)
+    return len(rows) == 1 or len(np.unique(store.astype(np.int64) * (state.horizon_days + 1) + lead_days)) == len(rows)
 
 
 def _has_wrong_weekday(row: PlanRow) -> bool:
@@ -143,7 +143,7 @@ def _has_wrong_weekday(row: PlanRow) -> bool:
 
 def _row_problems(rows: Sequence[PlanRow], state: State) -> Iterator[Problem]:
     """All problems of rows with valid fields, in the order of the rows."""
-    stores, origin = set(state.store_numbers.tolist()), state.origin
+    stores, origin, last = set(state.store_numbers.tolist()), state.origin, state.calendar.dates[-1]
     first_rows: dict[tuple[int, dt.date], int] = {}
     for number, row in enumerate(rows):
         if row.store not in stores:
@@ -151,9 +151,9 @@ def _row_problems(rows: Sequence[PlanRow], state: State) -> Iterator[Problem]:
         if row.date <= origin.item():
             message = f"{row.date} is in the past: sales are known until {origin}; the first day is {origin + DAY}"
             yield Problem(message, "date", number)
-        elif row.date > (origin + HORIZON_DAYS * DAY).item():
-            message = f"{row.date} is more than {HORIZON_DAYS} days after {origin}, the last day with known sales; " \
-                      f"the last day is {origin + HORIZON_DAYS * DAY}"  # fmt: skip
+        elif row.date > last.item():
+            message = f"{row.date} is more than {state.horizon_days} days after {origin}, the last day with known " \
+                      f"sales; the last day is {last}"  # fmt: skip
             yield Problem(message, "date", number)
         if _has_wrong_weekday(row):
             message = f"{row.date} is day {row.date.isoweekday()} of the week, not {row.day_of_week}"
