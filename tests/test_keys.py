@@ -64,12 +64,7 @@ def run_with(library: Path, code: str, *arguments: str) -> list[str]:
     ("module", "before", "after", "changed"),
     [
         ("models/intervals.py", "SHRINK_DAYS = 20", "SHRINK_DAYS = 30", {"code", "fit", "run"}),
-        (
-            "features/levels.py",
-            "DEVIATION_HALF_LIFE_DAYS = 28.0",
-            "DEVIATION_HALF_LIFE_DAYS = 27.0",
-            {"code", "fit", "run"},
-        ),
+        ("features/levels.py", "HALF_LIFE_DAYS = 28.0", "HALF_LIFE_DAYS = 27.0", {"code", "fit", "run"}),
         ("training/fits.py", "if origin < task.train_end", "if origin <= task.train_end", {"fit", "run"}),
         ("training/backtests.py", "rows.origin != origin", "rows.origin == origin", {"run"}),
         ("evaluation/backtest.py", 'sort_values("rmspe")', 'sort_values("rmse")', {"run"}),
