@@ -120,7 +120,7 @@ def test_scoring_needs_the_memory_of_one_day(noisy, url):
         sales = np.full(len(plan), 5000.0)
         entries.append(journal_entry(f"r{days_back}", "batch", noisy.origin - days_back, plan, sales))
     journal.write_entries(url, entries)
-    settings = SimpleNamespace(journal=url)
+    settings = SimpleNamespace(journal_address=url)
     first, last = (noisy.origin - 67).item(), noisy.origin.item()
 
     def peak_bytes(consume: Callable[[Iterator[pd.DataFrame]], object]) -> int:
