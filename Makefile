@@ -44,7 +44,7 @@ up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground
 	  exec setpriv --pdeathsig TERM deployments/up.sh
 
 deploy: install ## register every deployment of prefect.yaml with the running stack
-	@eval "$$($(MAKE) -s env)" && prefect --no-prompt deploy --all && exec rossmann automations
+	@eval "$$($(MAKE) -s env)" && exec rossmann deploy
 
 env: ## the environment in which a terminal reaches the stack: eval "$(make -s env)"
 	@echo 'LOCAL="$(LOCAL_STATE)"'

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from flows.alarms import Alarm
 from flows.retention import Expired
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import DeliveredForecast
@@ -34,22 +35,43 @@ def forecast(delivered: DeliveredForecast) -> str:
     )
 
 
-def monitoring(performance: Performance | None, drift: DriftReport, report: str) -> str:
-    """The scores of the last week's forecasts, and every drift statistic."""
+def monitoring(
+    new: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None
+) -> str:
+    """The alarms of a monitoring run, the scores of the last week's forecasts, and every drift statistic.
+
+    drift and report are None if that part of the run failed.
+    """
+    return "\n".join([_alarms(new, drift), _scores(performance), _statistics(drift), f"Report: `{report or '–'}`\n"])
+
+
+def _alarms(new: Sequence[Alarm], drift: DriftReport | None) -> str:
+    """What is new, and what is still beyond its limit and was raised by an earlier run."""
+    days = f"{drift.first_day} to {drift.last_day}" if drift else "the drift of the data could not be computed"
+    names = {getattr(each, "name", None) for each in new}
+    earlier = [each for each in drift.alarm_findings if each.name not in names] if drift else []
+    lines = [f"- **{each.event}**: {each.reason}" for each in new]
+    lines += [f"- raised before, still beyond its limit: **{each.name}**, {each.message}" for each in earlier]
+    title = f"New alarms: {len(new)}, raised before: {len(earlier)}" if lines else "No alarm"
+    return f"# {title}; {days}\n\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _scores(performance: Performance | None) -> str:
     if performance is None:
-        scores = "No forecast of the champion has actuals yet.\n"
-    else:
-        worst = f"Worst stores:\n\n{_table(performance.worst_stores)}"
-        scores = f"{performance.reason}.\n\n{_table(performance.slices)}\n\n{worst}\n"
+        return "No forecast of the champion has actuals yet.\n"
+    worst = f"Worst stores:\n\n{_table(performance.worst_stores)}"
+    return f"{performance.reason}.\n\n{_table(performance.slices)}\n\n{worst}\n"
+
+
+def _statistics(drift: DriftReport | None) -> str:
+    if drift is None:
+        return ""
     rows = [
         f"| {'**alarm**' if each.alarm else ''} | {each.kind} | {each.name} | {each.subject} | {each.effect:+.3f} "
         f"| {each.limit:.3f} | {each.message} |"
         for each in drift.findings
     ]
-    head = "| | kind | name | subject | effect | limit | |\n|---|---|---|---|---|---|---|\n"
-    return (
-        f"# {drift.first_day} to {drift.last_day}\n\n{scores}\n{head}" + "\n".join(rows) + f"\n\nReport: `{report}`\n"
-    )
+    return "\n".join(["| | kind | name | subject | effect | limit | |", "|---|---|---|---|---|---|---|", *rows, ""])
 
 
 def sweep(expired: Sequence[Expired]) -> str:

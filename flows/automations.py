@@ -1,5 +1,11 @@
-"""Registers Prefect's automations of deployments/automations.yaml by name: repeating it changes nothing."""
+"""Registers the deployments of prefect.yaml and the automations of deployments/automations.yaml, both by name.
 
+Repeating it changes nothing. Both match only the workspace of the settings, in place of the variable WORKSPACE_ID.
+"""
+
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -14,8 +20,23 @@ from prefect.blocks.notifications import (
 from prefect.client.orchestration import get_client
 
 from rossmann.settings import Settings
+from rossmann.validation import DataError
 
+WORKSPACE_ID = "ROSSMANN_WORKSPACE_ID"
 FILE = Path(__file__).parents[1] / "deployments" / "automations.yaml"
+
+
+def deploy(settings: Settings) -> None:
+    """Register every deployment of the prefect.yaml in the current folder, with its triggers.
+
+    Prefect fills in the variable when it registers. Raises DataError if it fails; its own output says why.
+    """
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    code = subprocess.run(command, env=os.environ | {WORKSPACE_ID: settings.workspace.id}).returncode
+    if code:
+        raise DataError(
+            f"the deployments of {Path.cwd()}/prefect.yaml were not registered: see Prefect's message above"
+        )
 
 
 def register(settings: Settings) -> list[str]:
@@ -25,7 +46,7 @@ def register(settings: Settings) -> list[str]:
     """
     recipients = [str(block.save(name, overwrite=True)) for name, block in _notification_blocks(settings).items()]
     names = []
-    for definition in yaml.safe_load(FILE.read_text()):
+    for definition in definitions(settings):
         message = definition.pop("notify", None)
         if message:
             definition["actions"] = [
@@ -38,6 +59,11 @@ def register(settings: Settings) -> list[str]:
         else:
             _delete(same_name)
     return names
+
+
+def definitions(settings: Settings) -> list[dict]:
+    """The automations of the file, for the workspace of the settings."""
+    return yaml.safe_load(FILE.read_text().replace(f"{{{{ ${WORKSPACE_ID} }}}}", settings.workspace.id))
 
 
 def _registered(name: str) -> list[Automation]:

@@ -1,27 +1,29 @@
 """Forecasts against actuals, and the newest days against the same season one year before → tables, report, alarms.
 
-After each ingest, and daily. Needs a snapshot. A day that was scored once is not scored again. Alarms start other
-flows only through Prefect's automations.
+After each ingest, and daily. Needs a snapshot. A day is scored again only if its actuals have changed. Alarms start
+other flows only through Prefect's automations. A part that fails costs only itself: what the others find is raised
+first, then the run fails.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, artifacts, endpoint, run_checks, workspace
-from flows.alarms import Alarm, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
+from flows import alarms, artifacts, endpoint, monitor_alarms, run_checks, workspace
+from flows.alarms import Alarm
+from flows.parts import Parts
 from rossmann import data, journal, monitoring, registry
-from rossmann.monitoring import DriftFinding, DriftReport, Performance
+from rossmann.monitoring import DriftReport, Performance
 from rossmann.registry import CHAMPION, RegisteredModel
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
-REPEAT_AFTER = timedelta(hours=20)  # less than a day: daily runs do not start exactly 24 hours apart
 CATCH_UP = timedelta(days=46)  # how far back days are scored; the baseline forecasts 48 days from one origin
 TRAFFIC = timedelta(days=7)
 
@@ -39,34 +41,67 @@ class MonitorResult:
 @flow
 def monitor() -> MonitorResult:
     """Score the forecasts of the new days, look for drift, and raise alarms."""
-    settings = Settings()
+    settings, parts = Settings(), Parts()
     workspace.check_disk(settings)
-    run_checks.cancel_duplicate_runs()
+    parts.run(run_checks.cancel_duplicate_runs)
+    parts.run(send_again)
     snapshot = data.current_snapshot(settings.workspace.snapshots)
-    champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)
-    append_daily_tables(snapshot)
-    performance = weekly_performance(snapshot, champion) if champion else None
-    drift, report = detect_drift(snapshot, champion)
-    raised = raise_alarms(snapshot, performance, drift, report)
-    traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
-    create_markdown_artifact(artifacts.monitoring(performance, drift, report) + traffic, key="monitoring")
+    champion = parts.run(find_champion)
+    parts.run(score_days, snapshot)
+    parts.run(append_traffic)
+    performance = parts.run(weekly_performance, snapshot, champion) if champion else None
+    forecasts = parts.run(recent_forecasts, snapshot)
+    backtest = parts.run(champion_backtest, champion) if champion else None
+    drift = parts.run(detect_drift, snapshot, forecasts, backtest)
+    findings = parts.run(recent_findings, drift) if drift else None
+    raised = [*parts.collect(raise_alarms, snapshot, performance, drift, findings)]
+    problems = [
+        *parts.collect(endpoint.system_alarms, settings),
+        *parts.collect(run_checks.failed_runs, settings),
+        *parts.collect(run_checks.stale_data, settings, snapshot),
+    ]
+    raised += parts.collect(raise_system_alarms, problems)
+    if drift:
+        parts.run(store_findings, drift)
+    report = parts.run(write_report, snapshot, forecasts, drift) if drift else None
+    parts.run(show, raised, performance, drift, report)
+    parts.finish()
     return MonitorResult(performance, drift, report, tuple(raised))
 
 
 @task(cache_policy=NO_CACHE)
-def append_daily_tables(snapshot: str) -> None:
-    """Append the days since the last run to the accuracy table, and whole days of requests to the traffic table."""
+def send_again() -> None:
+    """Send the events that an earlier run could not send, and those of open alarms that no retraining works on."""
+    settings = Settings()
+    alarms.send_pending(settings)
+    if not run_checks.retraining_is_active(settings):
+        alarms.send_open(settings)
+
+
+@task(cache_policy=NO_CACHE)
+def find_champion() -> RegisteredModel | None:
+    """The champion; None if there is none."""
+    return registry.find_by_alias(workspace.registry(Settings()), CHAMPION)
+
+
+@task(cache_policy=NO_CACHE)
+def score_days(snapshot: str) -> None:
+    """Score the forecasts of new days, and again those of days whose actuals this snapshot has changed."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
-    last = history.origin.item()
-    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, last - CATCH_UP)
-    first = accuracy.date.max().date() + timedelta(days=1) if len(accuracy) else last - CATCH_UP
-    days = workspace.daily_forecasts(settings, history, first, last)
-    sums = [day_sums for day_sums in map(monitoring.daily_sums, days) if len(day_sums)]
-    if sums:
-        since = sums[0].date.min().to_datetime64().astype("datetime64[D]")
-        sums.append(monitoring.daily_sums(monitoring.baseline_forecasts(history, since)))
-        journal.append_rows(settings.journal_address, journal.accuracy, pd.concat(sums))
+    first = history.origin.item() - CATCH_UP
+    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, first)
+    days = monitoring.outdated_days(accuracy, history, np.datetime64(first))
+    for run in monitoring.consecutive_runs(days):
+        forecasts = workspace.daily_forecasts(settings, history, run[0].item(), run[-1].item())
+        rows = monitoring.accuracy_rows(forecasts, history)
+        journal.replace_days(settings.journal_address, journal.accuracy, [day.item() for day in run], rows)
+
+
+@task(cache_policy=NO_CACHE)
+def append_traffic() -> None:
+    """Append whole days of requests to the traffic table."""
+    settings = Settings()
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     traffic = journal.daily_traffic(settings.journal_address, yesterday - workspace.LOOK_BACK, yesterday)
     journal.append_rows(settings.journal_address, journal.traffic, traffic)
@@ -88,98 +123,78 @@ def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance 
 
 
 @task(cache_policy=NO_CACHE)
-def detect_drift(snapshot: str, champion: RegisteredModel | None) -> tuple[DriftReport, str]:
-    """Compute and store all drift statistics. Returns them and the address of their report."""
+def recent_forecasts(snapshot: str) -> pd.DataFrame:
+    """The journal's forecasts of the last weeks, with their actuals."""
     settings = Settings()
-    history = workspace.history(settings, snapshot)
-    forecasts = workspace.recent_forecasts(settings, history)
-    backtest = workspace.backtest_of(settings, champion) if champion else None
-    drift = monitoring.detect_drift(history, forecasts, backtest)
-    journal.append_rows(settings.journal_address, journal.drift_findings, drift.frame())
-    folder = Storage(settings.workspace.monitoring_reports)
-    return drift, monitoring.write_report(history, forecasts, drift, folder)
+    return workspace.recent_forecasts(settings, workspace.history(settings, snapshot))
 
 
 @task(cache_policy=NO_CACHE)
-def raise_alarms(snapshot: str, performance: Performance | None, drift: DriftReport, report: str) -> list[Alarm]:
-    """Publish one alarm per cause. A cause that was raised before and persists is not raised again."""
+def champion_backtest(champion: RegisteredModel) -> pd.DataFrame:
+    """The rows of the champion's backtest."""
+    return workspace.backtest_of(Settings(), champion)
+
+
+@task(cache_policy=NO_CACHE)
+def detect_drift(snapshot: str, forecasts: pd.DataFrame | None, backtest: pd.DataFrame | None) -> DriftReport:
+    """Compute all drift statistics; without forecasts, those of the history."""
+    return monitoring.detect_drift(workspace.history(Settings(), snapshot), forecasts, backtest)
+
+
+@task(cache_policy=NO_CACHE)
+def recent_findings(drift: DriftReport) -> pd.DataFrame:
+    """The stored findings of the days in which an alarm of drift is not repeated."""
     settings = Settings()
-    published = [record.alarm for record in alarms.list_alarms(settings)]
-    standing = standing_causes(settings, snapshot, drift.last_day.item(), published)
-    raised: list[Alarm] = [
-        *drift_alarms(snapshot, drift, report, standing),
-        *performance_alarms(snapshot, performance, drift, standing),
-        *new_system_alarms(settings, snapshot, published),
-    ]
-    for alarm in raised:
-        alarms.publish(settings, alarm)
-    return raised
+    since = drift.last_day.item() - timedelta(days=settings.alarm_repeat_days)
+    return journal.read_rows(settings.journal_address, journal.drift_findings, since)
 
 
-def standing_causes(settings: Settings, snapshot: str, last: date, published: Iterable[Alarm]) -> set[str]:
-    """Causes not to be raised again: names of statistics, and names of events for alarms that are not about one.
-
-    They are the statistics that were beyond their limits on a day of the last `alarm_repeat_days` before `last`, and
-    whatever was raised for the same snapshot.
-    """
-    findings = journal.read_rows(
-        settings.journal_address, journal.drift_findings, last - timedelta(days=settings.alarm_repeat_days)
-    )
-    earlier = findings[findings.alarm & (findings.date < pd.Timestamp(last))]
-    same_snapshot = (each for each in published if getattr(each, "snapshot", None) == snapshot)
-    return {*earlier.name, *(each.name if isinstance(each, DriftDetected) else each.event for each in same_snapshot)}
-
-
-def drift_alarms(snapshot: str, drift: DriftReport, report: str, standing: set[str]) -> list[Alarm]:
-    """One alarm per statistic beyond its limit: DataRejected where the data are wrong, else DriftDetected."""
-    findings = {each.name: each for each in reversed(drift.alarm_findings)}
-    return [_drift_alarm(snapshot, each, report) for name, each in findings.items() if name not in standing]
-
-
-def _drift_alarm(snapshot: str, finding: DriftFinding, report: str) -> Alarm:
-    if finding.broken_data:
-        return DataRejected(reason=f"{finding.name}: {finding.message}", raw=f"snapshot {snapshot}")
-    return DriftDetected(
-        reason=finding.message,
-        snapshot=snapshot,
-        kind=finding.kind,
-        name=finding.name,
-        subject=finding.subject,
-        effect=finding.effect,
-        limit=finding.limit,
-        reference=finding.reference,
-        report=report,
-    )
-
-
-def performance_alarms(
-    snapshot: str, performance: Performance | None, drift: DriftReport, standing: set[str]
+@task(cache_policy=NO_CACHE)
+def raise_alarms(
+    snapshot: str, performance: Performance | None, drift: DriftReport | None, findings: pd.DataFrame | None
 ) -> list[Alarm]:
-    """An alarm if the forecasts are worse than their backtest, unless wrong data explain it."""
-    if performance is None or not performance.degraded or PerformanceDegraded.event in standing:
-        return []
-    if any(each.broken_data for each in drift.alarm_findings):
-        return []
-    return [
-        PerformanceDegraded(
-            reason=performance.reason,
-            snapshot=snapshot,
-            model_version=performance.version,
-            wape=performance.wape,
-            expected_wape=performance.expected_wape,
-            baseline_wape=performance.baseline_wape,
-            wape_limit=performance.wape_limit,
-        )
-    ]
+    """Publish one alarm per cause of drift and of bad forecasts that is not only a repetition."""
+    settings, new = Settings(), []
+    records = alarms.list_alarms(settings)
+    if drift:
+        report = monitoring.report_address(drift, Storage(settings.workspace.monitoring_reports))
+        new += monitor_alarms.new_drift_alarms(settings, snapshot, drift, report, records, findings)
+    new += monitor_alarms.new_performance_alarms(snapshot, performance, drift, records)
+    return publish_all(settings, new)
 
 
-def new_system_alarms(settings: Settings, snapshot: str, published: Iterable[Alarm]) -> list[Alarm]:
-    """What is wrong with endpoint, journal, runs and data supply. A failed run is reported once, the rest daily."""
-    since = datetime.now(UTC) - REPEAT_AFTER
-    recent = {_system_cause(each) for each in published if isinstance(each, FlowFailed) or each.at > since}
-    current = [*endpoint.system_alarms(settings), *run_checks.health_alarms(settings, snapshot)]
-    return [each for each in current if _system_cause(each) not in recent]
+@task(cache_policy=NO_CACHE)
+def raise_system_alarms(current: Sequence[Alarm]) -> list[Alarm]:
+    """Publish what is wrong with endpoint, journal, runs or data supply, at most once a day."""
+    settings = Settings()
+    records = alarms.list_alarms(settings)
+    return publish_all(settings, monitor_alarms.new_system_alarms(current, records, datetime.now(UTC)))
 
 
-def _system_cause(alarm: Alarm) -> tuple[str, str | None]:
-    return alarm.event, alarm.run if isinstance(alarm, FlowFailed) else None
+def publish_all(settings: Settings, new: list[Alarm]) -> list[Alarm]:
+    """Publish the alarms and return them."""
+    for alarm in new:
+        alarms.publish(settings, alarm)
+    return new
+
+
+@task(cache_policy=NO_CACHE)
+def store_findings(drift: DriftReport) -> None:
+    """Store the findings in the journal, in place of those of an earlier snapshot of the same days."""
+    journal.replace_days(Settings().journal_address, journal.drift_findings, [drift.last_day.item()], drift.frame())
+
+
+@task(cache_policy=NO_CACHE)
+def write_report(snapshot: str, forecasts: pd.DataFrame | None, drift: DriftReport) -> str:
+    """Write the report of drift. Returns its address."""
+    settings = Settings()
+    history = workspace.history(settings, snapshot)
+    return monitoring.write_report(history, forecasts, drift, Storage(settings.workspace.monitoring_reports))
+
+
+def show(new: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None) -> None:
+    """Create the run's artifact."""
+    settings = Settings()
+    traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
+    page = artifacts.monitoring(new, performance, drift, report)
+    create_markdown_artifact(page + traffic, key="monitoring")

@@ -51,7 +51,7 @@ def retrain(
 ) -> RetrainResult:
     """From raw files to forecasts. The champion is replaced only if the challenger beats it.
 
-    reason: why the run was started. alarm_id: the alarm that started it; this run closes it.
+    reason: why the run was started. alarm_id: the alarm that started it; this run answers it.
     allow_shrink: accept raw files that lack stores or days of the current snapshot.
     """
     get_run_logger().info("retraining, reason: %s", reason)
@@ -64,13 +64,14 @@ def retrain(
         )
         result = _retrain(snapshot, folds, candidates, search, reason)
     except Exception as error:  # a failed run closes its alarm whatever the failure; Prefect gets the error too
-        close(alarm_id, started, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
+        close(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
         raise
     if result.verdict is None:
-        close(alarm_id, started, "skipped", result.decision.reason)
+        close(alarm_id, started, snapshot, "skipped", result.decision.reason)
     else:
         verdict = result.verdict
-        close(alarm_id, started, "promoted" if verdict.promote else "refused", "; ".join(verdict.reasons))
+        decision = "promoted" if verdict.promote else "refused"
+        close(alarm_id, started, snapshot, decision, "; ".join(verdict.reasons))
     return result
 
 
@@ -104,12 +105,17 @@ def decide(snapshot: str) -> RetrainingDecision:
 
 
 @task(cache_policy=NO_CACHE)
-def close(alarm_id: str | None, started: datetime, decision: str, reason: str) -> None:
-    """Publish the outcome of the alarm that started this run, and of every other open one that starts a retraining."""
+def close(alarm_id: str | None, started: datetime, snapshot: str | None, decision: str, reason: str) -> None:
+    """Publish the outcome of the alarm that started this run, and of every other open one that its snapshot covers.
+
+    snapshot: None for a run that failed. Its alarms stay open, and the next monitoring run sends them again.
+    """
     settings = Settings()
     champion = registry.find_by_alias(workspace.registry(settings), registry.CHAMPION)
     serving = champion.version if champion else None
-    for each in {*([alarm_id] if alarm_id else []), *alarms.open_alarm_ids(settings, started)}:
+    last = workspace.history(settings, snapshot).origin.item() if snapshot else None
+    others = alarms.ids_to_answer(alarms.list_alarms(settings), started, snapshot, last)
+    for each in {*([alarm_id] if alarm_id else []), *others}:
         outcome = RetrainingOutcome(
             alarm_id=each, started=started, decision=decision, reason=reason, model_version=serving
         )

@@ -5,17 +5,18 @@ from datetime import UTC, datetime, timedelta
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from flows.alarms import Alarm, FlowFailed, StaleData
+from flows.alarms import FlowFailed, StaleData
 from rossmann import data
 from rossmann.settings import Settings
 
 WAITING_STATES = ["Scheduled", "Late", "AwaitingConcurrencySlot", "Pending"]
 FAILED_WITHIN = timedelta(hours=24)
+RETRAIN = "retrain"  # the flow that answers alarms
 MESSAGE_LENGTH = 400  # characters
 
 
@@ -41,20 +42,31 @@ def cancel_duplicate_runs() -> None:
             get_run_logger().info("cancelled %s, late since %s", other.name, other.expected_start_time)
 
 
-def health_alarms(settings: Settings, snapshot: str) -> list[Alarm]:
-    """Runs of deployments that failed in the last day, and the current snapshot if it is too old.
+def retraining_is_active(settings: Settings) -> bool:
+    """Whether a run of the deployed `retrain` is due or running: it will answer the open alarms."""
+    unfinished = FlowRunFilter.model_validate(
+        {
+            "state": {"type": {"any_": sorted(set(StateType) - TERMINAL_STATES)}},
+            "tags": {"all_": [settings.workspace.tag]},
+            "expected_start_time": {"before_": datetime.now(UTC)},
+        }
+    )
+    flow = FlowFilter.model_validate({"name": {"any_": [RETRAIN]}})
+    with get_client(sync_client=True) as client:
+        return bool(client.read_flow_runs(flow_filter=flow, flow_run_filter=unfinished, limit=1))
+
+
+def failed_runs(settings: Settings) -> list[FlowFailed]:
+    """Runs of this workspace's deployments that failed in the last day.
 
     Runs started by hand are not reported: whoever started one sees its failure.
     """
-    return [*_failed_runs(), *_stale_data(settings, snapshot)]
-
-
-def _failed_runs() -> list[FlowFailed]:
     failed = FlowRunFilter.model_validate(
         {
             "state": {"type": {"any_": [StateType.FAILED, StateType.CRASHED]}},
             "end_time": {"after_": datetime.now(UTC) - FAILED_WITHIN},
             "deployment_id": {"is_null_": False},
+            "tags": {"all_": [settings.workspace.tag]},
         }
     )
     with get_client(sync_client=True) as client:
@@ -68,7 +80,8 @@ def _flow_failed(flow: str, run: FlowRun) -> FlowFailed:
     return FlowFailed(reason=f"{flow} ({run.name}) {run.state_name.lower()}: {message}", run=str(run.id))
 
 
-def _stale_data(settings: Settings, snapshot: str) -> list[StaleData]:
+def stale_data(settings: Settings, snapshot: str) -> list[StaleData]:
+    """The current snapshot, if it is too old."""
     current = data.describe_snapshot(settings.workspace.snapshots, snapshot)
     days = (datetime.now(UTC) - datetime.fromisoformat(current.created)).days
     if days < settings.stale_data_days:

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
 
     stale_data_days: int = Field(10, ge=1, description="Days without a new snapshot after which an alarm is raised.")
     alarm_repeat_days: int = Field(21, ge=1, description="Days before an alarm that persists is raised again.")
+    alarm_retry_days: int = Field(
+        7, ge=1, description="The same after a retraining that was refused or skipped: the cause may still be there."
+    )
     retrain_min_gain: float = Field(
         0.05, ge=0, description="Smallest expected relative reduction of WAPE that starts a retraining."
     )

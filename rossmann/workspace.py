@@ -1,5 +1,6 @@
 """The paths of the parts of a workspace, in one folder of this machine or under one s3:// address."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,18 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        """The last part of the root, for display and for event resources."""
+        """The last part of the root, for display."""
         return Path(self.root).name
+
+    @property
+    def id(self) -> str:
+        """Name and a hash of the root, for Prefect, whose server may have other workspaces of the same name."""
+        return f"{self.name}-{hashlib.sha256(self.root.encode()).hexdigest()[:8]}"
+
+    @property
+    def tag(self) -> str:
+        """The tag of this workspace's deployments and their runs in Prefect; prefect.yaml has the same."""
+        return f"workspace:{self.id}"
 
     @property
     def raw(self) -> str:

@@ -21,6 +21,7 @@ import yaml
 from prefect.client.base import PrefectHttpxSyncClient
 
 from flows.alarms import DataRejected, DriftDetected
+from rossmann.workspace import Workspace
 from tests.support.cluster import free_ports, processes_of, wait
 
 pytestmark = pytest.mark.slow
@@ -46,15 +47,19 @@ def forecast():
 @flow
 def nap():
     time.sleep(600)
+
+@flow
+def fail():
+    raise ValueError("the plan cannot be used")
 """
 PUBLISH_ALARMS = """
 import sys
 from flows import alarms
 from rossmann.settings import Settings
-for number in range(int(sys.argv[2])):
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
     if sys.argv[1] == "drift":
-        alarm = alarms.DriftDetected(reason=f"drift {number}", snapshot="s", kind="concept", name="n", subject="o",
-                                     effect=2, limit=1, reference="r", report="p")
+        alarm = alarms.DriftDetected(reason=f"drift {number}", snapshot="s", kind="concept", name=f"n{number}",
+                                     subject="o", effect=2, limit=1, reference="r", report="p")
     else:
         alarm = alarms.DataRejected(reason="a damaged file", raw="here")
     alarms.publish(Settings(), alarm)
@@ -99,11 +104,10 @@ class Server:
     def start_worker(self) -> psutil.Popen:
         return self.start("prefect", "worker", "start", "--pool", "rossmann", "--type", "process")
 
-    def run(self, *command: str) -> None:
-        """Run a command of the environment; it must succeed."""
-        result = subprocess.run(
-            _absolute(command), cwd=self.workspace, env=self.environment, text=True, capture_output=True
-        )
+    def run(self, *command: str, **settings: str) -> None:
+        """Run a command of the environment, with other settings; it must succeed."""
+        environment = self.environment | settings
+        result = subprocess.run(_absolute(command), cwd=self.workspace, env=environment, text=True, capture_output=True)
         assert result.returncode == 0, result.stdout + result.stderr
 
     def end(self) -> None:
@@ -111,8 +115,8 @@ class Server:
             process.kill()
         psutil.wait_procs(self.processes, timeout=10)
 
-    def publish_alarms(self, kind: str, count: int) -> None:
-        self.run("python", "-c", PUBLISH_ALARMS, kind, str(count))
+    def publish_alarms(self, kind: str, first: int, last: int, **settings: str) -> None:
+        self.run("python", "-c", PUBLISH_ALARMS, kind, str(first), str(last), **settings)
 
     def post(self, path: str, **content: object) -> list[dict]:
         """Call the API by Prefect's own client, which retries while the server's SQLite is locked (503)."""
@@ -135,14 +139,22 @@ class Server:
     def automations(self) -> list[str]:
         return sorted(each["name"] for each in self.post("automations/filter"))
 
-    def schedule_run(self, flow: str, at: datetime) -> str:
-        """Create a run of a deployment as its schedule does. Returns its id."""
-        (deployment,) = self.post("deployments/filter", flows={"name": {"any_": [flow]}})
+    def schedule_run(self, flow: str, at: datetime, name: str | None = None) -> str:
+        """Create a run of a deployment as its schedule does; by name where a flow has several. Returns its id."""
+        names = {"deployments": {"name": {"any_": [name]}}} if name else {}
+        (deployment,) = self.post("deployments/filter", flows={"name": {"any_": [flow]}}, **names)
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
         return self.post(f"deployments/{deployment['id']}/create_flow_run", state=state)["id"]
 
     def notifications_of(self, event: str) -> list[dict]:
         return [message for message in self.notifications if event in message["subject"]]
+
+
+def toy(flow: str, tags: list[str]) -> dict:
+    """The deployment of a toy flow."""
+    return {
+        "name": flow, "entrypoint": f"toys.py:{flow}", "tags": tags, "work_pool": DEPLOYMENTS["retrain"]["work_pool"]
+    }  # fmt: skip
 
 
 def _absolute(command: tuple[str, ...]) -> list[str]:
@@ -156,7 +168,8 @@ def server(tmp_path_factory) -> Iterator[Server]:
     server = Server(workspace, *free_ports(2))
     toys = [DEPLOYMENTS["retrain"] | {"entrypoint": "toys.py:retrain"},
             DEPLOYMENTS["forecast"] | {"entrypoint": "toys.py:forecast"},
-            {"name": "nap", "entrypoint": "toys.py:nap", "work_pool": DEPLOYMENTS["retrain"]["work_pool"]}]  # fmt: skip
+            toy("nap", DEPLOYMENTS["retrain"]["tags"]), toy("fail", DEPLOYMENTS["retrain"]["tags"]),
+            toy("fail", ["of another project"]) | {"name": "foreign"}]  # fmt: skip
     (workspace / "toys.py").write_text(TOY_FLOWS)
     (workspace / "prefect.yaml").write_text(yaml.safe_dump(PREFECT | {"deployments": toys}))
     with webhook(server):
@@ -164,8 +177,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
         try:
             wait(server.is_ready, 300)
             server.run("prefect", "work-pool", "create", "rossmann", "--type", "process")
-            server.run("prefect", "--no-prompt", "deploy", "--all")
-            server.run("python", "-m", "flows.cli", "automations")
+            server.run("python", "-m", "flows.cli", "deploy")
             yield server
         finally:
             server.end()
@@ -200,24 +212,30 @@ def worker(server: Server, late_runs: list[str]) -> psutil.Popen:
 def test_registering_again_changes_nothing(server):
     automations = server.automations()
     assert set(automations) == {"retrain on alarm", *(each["name"] for each in AUTOMATIONS)}
-    server.run("python", "-m", "flows.cli", "automations")
-    server.run("prefect", "--no-prompt", "deploy", "--all")
+    server.run("python", "-m", "flows.cli", "deploy")
     assert server.automations() == automations
 
 
 @pytest.fixture(scope="module")
 def drift_alarms(server: Server, worker: psutil.Popen) -> list[dict]:
     """Fifty alarms that were published at once, and one that was published after the run that they started."""
-    server.publish_alarms("drift", 50)
+    server.publish_alarms("drift", 100, 101, ROSSMANN_DATA_DIR=str(foreign_workspace(server)))
+    server.publish_alarms("drift", 0, 50)
     wait(lambda: server.runs("retrain"), 300)
     wait(lambda: server.states("retrain") == ["Completed"], 300)
-    server.publish_alarms("drift", 1)  # within the cool-down
+    server.publish_alarms("drift", 50, 51)  # within the cool-down
     alarms = [json.loads(file.read_text()) for file in (server.workspace / "alarms").glob("*.json")]
     return [alarm for alarm in alarms if alarm["event"] == DriftDetected.event]
 
 
-def test_fifty_alarms_at_once_start_one_run_with_their_reason(server, drift_alarms):
+def foreign_workspace(server: Server) -> Path:
+    """A workspace with the same name in another folder."""
+    return server.workspace / "elsewhere" / server.workspace.name
+
+
+def test_fifty_alarms_at_once_start_one_run_with_their_reason_and_those_of_another_workspace_none(server, drift_alarms):
     assert len(drift_alarms) == 51
+    assert len(list((foreign_workspace(server) / "alarms").glob("*.json"))) == 1
     (run,) = server.runs("retrain")
     assert run["parameters"] in [{"reason": alarm["reason"], "alarm_id": alarm["id"]} for alarm in drift_alarms]
 
@@ -232,10 +250,20 @@ def test_each_of_fifty_alarms_at_once_is_notified(server, drift_alarms):
 
 def test_rejected_data_start_no_run_and_are_notified(server, worker):
     runs = len(server.runs("retrain"))
-    server.publish_alarms("data", 1)
+    server.publish_alarms("data", 0, 1)
     wait(lambda: server.notifications_of(DataRejected.event), 300)
     assert "a damaged file" in server.notifications_of(DataRejected.event)[0]["text"]
     assert len(server.runs("retrain")) == runs
+
+
+def test_a_failed_run_is_notified_when_it_fails_and_that_of_another_project_is_not(server, worker):
+    for deployment in ("foreign", "fail"):
+        server.schedule_run("fail", datetime.now(UTC), deployment)
+    wait(lambda: server.states("fail") == ["Failed", "Failed"], 300)
+    wait(lambda: server.notifications_of("prefect.flow-run.Failed"), 60)
+    (message,) = server.notifications_of("prefect.flow-run.Failed")
+    assert re.match(r"run .* of fail/fail: .*the plan cannot be used", message["text"])
+    assert message["subject"].endswith(Workspace(str(server.workspace)).id)
 
 
 def test_after_an_outage_one_of_the_late_runs_does_the_work_of_all(server, late_runs, worker):

@@ -1,7 +1,6 @@
 """A disk that is full, fills up during a run, or is read-only: one sentence with the path, and nothing half-written."""
 
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,25 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.main import main
-from flows.retrain import retrain
 from flows.workspace import MIN_FREE_BYTES
 from rossmann import registry
-from rossmann.data import current_snapshot, list_snapshots, load_snapshot
+from rossmann.data import current_snapshot, load_snapshot
 from rossmann.registry import Registry
 from rossmann.simulation import write_sample
 from rossmann.storage import UNFINISHED
+from tests.support.commands import DAYS, STORES, run_command, trained_workspace
 
 pytestmark = pytest.mark.proof
 
-STORES, DAYS = 8, 450
 DISK_BYTES = 2 * MIN_FREE_BYTES
-SETTINGS = {
-    "ROSSMANN_FOLDS": "2",
-    "ROSSMANN_CANDIDATES": "ridge",
-    "ROSSMANN_PROMOTION_PROBABILITY": "0.01",  # with so few stores ridge is hardly better than the median
-    "ROSSMANN_SLICE_MARGIN": "9",
-}
 WRITING_COMMANDS = ("sample --force --seed 8", "ingest", "train", "release", "forecast", "retrain", "monitor",
                     "snapshots restore {snapshot}")  # fmt: skip
 
@@ -77,67 +68,52 @@ def disk(tmp_path_factory, prefect_server, local_ray, new_mlflow_database) -> It
     if trial.returncode:
         pytest.skip(f"a file system cannot be mounted here: {trial.stderr.strip()}")
     try:
-        write_sample(disk.root / "raw", STORES, DAYS, seed=3)
-        new_mlflow_database(disk.root)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
-            for name, value in (SETTINGS | {"ROSSMANN_DATA_DIR": str(disk.root)}).items():
-                patch.setenv(name, value)
-            retrain()
+        with trained_workspace(disk.root, new_mlflow_database):
             yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk.root)], check=True)
 
 
 @pytest.fixture
-def run_command(disk, monkeypatch, capsys):
+def rossmann(disk, monkeypatch, capsys) -> Callable[[str], tuple[int, str]]:
     """Runs `rossmann` in this process; returns its exit code and what it writes to stderr."""
-
-    def run(command: str) -> tuple[int, str]:
-        words = command.format(snapshot=list_snapshots(f"{disk.root}/snapshots")[0].fingerprint).split()
-        monkeypatch.setattr(sys, "argv", ["rossmann", *words])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, capsys.readouterr().err
-
-    return run
+    return lambda command: run_command(command, disk.root, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("command", WRITING_COMMANDS)
-def test_on_a_full_disk_a_command_names_the_path_and_the_same_command_succeeds_afterwards(disk, run_command, command):
+def test_on_a_full_disk_a_command_names_the_path_and_the_same_command_succeeds_afterwards(disk, rossmann, command):
     with disk.full():
-        code, message = run_command(command)
+        code, message = rossmann(command)
     assert (code, len(message.splitlines())) == (2, 1), message
     assert message.startswith(str(disk.root))
     assert message.endswith("; free some space and run this again\n")
     assert disk.unfinished_files() == []
-    assert run_command(command)[0] == 0
+    assert rossmann(command)[0] == 0
 
 
 @pytest.mark.parametrize("command", [*WRITING_COMMANDS, "models", "models rollback"])
-def test_on_a_read_only_disk_a_command_names_the_path(disk, run_command, command):
+def test_on_a_read_only_disk_a_command_names_the_path(disk, rossmann, command):
     with disk.read_only():
-        code, message = run_command(command)
+        code, message = rossmann(command)
     assert (code, len(message.splitlines())) == (2, 1), message
     assert message.startswith(str(disk.root))
     assert "make it writable" in message
 
 
 @pytest.mark.parametrize("command", ["snapshots", "alarms"])
-def test_a_read_only_disk_can_be_listed(disk, run_command, command):
+def test_a_read_only_disk_can_be_listed(disk, rossmann, command):
     with disk.read_only():
-        assert run_command(command)[0] == 0
+        assert rossmann(command)[0] == 0
 
 
-def test_a_disk_that_fills_up_during_a_retraining_leaves_a_valid_workspace(disk, run_command):
+def test_a_disk_that_fills_up_during_a_retraining_leaves_a_valid_workspace(disk, rossmann):
     """New raw files, and a disk that is full as soon as their validation report is written."""
     write_sample(disk.root / "raw", STORES, DAYS, seed=4, replace=True)
     reports = disk.root / "reports/validation"
     before = len(list(reports.iterdir()))
     full = threading.Thread(target=_fill_when, args=(disk, lambda: len(list(reports.iterdir())) > before))
     full.start()
-    code, message = run_command("retrain")
+    code, message = rossmann("retrain")
     full.join()
     (disk.root / "filler").unlink()
     assert code == 2
@@ -145,7 +121,7 @@ def test_a_disk_that_fills_up_during_a_retraining_leaves_a_valid_workspace(disk,
     assert message.splitlines()[-1].startswith(str(disk.root)), message
     assert disk.unfinished_files() == []
     load_snapshot(f"{disk.root}/snapshots", current_snapshot(f"{disk.root}/snapshots"))
-    assert run_command("retrain")[0] == 0
+    assert rossmann("retrain")[0] == 0
     assert running_mlflow_runs(disk) == []
 
 

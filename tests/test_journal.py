@@ -1,6 +1,8 @@
 """The journal (prediction log): every forecast is written once, whatever happens to the database meanwhile."""
 
+import errno
 import multiprocessing
+import os
 import sqlite3
 import subprocess
 import sys
@@ -322,6 +324,7 @@ sys.stdin.read()
 def test_entries_of_a_killed_process_are_written_by_the_next_and_by_running_ones(tmp_path, url, folder, monkeypatch):
     """As long as it lives, its log is its own; then any other journal on the machine moves it."""
     monkeypatch.setattr(writer_module, "SEARCH_PAUSE_S", 0.1)
+    migrate(url)
     arguments = [f"sqlite:///{tmp_path}/missing/journal.db", str(folder), "16"]
     running = Journal(url, folder)
     process = subprocess.Popen(
@@ -385,6 +388,22 @@ def test_more_entries_than_a_journal_lets_wait_are_left_and_moved(tmp_path, url,
     second.close(10)
     assert counts(url) == (20, 40)
     assert second.health().lost_rows == 0
+
+
+def test_a_file_system_without_locks_leaves_no_files_behind(url, folder, monkeypatch):
+    """Entries wait in memory then, as on a full disk."""
+
+    def no_locks(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    writer, descriptors = Journal(url, folder), len(os.listdir("/proc/self/fd"))
+    for number in range(10):
+        writer.write(entry(f"r{number}"))
+    assert log_names(folder) == []
+    assert len(os.listdir("/proc/self/fd")) < descriptors + 5
+    wait(lambda: writer.health().written_rows == 10)
+    writer.close(10)
 
 
 def test_entries_that_the_disk_does_not_take_wait_in_memory(url, tmp_path):

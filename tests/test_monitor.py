@@ -1,16 +1,21 @@
 """Monitoring and retraining on a small workspace: days are scored once, wrong data start no training, alarms close."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from prefect import flow, get_client
 from prefect.artifacts import Artifact
-from prefect.states import Failed
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Failed, Running
 
+from flows import alarms, endpoint, run_checks
 from flows.alarms import (
     AlarmRecord,
     DataRejected,
@@ -19,17 +24,21 @@ from flows.alarms import (
     FlowFailed,
     PerformanceDegraded,
     RetrainingOutcome,
+    ids_to_answer,
     list_alarms,
-    open_alarm_ids,
     publish,
+    store,
 )
 from flows.cli.main import main
 from flows.ingest import ingest
-from flows.monitor import monitor, new_system_alarms, raise_alarms
+from flows.monitor import monitor, raise_alarms
+from flows.monitor_alarms import new_system_alarms
 from flows.retrain import retrain
 from rossmann import data, journal, registry
+from rossmann.data import Calendar
 from rossmann.evaluation import rmspe
 from rossmann.registry import Registry
+from rossmann.schema import CALENDAR_COLUMNS
 from rossmann.settings import Settings
 from rossmann.simulation import write_replay_files, write_sample
 from rossmann.validation import DataError, ValidationError
@@ -110,6 +119,7 @@ def test_a_clean_week_raises_no_alarm(clean_week):
     assert clean_week.drift.alarm_findings == ()
     assert clean_week.alarms == ()
     artifact = Artifact.get("monitoring").data
+    assert artifact.startswith("# No alarm; ")
     assert "Worst stores" in artifact
     assert "Serve since its start: –" in artifact
     assert "alarms" in Path(clean_week.report).read_text()
@@ -201,15 +211,15 @@ def test_only_alarms_that_start_a_retraining_are_open(workspace):
     for alarm in (rejected, degraded):
         publish(settings, alarm)
     later = degraded.at + timedelta(seconds=1)
-    assert degraded.id in open_alarm_ids(settings, later)
-    assert rejected.id not in open_alarm_ids(settings, later)
-    assert degraded.id not in open_alarm_ids(settings, degraded.at)
+    ids = ids_to_answer(list_alarms(settings), later, None, None)
+    assert degraded.id in ids
+    assert rejected.id not in ids
     outcome = RetrainingOutcome(
         alarm_id=degraded.id, started=later, decision="skipped", reason="over", model_version=None
     )
     publish(settings, outcome)
     assert record_of(degraded.id) == AlarmRecord(degraded, outcome)
-    assert degraded.id not in open_alarm_ids(settings, later)
+    assert degraded.id not in ids_to_answer(list_alarms(settings), later, None, None)
 
 
 def test_an_alarm_file_with_an_unknown_event_is_named_in_the_error(workspace):
@@ -227,7 +237,7 @@ def test_a_degradation_is_raised_once_per_snapshot(workspace, clean_week):
         replace(clean_week.performance, wape=1.0, weeks_beyond_limit=3),
         snapshot_fingerprints(),
     )
-    raised = [raise_alarms.fn(each, worse, clean_week.drift, "a report") for each in (first, first, second)]
+    raised = [raise_alarms.fn(each, worse, clean_week.drift, None) for each in (first, first, second)]
     snapshots = [[each.snapshot for each in alarms if isinstance(each, PerformanceDegraded)] for alarms in raised]
     assert snapshots == [[first], [], [second]]
 
@@ -235,15 +245,15 @@ def test_a_degradation_is_raised_once_per_snapshot(workspace, clean_week):
 def test_a_persistent_system_problem_is_raised_once_a_day(workspace, clean_week, monkeypatch):
     monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.setenv("ROSSMANN_HTTP_PORT", "9")
-    snapshot, settings = snapshot_fingerprints()[0], Settings()
-    (alarm,) = new_system_alarms(settings, snapshot, [])
+    (alarm,) = current = endpoint.system_alarms(Settings())
     assert isinstance(alarm, EndpointFailed)
-    assert new_system_alarms(settings, snapshot, [alarm]) == []
-    yesterday = alarm.model_copy(update={"at": alarm.at - timedelta(days=1)})
-    assert [type(each) for each in new_system_alarms(settings, snapshot, [yesterday])] == [EndpointFailed]
+    record = AlarmRecord(alarm, None)
+    assert new_system_alarms(current, [], alarm.at) == current
+    assert new_system_alarms(current, [record], alarm.at + timedelta(hours=19)) == []
+    assert new_system_alarms(current, [record], alarm.at + timedelta(days=1)) == current
 
 
-def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_a_run_by_hand_is_not(workspace, clean_week):
+def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_no_other_run(workspace, clean_week):
     @flow
     def by_hand():
         raise DataError("whoever started this run sees it")
@@ -251,14 +261,14 @@ def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_a_run_by
     with pytest.raises(DataError):
         by_hand()
     with get_client(sync_client=True) as client:
-        deployment = client.create_deployment(client.create_flow_from_name("weekly"), "weekly")
-        run = client.create_flow_run_from_deployment(deployment)
-        client.set_flow_run_state(run.id, Failed(message="the plan cannot be used:\n  line 3"), force=True)
-    settings, snapshot = Settings(), snapshot_fingerprints()[0]
-    (alarm,) = [each for each in new_system_alarms(settings, snapshot, []) if isinstance(each, FlowFailed)]
-    assert alarm.reason == f"weekly ({run.name}) failed: the plan cannot be used: line 3"
-    last_week = alarm.model_copy(update={"at": alarm.at - timedelta(days=7)})
-    assert not [each for each in new_system_alarms(settings, snapshot, [last_week]) if isinstance(each, FlowFailed)]
+        weekly = client.create_flow_from_name("weekly")
+        for name, tag in (("weekly", Settings().workspace.tag), ("foreign", "workspace:elsewhere")):
+            run = client.create_flow_run_from_deployment(client.create_deployment(weekly, name, tags=[tag]))
+            client.set_flow_run_state(run.id, Failed(message=f"the plan {name} cannot be used:\n  line 3"), force=True)
+    (alarm,) = current = run_checks.failed_runs(Settings())
+    assert isinstance(alarm, FlowFailed)
+    assert re.fullmatch(r"weekly \([\w-]+\) failed: the plan weekly cannot be used: line 3", alarm.reason)
+    assert new_system_alarms(current, [AlarmRecord(alarm, None)], alarm.at + timedelta(days=7)) == []
 
 
 def test_a_shift_raises_drift_once_and_a_retraining_closes_it(workspace, clean_week):
@@ -266,7 +276,11 @@ def test_a_shift_raises_drift_once_and_a_retraining_closes_it(workspace, clean_w
     (alarm,) = drift_alarms_of(monitor().alarms)
     assert alarm.name == "concept_shift"
     assert alarm.effect > alarm.limit
+    title, _, first_line = Artifact.get("monitoring").data.splitlines()[:3]
+    assert re.match(r"# New alarms: \d, raised before: 0; ", title)
+    assert first_line == f"- **{alarm.event}**: {alarm.reason}"
     assert drift_alarms_of(monitor().alarms) == [], "it was raised already"
+    assert f"raised before, still beyond its limit: **{alarm.name}**" in Artifact.get("monitoring").data
     shifted = data.current_snapshot(Settings().workspace.snapshots)
     result = retrain(candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
     assert result.snapshot == shifted, "the workspace's raw files, which have another history, are not read"
@@ -276,10 +290,140 @@ def test_a_shift_raises_drift_once_and_a_retraining_closes_it(workspace, clean_w
     assert outcome.model_version
 
 
-def test_a_failed_run_closes_the_alarm_that_started_it(workspace):
+def test_the_accuracy_of_wrong_data_is_corrected_after_they_are_mended(workspace, clean_week):
+    def accuracy_of(raw: str) -> pd.DataFrame:
+        """The accuracy table after a look at other files of the same days."""
+        ingest(str(workspace / raw), LAST)
+        monitor()
+        table = read_table("accuracy")
+        return table.sort_values([column.name for column in journal.accuracy.primary_key], ignore_index=True)
+
+    clean = accuracy_of("raw")
+    wrong = accuracy_of("shifted")
+    assert (wrong.sales != clean.sales).any()
+    pd.testing.assert_frame_equal(accuracy_of("raw"), clean)
+
+
+def test_monitor_and_retraining_end_after_half_of_the_stores_and_two_weeks_are_gone(workspace, clean_week, tmp_path):
+    settings = Settings()
+    before = data.current_snapshot(settings.workspace.snapshots)
+    history = data.load_snapshot(settings.workspace.snapshots, before).until(np.datetime64(LAST) - 15)
+    half = np.arange(STORES) % 2 == 0
+    panels = {name: getattr(history.calendar, name)[half] for name in CALENDAR_COLUMNS}
+    shrunk = replace(
+        history,
+        stores=history.stores.at(half),
+        calendar=Calendar(history.calendar.dates, **panels),
+        sales=history.sales[half],
+        customers=history.customers[half],
+    )
+    data.save_snapshot(shrunk, settings.workspace.snapshots, datetime.now(UTC), "a truncated file")
+    try:
+        assert monitor().drift.last_day == shrunk.origin
+        result = retrain(candidates=RIDGE, reason="an alarm", alarm_id="shrunk")
+        assert result.snapshot == shrunk.fingerprint
+    finally:
+        data.restore_snapshot(settings.workspace.snapshots, before)
+
+
+def test_a_failed_run_says_so_in_the_alarm_that_started_it(workspace):
+    """It stays open: the next monitoring run sends it again."""
     with pytest.raises(DataError):
         retrain("/nowhere", reason="x", alarm_id="abc")
     newest = sorted((workspace / "alarms").glob("*.json"))[-1]
     outcome = json.loads(newest.read_text())
     assert (outcome["alarm_id"], outcome["decision"]) == ("abc", "failed")
     assert "/nowhere" in outcome["reason"]
+
+
+def events_of(name: str) -> list[dict]:
+    """The events of a name that the Prefect server has, with their payload."""
+    with get_client(sync_client=True) as client:
+        response = client.request("POST", "/events/filter", json={"filter": {"event": {"name": [name]}}})
+    return response.json()["events"]
+
+
+def test_a_report_that_cannot_be_written_and_a_registry_that_is_away_hold_back_no_alarm(
+    workspace, clean_week, tmp_path, monkeypatch
+):
+    """The run fails after it has raised the alarm, which is not raised again once all of it works again."""
+    home = tmp_path / "home"
+    shutil.copytree(workspace, home)
+    for folder in ("alarms", "reports/monitoring"):
+        shutil.rmtree(home / folder, ignore_errors=True)
+    (home / "reports/monitoring").write_text("a file where the folder should be")
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(home))
+    ingest(str(home / "frozen"), LAST)
+    with monkeypatch.context() as registry_away:
+        registry_away.setenv("ROSSMANN_SERVE_ADDRESS", "http://127.0.0.1:9")
+        registry_away.setenv("ROSSMANN_MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db/away.db")
+        with pytest.raises(Exception, match=r".") as failure:
+            monitor()
+    parts = " ".join(failure.value.__notes__)
+    assert all(part in parts for part in ("find_champion", "system_alarms", "write_report"))
+    records = list_alarms(Settings())
+    (reason,) = (each.alarm.reason for each in records if isinstance(each.alarm, DataRejected))
+    assert "customers_frozen" in reason
+    (home / "reports/monitoring").unlink()
+    assert monitor().alarms == (), "a fault is raised once per snapshot"
+    assert list_alarms(Settings()) == records
+
+
+def test_an_alarm_of_a_run_that_was_killed_before_it_sent_the_event_is_sent_once(workspace, clean_week):
+    alarm = DataRejected(reason="stored and not sent", raw="a folder", name="killed")
+    store(Settings(), alarm)
+    for _ in range(2):
+        monitor()
+        publish(Settings(), alarm)
+    sent = [each for each in events_of(alarm.event) if each["payload"]["id"] == alarm.id]
+    assert len(sent) == 1
+
+
+def test_an_event_that_prefect_did_not_accept_is_sent_by_the_next_run(workspace, clean_week):
+    alarm = DataRejected(reason="Prefect is away", raw="a folder", name="away")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        publish(Settings(), alarm)
+    assert record_of(alarm.id).alarm == alarm
+    assert [each for each in events_of(alarm.event) if each["payload"]["id"] == alarm.id] == []
+    monitor()
+    assert len([each for each in events_of(alarm.event) if each["payload"]["id"] == alarm.id]) == 1
+
+
+def test_an_open_alarm_is_sent_again_after_the_cool_down_unless_a_retraining_runs(workspace, clean_week):
+    settings = Settings()
+    alarm = DriftDetected(
+        reason="r", snapshot="s", kind="k", name="open", subject="s", effect=2, limit=1, reference="r", report="p"
+    )
+    publish(settings, alarm)
+
+    def make_older() -> None:
+        """Let the alarm's event be sent an hour ago."""
+        name = store(settings, alarm)
+        dispatch = alarms.read_dispatch(settings, name)
+        older = dispatch.model_copy(update={"at": dispatch.at - timedelta(hours=1)})
+        (workspace / "alarms/dispatches" / name).write_text(older.model_dump_json())
+
+    def look_again() -> int:
+        """Events of the alarm after a monitoring run."""
+        monitor()
+        return len([each for each in events_of(alarm.event) if each["payload"]["id"] == alarm.id])
+
+    assert look_again() == 1, "the trigger ignores it within the cool-down"
+    make_older()
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("retrain")
+        deployment = client.create_deployment(flow_id, "weekly", tags=[settings.workspace.tag])
+        run = client.create_flow_run_from_deployment(deployment, state=Running())
+        assert look_again() == 1, "a retraining runs"
+        client.set_flow_run_state(run.id, Failed(), force=True)
+    assert look_again() == 2
+    publish(settings, RetrainingOutcome(
+        alarm_id=alarm.id, started=alarm.at, decision="failed", reason="out of memory", model_version=None
+    ))  # fmt: skip
+    make_older()
+    assert look_again() == 3, "a failed retraining has not answered it"
+    publish(settings, RetrainingOutcome(
+        alarm_id=alarm.id, started=alarm.at, decision="refused", reason="no better", model_version=None
+    ))  # fmt: skip
+    make_older()
+    assert look_again() == 3

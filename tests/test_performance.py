@@ -179,7 +179,7 @@ def test_the_rows_of_a_day_are_replaced_and_no_others(week, url):
 @pytest.fixture
 def scored(noisy, week):
     """The accuracy table after the last week was scored."""
-    return monitoring.sums_with_baseline(week, noisy)
+    return monitoring.with_baseline(monitoring.daily_sums(week), noisy)
 
 
 def change_sales(history):
@@ -200,11 +200,14 @@ def remove_row(history):
     return replace(history, sales=sales)
 
 
-def test_a_day_is_scored_once_and_again_only_if_its_actuals_change(noisy, scored):
+def test_a_day_is_scored_once_and_again_only_if_its_actuals_change(noisy, scored, url):
+    empty = journal.read_rows(url, journal.accuracy, date(2013, 1, 1))
+    journal.append_rows(url, journal.accuracy, scored)
+    scored = journal.read_rows(url, journal.accuracy, date(2013, 1, 1))
     first = noisy.origin - 6
     assert monitoring.outdated_days(scored, noisy, first) == []
     days_with_sales = [day for day in noisy.dates[-7:] if (noisy.sales[:, noisy.dates == day] > 0).any()]
-    assert monitoring.outdated_days(scored.iloc[:0], noisy, first) == days_with_sales
+    assert monitoring.outdated_days(empty, noisy, first) == days_with_sales
     assert monitoring.outdated_days(scored, noisy, first - 2)[-1] == first - 1, "earlier days were not scored"
     for change in (change_sales, change_promo, remove_row):
         assert monitoring.outdated_days(scored, change(noisy), first) == [noisy.origin - 2], change

@@ -50,7 +50,7 @@ DEPLOYMENTS = {"retrain": "retrain-weekly", "forecast": "forecast-daily", "monit
 
 @dataclass(frozen=True)
 class Stack:
-    """Prefect's server and two workers of the Procfile, on a database."""
+    """Prefect's server and two workers of the local stack, on a database."""
 
     workspace: Workspace
     database: Postgres

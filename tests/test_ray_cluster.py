@@ -136,9 +136,7 @@ def start_all(cluster: Cluster) -> None:
     cluster.start(cluster.head, "server start")
     wait(lambda: ":4200 " in cluster.head.run("ss --listening --numeric --tcp", cluster.environment), 120)
     wait_for_success(cluster.start(cluster.head, "work-pool create"), 120)
-    deploy = documented_command("head", "deploy --all").replace(
-        "--all", "--name train/train-candidates"
-    )  # the one in use here
+    deploy = documented_command("head", "rossmann deploy")
     cluster.head.run(f"{documented_command('head', 'cluster.env')} && {deploy}", cluster.environment)
     cluster.start_worker()
     cluster.seconds["everything is up"] = time.monotonic() - started

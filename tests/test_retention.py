@@ -87,7 +87,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
     forecaster = fit_on_whole_history(noisy, "median", 7)
     register(models, forecaster, noisy, names["unused"], "run-unused")
     champion = register(models, forecaster, noisy, names["of the champion"], "run-champion")
-    registry.promote(models, champion, Verdict(True, ("better",), ()))
+    registry.promote(models, champion, Verdict(True, ("better",), ()), None)
     refused = register(models, forecaster, noisy, names["of a refused challenger"], "run-refused")
     registry.record_refusal(models, refused, REFUSED)
     for key in ("run-unused", "run-champion", "run-refused"):

@@ -25,7 +25,18 @@ from packaging.requirements import Requirement
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
-from flows.alarms import Alarm, DataIngested, DriftDetected, Event, PerformanceDegraded, RetrainingOutcome, resource
+from flows.alarms import (
+    COOL_DOWN,
+    Alarm,
+    DataIngested,
+    DriftDetected,
+    Event,
+    FlowFailed,
+    PerformanceDegraded,
+    RetrainingOutcome,
+    resource,
+)
+from flows.automations import WORKSPACE_ID, definitions
 from rossmann.settings import Settings
 from tests.support.cluster import free_ports, is_open, processes_named, processes_of
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
@@ -73,7 +84,7 @@ def test_a_deployment_names_a_flow_and_its_parameters(deployment: dict) -> None:
 
 def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
     deployed = {each["entrypoint"].split(":")[1] for each in PREFECT["deployments"]}
-    assert deployed == {"ingest", "train", "release", "forecast", "monitor", "retrain"}
+    assert deployed == {"sweep", "ingest", "train", "release", "forecast", "monitor", "retrain"}
     pools = {each["work_pool"]["name"] for each in PREFECT["deployments"]}
     assert pools == {"rossmann"}
     assert "prefect worker start --pool rossmann " in (REPOSITORY / "deployments/supervisord.conf").read_text()
@@ -88,16 +99,58 @@ def test_deployments_and_triggers_have_names_of_their_own() -> None:
 
 @pytest.mark.parametrize("event", [*ALARMS, DataIngested, RetrainingOutcome], ids=lambda each: each.event)
 def test_a_trigger_reacts_to_the_events_of_its_classes_and_to_no_other(event: type[Event]) -> None:
-    triggers = {each["name"]: each for deployment in PREFECT["deployments"] for each in deployment.get("triggers", [])}
-    notifications = {each["name"]: each["trigger"] for each in AUTOMATIONS if "notify" in each}
+    triggers, notifications = triggers_of(Settings()), notifications_of(Settings())
     assert reacts(triggers["monitor after ingest"], event) == (event is DataIngested)
     assert reacts(triggers["retrain on alarm"], event) == event.starts_retraining
-    assert reacts(notifications["rossmann · notify of alarms"], event) == issubclass(event, Alarm)
+    notified = issubclass(event, Alarm) and event is not FlowFailed  # failed runs have a notification of their own
+    assert reacts(notifications["rossmann · notify of alarms"], event) == notified
     assert reacts(notifications["rossmann · notify of outcomes"], event) == (event is RetrainingOutcome)
+
+
+def test_nothing_reacts_to_another_workspace_of_the_same_name(monkeypatch, tmp_path) -> None:
+    own = Settings()
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / own.workspace.name))
+    assert Settings().workspace.name == own.workspace.name
+    for event in (*ALARMS, DataIngested, RetrainingOutcome):
+        for trigger in [*triggers_of(own).values(), *notifications_of(own).values()]:
+            assert not reacts(trigger, event)
+
+
+def test_all_deployments_and_everything_about_runs_have_the_tag_of_the_workspace() -> None:
+    tag = Settings().workspace.tag
+    assert all(tag in each["tags"] for each in for_workspace(PREFECT["deployments"], Settings()))
+    about_runs = [each["trigger"] for each in definitions(Settings()) if "flow-run" in str(each["trigger"]["match"])]
+    assert len(about_runs) == 2
+    assert all(f"prefect.tag.{tag}" in str(each["match_related"]) for each in about_runs)
+
+
+def test_open_alarms_are_sent_again_only_after_the_cool_down_of_their_trigger() -> None:
+    assert triggers_of(Settings())["retrain on alarm"]["within"] == COOL_DOWN.total_seconds()
 
 
 def test_only_drift_and_bad_forecasts_start_a_retraining() -> None:
     assert {each for each in ALARMS if each.starts_retraining} == {DriftDetected, PerformanceDegraded}
+
+
+def for_workspace(definition: list | dict, settings: Settings) -> list | dict:
+    """A part of prefect.yaml as it is registered for a workspace."""
+    text = yaml.safe_dump(definition).replace(f"{{{{ ${WORKSPACE_ID} }}}}", settings.workspace.id)
+    return yaml.safe_load(text)
+
+
+def triggers_of(settings: Settings) -> dict[str, dict]:
+    """The triggers of prefect.yaml by name."""
+    deployments = for_workspace(PREFECT["deployments"], settings)
+    return {each["name"]: each for deployment in deployments for each in deployment.get("triggers", [])}
+
+
+def notifications_of(settings: Settings) -> dict[str, dict]:
+    """The triggers of the automations that notify of our own events, by the automation's name."""
+    return {
+        each["name"]: each["trigger"]
+        for each in definitions(settings)
+        if "notify" in each and "flow-run" not in str(each["trigger"]["match"])
+    }
 
 
 def reacts(trigger: dict, event: type[Event]) -> bool:

@@ -226,16 +226,20 @@ def replay(
 
 
 @app.command()
-def automations() -> None:
-    """Register deployments/automations.yaml with the Prefect server; repeating it changes nothing."""
+def deploy() -> None:
+    """Register the deployments of ./prefect.yaml, and the automations, with the Prefect server.
+
+    Repeating it changes nothing.
+    """
     settings = prepare_environment()
     from rossmann.validation import DataError
 
     if not has_prefect_server():
-        raise DataError('automations need a Prefect server: eval "$(make -s env)" names the one of make up')
-    from flows.automations import register
+        raise DataError('deployments need a Prefect server: eval "$(make -s env)" names the one of make up')
+    from flows import automations
 
-    typer.echo("\n".join(register(settings)))
+    automations.deploy(settings)
+    typer.echo("\n".join(automations.register(settings)))
 
 
 @app.command()

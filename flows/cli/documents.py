@@ -84,7 +84,7 @@ def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]
 
 
 def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
-    """Newest first. `outcome` is null while an alarm is open, and for alarms that start no retraining."""
+    """Newest first. `outcome` is null before a retraining has ended, and for alarms that start none."""
     return [
         {**_alarm(each.alarm), "outcome": each.outcome.model_dump(mode="json") if each.outcome else None}
         for each in records

@@ -1,19 +1,11 @@
 """The entry point of the `rossmann` command: runs it and turns errors into messages and exit codes."""
 
-import errno
 import gc
 import sys
 
 from flows.cli.commands import app
 
-MAKE_WRITABLE = "make it writable, or choose another folder by ROSSMANN_DATA_DIR, and run this again"
-DISK_ADVICE = {
-    errno.ENOSPC: "free some space and run this again",
-    errno.EDQUOT: "free some space and run this again",
-    errno.EROFS: MAKE_WRITABLE,
-    errno.EACCES: MAKE_WRITABLE,
-    errno.EPERM: MAKE_WRITABLE,
-}
+ERROR_LENGTH = 200  # characters of an error in a message
 
 
 def main() -> None:
@@ -22,7 +14,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        message = user_message(error) or disk_problem()
+        message = user_message(error) or explained(error)
         if message is None:
             raise
         sys.stderr.write(f"{message}\n")
@@ -35,6 +27,7 @@ def user_message(error: Exception) -> str | None:
     """The message for an error that the caller can correct; None for any other."""
     import pydantic
 
+    from flows.cli.causes import file_error
     from rossmann.validation import DataError
 
     if isinstance(error, DataError):
@@ -42,29 +35,18 @@ def user_message(error: Exception) -> str | None:
     if isinstance(error, pydantic.ValidationError) and error.title == "Settings":
         return "\n".join(_setting_error(each) for each in error.errors())
     if isinstance(error, OSError):  # a folder where a file should be, a path that cannot be written, …
-        return _file_error(error)
+        return file_error(error)
     return None
 
 
-def disk_problem() -> str | None:
-    """Why the data folder cannot be written now; None if it can.
-
-    MLflow, Prefect and SQLite report a full or read-only disk by many different errors, without a path.
-    """
-    from flows.workspace import check_disk
+def explained(error: Exception) -> str | None:
+    """The message for an error with a cause outside: a disk, a database, a server. None if all of these work."""
+    from flows.cli.causes import outside_cause
     from rossmann.settings import Settings
 
-    try:
-        check_disk(Settings())
-    except OSError as error:
-        return _file_error(error)
-    return None
-
-
-def _file_error(error: OSError) -> str:
-    """The path, what is wrong there, and what to do if it is the disk."""
-    advice = DISK_ADVICE.get(error.errno)
-    return f"{error.filename}: {error.strerror}; {advice}" if advice and error.filename else str(error)
+    cause = outside_cause(Settings())
+    first_line = next(iter(str(error).splitlines()), "")
+    return f"{cause} ({type(error).__name__}: {first_line[:ERROR_LENGTH]})" if cause else None
 
 
 def _setting_error(error: dict) -> str:

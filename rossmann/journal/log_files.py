@@ -76,10 +76,13 @@ def create_file(folder: Path) -> LogFile:
     """A new file in the folder, which is created when missing. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}{ENDING}"
-    file = _lock(path, os.O_CREAT | os.O_EXCL)
-    if file is None:  # another process found it between its creation and its lock, and removes it since it is empty
-        raise OSError(f"{path} is locked by another process")
-    return file
+    try:
+        if file := _lock(path, os.O_CREAT | os.O_EXCL):
+            return file
+        raise OSError(f"{path} was taken by another process between its creation and its lock")
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def abandoned_files(folder: Path) -> Iterator[LogFile]:
@@ -122,5 +125,8 @@ def _lock(path: Path, flags: int) -> LogFile | None:
             return LogFile(path, descriptor)
     except BlockingIOError:
         pass
+    except OSError:  # a file system without locks
+        os.close(descriptor)
+        raise
     os.close(descriptor)
     return None

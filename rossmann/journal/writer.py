@@ -139,18 +139,16 @@ class Journal:
 
     def _move_all(self) -> None:
         """Move what waits, and from time to time what other processes left. Raises what the database raises."""
-        search = time.monotonic() >= self._next_search
-        if not (self._files or self._in_memory or search):
-            return
-        self._connect()
+        if self._files or self._in_memory:
+            self._connect()  # before a file is taken: nothing more is appended to a file that was taken
         while file := self._take_file():
             self._move_own(file)
         self._move_memory()
-        self._record_success()
-        if search:
+        if time.monotonic() >= self._next_search:
             self._move_abandoned()
             self._move_leftovers()
             self._next_search = time.monotonic() + SEARCH_PAUSE_S
+        self._record_success()
 
     def _connect(self) -> None:
         if self._engine is None:
@@ -244,6 +242,7 @@ class Journal:
         """Write entries in one transaction, without those that are wrong; returns the rows of these."""
         if not batch:
             return 0
+        self._connect()
         try:
             insert(self._engine, batch)
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:  # the entry is wrong, not the database

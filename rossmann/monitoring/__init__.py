@@ -4,12 +4,13 @@ from rossmann.monitoring.drift import DriftFinding, DriftReport, detect_drift
 from rossmann.monitoring.performance import (
     BacktestReference,
     Performance,
+    accuracy_rows,
     backtest_reference,
     baseline_forecasts,
     daily_sums,
     join_actuals,
-    sums_with_baseline,
     weekly_performance,
+    with_baseline,
 )
 from rossmann.monitoring.report import report_address, write_report
 from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
@@ -21,6 +22,7 @@ __all__ = [
     "DriftReport",
     "Performance",
     "RetrainingDecision",
+    "accuracy_rows",
     "backtest_reference",
     "baseline_forecasts",
     "consecutive_runs",
@@ -30,7 +32,7 @@ __all__ = [
     "outdated_days",
     "report_address",
     "should_retrain",
-    "sums_with_baseline",
     "weekly_performance",
+    "with_baseline",
     "write_report",
 ]

@@ -10,6 +10,8 @@ from typing import Literal
 
 Kind = Literal["quality", "feature", "target", "prediction", "concept", "plan"]
 
+STORE_TYPE = "store type"  # first words of a subject that is one store type
+
 YEAR_BEFORE = "same season a year before"
 WEEKS_BEFORE = "the weeks before"
 ALL_EARLIER_DAYS = "all earlier days"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory
-from rossmann.monitoring.definitions import DEFINITIONS, find_definition
+from rossmann.monitoring.definitions import DEFINITIONS, STORE_TYPE, find_definition
 from rossmann.monitoring.forecast_statistics import forecast_statistics
 from rossmann.monitoring.history_statistics import history_statistics, multivariate
 from rossmann.monitoring.plan_drift import plan_statistics
@@ -110,8 +110,8 @@ def name_slice(findings: Sequence[DriftFinding], explanation: SliceDeviation | N
 
 def _is_about_chain(finding: DriftFinding) -> bool:
     """Whether a finding is an alarm about all stores, in which one slice may be the cause."""
-    slice_of_stores = finding.subject.startswith("store type")
-    return finding.alarm and find_definition(finding.name).names_slice and not slice_of_stores
+    is_slice = finding.subject.startswith(STORE_TYPE)
+    return finding.alarm and find_definition(finding.name).names_slice and not is_slice
 
 
 def _oldest_forecasts(backtest: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 
 from rossmann.data import SalesHistory
 from rossmann.features.calendar import count_between
-from rossmann.monitoring.definitions import find_definition
+from rossmann.monitoring.definitions import STORE_TYPE, find_definition
 from rossmann.monitoring.statistics import (
     MIN_PAST_DAYS,
     MIN_STORES,
@@ -31,7 +31,7 @@ StoreTypes = Sequence[tuple[str, np.ndarray]]  # name, and which stores are of t
 
 def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[Statistic]:
     """Statistics of quality, plan, features and target."""
-    types = [(f"store type {name}", history.stores.store_type == code) for code, name in enumerate(STORE_TYPES)]
+    types = [(f"{STORE_TYPE} {name}", history.stores.store_type == code) for code, name in enumerate(STORE_TYPES)]
     types = [(name, stores) for name, stores in types if stores.sum() >= MIN_STORES]
     yield from _quality(series, types)
     yield from _past_plan(series)

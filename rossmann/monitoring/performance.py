@@ -3,6 +3,7 @@
 Daily sums are enough for every score. A day is summed again only if its actuals change.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,12 +77,16 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True).astype({"value": str})
 
 
-def sums_with_baseline(rows: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
-    """The daily sums of forecasts with actuals, and of the baseline on the days that have any of them."""
-    if rows.empty:
-        return daily_sums(rows)
-    baseline = baseline_forecasts(history, rows.date.min().to_datetime64().astype("datetime64[D]"))
-    return pd.concat([daily_sums(rows), daily_sums(baseline[baseline.date.isin(rows.date)])])
+def accuracy_rows(forecasts: Iterable[pd.DataFrame], history: SalesHistory) -> pd.DataFrame:
+    """The daily sums of forecasts, tables as of `join_actuals`, and of the baseline on the same days."""
+    sums = [table for table in map(daily_sums, forecasts) if len(table)]
+    return with_baseline(pd.concat(sums), history) if sums else pd.DataFrame(columns=[*KEY, "slice", "value", *SUMS])
+
+
+def with_baseline(sums: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
+    """Daily sums of forecasts, at least of one day, and those of the baseline on the same days."""
+    baseline = daily_sums(baseline_forecasts(history, sums.date.min().to_datetime64().astype("datetime64[D]")))
+    return pd.concat([sums, baseline[baseline.date.isin(sums.date)]])
 
 
 def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:

@@ -24,8 +24,8 @@ def outdated_days(accuracy: pd.DataFrame, history: SalesHistory, first: np.datet
     """
     actual = actual_sums(history, first)
     baseline = accuracy[(accuracy.source == "baseline") & accuracy.slice.isin(COMPARED_SLICES)]
-    stored = baseline.set_index(DAY_SLICE)[COMPARED_SUMS]
-    both = actual.join(stored, how="outer", lsuffix="_now", rsuffix="_then")
+    table = baseline.set_index(DAY_SLICE)[COMPARED_SUMS].astype(float)  # an empty table has no types
+    both = actual.join(table, how="outer", lsuffix="_now", rsuffix="_then")
     equal = [np.isclose(both[f"{name}_now"], both[f"{name}_then"], rtol=1e-9) for name in COMPARED_SUMS]
     dates = both.index.get_level_values("date")[~np.logical_and.reduce(equal)]
     days = np.unique(dates.to_numpy().astype("datetime64[D]"))

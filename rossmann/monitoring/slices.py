@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann.data import Stores
+from rossmann.monitoring.definitions import STORE_TYPE
 from rossmann.monitoring.statistics import MIN_STORES, WINDOW_DAYS
 from rossmann.schema import ASSORTMENTS, STORE_TYPES
 
@@ -53,7 +54,7 @@ def explaining_slice(stores: Stores, residual: np.ndarray) -> SliceDeviation | N
 def _slices(stores: Stores) -> Iterator[tuple[str, np.ndarray]]:
     """Every slice with its name, as the stores in it. bool [stores]"""
     for label, codes, names in (
-        ("store type", stores.store_type, STORE_TYPES),
+        (STORE_TYPE, stores.store_type, STORE_TYPES),
         ("assortment", stores.assortment, ASSORTMENTS),
     ):
         for code, name in enumerate(names):

@@ -10,7 +10,7 @@ from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun, Fold
 from rossmann.models import Candidate, Intervals
-from rossmann.schema import DAY, HORIZON_DAYS, MIN_FOLDS
+from rossmann.schema import DAY, MIN_FOLDS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
@@ -78,7 +78,7 @@ def possible_staleness_days(
     if not candidate.needs_training_windows:
         return staleness_days
     first_window = models.window_origins(history.dates[0], history.origin)[0]
-    largest = int((min(origins) - first_window).astype(int)) - HORIZON_DAYS
+    largest = int((min(origins) - first_window).astype(int)) - history.horizon_days
     return max(0, min(staleness_days, largest))
 
 

@@ -1,0 +1,119 @@
+"""Which alarms a monitoring run raises: one per cause, and none that only repeats an earlier alarm.
+
+What was raised is read from the stored alarms. A finding of an earlier run counts for nothing: that run may have been
+killed before it raised the alarm.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+
+from flows.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
+from rossmann.monitoring import DriftFinding, DriftReport, Performance
+from rossmann.settings import Settings
+
+REPEAT_AFTER = timedelta(hours=20)  # less than a day: daily runs do not start exactly 24 hours apart
+
+
+def new_drift_alarms(
+    settings: Settings,
+    snapshot: str,
+    drift: DriftReport,
+    report: str,
+    records: Sequence[AlarmRecord],
+    findings: pd.DataFrame | None,
+) -> list[Alarm]:
+    """One alarm per statistic beyond its limit: DataRejected where the data are wrong, else DriftDetected.
+
+    records: all alarms, newest first. findings: rows of the journal's table `drift_findings`; None: they are unknown.
+    """
+    strongest = {each.name: each for each in reversed(drift.alarm_findings)}
+    alarms = [_drift_alarm(snapshot, drift, each, report) for each in strongest.values()]
+    return [each for each in alarms if not repeats(settings, each, records, findings)]
+
+
+def _drift_alarm(snapshot: str, drift: DriftReport, finding: DriftFinding, report: str) -> Alarm:
+    place = {"snapshot": snapshot, "day": drift.last_day.item(), "name": finding.name}
+    if finding.broken_data:
+        return DataRejected(reason=f"{finding.name}: {finding.message}", raw=f"snapshot {snapshot}", **place)
+    return DriftDetected(
+        reason=finding.message,
+        kind=finding.kind,
+        subject=finding.subject,
+        effect=finding.effect,
+        limit=finding.limit,
+        reference=finding.reference,
+        report=report,
+        **place,
+    )
+
+
+def repeats(
+    settings: Settings,
+    alarm: DataRejected | DriftDetected,
+    records: Sequence[AlarmRecord],
+    findings: pd.DataFrame | None,
+) -> bool:
+    """Whether an alarm says nothing new.
+
+    It does not if the same snapshot had it, or if the last alarm of its cause is less than `alarm_repeat_days` of data
+    ago. After a retraining that changed nothing the shorter `alarm_retry_days` hold; wrong data that were right in
+    between are new.
+    """
+    same_cause = [each for each in records if each.alarm.cause == alarm.cause]
+    if any(each.alarm.snapshot == alarm.snapshot for each in same_cause):
+        return True
+    latest = next((each for each in same_cause if each.alarm.day), None)
+    if latest is None or abs(alarm.day - latest.alarm.day).days >= _quiet_days(settings, latest):
+        return False
+    return not (
+        isinstance(alarm, DataRejected) and findings is not None and _was_right_since(latest.alarm, alarm, findings)
+    )
+
+
+def _quiet_days(settings: Settings, record: AlarmRecord) -> int:
+    """Days of data after an alarm, in which its cause is not raised again."""
+    unchanged = record.outcome is not None and record.outcome.decision in ("refused", "skipped")
+    return min(settings.alarm_retry_days, settings.alarm_repeat_days) if unchanged else settings.alarm_repeat_days
+
+
+def _was_right_since(earlier: DataRejected, alarm: DataRejected, findings: pd.DataFrame) -> bool:
+    """Whether the statistic was within its limits on a day that was monitored between two alarms."""
+    between = (findings.date > pd.Timestamp(earlier.day)) & (findings.date < pd.Timestamp(alarm.day))
+    days = findings[between & (findings.name == alarm.name)].groupby("date").alarm.any()
+    return bool((~days.astype(bool)).any())
+
+
+def new_performance_alarms(
+    snapshot: str, performance: Performance | None, drift: DriftReport | None, records: Iterable[AlarmRecord]
+) -> list[Alarm]:
+    """An alarm if the forecasts are worse than their backtest: once per snapshot, and not if wrong data explain it."""
+    if performance is None or not performance.degraded:
+        return []
+    if drift and any(each.broken_data for each in drift.alarm_findings):
+        return []
+    alarm = PerformanceDegraded(
+        reason=performance.reason,
+        snapshot=snapshot,
+        day=performance.last_day.item(),
+        model_version=performance.version,
+        wape=performance.wape,
+        expected_wape=performance.expected_wape,
+        baseline_wape=performance.baseline_wape,
+        wape_limit=performance.wape_limit,
+    )
+    return [] if any(each.alarm.id == alarm.id for each in records) else [alarm]
+
+
+def new_system_alarms(current: Iterable[Alarm], records: Iterable[AlarmRecord], now: datetime) -> list[Alarm]:
+    """The alarms about what is wrong `now` with endpoint, journal, runs and data supply that are to be raised.
+
+    A failed run is raised once, everything else daily.
+    """
+    recent = {each.alarm.cause for each in records if isinstance(each.alarm, FlowFailed) or _is_recent(each.alarm, now)}
+    return [each for each in current if each.cause not in recent]
+
+
+def _is_recent(alarm: Alarm, now: datetime) -> bool:
+    return alarm.at > now.astimezone(UTC) - REPEAT_AFTER
