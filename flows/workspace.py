@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT_S = 900  # whoever holds the lock may wait for new replicas, and for the old ones when these fail
 LOOK_BACK = timedelta(days=56)  # the forecasts and the daily sums that monitoring reads
-MIN_FREE_BYTES = 50_000_000  # of the disk of the data folder; a retraining of a small chain writes 10 MB
+MIN_FREE_BYTES = 50_000_000  # of the disk of the workspace; a retraining of a small chain writes 10 MB
 
 
 def check_disk(settings: Settings) -> None:
-    """Raise OSError with the path if the data folder cannot be written, or if its disk is nearly full.
+    """Raise OSError with the path if the workspace cannot be written, or if its disk is nearly full.
 
     Called before work starts: databases, and the servers that use them, report a full disk in many other ways.
     """
@@ -41,10 +41,10 @@ def check_disk(settings: Settings) -> None:
 
 
 def check_writable(settings: Settings) -> None:
-    """Create the data folder if there is none. Raise OSError with the path if it cannot be written."""
+    """Create the folder of the workspace if there is none. Raise OSError with the path if it cannot be written."""
     Path(settings.local_folder).mkdir(parents=True, exist_ok=True)
     if not os.access(settings.local_folder, os.W_OK):
-        raise OSError(errno.EROFS, "the data folder is read-only", settings.local_folder)
+        raise OSError(errno.EROFS, "the workspace is read-only", settings.local_folder)
 
 
 def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
@@ -63,7 +63,7 @@ def history(settings: Settings, snapshot: str) -> SalesHistory:
 
 
 def registry(settings: Settings) -> Registry:
-    """The model registry. OSError if it is in a data folder that cannot be written: MLflow writes even to read."""
+    """The model registry. OSError if it is in a workspace that cannot be written: MLflow writes even to read."""
     if settings.mlflow_tracking_uri is None:
         check_writable(settings)
     return Registry(settings.mlflow_address, settings.workspace.models)

@@ -40,7 +40,7 @@ def has_prefect_server() -> bool:
 def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
     """Run a flow in this process, with its progress on stderr.
 
-    DataError if the named server is not reachable; OSError if the data folder cannot be written.
+    DataError if the named server is not reachable; OSError if the workspace cannot be written.
     """
     from rich.console import Console
 
