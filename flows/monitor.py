@@ -54,19 +54,19 @@ def monitor() -> MonitorResult:
     backtest = parts.run(champion_backtest, champion) if champion else None
     drift = parts.run(detect_drift, snapshot, forecasts, backtest)
     findings = parts.run(recent_findings, drift) if drift else None
-    raised = [*parts.collect(raise_alarms, snapshot, performance, drift, findings)]
+    new_alarms = [*parts.collect(raise_alarms, snapshot, performance, drift, findings)]
     problems = [
         *parts.collect(endpoint.system_alarms, settings),
         *parts.collect(run_checks.failed_runs, settings),
         *parts.collect(run_checks.stale_data, settings, snapshot),
     ]
-    raised += parts.collect(raise_system_alarms, problems)
+    new_alarms += parts.collect(raise_system_alarms, problems)
     if drift:
         parts.run(store_findings, drift)
     report = parts.run(write_report, snapshot, forecasts, drift) if drift else None
-    parts.run(show, raised, performance, drift, report)
+    parts.run(show, new_alarms, performance, drift, report)
     parts.finish()
-    return MonitorResult(performance, drift, report, tuple(raised))
+    return MonitorResult(performance, drift, report, tuple(new_alarms))
 
 
 @task(cache_policy=NO_CACHE)
