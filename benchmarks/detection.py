@@ -28,31 +28,26 @@ FIRST_WEEK_END = np.datetime64("2014-07-06", "D")
 FAULT_STARTS = ("2014-09-08", "2014-12-08", "2015-02-12", "2015-04-20")  # one before Christmas
 GAP = ("2014-07-01", "2014-07-20")  # 180 stores leave the data for refurbishment
 CANDIDATE = "ridge"
+STALE_FORECASTS = "stale_forecasts"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A fault of one size, and the names of the findings that name it correctly."""
+    """A fault of one size."""
 
     name: str
     size: float
-    finding_names: tuple[str, ...]
     description: str
 
     @property
-    def is_stale_model(self) -> bool:
+    def changes_forecasts(self) -> bool:
         """Whether the forecasts are changed instead of the history."""
-        return self.name == STALE_MODEL
+        return self.name == STALE_FORECASTS
 
 
-STALE_MODEL = "stale_model"
 CASES = [
-    *(
-        Case(name, size, fault.finding_names, fault.description)
-        for name, fault in FAULTS.items()
-        for size in fault.sizes
-    ),
-    *(Case(STALE_MODEL, size, ("stale_forecasts",), "days that the forecasts are late") for size in (21.0, 35.0)),
+    *(Case(name, size, fault.description) for name, fault in FAULTS.items() for size in fault.sizes),
+    *(Case(STALE_FORECASTS, size, "days that the forecasts are late") for size in (21.0, 35.0)),
 ]
 
 
@@ -73,7 +68,7 @@ def read(folder: Path, stores: int | None) -> SalesHistory:
 
 
 def first_stores(history: SalesHistory, count: int) -> SalesHistory:
-    """The history of the first stores only."""
+    """The `count` stores with the lowest numbers."""
     calendar = {name: v if name == "dates" else v[:count] for name, v in vars(history.calendar).items()}
     return SalesHistory(
         history.stores.at(slice(count)),
@@ -92,7 +87,7 @@ def weekly_forecasts(history: SalesHistory) -> pd.DataFrame:
 
 def week_forecasts(history: SalesHistory, before: np.datetime64, origin: np.datetime64) -> pd.DataFrame:
     """Forecasts with actuals of the week after the day `before`, from a model and State of `origin`."""
-    (candidate,) = (each for each in models.candidates((CANDIDATE,)) if each.name == CANDIDATE)
+    candidate = models.default_candidate(CANDIDATE)
     fold = evaluation.cut_fold(history, origin, int((before - origin) / DAY) + WEEK_DAYS)
     forecast = models.fit(candidate, (), origin, 0).predict(features.fit_state(fold.past), fold.plan)
     rows = evaluation.backtest_rows(candidate.name, fold, forecast.sales).assign(source="batch", model_version=1)
@@ -102,18 +97,18 @@ def week_forecasts(history: SalesHistory, before: np.datetime64, origin: np.date
 def false_alarms(history: SalesHistory, rows: pd.DataFrame) -> Table:
     """The alarms of every week from FIRST_WEEK_END on, without a fault."""
     table = Table(title="Alarms of every week, nothing injected", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("week until", "alarm", "subject", "effect", "limit", "is"):
+    for column in ("week until", "alarm", "subject", "effect", "limit", "true or false"):
         table.add_column(column, justify="right" if column in ("effect", "limit") else "left")
     weeks, false_count, previous = np.arange(FIRST_WEEK_END, history.origin + DAY, WEEK), 0, set()
     for last in track(weeks, "weeks"):
-        alarms = drift_until(history, rows, last).alarms
+        alarms = drift_until(history, rows, last).alarm_findings
         for alarm in alarms:
             is_true = alarm.name == "stores_missing" and GAP[0] <= str(last) <= GAP[1]
             repeated = alarm.name in previous
             false_count += not is_true and not repeated
-            verdict = "true: 180 stores left" if is_true else "the same as the week before" if repeated else "false"
+            assessment = "true: 180 stores left" if is_true else "the same as the week before" if repeated else "false"
             numbers = (f"{alarm.effect:+.3f}", f"{alarm.limit:.3f}")
-            table.add_row(str(last), alarm.name, alarm.subject, *numbers, verdict)
+            table.add_row(str(last), alarm.name, alarm.subject, *numbers, assessment)
         previous = {alarm.name for alarm in alarms}
     table.caption = f"{len(weeks)} weeks, {false_count} false alarms: {false_count * 52 / len(weeks):.1f} a year"
     return table
@@ -133,9 +128,10 @@ def detections(history: SalesHistory, rows: pd.DataFrame) -> Table:
     for case in track(CASES, "faults"):
         cells, others = [], set()
         for text in FAULT_STARTS:
-            start = np.datetime64(text, "D")
-            start = first_promo_day(history, start) if case.name == "promo_uplift_gone" else start
-            days, other = days_until_named(history, rows, case, start)
+            fault_start = np.datetime64(text, "D")
+            if case.name == "promo_uplift_gone":
+                fault_start = first_promo_day(history, fault_start)
+            days, other = days_until_named(history, rows, case, fault_start)
             correct += days is not None
             cells.append("never" if days is None else str(days))
             others |= other
@@ -151,18 +147,18 @@ def first_promo_day(history: SalesHistory, start: np.datetime64) -> np.datetime6
 
 
 def days_until_named(
-    history: SalesHistory, rows: pd.DataFrame, case: Case, start: np.datetime64
+    history: SalesHistory, rows: pd.DataFrame, case: Case, fault_start: np.datetime64
 ) -> tuple[int | None, set[str]]:
     """Days until the fault is named correctly (None: not within 7 days), and the other alarms before that."""
-    if case.is_stale_model:
-        changed, rows = history, stale_forecasts(history, rows, start, case.size)
+    if case.changes_forecasts:
+        changed, rows = history, stale_forecasts(history, rows, fault_start, case.size)
     else:
-        changed = inject_fault(history.until(start + 20 * DAY), case.name, start, case.size)
+        changed = inject_fault(history.until(fault_start + 20 * DAY), case.name, fault_start, case.size)
         rows = with_actuals(rows, changed)
     others: set[str] = set()
     for day in range(7):
-        alarms = {alarm.name for alarm in drift_until(changed, rows, start + day * DAY).alarms}
-        if alarms & set(case.finding_names):
+        alarms = {alarm.name for alarm in drift_until(changed, rows, fault_start + day * DAY).alarm_findings}
+        if case.name in alarms:
             return day + 1, others
         others |= alarms
     return None, others

@@ -63,7 +63,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Load:
+class RequestKind:
     """One kind of request: bodies of `rows` rows each, from a number of connections."""
 
     title: str
@@ -77,27 +77,27 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(str(Path(sys.argv[1]).resolve())) if len(sys.argv) > 1 else sample_workspace(folder)
         history = data.load_snapshot(workspace.snapshots)
-        loads = all_loads(history.plan(history.origin, HORIZON_DAYS))
+        kinds = all_request_kinds(history.plan(history.origin, HORIZON_DAYS))
         lines: dict[tuple[str, int], list[list[str]]] = {}
         for running_server in (on_uvicorn, on_serve):
             with running_server(workspace) as server:
-                for load in loads:
-                    lines.setdefault((load.title, load.connections), []).append(measure(server, load))
+                for kind in kinds:
+                    lines.setdefault((kind.title, kind.connections), []).append(measure(server, kind))
         with on_uvicorn(workspace) as server:
-            memory = soak(server, [body for load in loads if load.rows == 1 for body in load.bodies])
+            memory = soak(server, [body for kind in kinds if kind.rows == 1 for body in kind.bodies])
         print_table(f"The endpoint, {len(history.stores.number):,} stores", lines, memory)
 
 
 def print_table(
     title: str, lines: dict[tuple[str, int], list[list[str]]], memory_mb: Sequence[tuple[int, float]]
 ) -> None:
-    """One section for each load, with a line for each server."""
+    """One section for each kind of request, with a line for each server."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("request", "server") else "right", no_wrap=True)
-    for (load, connections), cells_of_servers in lines.items():
+    for (kind, connections), cells_of_servers in lines.items():
         for cells in cells_of_servers:
-            table.add_row(load, str(connections), *cells)
+            table.add_row(kind, str(connections), *cells)
         table.add_section()
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table)
@@ -105,26 +105,32 @@ def print_table(
     console.print(f"{SOAK_REQUESTS:,} requests of one row: {sizes}")
 
 
-def all_loads(plan: Plan) -> list[Load]:
+def all_request_kinds(plan: Plan) -> list[RequestKind]:
     """Rows as published are looked up; rows with an inverted promotion go to the model."""
     count, changed = len(plan), replace(plan, promo=1 - plan.promo)
     single = range(0, count, count // 500)
     of_stores = [np.flatnonzero(plan.store == store) for store in np.unique(plan.store)[:20]]
     next_day = np.flatnonzero(plan.date == plan.date.min())
     everything = np.arange(count)
-    changed_rows = [body(changed, [k]) for k in single]
+    changed_rows = [request_body(changed, [k]) for k in single]
     return [
-        Load("1 row, as published", 1, [body(plan, [k]) for k in single]),
-        *(Load("1 row, promotion inverted", 1, changed_rows, connections) for connections in (1, 8, 32)),
-        Load(f"{HORIZON_DAYS} rows, as published", HORIZON_DAYS, [body(plan, rows) for rows in of_stores]),
-        Load(f"{HORIZON_DAYS} rows, promotion inverted", HORIZON_DAYS, [body(changed, rows) for rows in of_stores]),
-        Load(f"{len(next_day):,} rows, promotion inverted", len(next_day), [body(changed, next_day)]),
-        Load(f"{count:,} rows, as published", count, [body(plan, everything)]),
-        Load(f"{count:,} rows, promotion inverted", count, [body(changed, everything)]),
+        RequestKind("1 row, as published", 1, [request_body(plan, [k]) for k in single]),
+        *(RequestKind("1 row, promotion inverted", 1, changed_rows, connections) for connections in (1, 8, 32)),
+        RequestKind(
+            f"{HORIZON_DAYS} rows, as published", HORIZON_DAYS, [request_body(plan, rows) for rows in of_stores]
+        ),
+        RequestKind(
+            f"{HORIZON_DAYS} rows, promotion inverted",
+            HORIZON_DAYS,
+            [request_body(changed, rows) for rows in of_stores],
+        ),
+        RequestKind(f"{len(next_day):,} rows, promotion inverted", len(next_day), [request_body(changed, next_day)]),
+        RequestKind(f"{count:,} rows, as published", count, [request_body(plan, everything)]),
+        RequestKind(f"{count:,} rows, promotion inverted", count, [request_body(changed, everything)]),
     ]
 
 
-def body(plan: Plan, rows: Sequence[int]) -> bytes:
+def request_body(plan: Plan, rows: Sequence[int]) -> bytes:
     """A request for rows of a plan, with every field."""
     flags = [name for name in CALENDAR_COLUMNS if name != "state_holiday"]
     content = [
@@ -136,12 +142,12 @@ def body(plan: Plan, rows: Sequence[int]) -> bytes:
     return json.dumps(content[0] if len(content) == 1 else {"plan": content}).encode()
 
 
-def measure(server: Server, load: Load) -> list[str]:
+def measure(server: Server, kind: RequestKind) -> list[str]:
     """The cells of one line of the table, from the server's name on."""
-    asyncio.run(send_for(server.url, load, WARM_UP_S))
+    asyncio.run(send_for(server.url, kind, WARM_UP_S))
     before = {part: cpu_seconds(processes()) for part, processes in server.parts.items()}
     started = time.perf_counter()
-    result = asyncio.run(send_for(server.url, load, LOAD_S))
+    result = asyncio.run(send_for(server.url, kind, LOAD_S))
     seconds, count = time.perf_counter() - started, result.statuses[200]
     cpu_ms = ", ".join(
         f"{part} {(cpu_seconds(processes()) - before[part]) / max(count, 1) * 1e3:,.1f}"
@@ -150,15 +156,15 @@ def measure(server: Server, load: Load) -> list[str]:
     p50_ms, p99_ms = np.percentile(result.seconds, [50, 99]) * 1e3 if result.seconds else (np.nan, np.nan)
     largest_mb = max(process.memory_info().rss for process in list(server.parts.values())[-1]()) / 1e6
     failed = f" ({result.failed} failed)" if result.failed else ""
-    return [server.name, f"{count / seconds:,.1f}{failed}", f"{count / seconds * load.rows:,.0f}", f"{p50_ms:,.1f}",
+    return [server.name, f"{count / seconds:,.1f}{failed}", f"{count / seconds * kind.rows:,.0f}", f"{p50_ms:,.1f}",
             f"{p99_ms:,.1f}", cpu_ms, f"{largest_mb:,.0f}"]  # fmt: skip
 
 
-async def send_for(url: str, load: Load, seconds: float) -> LoadResult:
+async def send_for(url: str, kind: RequestKind, seconds: float) -> LoadResult:
     """Send requests for so many seconds."""
     result, stop = LoadResult(), asyncio.Event()
     asyncio.get_running_loop().call_later(seconds, stop.set)
-    await send_requests([url], load.bodies, load.connections, stop, result)
+    await send_requests([url], kind.bodies, kind.connections, stop, result)
     return result
 
 
@@ -243,7 +249,7 @@ def sample_workspace(folder: str) -> Workspace:
 
 def promote_blend(model_registry: Registry, history: SalesHistory, snapshot: str) -> None:
     """Fit, register and promote a blend without a backtest, since its scores are not needed."""
-    (candidate,) = (c for c in models.candidates(("blend",)) if c.name == "blend")
+    candidate = models.default_candidate("blend")
     origins = models.window_origins(history.dates[0], history.origin)[-TRAINING_WINDOWS:]
     training_windows = [models.training_window(history, origin) for origin in origins]
     bounds = models.calibrate(history.stores.number, np.full(len(history.stores.number), 0.1), coverage=0.9)

@@ -86,10 +86,10 @@ def _model_version(content: bytes) -> int:
 
 
 @contextmanager
-def load(
+def background_load(
     urls: Sequence[str], bodies: Sequence[bytes], connections: int, retries: int = 0, api_key: str | None = None
 ) -> Iterator[LoadResult]:
-    """Load as long as the block runs, from a thread of its own."""
+    """Requests as long as the block runs, from a thread of their own."""
     result, started = LoadResult(), threading.Event()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 

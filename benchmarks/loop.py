@@ -24,6 +24,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rossmann.data.kaggle.columns import RAW_PLAN_COLUMNS
 from rossmann.simulation import write_replay_files, write_sample
 from tests.support.cluster import free_ports, processes_of, wait
 
@@ -31,7 +32,6 @@ REPOSITORY = Path(__file__).parents[1]
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"
 FAULT, WEEK = "concept_shift", pd.Timedelta(days=7)
-TEST_COLUMNS = ["Store", "DayOfWeek", "Date", "Open", "Promo", "StateHoliday", "SchoolHoliday"]  # of test.csv
 FIRST_CANDIDATES = '["ridge"]'  # so that another candidate can win later
 SETTINGS = {"ROSSMANN_PROMOTION_PROBABILITY": "0.5", "ROSSMANN_FOLDS": "2"}  # for a short demonstration only
 FLOW_TIMEOUT_S = 600
@@ -94,8 +94,8 @@ def main() -> None:
 def loop(workspace: Path, raw: str, stores: int | None, **settings: str) -> tuple[list[tuple[str, float]], dict]:
     """(step, seconds after the week's files arrived) of each step, and the outcome of the alarm."""
     last = pd.Timestamp(pd.read_csv(f"{raw}/train.csv", usecols=["Date"], dtype=str).Date.max())
-    since = f"{last - WEEK + pd.Timedelta(days=1):%Y-%m-%d}"
-    files = write_replay_files(raw, str(workspace.parent / "staged"), stores, FAULT, since)
+    fault_start = f"{last - WEEK + pd.Timedelta(days=1):%Y-%m-%d}"
+    files = write_replay_files(raw, str(workspace.parent / "staged"), stores, FAULT, fault_start)
     with running_stack(workspace, SETTINGS | settings) as stack:
         first_version = train_first_champion(stack, files, last - WEEK)
         write_files_until(files, workspace / "raw", last)
@@ -136,7 +136,7 @@ def write_files_until(files: str, raw: Path, until: pd.Timestamp) -> None:
     coming = [days[~is_past]]
     if Path(files, "test.csv").exists():
         coming.append(pd.read_csv(f"{files}/test.csv", dtype=str, keep_default_na=False))
-    pd.concat(coming)[TEST_COLUMNS].to_csv(raw / "test.csv", index=False)
+    pd.concat(coming)[list(RAW_PLAN_COLUMNS)].to_csv(raw / "test.csv", index=False)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rossmann import data, features, models
 from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation import write_sample
+from rossmann.simulation.sample import DAYS
 
 T = TypeVar("T")
 TRAINING_WINDOWS = 6  # that the boosters are fitted to here; a training has about 20
@@ -27,7 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.stores:
         measure("write the sample", lambda: write_sample(arguments.raw, arguments.stores),
-                lambda _: arguments.stores * 942)  # fmt: skip
+                lambda _: arguments.stores * DAYS)  # fmt: skip
     history = measure_data(arguments.raw)
     plan = history.plan(history.origin, HORIZON_DAYS)
     state = measure("fit the state", lambda: features.fit_state(history), lambda _: past_rows(history))
@@ -56,7 +57,7 @@ def measure_models(history: data.SalesHistory, state: features.State, plan: data
     )
     rows = sum(len(window.date) for window in windows)
     for name in (name for name in SEARCHABLE if name in models.BLEND_MEMBERS):
-        *_, candidate = models.candidates((name,))
+        candidate = models.default_candidate(name)
         forecaster = measure(f"fit {name}", lambda c=candidate: models.fit(c, windows, history.origin, SEED),
                              lambda _: rows)  # fmt: skip
         measure(f"forecast with {name}", lambda f=forecaster: f.predict(state, plan), lambda _: len(plan))

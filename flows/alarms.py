@@ -23,6 +23,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 STARTS_RETRAINING = "rossmann.starts-retraining"  # label of the resource: true or false
+REASON_LENGTH = 1000  # characters of a reason that is the text of an error
 FILE_TIME = "%Y-%m-%dT%H-%M-%S-%f"  # file names sort by time
 OUTCOME = ".outcome"  # in the name of the file of an outcome, after the id of the alarm
 PENDING = timedelta(days=7)  # an event that could not be sent for so long is not sent any more
@@ -64,7 +65,7 @@ class Alarm(Event, frozen=True):
 
 
 class DriftDetected(Alarm, frozen=True):
-    """One statistic of drift is beyond its limit, and has been for some days."""
+    """One drift statistic is beyond its limit, and has been for some days."""
 
     event: ClassVar[str] = "rossmann.alarm.drift"
     starts_retraining: ClassVar[bool] = True
@@ -200,7 +201,7 @@ def store(settings: Settings, event: Alarm | RetrainingOutcome) -> str:
     """Write an alarm or an outcome to its file, unless the alarm has one. Returns the file's name."""
     storage = _storage(settings)
     if isinstance(event, Alarm):
-        same = [name for name in storage.names() if name.endswith(f"_{event.id}.json")]
+        same = [name for name in storage.file_names() if name.endswith(f"_{event.id}.json")]
         if same:
             return same[0]
     name = _file_name(event)
@@ -214,15 +215,15 @@ def send(settings: Settings, name: str, event: Event) -> None:
     dispatch = read_dispatch(settings, name)
     count = dispatch.count + 1 if dispatch else 1
     # the same file and count are the same event: a run killed before it stored the dispatch starts nothing twice
-    if _send(settings, event, uuid5(NAMESPACE_URL, f"{settings.home}/{name}#{count}")):
+    if _send(settings, event, uuid5(NAMESPACE_URL, f"{settings.workspace.root}/{name}#{count}")):
         _dispatches(settings).write(name, Dispatch(at=_now(), count=count).model_dump_json().encode())
 
 
 def send_pending(settings: Settings) -> None:
     """Send the events of the last PENDING that were stored and could not be sent."""
-    storage, names = _storage(settings), set(_dispatches(settings).names())
+    storage, names = _storage(settings), set(_dispatches(settings).file_names())
     since = (_now() - PENDING).strftime(FILE_TIME)
-    for name in storage.names():
+    for name in storage.file_names():
         if name.endswith(".json") and name >= since and name not in names:
             send(settings, name, _parse(storage, name))
 
@@ -247,7 +248,7 @@ def resource(settings: Settings, event: type[Event]) -> dict[str, str]:
     """The labels that the triggers of prefect.yaml and deployments/automations.yaml match."""
     return {
         "prefect.resource.id": f"rossmann.workspace.{settings.workspace.id}",
-        "prefect.resource.name": settings.home,
+        "prefect.resource.name": settings.workspace.root,
         STARTS_RETRAINING: str(event.starts_retraining).lower(),
     }
 
@@ -255,7 +256,7 @@ def resource(settings: Settings, event: type[Event]) -> dict[str, str]:
 def list_alarms(settings: Settings) -> list[AlarmRecord]:
     """Every alarm with its newest outcome, newest first."""
     storage = _storage(settings)
-    events = [_parse(storage, name) for name in storage.names() if name.endswith(".json")]
+    events = [_parse(storage, name) for name in storage.file_names() if name.endswith(".json")]
     outcomes = {each.alarm_id: each for each in events if isinstance(each, RetrainingOutcome)}
     alarms = {each.id: each for each in reversed(events) if isinstance(each, Alarm)}
     return [AlarmRecord(each, outcomes.get(each.id)) for each in alarms.values()]
@@ -264,10 +265,10 @@ def list_alarms(settings: Settings) -> list[AlarmRecord]:
 def remove(settings: Settings, record: AlarmRecord) -> None:
     """Delete the files of an alarm, of its outcomes and of their dispatches, the alarm first."""
     storage, dispatches = _storage(settings), _dispatches(settings)
-    names = [name for name in storage.names() if f"_{record.alarm.id}." in name]
+    names = [name for name in storage.file_names() if f"_{record.alarm.id}." in name]
     for name in sorted(names, key=lambda name: OUTCOME in name):
-        storage.remove(name)
-        dispatches.remove(name)
+        storage.delete_if_exists(name)
+        dispatches.delete_if_exists(name)
 
 
 def ids_to_answer(

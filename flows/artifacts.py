@@ -27,10 +27,10 @@ def forecast(delivered: DeliveredForecast) -> str:
     """The totals of a forecast, and the addresses of its files."""
     summary = delivered.summary
     return (
-        f"# {summary.stores:,} stores, {summary.first} to {summary.last}\n\n"
-        f"Model version {delivered.champion} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} rows; "
-        f"{summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are open "
-        f"in both years (nan: there is none).\n\n"
+        f"# {summary.stores:,} stores, {summary.first_day} to {summary.last_day}\n\n"
+        f"Model version {delivered.model_version} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} "
+        f"rows; {summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are "
+        f"open in both years (nan: there is none).\n\n"
         f"- forecasts: `{delivered.file}`\n" + (f"- plot: `{delivered.plot}`\n" if delivered.plot else "")
     )
 
@@ -38,7 +38,7 @@ def forecast(delivered: DeliveredForecast) -> str:
 def monitoring(
     new: Sequence[Alarm], performance: Performance | None, drift: DriftReport | None, report: str | None
 ) -> str:
-    """The alarms of a monitoring run, the scores of the last week's forecasts, and every statistic of drift.
+    """The alarms of a monitoring run, the scores of the last week's forecasts, and every drift statistic.
 
     drift and report are None if that part of the run failed.
     """
@@ -47,9 +47,9 @@ def monitoring(
 
 def _alarms(new: Sequence[Alarm], drift: DriftReport | None) -> str:
     """What is new, and what is still beyond its limit and was raised by an earlier run."""
-    days = f"{drift.first} to {drift.last}" if drift else "the drift of the data could not be computed"
+    days = f"{drift.first_day} to {drift.last_day}" if drift else "the drift of the data could not be computed"
     names = {getattr(each, "name", None) for each in new}
-    earlier = [each for each in drift.alarms if each.name not in names] if drift else []
+    earlier = [each for each in drift.alarm_findings if each.name not in names] if drift else []
     lines = [f"- **{each.event}**: {each.reason}" for each in new]
     lines += [f"- raised before, still beyond its limit: **{each.name}**, {each.message}" for each in earlier]
     title = f"New alarms: {len(new)}, raised before: {len(earlier)}" if lines else "No alarm"

@@ -27,7 +27,7 @@ def deliver_and_record(settings: Settings, plan: str | None, out: str | None, ka
     champion = registry.champion(workspace.registry(settings))
     snapshot = data.current_snapshot(settings.workspace.snapshots)
     delivered, entries = deliver(settings, str(uuid.uuid4()), champion, snapshot, plan, out, kaggle)
-    journal.write_entries(settings.journal, entries)
+    journal.write_entries(settings.journal_address, entries)
     return delivered
 
 

@@ -100,11 +100,11 @@ def system_alarms(settings: Settings) -> list[Alarm]:
             deployment.check_key(host)
     except DataError as error:
         return [EndpointFailed(reason=str(error), url=host.url)]
-    raised: list[Alarm] = []
+    problems: list[Alarm] = []
     if not state["ready"] or state["load_error"]:
-        raised.append(EndpointFailed(reason=f"{host.url}: {state['load_error']}", url=host.url))
+        problems.append(EndpointFailed(reason=f"{host.url}: {state['load_error']}", url=host.url))
     health = state["journal"]
     if health["lost_rows"] or health["problem"]:
         reason = health["problem"] or f"{health['lost_rows']} forecasts are not in the journal"
-        raised.append(JournalGap(reason=reason, lost_rows=health["lost_rows"], failures=health["failures"]))
-    return raised
+        problems.append(JournalGap(reason=reason, lost_rows=health["lost_rows"], failures=health["failures"]))
+    return problems

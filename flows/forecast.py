@@ -33,7 +33,9 @@ def forecast(
     snapshot = data.resolve_snapshot(settings.workspace.snapshots, snapshot)
     delivered, entries = deliver(settings, flow_run.id, champion, snapshot, plan, out, kaggle)
     create_markdown_artifact(artifacts.forecast(delivered), key="forecast")
-    write_entries(settings.journal, entries)  # if this fails the run fails: nobody could score the forecast later
+    write_entries(
+        settings.journal_address, entries
+    )  # if this fails the run fails: nobody could score the forecast later
     return delivered
 
 

@@ -4,6 +4,8 @@ Whenever new files are there. Needs train.csv and store.csv. The same content ag
 The State, from which the features are built, is stored beside the snapshot.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
 from prefect import flow, get_run_logger, task
@@ -20,10 +22,8 @@ from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError, StageReport, ValidationError
 
-REASON_LENGTH = 1000  # characters of an alarm's reason
-
 read_history = task(data.read_history, cache_policy=NO_CACHE)
-check_shrinkage = task(data.check_shrinkage, cache_policy=NO_CACHE)
+check_completeness = task(data.check_completeness, cache_policy=NO_CACHE)
 fit_state = task(features.fit_state, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 save_state = task(features.save_state, cache_policy=NO_CACHE)
@@ -40,14 +40,12 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     settings, now = Settings(), datetime.now(UTC)
     workspace.check_disk(settings)
     raw = raw or settings.workspace.raw
-    try:
+    with alarm_if_rejected(settings, raw):
         result, state = read_and_validate(settings, raw, as_of, now)
-        if not allow_shrink:
-            check_shrinkage(result.history, settings.workspace.snapshots, as_of)
-    except DataError as error:
-        alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
-        raise
     with workspace.lock(settings, "ingest"):
+        if not allow_shrink:
+            with alarm_if_rejected(settings, raw):
+                check_completeness(result.history, settings.workspace.snapshots, as_of)
         fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
         save_state(settings.workspace.snapshots, fingerprint, state)
         alarms.publish(settings, DataIngested(snapshot=fingerprint))
@@ -56,6 +54,16 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
         except DataError as error:  # the snapshot is valid and stays current; sync_endpoint has published the alarm
             get_run_logger().error("the endpoint keeps the previous snapshot: %s", error)
     return fingerprint
+
+
+@contextmanager
+def alarm_if_rejected(settings: Settings, raw: str) -> Iterator[None]:
+    """Publish an alarm for a DataError of the block, which is raised again."""
+    try:
+        yield
+    except DataError as error:
+        alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
+        raise
 
 
 def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: datetime) -> tuple[IngestResult, State]:
@@ -95,4 +103,4 @@ def write_report(folder: Storage, stages: list[StageReport]) -> str:
 def _reason(error: DataError) -> str:
     """The error and the addresses in its notes, on one line."""
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    return "; ".join(text.splitlines())[:REASON_LENGTH]
+    return "; ".join(text.splitlines())[: alarms.REASON_LENGTH]

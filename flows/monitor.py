@@ -35,7 +35,7 @@ class MonitorResult:
     performance: Performance | None
     drift: DriftReport
     report: str  # address
-    raised: tuple[Alarm, ...]
+    alarms: tuple[Alarm, ...]
 
 
 @flow
@@ -54,19 +54,19 @@ def monitor() -> MonitorResult:
     backtest = parts.run(champion_backtest, champion) if champion else None
     drift = parts.run(detect_drift, snapshot, forecasts, backtest)
     findings = parts.run(recent_findings, drift) if drift else None
-    raised = [*parts.collect(raise_alarms, snapshot, performance, drift, findings)]
+    new_alarms = [*parts.collect(raise_alarms, snapshot, performance, drift, findings)]
     problems = [
         *parts.collect(endpoint.system_alarms, settings),
         *parts.collect(run_checks.failed_runs, settings),
         *parts.collect(run_checks.stale_data, settings, snapshot),
     ]
-    raised += parts.collect(raise_system_alarms, problems)
+    new_alarms += parts.collect(raise_system_alarms, problems)
     if drift:
         parts.run(store_findings, drift)
     report = parts.run(write_report, snapshot, forecasts, drift) if drift else None
-    parts.run(show, raised, performance, drift, report)
+    parts.run(show, new_alarms, performance, drift, report)
     parts.finish()
-    return MonitorResult(performance, drift, report, tuple(raised))
+    return MonitorResult(performance, drift, report, tuple(new_alarms))
 
 
 @task(cache_policy=NO_CACHE)
@@ -90,12 +90,12 @@ def score_days(snapshot: str) -> None:
     settings = Settings()
     history = workspace.history(settings, snapshot)
     first = history.origin.item() - CATCH_UP
-    accuracy = journal.read_rows(settings.journal, journal.accuracy, first)
+    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, first)
     days = monitoring.outdated_days(accuracy, history, np.datetime64(first))
     for run in monitoring.consecutive_runs(days):
         forecasts = workspace.daily_forecasts(settings, history, run[0].item(), run[-1].item())
         rows = monitoring.accuracy_rows(forecasts, history)
-        journal.replace_days(settings.journal, journal.accuracy, [day.item() for day in run], rows)
+        journal.replace_days(settings.journal_address, journal.accuracy, [day.item() for day in run], rows)
 
 
 @task(cache_policy=NO_CACHE)
@@ -103,13 +103,13 @@ def append_traffic() -> None:
     """Append whole days of requests to the traffic table."""
     settings = Settings()
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    traffic = journal.daily_traffic(settings.journal, yesterday - workspace.LOOK_BACK, yesterday)
-    journal.append_rows(settings.journal, journal.traffic, traffic)
+    traffic = journal.daily_traffic(settings.journal_address, yesterday - workspace.LOOK_BACK, yesterday)
+    journal.append_rows(settings.journal_address, journal.traffic, traffic)
 
 
 def weekly_traffic(settings: Settings) -> pd.DataFrame:
     """Requests, rows and latency of the last seven whole days, by source."""
-    return journal.read_rows(settings.journal, journal.traffic, datetime.now(UTC).date() - TRAFFIC)
+    return journal.read_rows(settings.journal_address, journal.traffic, datetime.now(UTC).date() - TRAFFIC)
 
 
 @task(cache_policy=NO_CACHE)
@@ -117,7 +117,7 @@ def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance 
     """The scores of the champion's last week beside those of its backtest."""
     settings = Settings()
     origin = workspace.history(settings, snapshot).origin
-    accuracy = journal.read_rows(settings.journal, journal.accuracy, origin.item() - workspace.LOOK_BACK)
+    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, origin.item() - workspace.LOOK_BACK)
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
     return monitoring.weekly_performance(accuracy, reference, origin, champion.version) if len(accuracy) else None
 
@@ -137,7 +137,7 @@ def champion_backtest(champion: RegisteredModel) -> pd.DataFrame:
 
 @task(cache_policy=NO_CACHE)
 def detect_drift(snapshot: str, forecasts: pd.DataFrame | None, backtest: pd.DataFrame | None) -> DriftReport:
-    """Compute all statistics of drift; without forecasts, those of the history."""
+    """Compute all drift statistics; without forecasts, those of the history."""
     return monitoring.detect_drift(workspace.history(Settings(), snapshot), forecasts, backtest)
 
 
@@ -145,8 +145,8 @@ def detect_drift(snapshot: str, forecasts: pd.DataFrame | None, backtest: pd.Dat
 def recent_findings(drift: DriftReport) -> pd.DataFrame:
     """The stored findings of the days in which an alarm of drift is not repeated."""
     settings = Settings()
-    since = drift.last.item() - timedelta(days=settings.alarm_repeat_days)
-    return journal.read_rows(settings.journal, journal.drift_findings, since)
+    since = drift.last_day.item() - timedelta(days=settings.alarm_repeat_days)
+    return journal.read_rows(settings.journal_address, journal.drift_findings, since)
 
 
 @task(cache_policy=NO_CACHE)
@@ -181,7 +181,7 @@ def publish_all(settings: Settings, new: list[Alarm]) -> list[Alarm]:
 @task(cache_policy=NO_CACHE)
 def store_findings(drift: DriftReport) -> None:
     """Store the findings in the journal, in place of those of an earlier snapshot of the same days."""
-    journal.replace_days(Settings().journal, journal.drift_findings, [drift.last.item()], drift.frame())
+    journal.replace_days(Settings().journal_address, journal.drift_findings, [drift.last_day.item()], drift.frame())
 
 
 @task(cache_policy=NO_CACHE)

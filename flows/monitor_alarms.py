@@ -28,13 +28,13 @@ def new_drift_alarms(
 
     records: all alarms, newest first. findings: rows of the journal's table `drift_findings`; None: they are unknown.
     """
-    strongest = {each.name: each for each in reversed(drift.alarms)}
+    strongest = {each.name: each for each in reversed(drift.alarm_findings)}
     alarms = [_drift_alarm(snapshot, drift, each, report) for each in strongest.values()]
     return [each for each in alarms if not repeats(settings, each, records, findings)]
 
 
 def _drift_alarm(snapshot: str, drift: DriftReport, finding: DriftFinding, report: str) -> Alarm:
-    place = {"snapshot": snapshot, "day": drift.last.item(), "name": finding.name}
+    place = {"snapshot": snapshot, "day": drift.last_day.item(), "name": finding.name}
     if finding.broken_data:
         return DataRejected(reason=f"{finding.name}: {finding.message}", raw=f"snapshot {snapshot}", **place)
     return DriftDetected(
@@ -90,12 +90,12 @@ def new_performance_alarms(
     """An alarm if the forecasts are worse than their backtest: once per snapshot, and not if wrong data explain it."""
     if performance is None or not performance.degraded:
         return []
-    if drift and any(each.broken_data for each in drift.alarms):
+    if drift and any(each.broken_data for each in drift.alarm_findings):
         return []
     alarm = PerformanceDegraded(
         reason=performance.reason,
         snapshot=snapshot,
-        day=performance.last.item(),
+        day=performance.last_day.item(),
         model_version=performance.version,
         wape=performance.wape,
         expected_wape=performance.expected_wape,

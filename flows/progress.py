@@ -3,16 +3,20 @@
 And warnings, which a terminal shows, too.
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-Report = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from rossmann.training import backtests
 
 LINE_INTERVAL_S = 5.0  # at least, between two lines in a pipe
 BAR_COLUMNS = (
@@ -34,7 +38,7 @@ def warn(message: str) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Report]:
+def progress(title: str) -> Iterator[backtests.Progress]:
     """Yields `report(done, total, message)`. For use inside a task."""
     artifact = create_progress_artifact(0.0, key=title.replace(" ", "-"), description=title)
     logger = get_run_logger()
@@ -49,7 +53,7 @@ def progress(title: str) -> Iterator[Report]:
 
 
 @contextmanager
-def _display(title: str) -> Iterator[Report]:
+def _display(title: str) -> Iterator[backtests.Progress]:
     if console is None:
         yield lambda done, total, message: None
     elif console.is_terminal:
@@ -57,10 +61,10 @@ def _display(title: str) -> Iterator[Report]:
             bar = bars.add_task("starting", title=title, total=None)
             yield lambda done, total, message: bars.update(bar, completed=done, total=total, description=message)
     else:
-        yield Lines(title, lambda line: console.print(line, highlight=False, soft_wrap=True))
+        yield LinePrinter(title, lambda line: console.print(line, highlight=False, soft_wrap=True))
 
 
-class Lines:
+class LinePrinter:
     """Prints the first and the last report, and between them at most one every LINE_INTERVAL_S."""
 
     def __init__(self, title: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:

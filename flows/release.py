@@ -118,7 +118,7 @@ def rival_entries(
 
     Also returns what the verdict must say about the champion's comparison.
     """
-    (median,) = (each for each in models.candidates((), 0, settings.seed) if each.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     baseline = BacktestEntry(median.name, median)
     if champion is None:
         return [baseline], []

@@ -35,13 +35,15 @@ NEVER, MONTHLY, DRIFT = POLICIES = ("never", "monthly", "drift")
 MONTH = timedelta(days=28)
 PARALLEL_POLICIES = 2
 LAST_WEEKS = 8  # scored separately: where the policies have diverged most
-EXTERNAL = ("PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
-            "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS")  # fmt: skip
+EXTERNAL_VARIABLES = (  # addresses of shared services, which a replay must not use
+    "PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Evening:
-    """What happened on one evening of a replay."""
+class ReplayStep:
+    """What happened on one as-of day of a replay."""
 
     day: date
     causes: tuple[str, ...]  # of the alarms: the statistic, or the first words of the reason
@@ -57,7 +59,7 @@ class PolicyResult:
     promotions: int
     refusals: int
     skipped: int
-    alarms: tuple[tuple[date, str], ...]  # evening and cause
+    alarms: tuple[tuple[date, str], ...]  # day and cause
     cpu_minutes: float
     weekly_rmspe: pd.Series  # of all batch forecasts, by the last day of the week
 
@@ -67,7 +69,7 @@ class PolicyResult:
         return float(self.weekly_rmspe.mean())
 
     @property
-    def last_rmspe(self) -> float:
+    def last_weeks_rmspe(self) -> float:
         """Mean of the last LAST_WEEKS weeks."""
         return float(self.weekly_rmspe.tail(LAST_WEEKS).mean())
 
@@ -97,7 +99,7 @@ def replay(
     fault: str | None = None,
     fault_start: date | None = None,
 ) -> ReplayResult:
-    """Replay the evenings first … last, `step_days` apart, under each policy.
+    """Replay the as-of days first … last, `step_days` apart, under each policy.
 
     The previous replay is deleted only after the raw files were read and the fault was injected. Raises DataError.
     """
@@ -105,15 +107,15 @@ def replay(
         raise DataError(f"policies are {', '.join(POLICIES)}")
     if not first < last:
         raise DataError(f"--from {first} must be before --to {last}")
-    home = f"{Settings().local_home}/replays"
-    staged = _stage(raw, home, stores, fault, fault_start)
+    home = f"{Settings().local_folder}/replays"
+    replay_raw = _stage(raw, home, stores, fault, fault_start)
     days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, step_days)]
     start = Lock()  # the environment belongs to the whole process: one child is started at a time
 
     def run_in_process(policy: str) -> PolicyResult:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             with start, workspace_environment(f"{home}/{policy}"):
-                result = process.submit(run_policy, policy, staged, days, candidates)
+                result = process.submit(run_policy, policy, replay_raw, days, candidates)
             return result.result()
 
     with ThreadPoolExecutor(PARALLEL_POLICIES) as threads:
@@ -139,49 +141,49 @@ def _write(folder: Storage, results: tuple[PolicyResult, ...], fault_start: date
 
 def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -> PolicyResult:
     """One policy on this process's workspace, from its first model on."""
-    trained, evenings = days[0], []
+    last_training, steps = days[0], []
     started = time.process_time()
     with training.ray_cluster(None):
         retrain(raw, days[0], candidates=candidates)
         for number, day in enumerate(days[1:], 1):
             sys.stderr.write(f"  {policy}: {day}, {number} of {len(days) - 1}\n")
-            due = policy == MONTHLY and day - trained >= MONTH
-            trained = day if due else trained
-            evenings.append(run_evening(policy, raw, day, candidates, due))
-    cpu_seconds = time.process_time() - started + fit_seconds(Settings())
-    return _policy_result(policy, evenings, cpu_seconds / 60, weekly_rmspe(Settings(), days[0], days[-1]))
+            due = policy == MONTHLY and day - last_training >= MONTH
+            last_training = day if due else last_training
+            steps.append(run_step(policy, raw, day, candidates, due))
+    cpu_seconds = time.process_time() - started + fit_cpu_seconds(Settings())
+    return _policy_result(policy, steps, cpu_seconds / 60, weekly_rmspe(Settings(), days[0], days[-1]))
 
 
-def run_evening(policy: str, raw: str, day: date, candidates: list[str], due: bool) -> Evening:
+def run_step(policy: str, raw: str, day: date, candidates: list[str], due: bool) -> ReplayStep:
     """Ingest the new days, monitor, and retrain or forecast. `due`: the calendar asks for a retraining."""
     ingest(raw, day)
-    raised = monitor().raised
-    causes = tuple(_cause(alarm) for alarm in raised)
-    trigger = next((each for each in raised if each.starts_retraining), None)
+    alarms = monitor().alarms
+    causes = tuple(_cause(alarm) for alarm in alarms)
+    trigger = next((each for each in alarms if each.starts_retraining), None)
     if policy == DRIFT and trigger:
-        return Evening(
+        return ReplayStep(
             day, causes, retrain(raw, day, candidates=candidates, reason=trigger.reason, alarm_id=trigger.id)
         )
     if due:
-        return Evening(day, causes, retrain(raw, day, candidates=candidates))
+        return ReplayStep(day, causes, retrain(raw, day, candidates=candidates))
     forecast()
-    return Evening(day, causes, None)
+    return ReplayStep(day, causes, None)
 
 
 def _cause(alarm: Alarm) -> str:
     return alarm.name if isinstance(alarm, DriftDetected) else alarm.reason.split(":")[0]
 
 
-def _policy_result(policy: str, evenings: list[Evening], cpu_minutes: float, weekly: pd.Series) -> PolicyResult:
-    retrainings = [each.retraining for each in evenings if each.retraining]
+def _policy_result(policy: str, steps: list[ReplayStep], cpu_minutes: float, weekly: pd.Series) -> PolicyResult:
+    retrainings = [each.retraining for each in steps if each.retraining]
     verdicts = [each.verdict.promote for each in retrainings if each.verdict]
     return PolicyResult(
         policy=policy,
-        retrainings=sum(each.trained is not None for each in retrainings),
+        retrainings=sum(each.training is not None for each in retrainings),
         promotions=sum(verdicts),
         refusals=len(verdicts) - sum(verdicts),
-        skipped=sum(each.trained is None for each in retrainings),
-        alarms=tuple((each.day, cause) for each in evenings for cause in each.causes),
+        skipped=sum(each.training is None for each in retrainings),
+        alarms=tuple((each.day, cause) for each in steps for cause in each.causes),
         cpu_minutes=cpu_minutes,
         weekly_rmspe=weekly,
     )
@@ -191,7 +193,7 @@ def _policy_result(policy: str, evenings: list[Evening], cpu_minutes: float, wee
 def workspace_environment(home: str) -> Iterator[None]:
     """The environment of another workspace: its own Prefect, no endpoint, no shared database."""
     before = dict(os.environ)
-    for name in EXTERNAL:
+    for name in EXTERNAL_VARIABLES:
         os.environ.pop(name, None)
     os.environ |= {"ROSSMANN_DATA_DIR": home, "PREFECT_HOME": f"{home}/prefect-embedded", "OMP_NUM_THREADS": "1"}
     Path(home).mkdir(parents=True, exist_ok=True)
@@ -204,13 +206,13 @@ def workspace_environment(home: str) -> Iterator[None]:
 
 def weekly_rmspe(settings: Settings, first: date, last: date) -> pd.Series:
     """RMSPE of all batch forecasts, by the last day of the week."""
-    table = journal.read_rows(settings.journal, journal.accuracy, first)
+    table = journal.read_rows(settings.journal_address, journal.accuracy, first)
     batch = table[(table.slice == "all") & (table.source == "batch")]
     batch = batch.assign(week=performance.week_ends(batch, pd.Timestamp(last).to_datetime64()))
     return performance.scores_of_sums(batch, "week").rmspe
 
 
-def fit_seconds(settings: Settings) -> float:
+def fit_cpu_seconds(settings: Settings) -> float:
     """CPU seconds of every fit of this workspace. Ray's workers spent them, not this process."""
     keys = [folder for folder in workspace.backtests(settings).folders() if folder != "fits"]
     return sum(sum(workspace.backtest_run(settings, key).cpu_seconds.values()) for key in keys)

@@ -70,10 +70,10 @@ def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
         elif each.kind == BACKTESTS:
             training.remove_backtest_run(workspace.backtests(settings), each.name)
     for file in _old_fits(settings, now):
-        _fits(settings).remove(file.name)
+        _fits(settings).delete_if_exists(file.name)
     for record in _expired_alarms(settings, now):
         alarms.remove(settings, record)
-    journal.prune(settings.journal, _start(now, settings.journal_retention_days))
+    journal.prune(settings.journal_address, _start(now, settings.journal_retention_days))
 
 
 def _start(now: datetime, days: int) -> datetime:
@@ -125,7 +125,7 @@ def _expired_alarms(settings: Settings, now: datetime) -> list[alarms.AlarmRecor
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
     start = _start(now, settings.journal_retention_days)
-    requests, forecasts = journal.count_old(settings.journal, start)
+    requests, forecasts = journal.count_old(settings.journal_address, start)
     if requests:
         yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
 

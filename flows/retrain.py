@@ -25,7 +25,6 @@ from rossmann.monitoring import RetrainingDecision
 from rossmann.settings import Settings
 
 BY_HAND = "by hand"
-REASON_LENGTH = 500  # characters of an outcome's reason
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ class RetrainResult:
 
     snapshot: str
     decision: RetrainingDecision
-    trained: TrainResult | None  # None: skipped
+    training: TrainResult | None  # None: skipped
     verdict: Verdict | None  # None: skipped
-    delivered: DeliveredForecast | None  # None: there is no champion
+    forecast: DeliveredForecast | None  # None: there is no champion
 
 
 @flow
@@ -65,7 +64,7 @@ def retrain(
         )
         result = _retrain(snapshot, folds, candidates, search, reason)
     except Exception as error:  # a failed run closes its alarm whatever the failure; Prefect gets the error too
-        close(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[:REASON_LENGTH])
+        close(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
         raise
     if result.verdict is None:
         close(alarm_id, started, snapshot, "skipped", result.decision.reason)
@@ -78,11 +77,11 @@ def retrain(
 
 def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> RetrainResult:
     decision = RetrainingDecision(True, BY_HAND) if reason == BY_HAND else decide(snapshot)
-    trained = train(folds, candidates, search, snapshot) if decision.train else None
-    verdict = release(trained.challenger) if trained else None
+    training = train(folds, candidates, search, snapshot) if decision.train else None
+    verdict = release(training.challenger) if training else None
     champion = registry.find_by_alias(workspace.registry(Settings()), registry.CHAMPION)
-    delivered = forecast(snapshot=snapshot) if champion else None
-    return RetrainResult(snapshot, decision, trained, verdict, delivered)
+    newest_forecast = forecast(snapshot=snapshot) if champion else None
+    return RetrainResult(snapshot, decision, training, verdict, newest_forecast)
 
 
 @task(cache_policy=NO_CACHE)

@@ -14,7 +14,7 @@ from flows.progress import progress
 from rossmann import models, registry, training
 from rossmann.data import resolve_snapshot
 from rossmann.models import Candidate
-from rossmann.provenance import code_version, environment_hash
+from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.settings import Settings
 
 
@@ -22,8 +22,8 @@ from rossmann.settings import Settings
 class TrainResult:
     """The identifiers of what a training stored."""
 
-    backtest: str  # key of the backtest run
-    mlflow_run: str
+    backtest_run: str  # its key
+    run_id: str  # of MLflow
     challenger: int  # model version
 
 
@@ -31,10 +31,11 @@ class TrainResult:
 def train(
     folds: int | None = None, candidates: list[str] | None = None, search: int = 0, snapshot: str | None = None
 ) -> TrainResult:
-    """Backtest all candidates on the same folds. The best one, fitted again on all days, becomes challenger.
+    """Backtest the candidates on the same folds. The best one, fitted again on all days, becomes challenger.
 
     folds: how many windows, counted back from the end of the history.
-    candidates: names; the two naive ones are always added. search: hyperparameter draws to add for each booster.
+    candidates: names; the two baselines, last_week and median, are always added. Default: ROSSMANN_CANDIDATES.
+    search: hyperparameter draws to add for each booster.
     snapshot: a fingerprint. Default: the current snapshot.
     """
     settings = Settings()
@@ -42,8 +43,8 @@ def train(
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
     selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
     key = backtest(snapshot, selected, folds or settings.folds)
-    mlflow_run = record(key, snapshot, selected)
-    return TrainResult(key, mlflow_run, register(key, mlflow_run, snapshot, selected))
+    run_id = record(key, snapshot, selected)
+    return TrainResult(key, run_id, register(key, run_id, snapshot, selected))
 
 
 @task(**retries.ON_RAY)
@@ -71,16 +72,16 @@ def record(key: str, snapshot: str, candidates: tuple[Candidate, ...]) -> str:
 
 
 @task(**retries.ON_RAY)
-def register(key: str, mlflow_run: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
+def register(key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
     """Make the best candidate of the backtest run the challenger. Returns its version."""
     settings = Settings()
     models = workspace.registry(settings)
-    version = registry.find_registered(models, key) or refit(settings, key, mlflow_run, snapshot, candidates)
+    version = registry.find_registered(models, key) or refit(settings, key, run_id, snapshot, candidates)
     registry.set_challenger(models, version)
     return version
 
 
-def refit(settings: Settings, key: str, mlflow_run: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
+def refit(settings: Settings, key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
     """Fit the best candidate on the whole history and register it with its card. Returns its version."""
     run = workspace.backtest_run(settings, key)
     best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
@@ -95,7 +96,7 @@ def refit(settings: Settings, key: str, mlflow_run: str, snapshot: str, candidat
         coverage=run.coverage(best.name),
         seed=settings.seed,
         code_version=code_version(),
-        environment=environment_hash(),
-        run_id=mlflow_run,
+        environment=installed_packages_hash(),
+        run_id=run_id,
     )
     return registry.register_model(workspace.registry(settings), forecaster, card, key)

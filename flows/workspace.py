@@ -18,33 +18,33 @@ import pandas as pd
 from rossmann.data import SalesHistory, load_snapshot
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
-from rossmann.storage import Storage, locate
+from rossmann.storage import Storage, split_path
 
 if TYPE_CHECKING:
     from rossmann.evaluation import BacktestRun
 
 LOCK_TIMEOUT_S = 900  # whoever holds the lock may wait for new replicas, and for the old ones when these fail
 LOOK_BACK = timedelta(days=56)  # the forecasts and the daily sums that monitoring reads
-MIN_FREE_BYTES = 50_000_000  # of the disk of the data folder; a retraining of a small chain writes 10 MB
+MIN_FREE_BYTES = 50_000_000  # of the disk of the workspace; a retraining of a small chain writes 10 MB
 
 
 def check_disk(settings: Settings) -> None:
-    """Raise OSError with the path if the data folder cannot be written, or if its disk is nearly full.
+    """Raise OSError with the path if the workspace cannot be written, or if its disk is nearly full.
 
     Called before work starts: databases, and the servers that use them, report a full disk in many other ways.
     """
     check_writable(settings)
-    free_bytes = shutil.disk_usage(settings.local_home).free
+    free_bytes = shutil.disk_usage(settings.local_folder).free
     if free_bytes < MIN_FREE_BYTES:
         problem = f"the disk is full, {free_bytes / 1e6:.0f} MB are free and {MIN_FREE_BYTES / 1e6:.0f} MB are needed"
-        raise OSError(errno.ENOSPC, problem, settings.local_home)
+        raise OSError(errno.ENOSPC, problem, settings.local_folder)
 
 
 def check_writable(settings: Settings) -> None:
-    """Create the data folder if there is none. Raise OSError with the path if it cannot be written."""
-    Path(settings.local_home).mkdir(parents=True, exist_ok=True)
-    if not os.access(settings.local_home, os.W_OK):
-        raise OSError(errno.EROFS, "the data folder is read-only", settings.local_home)
+    """Create the folder of the workspace if there is none. Raise OSError with the path if it cannot be written."""
+    Path(settings.local_folder).mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.local_folder, os.W_OK):
+        raise OSError(errno.EROFS, "the workspace is read-only", settings.local_folder)
 
 
 def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
@@ -54,7 +54,7 @@ def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
     """
     from rossmann import journal
 
-    return journal.workspace_lock(settings.journal, purpose, LOCK_TIMEOUT_S)
+    return journal.workspace_lock(settings.journal_address, purpose, LOCK_TIMEOUT_S)
 
 
 def history(settings: Settings, snapshot: str) -> SalesHistory:
@@ -63,10 +63,10 @@ def history(settings: Settings, snapshot: str) -> SalesHistory:
 
 
 def registry(settings: Settings) -> Registry:
-    """The model registry. OSError if it is in a data folder that cannot be written: MLflow writes even to read."""
+    """The model registry. OSError if it is in a workspace that cannot be written: MLflow writes even to read."""
     if settings.mlflow_tracking_uri is None:
         check_writable(settings)
-    return Registry(settings.tracking_uri, settings.workspace.models)
+    return Registry(settings.mlflow_address, settings.workspace.models)
 
 
 def backtests(settings: Settings) -> Storage:
@@ -91,14 +91,16 @@ def recent_forecasts(settings: Settings, history: SalesHistory) -> pd.DataFrame:
     from rossmann import journal, monitoring  # imports Evidently
 
     last = history.origin.item()
-    return monitoring.join_actuals(journal.read_newest_forecasts(settings.journal, last - LOOK_BACK, last), history)
+    return monitoring.join_actuals(
+        journal.read_newest_forecasts(settings.journal_address, last - LOOK_BACK, last), history
+    )
 
 
 def daily_forecasts(settings: Settings, history: SalesHistory, first: date, last: date) -> Iterator[pd.DataFrame]:
     """All operational forecasts of the days first … last with their actuals, a table per day that has any."""
     from rossmann import journal, monitoring  # imports Evidently
 
-    for forecasts in journal.read_forecasts(settings.journal, first, last):
+    for forecasts in journal.read_forecasts(settings.journal_address, first, last):
         rows = monitoring.join_actuals(forecasts, history)
         if len(rows):
             yield rows
@@ -109,7 +111,7 @@ def forecast_location(
 ) -> tuple[Storage, str]:
     """Folder and name (without ending) of a forecast's files. `out`, if given, is the path of the CSV."""
     if out:
-        folder, name = locate(out)
+        folder, name = split_path(out)
         return folder, Path(name).stem
     suffix = f"_{Path(plan).stem}" if plan else ""
     return Storage(settings.workspace.forecasts), f"{history.origin}_v{champion.version}{suffix}"

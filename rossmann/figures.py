@@ -45,31 +45,31 @@ def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, stor
     """The last weeks of actual sales and the forecast: the total of all stores, and the first `stores` separately."""
     numbers = [int(number) for number in table["store"].drop_duplicates().iloc[:stores]]
     figure = _figure(10, 2.1 * (len(numbers) + 1))
-    panels = figure.subplots(len(numbers) + 1, sharex=True)
-    _total_panel(panels[0], history, table)
-    for panel, number in zip(panels[1:], numbers, strict=True):
-        _store_panel(panel, history, table[table["store"] == number].sort_values("date"), number)
+    subplots = figure.subplots(len(numbers) + 1, sharex=True)
+    _draw_total(subplots[0], history, table)
+    for axes, number in zip(subplots[1:], numbers, strict=True):
+        _draw_store(axes, history, table[table["store"] == number].sort_values("date"), number)
     figure.suptitle(title)
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(*subplots[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return _png(figure)
 
 
-def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], since: str | None) -> bytes:
-    """RMSPE by week of each policy (columns). Dots are its alarms; a dotted line is `since`, the first faulty day."""
+def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], fault_start: str | None) -> bytes:
+    """RMSPE by week of each policy (columns). Dots are its alarms; a dotted line is `fault_start`."""
     figure = _figure(10, 4.5)
     axes = figure.subplots()
     for policy, colour in zip(weeks.columns, (ACTUAL_COLOUR, INTERVAL_COLOUR, FORECAST_COLOUR), strict=False):
         axes.plot(weeks.index, weeks[policy], color=colour, label=policy)
         alarm_weeks = weeks.index.intersection(pd.DatetimeIndex(alarms[policy]))
         axes.plot(alarm_weeks, weeks[policy].reindex(alarm_weeks), "o", color=colour)
-    if since:
-        axes.axvline(pd.Timestamp(since), color=ACTUAL_COLOUR, linestyle=":", label="fault")
+    if fault_start:
+        axes.axvline(pd.Timestamp(fault_start), color=ACTUAL_COLOUR, linestyle=":", label="fault")
     axes.set(title="Error of the forecasts by week; dots are alarms", ylabel="RMSPE", ylim=(0, None))
     axes.legend()
     return _png(figure)
 
 
-def _total_panel(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
+def _draw_total(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
     """The total of the stores of the table, without days on which it has only some of them."""
     is_in_table = np.isin(history.stores.number, table["store"].unique())
     actual = np.nansum(history.sales[is_in_table, -PAST_DAYS:], axis=0) / 1e6
@@ -80,7 +80,7 @@ def _total_panel(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None
     axes.set(title=f"{is_in_table.sum():,} stores in total", ylabel="sales, millions", ylim=(0, None))
 
 
-def _store_panel(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int) -> None:
+def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int) -> None:
     """Only days with sales: with closed days, the line would fall to zero every Sunday and hide everything else."""
     sales = history.sales[history.stores.positions(number), -PAST_DAYS:]
     sells, forecast = sales > 0, rows[rows["forecast"] > 0]

@@ -19,8 +19,8 @@ class ForecastSummary:
 
     rows: int
     stores: int
-    first: str  # the first day, ISO
-    last: str
+    first_day: str  # ISO
+    last_day: str
     total: float  # the sum of all forecast sales
     year_over_year: float  # relative to the sales 364 days before, in rows with sales on both days; NaN without any
 
@@ -30,7 +30,7 @@ class DeliveredForecast:
     """A forecast that has been written to files."""
 
     summary: ForecastSummary
-    champion: int  # the version of the model
+    model_version: int
     file: str  # path or s3:// address
     plot: str | None  # path or s3:// address; None for a few days, whose plot says no more than the table
 
@@ -65,8 +65,8 @@ def summarise(table: pd.DataFrame, history: SalesHistory) -> ForecastSummary:
     return ForecastSummary(
         rows=len(table),
         stores=table["store"].nunique(),
-        first=f"{first:%Y-%m-%d}",
-        last=f"{last:%Y-%m-%d}",
+        first_day=f"{first:%Y-%m-%d}",
+        last_day=f"{last:%Y-%m-%d}",
         total=float(forecast.sum()),
         year_over_year=float(change),
     )

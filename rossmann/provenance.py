@@ -9,13 +9,8 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 FORECAST_CODE = ("schema.py", "data", "features", "models")  # modules and packages whose code changes a forecast
-NUMERIC_DISTRIBUTIONS = {
-    "numpy",
-    "lightgbm",
-    "xgboost",
-    "xgboost-cpu",
-    "scikit-learn",
-}  # installed ones whose version does
+# Distributions whose version can change a forecast. xgboost-cpu is a second distribution of XGBoost's code.
+NUMERIC_DISTRIBUTIONS = {"numpy", "lightgbm", "xgboost", "xgboost-cpu", "scikit-learn"}
 
 
 def code_version() -> str:
@@ -34,11 +29,11 @@ def code_hash(parts: tuple[str, ...]) -> str:
     paths = [package / part for part in parts]
     files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else (path,))]
     for file in sorted(files):
-        digest.update(f"{file.relative_to(package)}\0{code_without_text(file.read_text())}".encode())
+        digest.update(f"{file.relative_to(package)}\0{dump_code(file.read_text())}".encode())
     return digest.hexdigest()[:16]
 
 
-def code_without_text(source: str) -> str:
+def dump_code(source: str) -> str:
     """The syntax tree of Python source as text, without comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -48,18 +43,18 @@ def code_without_text(source: str) -> str:
 
 
 @cache
-def environment() -> tuple[str, ...]:
+def installed_packages() -> tuple[str, ...]:
     """Every installed distribution as name==version, sorted."""
     return tuple(sorted({f"{d.metadata['Name'].lower()}=={d.version}" for d in distributions()}))
 
 
-def environment_hash() -> str:
-    """16 hex digits: a hash of `environment()`."""
-    return hashlib.sha256("\n".join(environment()).encode()).hexdigest()[:16]
+def installed_packages_hash() -> str:
+    """16 hex digits: a hash of `installed_packages()`."""
+    return hashlib.sha256("\n".join(installed_packages()).encode()).hexdigest()[:16]
 
 
 def _installed_versions(names: Iterable[str]) -> list[str]:
-    """Those of the distributions that are installed, as name==version, sorted; `environment()` takes half a second."""
+    """Which of these are installed, as name==version, sorted; `installed_packages()` would take half a second."""
     installed = []
     for name in sorted(names):
         with suppress(PackageNotFoundError):

@@ -34,16 +34,23 @@ MAX_HORIZON_DAYS = 120
 WEEK_DAYS = 7
 WEEKS_YEAR_DAYS = 364  # 52 whole weeks: the same weekday one year before
 MEAN_YEAR_DAYS = 365.25  # the calendar year, for seasons and ages in years
+MIN_SEASON_HISTORY_DAYS = 400  # a shorter history does not show a full year, so no season can be fitted to it
+MIN_FOLDS = 2  # of a backtest: a fold's bounds are calibrated on the other folds
 DAY = np.timedelta64(1, "D")
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
 WEEKDAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 # Limits of plausible data.
-CLOSURE_DAYS = 14  # this many days in a row without a row are a whole closure, for example a refurbishment
+CLOSURE_DAYS = 14  # this many days in a row without a row are a whole closure; not features.calendar.LONG_CLOSURE_DAYS
 LEFT_CHAIN_DAYS = 90  # a store that was closed for so long counts as one that left the chain, or that opens anew
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2099, 12, 31)
 MAX_SET_ASIDE_SHARE = 0.01  # of the days of stores: more that are missing or cannot be right are refused
 MAX_TIMES_MEDIAN = 20  # sales or customers of a day against the store's median open day
+
+
+def lead_week(lead_days: np.ndarray) -> np.ndarray:
+    """The week after the origin to which so many days after it belong, from 1. Same shape and type."""
+    return (lead_days - 1) // WEEK_DAYS + 1
 
 
 def weekday(dates: np.ndarray) -> np.ndarray:

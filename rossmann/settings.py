@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_SET_ASIDE_SHARE
+from rossmann.schema import HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -108,11 +108,11 @@ class Settings(BaseSettings):
     horizon_days: int = Field(
         HORIZON_DAYS, ge=1, le=MAX_HORIZON_DAYS, description="Days in a forecast; takes effect with the next ingest."
     )
-    folds: int = Field(3, ge=2, description="Backtest windows, counted back from the end of the history.")
+    folds: int = Field(3, ge=MIN_FOLDS, description="Backtest windows, counted back from the end of the history.")
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
-        description="Models to backtest, separated by commas; last_week and median are always included.",
+        description="Candidates to backtest, separated by commas; last_week and median are always included.",
     )
     seed: int = Field(7, ge=0, description="Seed of every random draw.")
     coverage: float = Field(
@@ -158,30 +158,26 @@ class Settings(BaseSettings):
         return address
 
     @property
-    def home(self) -> str:
-        """`data_dir`; as an absolute path if it is a folder."""
-        return self.data_dir.rstrip("/") if "://" in self.data_dir else str(Path(self.data_dir).resolve())
+    def workspace(self) -> Workspace:
+        """The paths of the parts of the workspace. Its root is `data_dir`, as an absolute path if that is a folder."""
+        return Workspace(self.data_dir.rstrip("/") if "://" in self.data_dir else str(Path(self.data_dir).resolve()))
 
     @property
-    def local_home(self) -> str:
+    def local_folder(self) -> str:
         """A folder on this machine, for files that cannot be in a bucket.
 
-        `home` if that is a folder, otherwise data/s3/bucket/…; the Makefile computes the same path.
+        The workspace if that is a folder, otherwise data/s3/bucket/…; the Makefile computes the same path.
         """
-        return str(Path("data", *self.home.split("://")).resolve()) if "://" in self.home else self.home
+        root = self.workspace.root
+        return str(Path("data", *root.split("://")).resolve()) if "://" in root else root
 
     @property
-    def workspace(self) -> Workspace:
-        """The paths of the parts of the workspace."""
-        return Workspace(self.home)
-
-    @property
-    def tracking_uri(self) -> str:
+    def mlflow_address(self) -> str:
         """Address of MLflow: the configured one, or the SQLite database of the workspace."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.workspace.mlflow_database}"
 
     @property
-    def journal(self) -> str:
+    def journal_address(self) -> str:
         """Address of the prediction log: the configured one, or the SQLite database of the workspace."""
         return self.journal_url or f"sqlite:///{self.workspace.journal_database}"
 

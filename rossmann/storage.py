@@ -33,11 +33,11 @@ class Files(Protocol):
         ...
 
     def list_names(self) -> tuple[list[str], list[str]]:
-        """Names of the folders and of the files directly in the place, in any order."""
+        """Names of the folders and of the files directly in this folder, in any order."""
         ...
 
     def list_files(self) -> list[StoredFile]:
-        """The files directly in the place, in any order."""
+        """The files directly in this folder, in any order."""
         ...
 
     def read(self, name: str) -> bytes:
@@ -226,27 +226,27 @@ class Storage:
         return self._files.exists(name)
 
     def folders(self) -> list[str]:
-        """Sorted names of the folders directly in the root."""
+        """Sorted names of the folders directly in this folder."""
         return sorted(self._files.list_names()[0])
 
-    def names(self) -> list[str]:
-        """Sorted names of the files directly in the root, without those that are being written."""
+    def file_names(self) -> list[str]:
+        """Sorted names of the files directly in this folder, without those that are being written."""
         return sorted(name for name in self._files.list_names()[1] if not name.endswith(UNFINISHED))
 
     def files(self) -> list[StoredFile]:
-        """The files directly in the root by name, with size and time, without those that are being written."""
+        """The files directly in this folder by name, with size and time, without those that are being written."""
         files = (file for file in self._files.list_files() if not file.name.endswith(UNFINISHED))
         return sorted(files, key=lambda file: file.name)
 
-    def remove_folder(self, name: str, first: str) -> None:
+    def delete_folder(self, name: str, first: str) -> None:
         """Delete a folder with the files directly in it; the file `first` goes first, so the rest is incomplete."""
         folder = self.subfolder(name)
-        for file in sorted(folder.names(), key=lambda file: file != first):
-            folder.remove(file)
+        for file in sorted(folder.file_names(), key=lambda file: file != first):
+            folder.delete_if_exists(file)
         with suppress(OSError):  # a file in it is being written
             self._files.delete_folder(name)
 
-    def remove(self, name: str) -> None:
+    def delete_if_exists(self, name: str) -> None:
         """Delete a file; no error if it does not exist, since another process may have deleted it."""
         with suppress(FileNotFoundError):
             self._files.delete(name)
@@ -261,7 +261,7 @@ class Storage:
         return self.address(name)
 
 
-def locate(path: str) -> tuple[Storage, str]:
+def split_path(path: str) -> tuple[Storage, str]:
     """Storage and name of a file from its path or s3:// address."""
     folder, _, name = path.rpartition("/")
     return Storage(folder or ("/" if path.startswith("/") else ".")), name

@@ -3,17 +3,21 @@
 import subprocess
 import sys
 from datetime import date
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import console, documents
-from flows.cli.commands import _fault, app
+from flows.cli import commands, console, documents
+from flows.cli.commands import app, parse_fault
 from flows.cli.console import Column
-from flows.cli.options import names
-from flows.progress import LINE_INTERVAL_S, Lines
+from flows.cli.options import split_names
+from flows.progress import LINE_INTERVAL_S, LinePrinter
+from flows.replay import POLICIES
+from rossmann.schema import MIN_FOLDS
+from rossmann.simulation import sample
 
 REPOSITORY = Path(__file__).parents[1]
 HEAVY = {"prefect", "ray", "mlflow", "lightgbm", "xgboost", "sklearn", "matplotlib", "evidently", "rich", "holidays"}
@@ -46,6 +50,20 @@ def test_a_listing_imports_neither_prefect_nor_models(tmp_path, command, needed)
     assert imported_packages(tmp_path, command) & HEAVY == needed
 
 
+def test_the_options_have_the_defaults_and_limits_of_the_library():
+    """The command line writes them again, because importing the library would make its help slow."""
+    defaults = {name: parameter.default for name, parameter in signature(commands.sample).parameters.items()}
+    assert (defaults["stores"], defaults["days"], defaults["seed"]) == (sample.STORES, sample.DAYS, sample.SEED)
+    assert option(commands.sample, "days").min == sample.MIN_DAYS
+    assert option(commands.train, "folds").min == MIN_FOLDS
+    assert split_names(signature(commands.replay).parameters["policy"].default) == list(POLICIES)
+
+
+def option(command, name):
+    """The typer.Option of a command's parameter."""
+    return signature(command).parameters[name].annotation.__metadata__[0]
+
+
 def test_the_command_shows_its_version():
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
@@ -64,8 +82,8 @@ def test_a_fault_without_a_date_is_refused(tmp_path, monkeypatch, fault):
 
 
 def test_names_are_separated_by_commas():
-    assert names("ridge, blend,") == ["ridge", "blend"]
-    assert names(None) is None
+    assert split_names("ridge, blend,") == ["ridge", "blend"]
+    assert split_names(None) is None
 
 
 def test_a_table_in_a_pipe_is_tabs_without_padding_and_without_truncation(capsys):
@@ -86,7 +104,7 @@ def test_a_number_that_does_not_exist_is_null_in_json():
 
 def test_progress_in_a_pipe_is_the_first_and_last_line_and_at_most_one_per_interval():
     seconds, lines = iter(range(1000)), []
-    show = Lines("backtests", lines.append, clock=lambda: float(next(seconds)))
+    show = LinePrinter("backtests", lines.append, clock=lambda: float(next(seconds)))
     for done in range(31):
         show(done, 30, f"fit {done}")
     assert lines[0] == "  backtests: 0 of 30, fit 0"
@@ -95,5 +113,5 @@ def test_progress_in_a_pipe_is_the_first_and_last_line_and_at_most_one_per_inter
 
 
 def test_a_fault_is_its_name_and_first_day():
-    assert _fault("promo_inverted@2015-02-12") == ("promo_inverted", date(2015, 2, 12))
-    assert _fault(None) == (None, None)
+    assert parse_fault("promo_inverted@2015-02-12") == ("promo_inverted", date(2015, 2, 12))
+    assert parse_fault(None) == (None, None)

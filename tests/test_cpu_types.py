@@ -37,7 +37,7 @@ def fit_and_forecast(out: str) -> None:
     windows = [models.training_window(history, o) for o in models.window_origins(history.dates[0], history.origin)]
     blend = models.candidates(("blend",))[-1]
     members = tuple(
-        replace(m, params=tuple((k, 60 if k == "rounds" else v) for k, v in m.params)) for m in blend.members
+        replace(m, params=tuple((k, 60 if k == "max_rounds" else v) for k, v in m.params)) for m in blend.members
     )
     forecaster = models.fit(replace(blend, members=members), windows, history.origin, seed=7)
     forecaster.save(f"{out}/model")

@@ -57,23 +57,23 @@ def snapshots(workspace):
 
 def model_registry() -> Registry:
     settings = Settings()
-    return Registry(settings.tracking_uri, settings.workspace.models)
+    return Registry(settings.mlflow_address, settings.workspace.models)
 
 
 def test_one_run_leads_from_raw_files_to_forecasts(workspace, first_run, snapshots):
     assert first_run.verdict.promote, first_run.verdict.reasons
     assert current_snapshot(snapshots) == first_run.snapshot
     champion = registry.champion(model_registry())
-    assert champion.version == first_run.trained.challenger == first_run.delivered.champion
+    assert champion.version == first_run.training.challenger == first_run.forecast.model_version
     assert champion.card.snapshot == first_run.snapshot
-    table = pd.read_csv(first_run.delivered.file, parse_dates=["date"])
+    table = pd.read_csv(first_run.forecast.file, parse_dates=["date"])
     assert list(table.columns) == ["store", "date", "forecast", "lower", "upper"]
     history = load_snapshot(snapshots)
     plan = history.plan(history.origin, 48)
     np.testing.assert_array_equal(table.store, plan.store)
     assert ((table.forecast == 0) == (plan.open == 0)).all()
     assert ((table.lower <= table.forecast) & (table.forecast <= table.upper)).all()
-    assert Path(first_run.delivered.plot).read_bytes().startswith(b"\x89PNG")
+    assert Path(first_run.forecast.plot).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("key", ["validation", "leaderboard", "verdict", "forecast"])
@@ -85,7 +85,7 @@ def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monk
     monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
     assert again.snapshot == first_run.snapshot
-    assert again.trained == first_run.trained
+    assert again.training == first_run.training
     assert not again.verdict.promote
     assert "champion already" in again.verdict.reasons[0]
     assert len(registry.list_models(model_registry())) == 1
@@ -94,10 +94,10 @@ def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monk
 def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspace, first_run, snapshots):
     """A candidate that is fitted here, without Ray, forecasts the rows of the backtest's last fold."""
     history = load_snapshot(snapshots, first_run.snapshot)
-    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
+    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.training.backtest_run)
     rows = run.backtest.of("xgboost")
     origin = rows.origin.max().to_datetime64().astype("datetime64[D]")
-    (candidate,) = (each for each in models.candidates(("xgboost",)) if each.name == "xgboost")
+    candidate = models.default_candidate("xgboost")
     starts = [start for start in models.window_origins(history.dates[0], history.origin) if start < origin]
     forecaster = models.fit(candidate, [models.training_window(history, start) for start in starts], origin, 7)
     past, plan = history.until(origin), history.plan(origin, 48)
@@ -106,7 +106,7 @@ def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspac
 
 
 def test_the_rows_of_a_plan_are_forecast_in_its_order_with_its_ids(workspace, first_run, tmp_path):
-    whole = pd.read_csv(first_run.delivered.file)
+    whole = pd.read_csv(first_run.forecast.file)
     plan = whole[["store", "date"]].sample(40, random_state=1).assign(id=range(900, 940))
     plan.to_csv(tmp_path / "plan.csv", index=False)
     delivered = forecast(plan=str(tmp_path / "plan.csv"), out=str(tmp_path / "out.csv"))
@@ -169,7 +169,7 @@ def test_an_error_that_the_caller_can_correct_is_a_message_with_exit_code_2(tmp_
 
 
 def test_folds_and_their_step_are_those_of_the_settings(workspace, first_run):
-    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.trained.backtest)
+    run = training.load_backtest_run(Storage(str(workspace / "backtests")), first_run.training.backtest_run)
     history = load_snapshot(str(workspace / "snapshots"), first_run.snapshot)
     origins = evaluation.fold_origins(history, 2, 48, 48)
     assert set(run.backtest.rows.origin.to_numpy().astype("datetime64[D]")) == set(origins)
@@ -180,7 +180,7 @@ def test_the_command_without_a_prefect_server_forecasts_what_the_flow_does_and_r
 ):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     plan, by_flow, by_command = (tmp_path / name for name in ("plan.csv", "flow.csv", "command.csv"))
-    pd.read_csv(first_run.delivered.file)[["store", "date"]].tail(2).to_csv(plan, index=False)
+    pd.read_csv(first_run.forecast.file)[["store", "date"]].tail(2).to_csv(plan, index=False)
     forecast(plan=str(plan), out=str(by_flow))
     before = journal_rows()
     document = json.loads(run_command(monkeypatch, capsys, "forecast", "--plan", plan, "--out", by_command, "--json"))
@@ -214,7 +214,7 @@ def test_listings_as_json_have_the_same_facts(workspace, first_run, snapshots, m
 
 def journal_rows() -> int:
     """How many forecasts the journal stores."""
-    with closing(sqlite3.connect(Settings().journal.removeprefix("sqlite:///"))) as database:
+    with closing(sqlite3.connect(Settings().journal_address.removeprefix("sqlite:///"))) as database:
         return database.execute("select count(*) from forecasts").fetchone()[0]
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prefect import flow
 
-from benchmarks.load import load
+from benchmarks.load import background_load
 from flows import alarms, workspace
 from flows.endpoint import switch_endpoint, sync_endpoint, system_alarms
 from rossmann import features, registry
@@ -78,7 +78,7 @@ def urls(endpoint: RunningEndpoint) -> list[str]:
     return [f"{endpoint.serve.url}/predict"]
 
 
-def test_the_smoke_test_passes_for_the_batchs_model_only(endpoint, first_target, blend):
+def test_the_smoke_test_passes_only_if_the_endpoint_equals_the_batch(endpoint, first_target, blend):
     state = features.fit_state(endpoint.history)
     deployment.smoke_test(endpoint.serve, first_target, blend, state)
     with pytest.raises(DataError, match=r"the endpoint returns forecast .* for store .* the batch"):
@@ -105,7 +105,7 @@ def test_ten_promotions_and_five_new_snapshots_under_load_fail_no_request(endpoi
     origins, folder = history.dates[-6:-1], f"{endpoint.workspace}/snapshots"
     snapshots = [save_snapshot(history.until(origin), folder, datetime.now(UTC), "test") for origin in origins]
     early_bodies = [body for body in bodies if json.loads(body)["date"] <= str(origins[0] + HORIZON_DAYS * DAY)]
-    with load(urls(endpoint), early_bodies, CONNECTIONS) as result:
+    with background_load(urls(endpoint), early_bodies, CONNECTIONS) as result:
         for turn in range(10):
             deploy_and_wait(endpoint, ServingTarget(versions[turn % 2], endpoint.snapshot))
         for snapshot in snapshots:
@@ -119,7 +119,7 @@ def test_ten_promotions_and_five_new_snapshots_under_load_fail_no_request(endpoi
 
 
 def test_if_a_version_cannot_be_loaded_the_old_one_serves_on(endpoint, first_target, bodies):
-    with load(urls(endpoint), bodies, CONNECTIONS) as result:
+    with background_load(urls(endpoint), bodies, CONNECTIONS) as result:
         deploy_and_wait(endpoint, ServingTarget(999, endpoint.snapshot))
         readiness = deployment.readiness(endpoint.serve)
         deploy_and_wait(endpoint, first_target)
@@ -200,7 +200,7 @@ def test_a_killed_replica_fails_no_request_that_is_retried(endpoint, first_targe
     before, journal = {replica.pid for replica in endpoint.replicas()}, endpoint.workspace / "journal.db"
     wait(lambda: deployment.readiness(endpoint.serve)["journal"]["pending_rows"] == 0, 60)
     count_before = request_count(journal)
-    with load(urls(endpoint), bodies, CONNECTIONS, retries=5) as result:
+    with background_load(urls(endpoint), bodies, CONNECTIONS, retries=5) as result:
         time.sleep(1)
         endpoint.replicas()[0].kill()
         wait(lambda: len({r.pid for r in endpoint.replicas()} - before) >= 1, 60)
@@ -214,7 +214,7 @@ def test_a_killed_replica_fails_no_request_that_is_retried(endpoint, first_targe
 def test_a_locked_journal_fails_no_request_and_loses_no_entry(endpoint, first_target, bodies):
     """Another process locks the database for a while; forecasts of that time are written afterwards."""
     journal = endpoint.workspace / "journal.db"
-    with load(urls(endpoint), bodies, CONNECTIONS) as result:
+    with background_load(urls(endpoint), bodies, CONNECTIONS) as result:
         wait(lambda: journal.exists() and request_count(journal) > 0, 30)
         with closing(sqlite3.connect(journal, isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
@@ -235,7 +235,7 @@ def request_count(journal: Path) -> int:
 
 @pytest.mark.proof
 def test_replicas_are_added_under_load_and_removed_after_it(endpoint, first_target, large_body):
-    with load(urls(endpoint), [large_body], 16) as result:
+    with background_load(urls(endpoint), [large_body], 16) as result:
         wait(lambda: len(endpoint.replicas()) > 2, 60)
         time.sleep(3)
     assert result.failed == 0, result.failures
@@ -250,7 +250,7 @@ def test_a_full_queue_returns_429(endpoint, first_target, large_body):
         responses.append(httpx.get(f"{endpoint.serve.url}/model", timeout=60))
         return responses[-1].status_code == 429
 
-    with load(urls(endpoint), [large_body], 150) as result:
+    with background_load(urls(endpoint), [large_body], 150) as result:
         wait(lambda: result.statuses[429] > 0, 60)
         wait(is_refused, 60)
     assert set(result.statuses) <= {200, 429}, result.failures

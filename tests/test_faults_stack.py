@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks.load import load
+from benchmarks.load import background_load
 from benchmarks.loop import Stack, running_stack
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY
@@ -73,7 +73,7 @@ def is_restarted(stack: Stack, command: str, before: set[psutil.Process]) -> boo
 
 @pytest.mark.parametrize("command", OTHERS)
 def test_the_endpoint_answers_every_request_while_another_process_is_restarted(stack, url, bodies, command):
-    with load([url], bodies, 2) as result:
+    with background_load([url], bodies, 2) as result:
         time.sleep(1)
         before = kill(stack, command)
         wait(lambda: is_restarted(stack, command, before), RESTART_S)
@@ -96,7 +96,7 @@ def test_a_flow_run_whose_worker_is_killed_ends_and_its_place_is_free(stack, tmp
 
 
 def test_requests_do_not_need_serves_controller(stack, url, bodies):
-    with load([url], bodies, 2) as result:
+    with background_load([url], bodies, 2) as result:
         time.sleep(1)
         before = kill(stack, "ray::ServeController")
         wait(lambda: is_restarted(stack, "ray::ServeController", before), RECOVERY_S)

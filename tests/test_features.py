@@ -60,7 +60,7 @@ def deviations(sold, state) -> pd.DataFrame:
     return sold.assign(deviation=sold.log_sales - expected)
 
 
-def test_a_perfectly_regular_chain_is_expected_to_go_on(toy):
+def test_sales_without_noise_are_continued(toy):
     state = features.fit_state(toy)
     plan = toy.plan(toy.origin, 48)
     rows = features.join_plan(state, plan)
@@ -115,7 +115,7 @@ def test_a_new_feature_needs_no_second_list(toy, monkeypatch):
 def test_two_features_with_the_same_name_are_refused():
     group = columns.FeatureGroup(None, {"promo": lambda rows: rows.lead_days})
     with pytest.raises(ValueError, match="two features have the name promo"):
-        columns.merged((*columns.GROUPS, group))
+        columns.merge_groups((*columns.GROUPS, group))
 
 
 def test_a_group_with_an_unknown_switch_is_refused(monkeypatch):
@@ -220,19 +220,19 @@ def test_medians_and_last_sales_agree_with_pandas(sold, state):
 
 
 def test_recent_deviations_agree_with_pandas(deviations, state):
-    for k, days in enumerate(levels.RECENT_DAYS):
+    for k, days in enumerate(levels.DEVIATION_DAYS):
         slow = deviations[deviations.age < days].groupby("store").deviation.mean()
-        np.testing.assert_allclose(state.levels.recent[slow.index, k], slow, rtol=1e-4, atol=1e-6)
-    weight = 0.5 ** (deviations.age / levels.HALF_LIFE_DAYS)
+        np.testing.assert_allclose(state.levels.recent_deviation[slow.index, k], slow, rtol=1e-4, atol=1e-6)
+    weight = 0.5 ** (deviations.age / levels.DEVIATION_HALF_LIFE_DAYS)
     sums = (deviations.deviation * weight).groupby(deviations.store).sum()
     slow = sums / (weight.groupby(deviations.store).sum() + 1)
-    np.testing.assert_allclose(state.levels.decayed, slow, atol=1e-9)
+    np.testing.assert_allclose(state.levels.decayed_deviation, slow, atol=1e-9)
 
 
 def test_the_slope_is_that_of_a_straight_line(deviations, state):
     for store, days in deviations[deviations.age < levels.SLOPE_DAYS].groupby("store"):
         slope = np.polyfit(-days.age / MEAN_YEAR_DAYS, days.deviation, 1)[0]
-        assert state.levels.slope[store] == pytest.approx(slope, rel=1e-3, abs=1e-4)
+        assert state.levels.deviation_slope[store] == pytest.approx(slope, rel=1e-3, abs=1e-4)
 
 
 def test_a_year_ago_is_the_same_weekday_of_that_season(deviations, state, noisy):
@@ -258,7 +258,7 @@ def test_a_plan_row_changes_the_features_of_the_days_around_it(noisy):
 
 def test_days_without_a_published_plan_are_open_as_a_week_before(toy):
     unpublished = toy.calendar.between(toy.dates[0], toy.origin)
-    whole = calendar.extended(unpublished, toy.origin + HORIZON_DAYS * DAY)
+    whole = calendar.extend_calendar(unpublished, toy.origin + HORIZON_DAYS * DAY)
     assert whole.dates[-1] == toy.origin + HORIZON_DAYS * DAY
     np.testing.assert_array_equal(whole.open[:, -48:], toy.calendar.open[:, -48:])
 
@@ -286,7 +286,7 @@ def test_the_batched_ridge_is_one_regression_per_store(noisy):
     names, values = ridge_design.design(noisy.calendar, noisy.stores, noisy.origin, slice(days))
     values = values.astype(float)
     valid = ~np.isnan(log_sales)
-    age_weight = 0.5 ** (np.arange(days)[::-1] / store_ridge.HALF_LIFE_DAYS)
+    age_weight = 0.5 ** (np.arange(days)[::-1] / store_ridge.WEIGHT_HALF_LIFE_DAYS)
 
     levels = [np.average(log_sales[s, valid[s]], weights=age_weight[valid[s]]) for s in range(len(values))]
     rows = np.concatenate([values[s, valid[s]] * np.sqrt(age_weight[valid[s], None]) for s in range(len(values))])

@@ -21,7 +21,7 @@ def table(toy) -> pd.DataFrame:
 def test_a_summary_has_totals_and_the_change_against_the_same_weekdays_a_year_before(toy, table):
     summary = forecasting.summarise(table, toy)
     assert (summary.rows, summary.stores) == (3 * HORIZON_DAYS, 3)
-    assert (summary.first, summary.last) == ("2015-02-10", "2015-03-29")
+    assert (summary.first_day, summary.last_day) == ("2015-02-10", "2015-03-29")
     assert summary.total == pytest.approx(table["forecast"].sum())
     assert summary.year_over_year == pytest.approx(0.1)
 

@@ -32,7 +32,7 @@ def forecaster(noisy):
     """A blend that has a file of every format, with few rounds."""
     by_name = {candidate.name: candidate for candidate in models.candidates(MEMBERS)}
     members = tuple(
-        replace(by_name[name], params=tuple(sorted((dict(by_name[name].params) | {"rounds": 3}).items())))
+        replace(by_name[name], params=tuple(sorted((dict(by_name[name].params) | {"max_rounds": 3}).items())))
         for name in MEMBERS
     )
     windows = [models.training_window(noisy, o) for o in models.window_origins(noisy.dates[0], noisy.origin)]
@@ -66,7 +66,7 @@ def flip_byte(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_changed_byte_in_any_file_is_one_sentence(connection, registered, name):
+def test_a_changed_byte_in_any_file_raises_an_error_of_one_line(connection, registered, name):
     flip_byte(folder(registered) / name)
     with pytest.raises(DataError, match=f"{name} of model version 1 was changed") as caught:
         registry.load_forecaster(connection, registered)
@@ -78,7 +78,7 @@ def test_a_changed_byte_in_any_file_is_one_sentence(connection, registered, name
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_missing_file_is_one_sentence(connection, registered, name):
+def test_a_missing_file_raises_an_error_of_one_line(connection, registered, name):
     (folder(registered) / name).unlink()
     with pytest.raises(DataError, match=f"{name} of model version 1 is missing"):
         registry.load_forecaster(connection, registered)

@@ -1,10 +1,13 @@
 """Candidates, learners, training windows, forecasters, blends and intervals."""
 
+import ast
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from importlib.metadata import packages_distributions
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +66,7 @@ def test_a_search_draws_the_same_candidates_for_a_seed_within_their_ranges(name)
 
 def test_a_further_learner_does_not_change_what_a_search_draws():
     assert dict(models.candidates(["xgboost"], search=1, seed=5)[-1].params) == {
-        "rows": 480_000, "rounds": 300, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
+        "max_rows": 480_000, "max_rounds": 300, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
         "max_depth": 6, "min_child_weight": 25.5,
     }  # fmt: skip
 
@@ -93,9 +96,15 @@ def test_the_default_candidates_are_in_the_table():
     assert set(settings.Settings.model_fields["candidates"].default) <= set(models.CANDIDATE_NAMES)
 
 
-def test_the_packages_of_all_learners_are_in_the_code_version():
-    packages = {package for learner in LEARNERS.values() for package in learner.packages}
-    assert packages | {"numpy"} == provenance.NUMERIC_DISTRIBUTIONS
+def test_the_libraries_of_all_learners_are_in_the_code_version():
+    files = Path(models.__file__).parent.glob("*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    no_arithmetic = {"skops", "threadpoolctl"}  # they save a model, and set its number of threads
+    libraries = {name.partition(".")[0] for name in modules} - no_arithmetic - {"rossmann"}
+    installed = packages_distributions()
+    assert {name for library in libraries for name in installed.get(library, ())} <= provenance.NUMERIC_DISTRIBUTIONS
 
 
 def test_every_drawn_parameter_has_a_default_within_its_range():
@@ -119,7 +128,7 @@ def test_a_candidate_is_the_same_after_writing_and_reading(candidate):
     assert hash(models.Candidate.parse(candidate.key())) == hash(candidate)
 
 
-def test_last_week_repeats_the_last_day_of_its_kind(toy):
+def test_last_week_repeats_the_last_day_with_the_same_weekday_and_promo(toy):
     plan = toy.plan(toy.origin, 48)
     forecast = models.fit(BY_NAME["last_week"], [], toy.origin, seed=7).predict(features.fit_state(toy), plan)
     np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promo))
@@ -194,10 +203,10 @@ def test_a_blend_without_a_member_is_refused(forecasters):
 
 def test_importance_shares_add_up_and_name_columns(forecasters):
     for name in (*SEARCHABLE, "blend"):
-        ranked = forecasters[name].importance()
-        assert {column for column, _ in ranked} <= set(features.FeatureSpec().columns)
-        assert sum(share for _, share in ranked) == pytest.approx(1)
-        assert all(a >= b for (_, a), (_, b) in pairwise(ranked))
+        importance = forecasters[name].importance()
+        assert {column for column, _ in importance} <= set(features.FeatureSpec().columns)
+        assert sum(share for _, share in importance) == pytest.approx(1)
+        assert all(a >= b for (_, a), (_, b) in pairwise(importance))
     assert forecasters["ridge"].importance() == ()
 
 
@@ -292,7 +301,7 @@ def test_intervals_have_their_nominal_coverage():
     assert per_store.min() > 0.8
 
 
-def test_intervals_count_the_day_to_be_forecast_too():
+def test_the_conformal_rank_uses_n_plus_1():
     """Of 9 residuals the largest exceeds the next with probability 9/10: 0.8 in the middle needs both extremes."""
     residual = np.arange(-4, 5) / 10
     intervals = models.calibrate(np.ones(9, int), residual, coverage=0.8)

@@ -66,7 +66,7 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
         patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         ingest(as_of=WEEK_BEFORE)
         assert monitor().performance is None, "nothing has been forecast yet"
-        assert retrain(as_of=WEEK_BEFORE, candidates=RIDGE).delivered
+        assert retrain(as_of=WEEK_BEFORE, candidates=RIDGE).forecast
         yield home
 
 
@@ -82,7 +82,7 @@ def snapshot_fingerprints() -> list[str]:
 
 
 def read_table(name: str) -> pd.DataFrame:
-    return journal.read_rows(Settings().journal, getattr(journal, name), date(2013, 1, 1))
+    return journal.read_rows(Settings().journal_address, getattr(journal, name), date(2013, 1, 1))
 
 
 def record_of(alarm_id: str) -> AlarmRecord:
@@ -105,7 +105,7 @@ def run_command(monkeypatch, capsys, *arguments: str) -> str:
 
 
 def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
-    forecasts = pd.concat(journal.read_forecasts(Settings().journal, WEEK_BEFORE, LAST))
+    forecasts = pd.concat(journal.read_forecasts(Settings().journal_address, WEEK_BEFORE, LAST))
     raw = pd.read_csv(workspace / "raw/train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})
     rows = forecasts.merge(raw, left_on=["store", "date"], right_on=["Store", "Date"])
     expected = rmspe(rows.Sales.to_numpy(float), rows.forecast.to_numpy())
@@ -116,8 +116,8 @@ def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
 
 
 def test_a_clean_week_raises_no_alarm(clean_week):
-    assert clean_week.drift.alarms == ()
-    assert clean_week.raised == ()
+    assert clean_week.drift.alarm_findings == ()
+    assert clean_week.alarms == ()
     artifact = Artifact.get("monitoring").data
     assert artifact.startswith("# No alarm; ")
     assert "Worst stores" in artifact
@@ -136,26 +136,26 @@ def test_the_monitor_command_prints_the_result_as_json_and_nothing_else(clean_we
     document = json.loads(run_command(monkeypatch, capsys, "monitor", "--json"))
     assert document["performance"]["rmspe"] == pytest.approx(clean_week.performance.rmspe)
     assert document["alarms"] == []
-    assert len(document["drift"]["statistics"]) == len(clean_week.drift.findings)
+    assert len(document["drift"]["findings"]) == len(clean_week.drift.findings)
 
 
 def test_without_new_data_there_is_no_training(clean_week):
-    champion = registry.champion(Registry(Settings().tracking_uri, Settings().workspace.models))
+    champion = registry.champion(Registry(Settings().mlflow_address, Settings().workspace.models))
     result = retrain(as_of=WEEK_BEFORE, candidates=RIDGE, reason="scheduled")
-    assert result.trained is None
+    assert result.training is None
     assert result.decision.reason == f"there are no new data since version {champion.version} was trained"
-    assert result.delivered, "a fresh forecast costs seconds"
+    assert result.forecast, "a fresh forecast costs seconds"
 
 
 def test_wrong_data_start_no_training_and_the_alarm_is_closed_with_the_reason(
     workspace, clean_week, capsys, monkeypatch
 ):
     ingest(str(workspace / "frozen"), LAST)
-    (alarm,) = monitor().raised
+    (alarm,) = monitor().alarms
     assert isinstance(alarm, DataRejected)
     assert "customers_frozen" in alarm.reason
     result = retrain(str(workspace / "frozen"), LAST, candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
-    assert result.trained is None
+    assert result.training is None
     record = record_of(alarm.id)
     assert record.alarm == alarm
     assert record.outcome.decision == "skipped"
@@ -242,7 +242,7 @@ def test_a_degradation_is_raised_once_per_snapshot(workspace, clean_week):
     assert snapshots == [[first], [], [second]]
 
 
-def test_what_stays_wrong_is_raised_once_a_day(workspace, clean_week, monkeypatch):
+def test_a_persistent_system_problem_is_raised_once_a_day(workspace, clean_week, monkeypatch):
     monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.setenv("ROSSMANN_HTTP_PORT", "9")
     (alarm,) = current = endpoint.system_alarms(Settings())
@@ -273,20 +273,20 @@ def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_no_other
 
 def test_a_shift_raises_drift_once_and_a_retraining_closes_it(workspace, clean_week):
     ingest(str(workspace / "shifted"), LAST)
-    (alarm,) = drift_alarms_of(monitor().raised)
+    (alarm,) = drift_alarms_of(monitor().alarms)
     assert alarm.name == "concept_shift"
     assert alarm.effect > alarm.limit
     title, _, first_line = Artifact.get("monitoring").data.splitlines()[:3]
     assert re.match(r"# New alarms: \d, raised before: 0; ", title)
     assert first_line == f"- **{alarm.event}**: {alarm.reason}"
-    assert drift_alarms_of(monitor().raised) == [], "it was raised already"
+    assert drift_alarms_of(monitor().alarms) == [], "it was raised already"
     assert f"raised before, still beyond its limit: **{alarm.name}**" in Artifact.get("monitoring").data
     shifted = data.current_snapshot(Settings().workspace.snapshots)
     result = retrain(candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
     assert result.snapshot == shifted, "the workspace's raw files, which have another history, are not read"
     outcome = record_of(alarm.id).outcome
     assert outcome.decision in ("promoted", "refused", "skipped")
-    assert (result.trained is None) == (outcome.decision == "skipped")
+    assert (result.training is None) == (outcome.decision == "skipped")
     assert outcome.model_version
 
 
@@ -319,7 +319,7 @@ def test_monitor_and_retraining_end_after_half_of_the_stores_and_two_weeks_are_g
     )
     data.save_snapshot(shrunk, settings.workspace.snapshots, datetime.now(UTC), "a truncated file")
     try:
-        assert monitor().drift.last == shrunk.origin
+        assert monitor().drift.last_day == shrunk.origin
         result = retrain(candidates=RIDGE, reason="an alarm", alarm_id="shrunk")
         assert result.snapshot == shrunk.fingerprint
     finally:
@@ -365,7 +365,7 @@ def test_a_report_that_cannot_be_written_and_a_registry_that_is_away_hold_back_n
     (reason,) = (each.alarm.reason for each in records if isinstance(each.alarm, DataRejected))
     assert "customers_frozen" in reason
     (home / "reports/monitoring").unlink()
-    assert monitor().raised == (), "a fault is raised once per snapshot"
+    assert monitor().alarms == (), "a fault is raised once per snapshot"
     assert list_alarms(Settings()) == records
 
 

@@ -149,7 +149,7 @@ def test_attributes_that_begin_before_the_origin_or_in_the_published_plan_are_us
     past = with_attributes(noisy, month - 1, 30.0, ORIGIN + HORIZON_DAYS, month=2)
     one, other = (features.fit_state(each.until(ORIGIN)) for each in (noisy, past))
     names = ("competition_distance_m", "competition_since", "promo2", "promo2_since", "promo2_months")
-    assert {f".attributes.{name}" for name in names} <= set(changed(one, other))
+    assert {f".stores.{name}" for name in names} <= set(changed(one, other))
 
 
 def test_a_competitor_is_known_when_the_month_of_its_opening_is_over(noisy):
@@ -164,5 +164,5 @@ def test_a_competitor_is_known_when_the_month_of_its_opening_is_over(noisy):
 def test_the_actuals_of_the_origin_itself_are_used(noisy):
     one = features.fit_state(noisy.until(ORIGIN))
     other = features.fit_state(replaced(noisy, ORIGIN, ORIGIN, seed=3).until(ORIGIN))
-    assert ".levels.recent" in changed(one, other)
+    assert ".levels.recent_deviation" in changed(one, other)
     assert ".ridge.coefficients" in changed(one, other)

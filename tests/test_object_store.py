@@ -21,7 +21,7 @@ from rossmann.serving.server.replica import build_host
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.simulation import write_sample
-from rossmann.storage import Storage, locate
+from rossmann.storage import Storage, split_path
 from rossmann.validation import DataError
 from tests.support.stores import ACCESS_DENIED, BUCKET, no_fault, slow_down_every, writes_denied_after
 
@@ -40,12 +40,12 @@ def store(object_store):
 
 def test_a_bucket_lists_folders_and_files(store):
     files = Storage(f"{ADDRESS}/listing")
-    assert (files.folders(), files.names()) == ([], [])
+    assert (files.folders(), files.file_names()) == ([], [])
     for name in ("b", "a", "deep/c", "deep/er/d"):
         assert files.write(name, name.encode()) == f"{ADDRESS}/listing/{name}"
     store.client().put_object(Bucket=BUCKET, Key="listing/", Body=b"")  # some tools mark a folder like this
-    assert (files.folders(), files.names()) == (["deep"], ["a", "b"])
-    assert (files.subfolder("deep").folders(), files.subfolder("deep").names()) == (["er"], ["c"])
+    assert (files.folders(), files.file_names()) == (["deep"], ["a", "b"])
+    assert (files.subfolder("deep").folders(), files.subfolder("deep").file_names()) == (["er"], ["c"])
     assert files.read("deep/er/d") == b"deep/er/d"
     assert files.exists("deep/c")
     assert not files.exists("dee")
@@ -57,15 +57,15 @@ def test_all_files_are_listed_if_there_are_more_than_a_page(store, monkeypatch):
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
     files = Storage(f"{ADDRESS}/many")
     names = [files.write(f"{number:02}", b"")[-2:] for number in range(12)]
-    assert files.names() == names
+    assert files.file_names() == names
 
 
 def test_removing_a_file_that_is_gone_is_no_error(store):
     files = Storage(f"{ADDRESS}/removing")
     files.write("a", b"content")
-    files.remove("a")
-    files.remove("a")
-    assert files.names() == []
+    files.delete_if_exists("a")
+    files.delete_if_exists("a")
+    assert files.file_names() == []
 
 
 def test_the_error_names_a_bucket_that_does_not_exist(store):
@@ -101,14 +101,14 @@ def test_entries_that_two_replicas_read_at_once_are_in_the_journal_once(store, t
     unwritable = Journal(f"sqlite:///{tmp_path}/none/journal.db", tmp_path / "log", leftovers)
     unwritable.write(entry("a", rows=3))
     unwritable.close(5)
-    (name,) = leftovers.names()
+    (name,) = leftovers.file_names()
     assert not list((tmp_path / "log").iterdir())
     content = leftovers.read(name)
     url = f"sqlite:///{tmp_path}/journal.db"
     for replica in range(2):  # each on a machine of its own
         leftovers.write(name, content)
         Journal(url, tmp_path / f"log-{replica}", leftovers).close(30)
-    assert leftovers.names() == []
+    assert leftovers.file_names() == []
     assert counts(url) == (1, 3)
 
 
@@ -162,8 +162,8 @@ def test_a_failing_bucket_gives_the_same_forecast_as_a_folder(results, object_st
     folder, bucket = results["folder"], results["bucket"]
     assert bucket.verdict.promote, bucket.verdict.reasons
     assert bucket.snapshot == folder.snapshot
-    assert bucket.delivered.file.startswith(f"{ADDRESS}/whole/forecasts/")
-    assert _read(bucket.delivered.file) == Path(folder.delivered.file).read_bytes()
+    assert bucket.forecast.file.startswith(f"{ADDRESS}/whole/forecasts/")
+    assert _read(bucket.forecast.file) == Path(folder.forecast.file).read_bytes()
     assert object_store.failed > 5
 
 
@@ -181,11 +181,11 @@ def test_the_endpoint_forecasts_from_the_bucket_the_same_as_the_batch(results, o
     asyncio.run(host.switch_to(ServingTarget()))
     assert host.load_error is None
     assert object_store.failed > failed_before
-    table = pd.read_csv(io.BytesIO(_read(results["bucket"].delivered.file)))
+    table = pd.read_csv(io.BytesIO(_read(results["bucket"].forecast.file)))
     published = host.model.plan
     np.testing.assert_array_equal(table.store, published.store)
     cents = 0.005  # the file has two decimals
-    np.testing.assert_allclose(table.forecast, host.model.forecast(published).sales, atol=cents)
+    np.testing.assert_allclose(table.forecast, host.model.answer(published).forecast.sales, atol=cents)
     host.journal.close(10)
 
 
@@ -216,7 +216,7 @@ def test_an_upload_in_parts_that_fails_in_the_middle_leaves_no_file(results, sto
 
 @pytest.mark.slow
 def test_a_model_without_its_files_does_not_count_as_registered(results, store):
-    models, backtest_run = workspace.registry(Settings()), results["bucket"].trained.backtest
+    models, backtest_run = workspace.registry(Settings()), results["bucket"].training.backtest_run
     version = registry.champion(models)
     assert registry.find_registered(models, backtest_run) == version.version
     for key in store.keys(version.source.removeprefix(f"{ADDRESS}/")):
@@ -227,5 +227,5 @@ def test_a_model_without_its_files_does_not_count_as_registered(results, store):
 
 
 def _read(address: str) -> bytes:
-    folder, name = locate(address)
+    folder, name = split_path(address)
     return folder.read(name)

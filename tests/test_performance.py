@@ -120,7 +120,7 @@ def test_scoring_needs_the_memory_of_one_day(noisy, url):
         sales = np.full(len(plan), 5000.0)
         entries.append(journal_entry(f"r{days_back}", "batch", noisy.origin - days_back, plan, sales))
     journal.write_entries(url, entries)
-    settings = SimpleNamespace(journal=url)
+    settings = SimpleNamespace(journal_address=url)
     first, last = (noisy.origin - 67).item(), noisy.origin.item()
 
     def peak_bytes(consume: Callable[[Iterator[pd.DataFrame]], object]) -> int:
@@ -226,7 +226,7 @@ def test_days_are_split_where_one_is_missing():
 def test_the_baseline_forecasts_from_the_day_before(noisy):
     since = noisy.origin - 6
     rows = performance.baseline_forecasts(noisy, since)
-    (median,) = (candidate for candidate in models.candidates(()) if candidate.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     forecaster = models.fit(median, (), since - 1, 0)
     state = features.fit_state(noisy.until(since - 1))
     np.testing.assert_allclose(rows.forecast, forecaster.predict(state, noisy.plan(since - 1, 7)).sales)
@@ -267,7 +267,7 @@ def test_a_model_has_degraded_if_it_is_persistently_beyond_its_limit_or_worse_th
     assert week.slices.expected_rmspe["all", ""] == week.expected_rmspe == pytest.approx(0.1)
     assert week.baseline_wape == pytest.approx(0.5)
     assert (week.weeks_beyond_limit, week.degraded) == (weeks_beyond_limit, degraded)
-    assert week.first == noisy.origin - 6
+    assert week.first_day == noisy.origin - 6
     assert f"WAPE is {errors[-1]:.3f}" in week.reason
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from benchmarks.load import load
+from benchmarks.load import background_load
 from rossmann import evaluation, models, training
 from rossmann.data import SalesHistory, current_snapshot, read_history, save_snapshot
 from rossmann.evaluation import BacktestRun
@@ -242,7 +242,7 @@ def test_the_endpoint_runs_on_both_nodes_and_survives_the_loss_of_one(cluster: C
     urls = [f"http://{node.address}:8000/predict" for node in (first, second)]
     plan = history.plan(history.origin, HORIZON_DAYS)
     bodies = [json.dumps({"store": int(plan.store[k]), "date": str(plan.date[k])}).encode() for k in range(len(plan))]
-    with load(urls, bodies, 4, retries=5, api_key=API_KEY) as result:
+    with background_load(urls, bodies, 4, retries=5, api_key=API_KEY) as result:
         time.sleep(3)
         second.kill()
         wait(lambda: len(first.processes(REPLICA_PROCESS)) == 2, 90)

@@ -81,11 +81,11 @@ def test_a_candidate_can_be_fitted_at_its_largest_staleness_and_not_much_later(h
     challenger = registry.challenger(model_registry())
     history = workspace.history(Settings(), challenger.card.snapshot)
     origins = challenger.card.folds
-    (xgboost,) = (each for each in models.candidates(("xgboost",)) if each.name == "xgboost")
+    xgboost = models.default_candidate("xgboost")
     largest = training.possible_staleness_days(history, xgboost, origins, 10_000)
     assert 48 < largest < 130
     assert training.possible_staleness_days(history, xgboost, origins, 5) == 5
-    (median,) = (each for each in models.candidates(()) if each.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     assert training.possible_staleness_days(history, median, origins, 10_000) == 10_000
 
 
@@ -113,9 +113,9 @@ def test_a_rollback_lasts_until_a_person_promotes_the_version_again(second_champ
     assert "version 2 was taken back" in verdict.reasons[0]
     assert 'promote 2 --because "…"' in Artifact.get("verdict").data
     again = retrain()
-    assert again.trained.challenger == 2, "the same data give the same version"
+    assert again.training.challenger == 2, "the same data give the same version"
     assert not again.verdict.promote
-    assert again.delivered.champion == 1
+    assert again.forecast.model_version == 1
     assert registry.champion(model_registry()).version == 1
     promotion = CliRunner().invoke(app, ["models", "promote", "2", "--because", "the holidays are right now"])
     assert (promotion.exit_code, promotion.stdout) == (0, "version 2 is champion\n")
@@ -163,10 +163,10 @@ def test_a_retraining_works_on_what_it_trained_whatever_becomes_current_meanwhil
     assert result.snapshot == newer.fingerprint
     newest = registry.ledger(model_registry())[0]
     assert (newest.version, newest.action) == (
-        result.trained.challenger,
+        result.training.challenger,
         "promote" if result.verdict.promote else "refuse",
     )
-    assert newer.origin in result.delivered.file
+    assert newer.origin in result.forecast.file
 
 
 def test_a_champion_whose_files_are_lost_does_not_stop_the_challenger(second_champion):

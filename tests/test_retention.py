@@ -83,7 +83,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
         "of a closed alarm": save_snapshot(noisy, 5, OLD), "young": save_snapshot(noisy, 4, YOUNG),
         "current": save_snapshot(noisy, 3, OLD),
     }  # fmt: skip
-    models = registry.Registry(settings.tracking_uri, settings.workspace.models)
+    models = registry.Registry(settings.mlflow_address, settings.workspace.models)
     forecaster = fit_on_whole_history(noisy, "median", 7)
     register(models, forecaster, noisy, names["unused"], "run-unused")
     champion = register(models, forecaster, noisy, names["of the champion"], "run-champion")
@@ -100,7 +100,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
                  RetrainingOutcome(alarm_id="closed", at=OLD, started=OLD, decision="refused", reason="r",
                                    model_version=None)):  # fmt: skip
         store_alarm(each)
-    journal.write_entries(settings.journal, [request("old", OLD, noisy), request("young", YOUNG, noisy)])
+    journal.write_entries(settings.journal_address, [request("old", OLD, noisy), request("young", YOUNG, noisy)])
     return names
 
 
@@ -109,10 +109,10 @@ def contents(settings: Settings) -> dict[str, set[str]]:
     root, backtests = settings.workspace, Storage(settings.workspace.backtests)
     return {
         SNAPSHOTS: {each.fingerprint for each in data.list_snapshots(root.snapshots)},
-        FITS: set(backtests.subfolder(FITS_FOLDER).names()),
+        FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
         ALARMS: {record.alarm.id for record in alarms.list_alarms(settings)},
-        REQUESTS: {name for name in ("old", "young") if len(journal.read_answer(settings.journal, name))},
+        REQUESTS: {name for name in ("old", "young") if len(journal.read_answer(settings.journal_address, name))},
     }
 
 
@@ -165,7 +165,7 @@ def test_the_current_snapshot_cannot_be_deleted(workspace):
 def test_a_snapshot_that_is_deleted_in_part_is_no_snapshot(workspace):
     """As after a kill in the middle: the manifest goes first."""
     root = Settings().workspace.snapshots
-    Storage(root).subfolder(workspace["unused"]).remove("manifest.json")
+    Storage(root).subfolder(workspace["unused"]).delete_if_exists("manifest.json")
     assert workspace["unused"] not in {each.fingerprint for each in data.list_snapshots(root)}
 
 

@@ -51,7 +51,7 @@ LIMITS = Limits(1_000_000, 1_000)
 
 def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel:
     """A model that needs no training windows, on a history."""
-    (candidate,) = (c for c in models.candidates((name,)) if c.name == name)
+    candidate = models.default_candidate(name)
     bounds = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
     forecaster = models.fit(candidate, [], history.origin, 7).with_intervals(bounds)
     state = features.fit_state(history)
@@ -120,7 +120,7 @@ def json_rows(plan: Plan, rows: object) -> list[dict]:
     ]
 
 
-def test_a_day_is_forecast_by_the_closed_form(client):
+def test_a_forecast_is_that_computed_by_hand(client):
     """Tuesday, 10 February 2015, in a week with promotion: 1,000 × 1.0 × 1.5."""
     response = client.predict(DAY | {"promo": True}).json()
     assert response["model_version"] == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli.main import main
-from rossmann.provenance import code_without_text
+from rossmann.provenance import dump_code
 from rossmann.registry import Registry
 from rossmann.settings import Settings, hide_password, without_password
 
@@ -18,7 +18,7 @@ def test_a_setting_is_read_from_its_variable(monkeypatch, tmp_path):
     settings = Settings()
     assert settings.candidates == ("ridge", "lightgbm")
     assert settings.coverage == 0.8
-    assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert settings.mlflow_address == f"sqlite:///{tmp_path}/mlflow.db"
     assert settings.workspace.snapshots == f"{tmp_path}/snapshots"
 
 
@@ -42,8 +42,11 @@ def test_a_workspace_in_a_bucket_requires_addresses_of_databases(monkeypatch, ca
     assert "JOURNAL" not in message
     monkeypatch.setenv("ROSSMANN_MLFLOW_TRACKING_URI", "http://host:5000")
     settings = Settings()
-    assert (settings.home, settings.workspace.snapshots) == ("s3://bucket/workspace", "s3://bucket/workspace/snapshots")
-    assert settings.local_home == str(Path("data/s3/bucket/workspace").resolve())
+    assert (settings.workspace.root, settings.workspace.snapshots) == (
+        "s3://bucket/workspace",
+        "s3://bucket/workspace/snapshots",
+    )
+    assert settings.local_folder == str(Path("data/s3/bucket/workspace").resolve())
 
 
 ODD_PASSWORDS = ["secret", "se/cret", "se@cret", "se:cr@et/x", "se?cr=et", "se#cret", "s%40cret", "se cret", "se\ncret"]
@@ -115,4 +118,4 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
 )
 def test_comments_docstrings_and_layout_do_not_change_the_code_version(source, is_same):
     code = "def f(x):\n    return x + 1\n"
-    assert (code_without_text(source) == code_without_text(code)) == is_same
+    assert (dump_code(source) == dump_code(code)) == is_same

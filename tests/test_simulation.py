@@ -106,7 +106,7 @@ def test_extra_days_sell_as_the_days_before_them(tmp_path: Path) -> None:
 def test_only_the_three_files_remain_and_they_replace_earlier_ones(tmp_path: Path) -> None:
     out = write_sample(tmp_path / "deep" / "folder", stores=2, days=28)
     before = (out / "train.csv").read_bytes()
-    write_sample(out, stores=3, days=28, replace=True)
+    write_sample(out, stores=3, days=28, overwrite=True)
     assert sorted(path.name for path in out.iterdir()) == list(FILES)
     assert (out / "train.csv").read_bytes() != before
 
@@ -322,5 +322,5 @@ def test_other_files_are_replaced_only_on_request(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"other files \(train.csv\)"):
         write_sample(tmp_path, stores=3, days=60)
     assert (tmp_path / "train.csv").read_text() == "mine"
-    write_sample(tmp_path, stores=3, days=60, replace=True)
+    write_sample(tmp_path, stores=3, days=60, overwrite=True)
     assert (tmp_path / "train.csv").read_text() != "mine"

@@ -40,7 +40,7 @@ class Champion:
 
 
 def champion_of(history: SalesHistory) -> Champion:
-    (ridge,) = (each for each in models.candidates(("ridge",)) if each.name == "ridge")
+    ridge = models.default_candidate("ridge")
     forecaster = models.fit(ridge, (), history.origin, 0)
     fold = evaluation.cut_fold(history, history.origin - 48, 48)
     backtest = evaluation.backtest_rows("x", fold, forecaster.predict(features.fit_state(fold.past), fold.plan).sales)
@@ -99,7 +99,7 @@ def test_the_report_is_rendered_on_any_snapshot(noisy, champion, stores, days):
     forecasts = monitoring.join_actuals(champion.journal, history)
     drift = detect_drift(history, forecasts, champion.backtest)
     page = report.render(history, forecasts, drift)[report.PAGE].decode()
-    assert f"{drift.first} to {history.origin}" in page
+    assert f"{drift.first_day} to {history.origin}" in page
 
 
 def check(champion: Champion, history: SalesHistory) -> None:
@@ -118,6 +118,6 @@ def check(champion: Champion, history: SalesHistory) -> None:
         sums = pd.concat([monitoring.daily_sums(forecasts), monitoring.daily_sums(baseline)])
         sums = sums.astype({"date": "datetime64[s]"})
         performance = monitoring.weekly_performance(sums, reference, history.origin, 1)
-        assert performance is None or performance.last <= history.origin
+        assert performance is None or performance.last_day <= history.origin
     decision = monitoring.should_retrain(champion.forecaster, history, reference, drift, 0.05)
     assert decision.reason

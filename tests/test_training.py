@@ -35,7 +35,7 @@ def small():
     """The default candidates by name, the boosters with few rounds."""
     by_name = {candidate.name: candidate for candidate in models.candidates(("ridge", "lightgbm", "xgboost"))}
     for name in ("lightgbm", "xgboost"):
-        by_name[name] = with_params(by_name[name], rounds=20)
+        by_name[name] = with_params(by_name[name], max_rounds=20)
     blend = models.candidates(("blend",))[-1]
     by_name["blend"] = replace(blend, members=(by_name["lightgbm"], by_name["xgboost"]))
     return by_name
@@ -152,7 +152,7 @@ def test_a_run_in_which_all_entries_fail_fails(noisy, small, origins, local_ray,
 
 
 def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, local_ray, tmp_path):
-    long = with_params(small["xgboost"], rounds=20_000)
+    long = with_params(small["xgboost"], max_rounds=20_000)
     killed = []
 
     def kill_one():
@@ -212,7 +212,7 @@ def test_the_final_fit_is_the_blend_of_whole_fits(finished, noisy, small):
 
 def test_leaving_the_loop_early_cancels_the_running_fits(noisy, small, origins, local_ray):
     """As when a flow is cancelled."""
-    endless = with_params(small["xgboost"], rounds=2_000_000)
+    endless = with_params(small["xgboost"], max_rounds=2_000_000)
     (quick,), (slow,) = (BacktestEntry("m", each).tasks(origins[0]) for each in (small["median"], endless))
     for task, _ in training.run_fits(noisy, [quick, slow], 48, 7, None):
         assert task.candidate.name == "median"

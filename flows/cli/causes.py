@@ -47,8 +47,8 @@ def _causes(settings: "Settings") -> Iterator[str]:
     except OSError as error:
         yield file_error(error)
     for variable, address in (
-        ("ROSSMANN_MLFLOW_TRACKING_URI", settings.tracking_uri),
-        ("ROSSMANN_JOURNAL_URL", settings.journal),
+        ("ROSSMANN_MLFLOW_TRACKING_URI", settings.mlflow_address),
+        ("ROSSMANN_JOURNAL_URL", settings.journal_address),
     ):
         cause = _database_problem(address) if address.startswith("sqlite") else _server_problem(variable, address)
         if cause:

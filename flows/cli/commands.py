@@ -6,20 +6,21 @@ from typing import Annotated
 import typer
 
 from flows.cli import listings
-from flows.cli.environment import has_prefect_server, prepare, run_flow
+from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
+    DAY,
     DAY_FORMAT,
     AllowShrink,
     AsJson,
+    AsKaggle,
     AsOf,
     Candidates,
     Folds,
-    Kaggle,
-    Out,
-    Plan,
+    OutFile,
+    PlanFile,
     RawFolder,
     Search,
-    names,
+    split_names,
 )
 
 app = typer.Typer(
@@ -54,29 +55,29 @@ def root(
 def sample(
     out: Annotated[
         str | None,
-        typer.Option(help="Folder for train.csv, store.csv and test.csv. [default: raw/ in the data dir]"),
+        typer.Option(help="Folder for train.csv, store.csv and test.csv. [default: raw/ in the workspace]"),
     ] = None,
     stores: Annotated[int, typer.Option(min=1, help="How many stores.")] = 60,
     days: Annotated[int, typer.Option(min=28, help="How many days of history, from 2013-01-01.")] = 942,
-    extra_days: Annotated[int, typer.Option(min=0, help="The next so many days of the same chain, after --days.")] = 0,
+    extra_days: Annotated[int, typer.Option(min=0, help="Number of additional days after --days.")] = 0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
 ) -> None:
-    """Write the files of a simulated chain of stores, to try everything on.
+    """Write a simulated chain of stores as raw files, for a first try.
 
     They have the format of Kaggle's competition: train.csv, store.csv and test.csv.
     """
-    settings = prepare()
+    settings = prepare_environment()
     from rossmann.simulation import write_sample
 
-    folder = write_sample(out or settings.workspace.raw, stores, days, seed, replace=force, extra_days=extra_days)
+    folder = write_sample(out or settings.workspace.raw, stores, days, seed, overwrite=force, extra_days=extra_days)
     typer.echo(f"{stores} stores × {days + extra_days} days in {folder}")
 
 
 @app.command()
 def ingest(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink = False) -> None:
     """Validate and clean raw files and save them as the current snapshot. Prints its fingerprint."""
-    prepare()
+    prepare_environment()
     from flows.ingest import ingest as flow
 
     typer.echo(run_flow(flow, raw, _day(as_of), allow_shrink))
@@ -84,22 +85,22 @@ def ingest(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink 
 
 @app.command()
 def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0, json: AsJson = False) -> None:
-    """Backtest all candidates on the current snapshot; the best becomes challenger."""
-    settings = prepare()
+    """Backtest the candidates of ROSSMANN_CANDIDATES on the current snapshot; the best becomes challenger."""
+    settings = prepare_environment()
     from flows.cli import console, documents, reports
     from flows.train import train as flow
 
-    report = reports.training(settings, run_flow(flow, folds, names(candidates), search))
+    report = reports.training(settings, run_flow(flow, folds, split_names(candidates), search))
     if json:
         documents.write(documents.training(report))
     else:
-        console.training(settings.home, report)
+        console.show_training(settings.workspace.root, report)
 
 
 @app.command()
 def release(json: AsJson = False) -> None:
     """Promote the challenger if it beats the champion and the median baseline on the same folds."""
-    prepare()
+    prepare_environment()
     from flows.cli import console, documents
     from flows.release import release as flow
 
@@ -107,13 +108,13 @@ def release(json: AsJson = False) -> None:
     if json:
         documents.write(documents.verdict(verdict))
     else:
-        console.verdict(verdict)
+        console.show_verdict(verdict)
 
 
 @app.command()
-def forecast(plan: Plan = None, out: Out = None, kaggle: Kaggle = False, json: AsJson = False) -> None:
+def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = False, json: AsJson = False) -> None:
     """Forecast the days of the horizon for every store, or every row of a plan, with the champion."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows.cli import console, documents
 
     if has_prefect_server():
@@ -127,7 +128,7 @@ def forecast(plan: Plan = None, out: Out = None, kaggle: Kaggle = False, json: A
     if json:
         documents.write(documents.forecast(delivered))
     else:
-        console.forecast(settings.home, delivered)
+        console.show_forecast(settings.workspace.root, delivered)
 
 
 @app.command()
@@ -141,22 +142,22 @@ def retrain(
     json: AsJson = False,
 ) -> None:
     """Ingest, train, release and forecast in one run."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows.cli import console, documents, reports
     from flows.retrain import retrain as flow
 
-    result = run_flow(flow, raw, _day(as_of), folds, names(candidates), search, allow_shrink=allow_shrink)
-    report = reports.training(settings, result.trained) if result.trained else None
+    result = run_flow(flow, raw, _day(as_of), folds, split_names(candidates), search, allow_shrink=allow_shrink)
+    report = reports.training(settings, result.training) if result.training else None
     if json:
         documents.write(documents.retraining(result, report))
     else:
-        console.retraining(settings.home, result, report)
+        console.show_retraining(settings.workspace.root, result, report)
 
 
 @app.command()
 def monitor(json: AsJson = False) -> None:
     """Compare forecasts with actuals, and the newest week with the past; raise alarms."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows.cli import console, documents
     from flows.monitor import monitor as flow
 
@@ -164,7 +165,7 @@ def monitor(json: AsJson = False) -> None:
     if json:
         documents.write(documents.monitoring(result))
     else:
-        console.monitoring(settings.home, result)
+        console.show_monitoring(settings.workspace.root, result)
 
 
 app.command()(listings.alarms)
@@ -176,7 +177,7 @@ def sweep(
     json: AsJson = False,
 ) -> None:
     """Delete what is older than its retention and in use by nothing."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows.cli import console, documents
 
     if dry_run:
@@ -190,35 +191,38 @@ def sweep(
     if json:
         documents.write(documents.sweep(expired))
     else:
-        console.sweep(expired, dry_run)
+        console.show_sweep(expired, dry_run)
 
 
 @app.command()
 def replay(
-    first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT, help="The first evening.")],
-    last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT, help="The last evening.")],
-    every: Annotated[int, typer.Option(min=1, help="Days from one evening to the next.")] = 7,
+    first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT, metavar=DAY, help="First as-of day.")],
+    last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT, metavar=DAY, help="Last as-of day.")],
+    step_days: Annotated[int, typer.Option(min=1, help="Days from one as-of day to the next.")] = 7,
     policy: Annotated[
         str, typer.Option(help="When to retrain: never, monthly, drift; several, separated by commas.")
-    ] = ("never,monthly,drift"),
+    ] = "never,monthly,drift",
     inject: Annotated[str | None, typer.Option(help="FAULT@DATE: inject a fault into the files from a day on.")] = None,
-    stores: Annotated[int | None, typer.Option(min=5, help="Use only the first N stores. [default: all]")] = None,
-    candidates: Annotated[str, typer.Option(help="Models to backtest, separated by commas.")] = "ridge",
+    stores: Annotated[
+        int | None, typer.Option(min=5, help="Use only the N stores with the lowest numbers. [default: all]")
+    ] = None,
+    candidates: Annotated[str, typer.Option(help="Candidates to backtest, separated by commas.")] = "ridge",
     raw: RawFolder = None,
     json: AsJson = False,
 ) -> None:
     """Replay a history week by week under several retraining policies and compare their errors."""
-    settings = prepare()
-    from flows import replay as flow
+    settings = prepare_environment()
     from flows.cli import console, documents
+    from flows.replay import replay as flow
 
-    fault, fault_start = _fault(inject)
-    folder, policies, models = raw or settings.workspace.raw, names(policy) or [], names(candidates) or []
-    result = flow.replay(folder, first.date(), last.date(), every, policies, models, stores, fault, fault_start)
+    fault, fault_start = parse_fault(inject)
+    policies, selection = split_names(policy) or [], split_names(candidates) or []
+    folder = raw or settings.workspace.raw
+    result = flow(folder, first.date(), last.date(), step_days, policies, selection, stores, fault, fault_start)
     if json:
         documents.write(documents.replay(result))
     else:
-        console.replay(settings.home, result)
+        console.show_replay(settings.workspace.root, result)
 
 
 @app.command()
@@ -227,7 +231,7 @@ def deploy() -> None:
 
     Repeating it changes nothing.
     """
-    settings = prepare()
+    settings = prepare_environment()
     from rossmann.validation import DataError
 
     if not has_prefect_server():
@@ -241,7 +245,7 @@ def deploy() -> None:
 @app.command()
 def serve() -> None:
     """Deploy the endpoint on the Ray cluster at ROSSMANN_SERVE_ADDRESS, with the champion on the current snapshot."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows import endpoint, workspace
     from rossmann.serving import deployment
     from rossmann.serving.server.model_host import ServingTarget
@@ -263,7 +267,7 @@ def _day(moment: datetime | None) -> date | None:
     return moment.date() if moment else None
 
 
-def _fault(text: str | None) -> tuple[str | None, date | None]:
+def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     """Name and first day of FAULT@DATE."""
     from rossmann.validation import DataError
 

@@ -81,17 +81,17 @@ def show_files(home: str, **files: str) -> None:
         show(f"files in {home}:", *(f"  {name}: {file}" for name, file in inside.items()))
 
 
-def training(home: str, report: "TrainingReport") -> None:
+def show_training(home: str, report: "TrainingReport") -> None:
     """The leaderboard, the challenger, and where its rows and runs are."""
-    leaderboard(report.leaderboard)
+    show_leaderboard(report.leaderboard)
     show(
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
-        f"MLflow run: {report.result.mlflow_run} in {report.mlflow}",
+        f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )
-    show_files(home, **{"backtest rows": report.rows})
+    show_files(home, **{"backtest rows": report.backtest_rows_file})
 
 
-def leaderboard(board: "pd.DataFrame") -> None:
+def show_leaderboard(board: "pd.DataFrame") -> None:
     """Best first. Scores are means over the folds; a fold is named by its origin."""
     folds = [name for name in board.columns if name[0].isdigit()]
     columns = [
@@ -112,13 +112,13 @@ def leaderboard(board: "pd.DataFrame") -> None:
     show_table(columns, rows, "Leaderboard: RMSPE over all folds and per fold (by origin); lower is better")
 
 
-def verdict(verdict: "Verdict") -> None:
+def show_verdict(verdict: "Verdict") -> None:
     """Promoted or not, with every reason."""
     show("promoted: the challenger is champion" if verdict.promote else "not promoted")
     show(*(f"  - {reason}" for reason in verdict.reasons))
 
 
-def forecast(home: str, delivered: "DeliveredForecast") -> None:
+def show_forecast(home: str, delivered: "DeliveredForecast") -> None:
     """The totals of a forecast, and its files."""
     summary = delivered.summary
     change = (
@@ -127,46 +127,47 @@ def forecast(home: str, delivered: "DeliveredForecast") -> None:
         else f", {summary.year_over_year:+.1%} against the same weekdays one year before (days open in both years)"
     )
     show(
-        f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first} to {summary.last}",
-        f"model version {delivered.champion} forecasts sales of {summary.total:,.0f} in total{change}",
+        f"{summary.rows:,} rows: {summary.stores:,} stores, {summary.first_day} to {summary.last_day}",
+        f"model version {delivered.model_version} forecasts sales of {summary.total:,.0f} in total{change}",
     )
     show_files(home, forecasts=delivered.file, **({"plot": delivered.plot} if delivered.plot else {}))
 
 
-def retraining(home: str, result: "RetrainResult", report: "TrainingReport | None") -> None:
+def show_retraining(home: str, result: "RetrainResult", report: "TrainingReport | None") -> None:
     """The results of all steps, and what to type next."""
     show(f"snapshot {result.snapshot}", "")
     if report and result.verdict:
-        training(home, report)
+        show_training(home, report)
         show("")
-        verdict(result.verdict)
+        show_verdict(result.verdict)
     else:
         show(f"not trained: {result.decision.reason}")
     show("")
-    if result.delivered:
-        forecast(home, result.delivered)
+    if result.forecast:
+        show_forecast(home, result.forecast)
     else:
         show("no forecast: there is no champion yet")
     show(NEXT_STEPS.format(home=home, bin=Path(sys.executable).parent))
 
 
-def monitoring(home: str, result: "MonitorResult") -> None:
-    """The last week's scores, the statistics of drift beyond their limits, and the alarms raised."""
+def show_monitoring(home: str, result: "MonitorResult") -> None:
+    """The last week's scores, the drift statistics beyond their limits, and the alarms raised."""
     if result.performance:
-        performance(result.performance)
+        show_performance(result.performance)
     else:
         show("no forecast of the champion has actuals yet")
     drift = result.drift
-    for each in drift.alarms:
+    for each in drift.alarm_findings:
         show(f"beyond its limit: {each.kind}, {each.name} ({each.subject}): {each.message}; since {each.since}")
-    show(f"{len(drift.findings)} statistics of {drift.first} to {drift.last}, {len(drift.alarms)} beyond their limits")
-    show(*(f"alarm: {alarm.event}, {alarm.reason}" for alarm in result.raised))
-    if result.raised:
+    days = f"{drift.first_day} to {drift.last_day}"
+    show(f"{len(drift.findings)} drift statistics of {days}, {len(drift.alarm_findings)} beyond their limits")
+    show(*(f"alarm: {alarm.event}, {alarm.reason}" for alarm in result.alarms))
+    if result.alarms:
         show("outcomes of alarms: rossmann alarms")
     show_files(home, report=result.report)
 
 
-def performance(performance: "Performance") -> None:
+def show_performance(performance: "Performance") -> None:
     """The scores of the last week, for all rows and by slice."""
     names = ("rows", "WAPE", "RMSPE", "expected RMSPE", "bias", "coverage")
     rows = []
@@ -177,14 +178,14 @@ def performance(performance: "Performance") -> None:
     show_table([Column("slice"), *(Column(each, numeric=True) for each in names)], rows)
 
 
-def replay(home: str, result: "ReplayResult") -> None:
+def show_replay(home: str, result: "ReplayResult") -> None:
     """The policies side by side, then the alarms of each."""
     names = ("RMSPE", "last 8 weeks", "retrained", "promoted", "refused", "skipped", "alarms", "false", "CPU min")
     rows = []
     for each in result.policies:
         counts = (each.retrainings, each.promotions, each.refusals, each.skipped, len(each.alarms),
                   each.false_alarms(result.fault_start))  # fmt: skip
-        scores = (f"{each.rmspe:.4f}", f"{each.last_rmspe:.4f}")
+        scores = (f"{each.rmspe:.4f}", f"{each.last_weeks_rmspe:.4f}")
         rows.append([each.policy, *scores, *map(str, counts), f"{each.cpu_minutes:.1f}"])
     show_table([Column("policy"), *(Column(each, numeric=True) for each in names)], rows)
     for each in result.policies:
@@ -193,7 +194,7 @@ def replay(home: str, result: "ReplayResult") -> None:
     show_files(home, weeks=result.table, plot=result.plot)
 
 
-def alarms(records: "Sequence[AlarmRecord]") -> None:
+def show_alarms(records: "Sequence[AlarmRecord]") -> None:
     """Every alarm with its outcome, newest first; delays count from the alarm."""
     if not records:
         show("no alarm has been raised in this workspace")
@@ -212,7 +213,7 @@ def _alarm_row(record: "AlarmRecord") -> list[str]:
     return [*row, *delays, f"{outcome.decision}: {outcome.reason}", str(outcome.model_version or "–")]
 
 
-def sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
+def show_sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
     """What was deleted, or would be."""
     if not expired:
         show("nothing is older than its retention and in use by nothing")
@@ -225,7 +226,7 @@ def sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
     show_table(columns, rows, "Would be deleted" if dry_run else "Deleted")
 
 
-def snapshots(home: str, versions: "Iterable[Snapshot]") -> None:
+def show_snapshots(home: str, versions: "Iterable[Snapshot]") -> None:
     """Every version of the history, newest first."""
     names = ("", "snapshot", "created (UTC)", "rows", "stores", "last day", "parent", "raw files")
     columns = [Column(name, numeric=name in ("rows", "stores")) for name in names]
@@ -241,7 +242,7 @@ def snapshots(home: str, versions: "Iterable[Snapshot]") -> None:
     show_table(columns, rows)
 
 
-def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]") -> None:
+def show_models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]") -> None:
     """Every version of the model, and every decision about the champion, newest first."""
     names = ("alias", "version", "candidate", "RMSPE", "coverage", "trained until", "snapshot")
     columns = [Column(name, numeric=name in ("version", "RMSPE", "coverage")) for name in names]

@@ -43,7 +43,7 @@ def snapshots(versions: "Iterable[Snapshot]") -> list[Document]:
             "rows": each.rows,
             "stores": each.stores,
             "first_day": each.first_day,
-            "last_day": each.origin,
+            "origin": each.origin,
             "plan_end": each.plan_end,
             "parent": each.parent,
             "source": each.source,
@@ -54,18 +54,18 @@ def snapshots(versions: "Iterable[Snapshot]") -> list[Document]:
 
 
 def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]") -> Document:
-    """`rmspe` by fold is keyed by origin; `done` is false where a crash came between the decision and the alias."""
+    """`rmspe_by_fold` is keyed by origin; `done` is false where a crash came between the decision and the alias."""
     return {
         "models": [
             {
                 "version": each.version,
                 "aliases": list(each.aliases),
                 "candidate": each.card.candidate,
-                "rmspe": each.card.rmspe,
+                "rmspe_by_fold": each.card.rmspe,
                 "coverage": _number(each.card.coverage),
                 "train_end": each.card.train_end,
                 "snapshot": each.card.snapshot,
-                "mlflow_run": each.card.run_id,
+                "run_id": each.card.run_id,
             }
             for each in versions
         ],
@@ -101,10 +101,10 @@ def training(report: "TrainingReport") -> Document:
     return {
         "challenger": report.result.challenger,
         "candidate": report.best,
-        "backtest": report.result.backtest,
+        "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
-        "rows": report.rows,
-        "mlflow_run": report.result.mlflow_run,
+        "backtest_rows_file": report.backtest_rows_file,
+        "run_id": report.result.run_id,
         "mlflow": report.mlflow,
     }
 
@@ -118,11 +118,11 @@ def forecast(delivered: "DeliveredForecast") -> Document:
     """`year_over_year` is the change against the same weekdays one year before; null without such days."""
     summary = delivered.summary
     return {
-        "model_version": delivered.champion,
+        "model_version": delivered.model_version,
         "rows": summary.rows,
         "stores": summary.stores,
-        "first_day": summary.first,
-        "last_day": summary.last,
+        "first_day": summary.first_day,
+        "last_day": summary.last_day,
         "sales": _number(summary.total),
         "year_over_year": _number(summary.year_over_year),
         "file": delivered.file,
@@ -138,7 +138,7 @@ def retraining(result: "RetrainResult", report: "TrainingReport | None") -> Docu
         "reason": result.decision.reason,
         "training": training(report) if report else None,
         "verdict": verdict(result.verdict) if result.verdict else None,
-        "forecast": forecast(result.delivered) if result.delivered else None,
+        "forecast": forecast(result.forecast) if result.forecast else None,
     }
 
 
@@ -147,7 +147,7 @@ def monitoring(result: "MonitorResult") -> Document:
     return {
         "performance": _performance(result.performance) if result.performance else None,
         "drift": _drift(result.drift),
-        "alarms": [_alarm(each) for each in result.raised],
+        "alarms": [_alarm(each) for each in result.alarms],
         "report": result.report,
     }
 
@@ -167,7 +167,7 @@ def _policy(result: "PolicyResult") -> Document:
     return {
         "policy": result.policy,
         "rmspe": _number(result.rmspe),
-        "last_rmspe": _number(result.last_rmspe),
+        "last_weeks_rmspe": _number(result.last_weeks_rmspe),
         "retrainings": result.retrainings,
         "promotions": result.promotions,
         "refusals": result.refusals,
@@ -190,8 +190,8 @@ def _score(candidate: str, line: "pd.Series") -> Document:
 
 def _performance(performance: "Performance") -> Document:
     return {
-        "first_day": str(performance.first),
-        "last_day": str(performance.last),
+        "first_day": str(performance.first_day),
+        "last_day": str(performance.last_day),
         "model_version": performance.version,
         "wape": _number(performance.wape),
         "rmspe": _number(performance.rmspe),
@@ -206,9 +206,9 @@ def _performance(performance: "Performance") -> Document:
 
 def _drift(drift: "DriftReport") -> Document:
     return {
-        "first_day": str(drift.first),
-        "last_day": str(drift.last),
-        "statistics": [
+        "first_day": str(drift.first_day),
+        "last_day": str(drift.last_day),
+        "findings": [
             {
                 "kind": each.kind,
                 "name": each.name,

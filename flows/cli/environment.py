@@ -14,7 +14,7 @@ T = TypeVar("T")
 PREFECT_SERVER = "PREFECT_API_URL"
 
 
-def prepare() -> "Settings":
+def prepare_environment() -> "Settings":
     """Set the environment and make the workspace's folders. Call it before anything of Prefect or MLflow is imported.
 
     Variables that are set already win. Raises pydantic.ValidationError for wrong settings.
@@ -26,7 +26,7 @@ def prepare() -> "Settings":
     embedded = {} if has_prefect_server() else _embedded_prefect(settings)
     for name, value in (AWS_RETRIES | TELEMETRY_OFF | log_levels | embedded).items():
         os.environ.setdefault(name, value)
-    for folder in {settings.home, settings.local_home}:
+    for folder in {settings.workspace.root, settings.local_folder}:
         if "://" not in folder:
             Path(folder).mkdir(parents=True, exist_ok=True)
     return settings
@@ -40,7 +40,7 @@ def has_prefect_server() -> bool:
 def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
     """Run a flow in this process, with its progress on stderr.
 
-    DataError if the named server is not reachable; OSError if the data folder cannot be written.
+    DataError if the named server is not reachable; OSError if the workspace cannot be written.
     """
     from rich.console import Console
 
@@ -65,7 +65,7 @@ def run_flow(flow: Callable[..., T], *args: object, **options: object) -> T:
 def _embedded_prefect(settings: "Settings") -> dict[str, str]:
     return {
         # Not the folder of a running stack: a SQLite database has one writer.
-        "PREFECT_HOME": f"{settings.local_home}/prefect-embedded",
+        "PREFECT_HOME": f"{settings.local_folder}/prefect-embedded",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.environment import prepare
+from flows.cli.environment import prepare_environment
 from flows.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ models_app = typer.Typer(help="The versions of the model, and which one serves."
 
 def alarms(json: AsJson = False) -> None:
     """List every alarm, the run that it started and its outcome, newest first."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows.alarms import list_alarms
     from flows.cli import console, documents
 
@@ -24,7 +24,7 @@ def alarms(json: AsJson = False) -> None:
     if json:
         documents.write(documents.alarms(records))
     else:
-        console.alarms(records)
+        console.show_alarms(records)
 
 
 @snapshots_app.callback()
@@ -32,7 +32,7 @@ def snapshots(context: typer.Context, json: AsJson = False) -> None:
     """List the versions of the history, newest first."""
     if context.invoked_subcommand is not None:
         return
-    settings = prepare()
+    settings = prepare_environment()
     from flows.cli import console, documents
     from rossmann.data import list_snapshots
 
@@ -40,7 +40,7 @@ def snapshots(context: typer.Context, json: AsJson = False) -> None:
     if json:
         documents.write(documents.snapshots(versions))
     else:
-        console.snapshots(settings.home, versions)
+        console.show_snapshots(settings.workspace.root, versions)
 
 
 @snapshots_app.command()
@@ -48,7 +48,7 @@ def restore(
     fingerprint: Annotated[str, typer.Argument(help="The snapshot's fingerprint, or its first letters.")],
 ) -> None:
     """Make an older version of the history the current one."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows import workspace
     from rossmann.data import restore_snapshot
 
@@ -62,7 +62,7 @@ def models(context: typer.Context, json: AsJson = False) -> None:
     """List the versions of the model and the promotion ledger, newest first."""
     if context.invoked_subcommand is not None:
         return
-    settings = prepare()
+    settings = prepare_environment()
     from flows import workspace
     from flows.cli import console, documents
     from rossmann import registry
@@ -72,13 +72,13 @@ def models(context: typer.Context, json: AsJson = False) -> None:
     if json:
         documents.write(documents.models(versions, ledger))
     else:
-        console.models(versions, ledger)
+        console.show_models(versions, ledger)
 
 
 @models_app.command()
 def rollback() -> None:
     """Make the previous champion champion again. The version rolled back from is not released again by itself."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows import workspace
     from rossmann import registry
 
@@ -93,7 +93,7 @@ def promote(
     because: Annotated[str, typer.Option("--because", help="The reason, for the ledger.")],
 ) -> None:
     """Make a version champion whatever was decided before, also one that was rolled back. The endpoint follows."""
-    settings = prepare()
+    settings = prepare_environment()
     from flows import workspace
     from rossmann import registry
     from rossmann.validation import DataError

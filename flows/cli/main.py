@@ -14,7 +14,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        message = correctable(error) or explained(error)
+        message = user_message(error) or explained(error)
         if message is None:
             raise
         sys.stderr.write(f"{message}\n")
@@ -23,7 +23,7 @@ def main() -> None:
         gc.enable()
 
 
-def correctable(error: Exception) -> str | None:
+def user_message(error: Exception) -> str | None:
     """The message for an error that the caller can correct; None for any other."""
     import pydantic
 

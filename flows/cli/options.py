@@ -6,42 +6,46 @@ from typing import Annotated
 import typer
 
 DAY_FORMAT = ["%Y-%m-%d"]
+DAY = "YYYY-MM-DD"  # in the help texts
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to stdout.")]
 RawFolder = Annotated[
     str | None,
     typer.Option(
         "--raw",
-        help="Folder with train.csv, store.csv and, optionally, test.csv. [default: raw/ in the data dir]",
+        help="Folder with train.csv, store.csv and, optionally, test.csv. [default: raw/ in the workspace]",
     ),
 ]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(formats=DAY_FORMAT, help="Read the raw files as they were on the evening of this day."),
+    typer.Option(formats=DAY_FORMAT, help="Use only sales up to and including this day.", metavar=DAY),
 ]
 AllowShrink = Annotated[
     bool, typer.Option("--allow-shrink", help="Accept files that lack stores or days of the current snapshot.")
 ]
 Folds = Annotated[
     int | None,
-    typer.Option(min=2, help="Backtest windows, counted back from the end of the history. [default: 3]"),
+    typer.Option(min=2, help="Backtest windows, counted back from the end of the history. [default: ROSSMANN_FOLDS]"),
 ]
 Candidates = Annotated[
     str | None,
-    typer.Option(help="Models to backtest, separated by commas; last_week and median are always added. [default: all]"),
+    typer.Option(
+        help="Candidates to backtest, separated by commas; last_week and median are always added. "
+        "[default: ROSSMANN_CANDIDATES]"
+    ),
 ]
 Search = Annotated[int, typer.Option(min=0, help="Hyperparameter draws to backtest for each booster.")]
-Plan = Annotated[
+PlanFile = Annotated[
     str | None,
     typer.Option(
         help="CSV of the days to forecast: store and date; open, promo, state_holiday, school_holiday where they "
         "differ from the published plan. Kaggle's names (Store, Date, …) work, too. [default: the whole published plan]"
     ),
 ]
-Out = Annotated[str | None, typer.Option(help="CSV to write. [default: a file in forecasts/ of the data dir]")]
-Kaggle = Annotated[bool, typer.Option("--kaggle", help="Write only Id and Sales, as Kaggle accepts them.")]
+OutFile = Annotated[str | None, typer.Option(help="CSV to write. [default: a file in forecasts/ of the workspace]")]
+AsKaggle = Annotated[bool, typer.Option("--kaggle", help="Write only Id and Sales, as Kaggle accepts them.")]
 
 
-def names(text: str | None) -> list[str] | None:
+def split_names(text: str | None) -> list[str] | None:
     """The names in a comma-separated list; None for no text."""
     return [name for part in text.split(",") if (name := part.strip())] if text else None

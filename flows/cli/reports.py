@@ -19,17 +19,17 @@ class TrainingReport:
     result: "TrainResult"
     best: str  # candidate
     leaderboard: pd.DataFrame  # BacktestRun.leaderboard()
-    rows: str  # address of the backtest rows
+    backtest_rows_file: str  # address of the backtest rows
     mlflow: str  # address of MLflow, without its password
 
 
 def training(settings: Settings, result: "TrainResult") -> TrainingReport:
     """Load the backtest run of a training."""
-    run = workspace.backtest_run(settings, result.backtest)
+    run = workspace.backtest_run(settings, result.backtest_run)
     return TrainingReport(
         result,
         best=run.backtest.best(),
         leaderboard=run.leaderboard(),
-        rows=f"{workspace.backtests(settings).address(result.backtest)}/backtest.parquet",
+        backtest_rows_file=f"{workspace.backtests(settings).address(result.backtest_run)}/backtest.parquet",
         mlflow=workspace.registry(settings).address,
     )

@@ -1,6 +1,7 @@
 """The sales history as dense arrays of stores × days: reading, cleaning, versions, plans."""
 
 from rossmann.data.cleaning import CleaningResult, RawTables, clean
+from rossmann.data.completeness import MissingData, check_completeness, find_missing_data
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.ingest import IngestResult, read_history
@@ -9,7 +10,6 @@ from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
 from rossmann.data.plans import read_plan
-from rossmann.data.shrinkage import Shrinkage, check_shrinkage, find_shrinkage
 from rossmann.data.snapshots import (
     Snapshot,
     current_snapshot,
@@ -27,20 +27,20 @@ __all__ = [
     "Calendar",
     "CleaningResult",
     "IngestResult",
+    "MissingData",
     "Plan",
     "RawFiles",
     "RawTables",
     "SalesHistory",
-    "Shrinkage",
     "Snapshot",
     "Stores",
+    "check_completeness",
     "check_raw",
-    "check_shrinkage",
     "clean",
     "current_snapshot",
     "days_frame",
     "describe_snapshot",
-    "find_shrinkage",
+    "find_missing_data",
     "kaggle_submission",
     "list_snapshots",
     "load_snapshot",

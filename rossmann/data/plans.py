@@ -8,7 +8,7 @@ from rossmann.data.csv_parsing import CELL_TYPES, header_names, parse_columns, r
 from rossmann.data.history import Plan, SalesHistory
 from rossmann.data.kaggle.columns import KAGGLE_NAMES, SCHEMA_NAMES
 from rossmann.schema import CALENDAR_COLUMNS, KEYS
-from rossmann.storage import locate
+from rossmann.storage import split_path
 from rossmann.validation import DataError, check_plan
 
 OPTIONAL_COLUMNS = ("id", "day_of_week", *CALENDAR_COLUMNS)
@@ -21,7 +21,7 @@ def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None
     that is missing, or a cell that is empty, is taken from the published plan. Raises DataError for other columns,
     for stores without a history, for repeated rows and for days up to the origin or beyond the horizon.
     """
-    storage, file = locate(path)
+    storage, file = split_path(path)
     if not file or not storage.exists(file):
         raise DataError(f"There is no plan {path}. Give a CSV file with the columns store and date.")
     content = storage.read(file)

@@ -132,7 +132,7 @@ def remove_snapshot(root: str, fingerprint: str) -> None:
     snapshots = Storage(str(root))
     if fingerprint == _read_current(snapshots):
         raise DataError(f"{fingerprint} is the current snapshot; it cannot be deleted.")
-    snapshots.remove_folder(fingerprint, first=MANIFEST)
+    snapshots.delete_folder(fingerprint, first=MANIFEST)
 
 
 def resolve_snapshot(root: str, fingerprint: str | None = None) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.evaluation.folds import Fold
-from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, WEEK_DAYS, weekday
+from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, weekday
 
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
 SCORES = ("rmspe", "rmse", "mae", "mape", "bias", "coverage", "rows")
@@ -39,7 +39,7 @@ def backtest_rows(candidate: str, fold: Fold, forecast: np.ndarray) -> pd.DataFr
             "store": plan.store,
             "date": plan.date,
             "lead_days": lead_days,
-            "lead_week": (lead_days - 1) // WEEK_DAYS + 1,
+            "lead_week": lead_week(lead_days),
             "weekday": weekday(plan.date),
             "store_type": np.asarray(STORE_TYPES)[stores.store_type[stores.positions(plan.store)]],
             "open": plan.open,

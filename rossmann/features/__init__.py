@@ -5,7 +5,7 @@ backtests, batch forecasts and HTTP requests share these two calls.
 
 calendar       helpers that need nothing but dates and calendar panels
 levels         usual sales of a store by weekday and promotion, and recent deviations from them
-store_ridge    the linear model of each store; ridge_design has its explaining columns
+store_ridge    the linear model of each store; ridge_design has its regressors
 state          fit_state: all of the above for one origin
 state_files    load_state: the State of a snapshot, stored beside it
 plan_rows      join_plan: a plan's rows beside the State

@@ -1,4 +1,4 @@
-"""Features of dates and calendar panels only: the parts of its date, the days around it, and runs of days.
+"""Features of dates and calendar panels only: parts of dates, days around a day, and runs of consecutive days.
 
 A panel is an array [stores, days] over consecutive days.
 """
@@ -13,6 +13,8 @@ from rossmann.data import Calendar, Stores
 from rossmann.schema import DAY, LEFT_CHAIN_DAYS, WEEK_DAYS, weekday
 
 LONG_CLOSURE_DAYS = 4  # longer than any run of public holidays: the store is being refurbished
+# Caps of the days until a closure and since a reopening: beyond them, further away makes no difference.
+CLOSURE_CAP_DAYS, REOPENING_CAP_DAYS = 14, 28
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def days_until(event: np.ndarray, cap: int) -> np.ndarray:
     return days_since(event[:, ::-1], cap)[:, ::-1]
 
 
-def shifted(values: np.ndarray, days: int) -> np.ndarray:
+def shift(values: np.ndarray, days: int) -> np.ndarray:
     """The value `days` earlier (later if negative); at the edges the first or last value. [stores, days]"""
     return values[:, _clipped_positions(values.shape[1], -days, values.shape[1] - 1)]
 
@@ -125,7 +127,7 @@ def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
     return np.where(active, phase, np.int8(3))
 
 
-def extended(calendar: Calendar, last: np.datetime64) -> Calendar:
+def extend_calendar(calendar: Calendar, last: np.datetime64) -> Calendar:
     """The calendar up to `last`. Days beyond its end are open as a week before, without promotion and holidays."""
     missing = int((last - calendar.dates[-1]).astype(int))
     if missing <= 0:

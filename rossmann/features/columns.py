@@ -12,6 +12,8 @@ import numpy as np
 
 from rossmann.features import levels, store_ridge
 from rossmann.features.calendar import (
+    CLOSURE_CAP_DAYS,
+    REOPENING_CAP_DAYS,
     closure_days,
     count_between,
     days_since,
@@ -19,7 +21,7 @@ from rossmann.features.calendar import (
     days_until,
     days_until_closure,
     promo2_phase,
-    shifted,
+    shift,
 )
 from rossmann.features.plan_rows import PlanRows
 from rossmann.schema import SUNDAY
@@ -27,7 +29,7 @@ from rossmann.schema import SUNDAY
 Feature = Callable[[PlanRows], np.ndarray]
 
 # Caps of days since and until something: beyond them, further away makes no difference.
-PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP, CLOSURE_CAP, REOPENING_CAP = 14, 21, 14, 28, 14, 28
+PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP = 14, 21, 14, 28
 MIN_MONTHS, MAX_MONTHS = -12, 60  # since a competitor opened, or since the store takes part in promo2
 MONTH_PART_STARTS = tuple(first for first, _ in levels.MONTH_PARTS[1:])
 
@@ -45,20 +47,20 @@ def deviation_name(days: int) -> str:
     return f"deviation_{days}"
 
 
-def _recent_deviation(window: int) -> Feature:
-    return lambda r: r.at_store(r.state.levels.recent[:, window])
+def _recent_deviation(index: int) -> Feature:
+    return lambda r: r.at_store(r.state.levels.recent_deviation[:, index])
 
 
-def _year_ago(width: int) -> Feature:
-    return lambda r: r.on_lead_day(r.state.levels.year_ago)[:, width]
+def _year_ago(index: int) -> Feature:
+    return lambda r: r.on_lead_day(r.state.levels.year_ago)[:, index]
 
 
-def _year_over_year(window: int) -> Feature:
-    return lambda r: r.at_store(r.state.levels.year_over_year[:, window])
+def _year_over_year(index: int) -> Feature:
+    return lambda r: r.at_store(r.state.levels.year_over_year[:, index])
 
 
-def _ridge_residual(window: int) -> Feature:
-    return lambda r: r.at_store(r.state.ridge.recent[:, window])
+def _ridge_residual(index: int) -> Feature:
+    return lambda r: r.at_store(r.state.ridge.recent_residual[:, index])
 
 
 def _months_since(r: PlanRows, start: np.ndarray) -> np.ndarray:
@@ -69,8 +71,12 @@ def _months_since(r: PlanRows, start: np.ndarray) -> np.ndarray:
 
 
 def _month_effect(r: PlanRows) -> np.ndarray:
-    part = np.searchsorted(MONTH_PART_STARTS, r.dates.day_of_month, side="right")
-    return r.state.levels.month_effect[r.stores[r.row_store], r.on_date(part)]
+    """The store's effect of the part of the month. float32 [rows]"""
+    part = np.searchsorted(MONTH_PART_STARTS, r.date_parts.day_of_month, side="right")
+    return r.state.levels.month_effect[r.store_positions[r.row_store], r.on_date(part)]
+
+
+# Panels of the days around the rows: bool [stores of the plan, days].
 
 
 def _promo(r: PlanRows) -> np.ndarray:
@@ -81,8 +87,8 @@ def _closed(r: PlanRows) -> np.ndarray:
     return r.calendar.open == 0
 
 
-def _closed_on_weekday(r: PlanRows) -> np.ndarray:
-    return _closed(r) & (r.dates.weekday != SUNDAY)  # most stores are closed on every Sunday
+def _closed_except_sunday(r: PlanRows) -> np.ndarray:
+    return _closed(r) & (r.date_parts.weekday != SUNDAY)  # most stores are closed on every Sunday
 
 
 def _holiday(r: PlanRows) -> np.ndarray:
@@ -94,39 +100,40 @@ def _school(r: PlanRows) -> np.ndarray:
 
 
 def _closure_days(r: PlanRows) -> np.ndarray:
-    since_reopening = days_since_reopening(_closed(r), REOPENING_CAP)
-    return r.on_day(closure_days(_closed(r), since_reopening, REOPENING_CAP))
+    """Length of the long closure before the last reopening. int64 [rows]"""
+    since_reopening = days_since_reopening(_closed(r), REOPENING_CAP_DAYS)
+    return r.on_day(closure_days(_closed(r), since_reopening, REOPENING_CAP_DAYS))
 
 
 GROUPS = (
     # No month and no day of the year: the history has each once or twice, and trees would memorise what happened then.
     FeatureGroup(None, {
         "lead_days": lambda r: r.lead_days,
-        "weekday": lambda r: r.on_date(r.dates.weekday),
-        "day_of_month": lambda r: r.on_date(r.dates.day_of_month),
-        "days_left_in_month": lambda r: r.on_date(r.dates.days_left_in_month),
+        "weekday": lambda r: r.on_date(r.date_parts.weekday),
+        "day_of_month": lambda r: r.on_date(r.date_parts.day_of_month),
+        "days_left_in_month": lambda r: r.on_date(r.date_parts.days_left_in_month),
         "promo": lambda r: r.on_day(r.calendar.promo),
         "state_holiday": lambda r: r.on_day(r.calendar.state_holiday),
         "school_holiday": lambda r: r.on_day(r.calendar.school_holiday),
     }),
     # The store.
     FeatureGroup(None, {
-        "store_type": lambda r: r.attributes.store_type[r.row_store],
-        "assortment": lambda r: r.attributes.assortment[r.row_store],
-        "competition_log_distance": lambda r: np.log1p(r.attributes.competition_distance_m)[r.row_store],
-        "competition_months": lambda r: _months_since(r, r.attributes.competition_since),
-        "promo2": lambda r: r.attributes.promo2[r.row_store],
-        "promo2_phase": lambda r: r.on_day(promo2_phase(r.calendar.dates, r.attributes)),
-        "promo2_months": lambda r: _months_since(r, r.attributes.promo2_since),
+        "store_type": lambda r: r.stores.store_type[r.row_store],
+        "assortment": lambda r: r.stores.assortment[r.row_store],
+        "competition_log_distance": lambda r: np.log1p(r.stores.competition_distance_m)[r.row_store],
+        "competition_months": lambda r: _months_since(r, r.stores.competition_since),
+        "promo2": lambda r: r.stores.promo2[r.row_store],
+        "promo2_phase": lambda r: r.on_day(promo2_phase(r.calendar.dates, r.stores)),
+        "promo2_months": lambda r: _months_since(r, r.stores.promo2_since),
     }),
     # Its usual sales, and how the recent ones deviate. "cell": weekday × promo of the store.
     FeatureGroup(None, {
         "cell_expected": lambda r: r.in_cell(r.state.levels.expected),
         "cell_count": lambda r: r.in_cell(r.state.levels.count),
         "cell_sd": lambda r: r.in_cell(r.state.levels.standard_deviation),
-        "cell_median": lambda r: r.in_cell(r.state.levels.median),
-        "deviation_decayed": lambda r: r.at_store(r.state.levels.decayed),
-        "deviation_slope": lambda r: r.at_store(r.state.levels.slope),
+        "cell_median_deviation": lambda r: r.in_cell(r.state.levels.median_deviation),
+        "deviation_decayed": lambda r: r.at_store(r.state.levels.decayed_deviation),
+        "deviation_slope": lambda r: r.at_store(r.state.levels.deviation_slope),
         "school_effect": lambda r: r.at_store(r.state.levels.school_effect),
         "month_effect": _month_effect,
         "customers_change": lambda r: r.at_store(r.state.levels.customers_change),
@@ -134,9 +141,10 @@ GROUPS = (
         "sales_per_customer": lambda r: r.at_store(r.state.levels.sales_per_customer),
     }),
     FeatureGroup("recent_days", {
-        deviation_name(days): _recent_deviation(window) for window, days in enumerate(levels.RECENT_DAYS)
+        deviation_name(days): _recent_deviation(index) for index, days in enumerate(levels.DEVIATION_DAYS)
     }),
-    # The days around the row's day.
+    # The days around the row's day. `x_since`, `x_until`: days since the last, until the next x; `x_run`, `x_left`:
+    # days of the current x so far, still to come; `x_past_7`, `x_next_7`: days with x among the 7 before, after.
     FeatureGroup("neighbours", {
         "promo_run": lambda r: r.on_day(days_since(~_promo(r), PROMO_CAP)),
         "promo_until": lambda r: r.on_day(days_until(_promo(r), PROMO_CAP)),
@@ -146,37 +154,37 @@ GROUPS = (
         "promo_past_14": lambda r: r.on_day(count_between(_promo(r), -14, -1)),
         "holiday_since": lambda r: r.on_day(days_since(_holiday(r), HOLIDAY_CAP)),
         "holiday_until": lambda r: r.on_day(days_until(_holiday(r), HOLIDAY_CAP)),
-        "closed_since": lambda r: r.on_day(days_since(_closed_on_weekday(r), CLOSED_CAP)),
-        "closed_until": lambda r: r.on_day(days_until(_closed_on_weekday(r), CLOSED_CAP)),
-        "open_yesterday": lambda r: r.on_day(~shifted(_closed(r), 1)),
-        "open_tomorrow": lambda r: r.on_day(~shifted(_closed(r), -1)),
+        "closed_since": lambda r: r.on_day(days_since(_closed_except_sunday(r), CLOSED_CAP)),
+        "closed_until": lambda r: r.on_day(days_until(_closed_except_sunday(r), CLOSED_CAP)),
+        "open_yesterday": lambda r: r.on_day(~shift(_closed(r), 1)),
+        "open_tomorrow": lambda r: r.on_day(~shift(_closed(r), -1)),
         "open_past_7": lambda r: r.on_day(count_between(~_closed(r), -7, -1)),
         "open_next_7": lambda r: r.on_day(count_between(~_closed(r), 1, 7)),
         "school_run": lambda r: r.on_day(days_since(~_school(r), SCHOOL_CAP)),
         "school_left": lambda r: r.on_day(days_until(~_school(r), SCHOOL_CAP)),
         "school_since": lambda r: r.on_day(days_since(_school(r), SCHOOL_CAP)),
         "school_until": lambda r: r.on_day(days_until(_school(r), SCHOOL_CAP)),
-        "closure_until": lambda r: r.on_day(days_until_closure(_closed(r), CLOSURE_CAP)),
-        "reopening_since": lambda r: r.on_day(days_since_reopening(_closed(r), REOPENING_CAP)),
+        "closure_until": lambda r: r.on_day(days_until_closure(_closed(r), CLOSURE_CAP_DAYS)),
+        "reopening_since": lambda r: r.on_day(days_since_reopening(_closed(r), REOPENING_CAP_DAYS)),
         "closure_days": _closure_days,
     }),
     # The same season one year before.
     FeatureGroup("year_ago", {
-        f"year_ago_{days}": _year_ago(width) for width, days in enumerate(levels.YEAR_AGO_AROUND)
+        f"year_ago_{days}": _year_ago(index) for index, days in enumerate(levels.YEAR_AGO_AROUND)
     } | {
-        f"year_over_year_{days}": _year_over_year(window) for window, days in enumerate(levels.YEAR_OVER_YEAR_DAYS)
+        f"year_over_year_{days}": _year_over_year(index) for index, days in enumerate(levels.YEAR_OVER_YEAR_DAYS)
     }),
     # The linear model's forecast, its uncertainty and its recent residuals.
     FeatureGroup("ridge", {
         "ridge_over_expected": lambda r: r.ridge - r.in_cell(r.state.levels.expected),
         "ridge_sd": lambda r: np.sqrt(r.variance),
     } | {
-        f"ridge_residual_{days}": _ridge_residual(window) for window, days in enumerate(store_ridge.RECENT_DAYS)
+        f"ridge_residual_{days}": _ridge_residual(index) for index, days in enumerate(store_ridge.RESIDUAL_DAYS)
     }),
 )  # fmt: skip
 
 
-def merged(groups: Sequence[FeatureGroup]) -> dict[str, Feature]:
+def merge_groups(groups: Sequence[FeatureGroup]) -> dict[str, Feature]:
     """All features of the groups, in order. ValueError if two have the same name."""
     features: dict[str, Feature] = {}
     for group in groups:

@@ -11,11 +11,10 @@ import numpy as np
 from rossmann.features.calendar import date_parts
 from rossmann.schema import MEAN_YEAR_DAYS, WEEK_DAYS, WEEKS_YEAR_DAYS
 
-WINDOW_DAYS = WEEKS_YEAR_DAYS  # whole weeks, so that every weekday has the same weight
 CELL_SHRINK_DAYS = 3.0  # a store's own cell has the same weight as the chain's when it has so many days
 EFFECT_SHRINK_DAYS = 20  # the same for the effects of school holidays and of parts of the month
-RECENT_DAYS = (7, 14, 28, 56, 91, 182)
-HALF_LIFE_DAYS = 28.0
+DEVIATION_DAYS = (7, 14, 28, 56, 91, 182)
+DEVIATION_HALF_LIFE_DAYS = 28.0
 SLOPE_DAYS, MIN_SLOPE_DAYS = 182, 30
 YEAR_AGO_AROUND = (3, 10)  # days on either side of the same weekday one year before
 YEAR_OVER_YEAR_DAYS = (28, 91)
@@ -31,12 +30,12 @@ class Levels:
     expected: np.ndarray  # shrunken mean of log sales, never NaN. float64 cells
     count: np.ndarray  # days behind it. float32 cells
     standard_deviation: np.ndarray  # of log sales in the cell; NaN below two days. float32 cells
-    median: np.ndarray  # log of the median sales minus expected; NaN without days. float32 cells
+    median_deviation: np.ndarray  # log of the median sales minus expected; NaN without days. float32 cells
     last_sales: np.ndarray  # sales of the cell's last day; exp(expected) where there is none. float64 cells
     median_sales: np.ndarray  # median sales; exp(expected) where there are no days. float64 cells
-    recent: np.ndarray  # mean deviation over RECENT_DAYS; NaN without days. float32 [stores, windows]
-    decayed: np.ndarray  # mean deviation, weights halve every HALF_LIFE_DAYS, shrunk to 0. float64 [stores]
-    slope: np.ndarray  # of the deviation, per year, over SLOPE_DAYS; NaN with too few days. float32 [stores]
+    recent_deviation: np.ndarray  # mean deviation over DEVIATION_DAYS; NaN without days. float32 [stores, windows]
+    decayed_deviation: np.ndarray  # weights halve every DEVIATION_HALF_LIFE_DAYS, shrunk to 0. float64 [stores]
+    deviation_slope: np.ndarray  # per year, over SLOPE_DAYS; NaN with too few days. float32 [stores]
     year_ago: np.ndarray  # mean deviation around the same day one year before. float32 [stores, horizon, 2 widths]
     year_over_year: np.ndarray  # mean deviation of YEAR_OVER_YEAR_DAYS minus that a year before. float32 [stores, 2]
     school_effect: np.ndarray  # deviation on school holidays minus on other days, shrunk. float32 [stores]
@@ -59,17 +58,17 @@ def fit_levels(
     log_sales = np.log(np.where(sold, sales, np.nan))
     parts = date_parts(dates)
     cell = parts.weekday * 2 + promo  # [stores, days]
-    year = slice(-WINDOW_DAYS, None)
+    year = slice(-WEEKS_YEAR_DAYS, None)  # whole weeks, so that every weekday has the same weight
     expected, count, standard_deviation = _cells(log_sales[:, year], cell[:, year], _lifetime_level(log_sales))
     deviation = log_sales - np.take_along_axis(expected, cell, axis=1)
     median_sales = _cell_medians(sales[:, year], sold[:, year], cell[:, year], np.exp(expected))
     with np.errstate(invalid="ignore"):
-        median = np.where(count > 0, np.log(median_sales) - expected, np.nan)
+        median_deviation = np.where(count > 0, np.log(median_sales) - expected, np.nan)
     return Levels(
         expected=_by_cell(expected),
         count=_by_cell(count).astype(np.float32),
         standard_deviation=_by_cell(standard_deviation).astype(np.float32),
-        median=_by_cell(median).astype(np.float32),
+        median_deviation=_by_cell(median_deviation).astype(np.float32),
         last_sales=_by_cell(_cell_last(sales, sold, cell, np.exp(expected))),
         median_sales=_by_cell(median_sales),
         **_recent_deviations(deviation, horizon_days),
@@ -86,9 +85,9 @@ def _recent_deviations(deviation: np.ndarray, horizon_days: int) -> dict[str, np
         sums.mean(-days, 0) - sums.mean(-days - WEEKS_YEAR_DAYS, -WEEKS_YEAR_DAYS) for days in YEAR_OVER_YEAR_DAYS
     ]
     return {
-        "recent": np.stack([sums.mean(-days, 0) for days in RECENT_DAYS], axis=1).astype(np.float32),
-        "decayed": _decayed_mean(deviation),
-        "slope": _slope(deviation[:, -SLOPE_DAYS:]).astype(np.float32),
+        "recent_deviation": np.stack([sums.mean(-days, 0) for days in DEVIATION_DAYS], axis=1).astype(np.float32),
+        "decayed_deviation": _decayed_mean(deviation),
+        "deviation_slope": _slope(deviation[:, -SLOPE_DAYS:]).astype(np.float32),
         "year_ago": _year_ago(sums, horizon_days).astype(np.float32),
         "year_over_year": np.stack(year_over_year, axis=1).astype(np.float32),
     }
@@ -98,7 +97,7 @@ def _customer_levels(log_sales: np.ndarray, customers: np.ndarray) -> dict[str, 
     """The fields of Levels that need the number of customers."""
     log_sales_per_customer = log_sales - np.log(np.where(customers > 0, customers, np.nan))
     log_customers = log_sales - log_sales_per_customer
-    month, year = slice(-CUSTOMERS_DAYS, None), slice(-WINDOW_DAYS, None)
+    month, year = slice(-CUSTOMERS_DAYS, None), slice(-WEEKS_YEAR_DAYS, None)
 
     def change(values: np.ndarray) -> np.ndarray:
         return (nanmean(values[:, month]) - nanmean(values[:, year])).astype(np.float32)
@@ -141,9 +140,9 @@ def _by_cell(values: np.ndarray) -> np.ndarray:
 
 def _lifetime_level(log_sales: np.ndarray) -> np.ndarray:
     """Mean log sales over all days; the chain's for a store that never sold, and 0 if none ever did. [stores]"""
-    own = nanmean(log_sales)
-    chain = nanmean(own[None])[0]
-    return np.nan_to_num(np.where(np.isnan(own), chain, own))
+    store_mean = nanmean(log_sales)
+    chain = nanmean(store_mean[None])[0]
+    return np.nan_to_num(np.where(np.isnan(store_mean), chain, store_mean))
 
 
 def _cells(
@@ -158,8 +157,8 @@ def _cells(
     total = np.bincount(position, values, minlength=size).reshape(shape)
     square = np.bincount(position, values * values, minlength=size).reshape(shape)
     mean = total / np.maximum(count, 1)
-    own = nanmean(log_sales)
-    store_mean = np.where(np.isnan(own), lifetime_level, own)[:, None]
+    year_mean = nanmean(log_sales)
+    store_mean = np.where(np.isnan(year_mean), lifetime_level, year_mean)[:, None]
     chain = ((total - count * store_mean).sum(axis=0) / np.maximum(count.sum(axis=0), 1))[None]
     own_weight = count / (count + CELL_SHRINK_DAYS)
     expected = store_mean + chain + own_weight * np.where(count > 0, mean - store_mean - chain, 0)
@@ -167,34 +166,36 @@ def _cells(
     return expected, count, np.where(count > 1, np.sqrt(variance), np.nan)
 
 
-def _cell_medians(sales: np.ndarray, sold: np.ndarray, cell: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Median sales per store and cell; `otherwise` where a cell has no day. [stores, CELLS]"""
-    medians = otherwise.copy()
+def _cell_medians(sales: np.ndarray, sold: np.ndarray, cell: np.ndarray, default: np.ndarray) -> np.ndarray:
+    """Median sales per store and cell; `default` where a cell has no day. [stores, CELLS]"""
+    medians = default.copy()
     rows = np.arange(len(sales))
     for c in range(CELLS):
         days = (cell == c).any(axis=0)
         if not days.any():
             continue
-        own = np.where(sold[:, days] & (cell[:, days] == c), sales[:, days], np.inf)
-        count = np.isfinite(own).sum(axis=1)
-        own.sort(axis=1)
-        middle = (own[rows, np.maximum(count - 1, 0) // 2] + own[rows, np.minimum(count // 2, own.shape[1] - 1)]) / 2
+        cell_sales = np.where(sold[:, days] & (cell[:, days] == c), sales[:, days], np.inf)
+        count = np.isfinite(cell_sales).sum(axis=1)
+        cell_sales.sort(axis=1)
+        lower, upper = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, cell_sales.shape[1] - 1)
+        middle = (cell_sales[rows, lower] + cell_sales[rows, upper]) / 2
         medians[:, c] = np.where(count > 0, middle, medians[:, c])
     return medians
 
 
-def _cell_last(sales: np.ndarray, sold: np.ndarray, cell: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-    """Sales on the last day of each store and cell; `otherwise` where a cell has no day. [stores, CELLS]"""
-    last = otherwise.copy()
+def _cell_last(sales: np.ndarray, sold: np.ndarray, cell: np.ndarray, default: np.ndarray) -> np.ndarray:
+    """Sales on the last day of each store and cell; `default` where a cell has no day. [stores, CELLS]"""
+    last = default.copy()
     store, day = np.nonzero(sold)
     last[store, cell[store, day]] = sales[store, day]  # days are in ascending order: the last one stays
     return last
 
 
 def _decayed_mean(deviation: np.ndarray) -> np.ndarray:
+    """Mean deviation with weights that halve every DEVIATION_HALF_LIFE_DAYS, shrunk to 0. [stores]"""
     days = deviation.shape[1]
     valid = ~np.isnan(deviation)
-    weight = valid * 0.5 ** (np.arange(days - 1, -1, -1) / HALF_LIFE_DAYS)
+    weight = valid * 0.5 ** (np.arange(days - 1, -1, -1) / DEVIATION_HALF_LIFE_DAYS)
     return (weight * np.where(valid, deviation, 0)).sum(axis=1) / (weight.sum(axis=1) + 1)
 
 
@@ -211,11 +212,13 @@ def _slope(deviation: np.ndarray) -> np.ndarray:
 
 
 def _year_ago(sums: _PrefixSums, horizon_days: int) -> np.ndarray:
+    """Mean deviation around each day of the horizon one year before. [stores, horizon, widths]"""
     day = np.arange(horizon_days) - WEEKS_YEAR_DAYS  # the first day of the horizon is number 0 from the end
     return np.stack([sums.mean(day - around, day + around + 1) for around in YEAR_AGO_AROUND], axis=2)
 
 
 def _school_effect(deviation: np.ndarray, school_holiday: np.ndarray) -> np.ndarray:
+    """Deviation on school holidays minus on other days, relative to the chain's. [stores]"""
     on_holidays = nanmean(np.where(school_holiday, deviation, np.nan))
     on_other_days = nanmean(np.where(school_holiday, np.nan, deviation))
     count = (school_holiday & ~np.isnan(deviation)).sum(axis=1)
@@ -223,17 +226,19 @@ def _school_effect(deviation: np.ndarray, school_holiday: np.ndarray) -> np.ndar
 
 
 def _month_effect(deviation: np.ndarray, day_of_month: np.ndarray) -> np.ndarray:
+    """Deviation in each of the MONTH_PARTS, relative to the chain's. [stores, 4]"""
     effects = []
     for first, last in MONTH_PARTS:
-        own = deviation[:, (day_of_month >= first) & (day_of_month <= last)]
-        effects.append(_relative_to_chain(nanmean(own), (~np.isnan(own)).sum(axis=1)))
+        deviation_in_part = deviation[:, (day_of_month >= first) & (day_of_month <= last)]
+        count = (~np.isnan(deviation_in_part)).sum(axis=1)
+        effects.append(_relative_to_chain(nanmean(deviation_in_part), count))
     return np.stack(effects, axis=1)
 
 
 def _relative_to_chain(effect: np.ndarray, count: np.ndarray) -> np.ndarray:
     """A store's effect minus the chain's mean effect, shrunk to 0; 0 where it is NaN. [stores]
 
-    The chain's own effect is left out because it would leak the period of a training window to the trees.
+    The chain's own effect is left out because it would tell the trees from which period a training window is.
     """
     chain = np.nan_to_num(nanmean(effect[None])[0])
     return np.where(np.isnan(effect), 0, (effect - chain) * count / (count + EFFECT_SHRINK_DAYS))

@@ -14,16 +14,19 @@ from rossmann.validation import DataError
 
 
 def join_plan(state: State, plan: Plan) -> "PlanRows":
-    """Overwrite the published plan by the rows. DataError for a day outside the horizon or an unknown store."""
+    """The plan's rows laid over a copy of the published plan.
+
+    DataError for a day outside the horizon or an unknown store.
+    """
     lead_days = (plan.date - state.origin).astype(np.int64)
     _check_horizon(state, plan, lead_days)
-    stores, row_store = np.unique(state.attributes.positions(plan.store), return_inverse=True)
+    store_positions, row_store = np.unique(state.stores.positions(plan.store), return_inverse=True)
     row_day = len(state.calendar.dates) - state.horizon_days - 1 + lead_days
     panels = {}
     for name in CALENDAR_COLUMNS:
-        panels[name] = getattr(state.calendar, name)[stores]  # a copy, as `stores` is an array
+        panels[name] = getattr(state.calendar, name)[store_positions]  # a copy, as the positions are an array
         panels[name][row_store, row_day] = getattr(plan, name)
-    return PlanRows(state, Calendar(state.calendar.dates, **panels), stores, row_store, row_day)
+    return PlanRows(state, Calendar(state.calendar.dates, **panels), store_positions, row_store, row_day)
 
 
 def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
@@ -38,14 +41,14 @@ def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class PlanRows:
-    """The rows of a plan. Row i is the day row_day[i] of the store stores[row_store[i]] in the calendar.
+    """The rows of a plan. Row i is the day row_day[i] of the store store_positions[row_store[i]] in the calendar.
 
     The values of the features in `rossmann.features.columns` are computed from the properties below.
     """
 
     state: State
-    calendar: Calendar  # [stores of the plan, TAIL_DAYS + horizon]
-    stores: np.ndarray  # positions of the plan's stores in the State, ascending
+    calendar: Calendar  # [stores of the plan, CONTEXT_DAYS + horizon]
+    store_positions: np.ndarray  # positions of the plan's stores in the State, ascending
     row_store: np.ndarray  # int64 [rows]
     row_day: np.ndarray  # int64 [rows]
 
@@ -62,15 +65,16 @@ class PlanRows:
 
     def at_store(self, values: np.ndarray) -> np.ndarray:
         """The value of each row's store in values of all stores [stores, …]. [rows, …]"""
-        return values[self.stores[self.row_store]]
+        return values[self.store_positions[self.row_store]]
 
     def in_cell(self, cells: np.ndarray) -> np.ndarray:
         """The value at each row's store, weekday and promo in values [stores, weekday, promo]. [rows]"""
-        return cells[self.stores[self.row_store], self.on_date(self.dates.weekday), self.on_day(self.calendar.promo)]
+        weekday, promo = self.on_date(self.date_parts.weekday), self.on_day(self.calendar.promo)
+        return cells[self.store_positions[self.row_store], weekday, promo]
 
     def on_lead_day(self, values: np.ndarray) -> np.ndarray:
         """The value at each row's store and day of the horizon in values [stores, horizon, …]. [rows, …]"""
-        return values[self.stores[self.row_store], self.lead_days - 1]
+        return values[self.store_positions[self.row_store], self.lead_days - 1]
 
     @cached_property
     def lead_days(self) -> np.ndarray:
@@ -83,28 +87,29 @@ class PlanRows:
         return self.on_day(self.calendar.open) == 1
 
     @cached_property
-    def dates(self) -> DateParts:
+    def date_parts(self) -> DateParts:
         """The parts of the calendar's dates. [days]"""
         return date_parts(self.calendar.dates)
 
     @cached_property
-    def attributes(self) -> Stores:
-        """The attributes of the plan's stores."""
-        return self.state.attributes.at(self.stores)
+    def stores(self) -> Stores:
+        """The plan's stores."""
+        return self.state.stores.at(self.store_positions)
 
     @cached_property
     def ridge(self) -> np.ndarray:
         """Log sales by the linear model, without any correction. float64 [rows]"""
-        return store_ridge.predict(self.state.ridge, self.stores, self._design)[self.row_store, self.lead_days - 1]
+        log_sales = store_ridge.predict(self.state.ridge, self.store_positions, self._design)
+        return log_sales[self.row_store, self.lead_days - 1]
 
     @cached_property
     def variance(self) -> np.ndarray:
         """Variance of the linear model's error. float64 [rows]"""
-        weekday = self.dates.weekday[-self.state.horizon_days :]
-        variance = store_ridge.variance(self.state.ridge, self.stores, self._design, weekday)
+        weekday = self.date_parts.weekday[-self.state.horizon_days :]
+        variance = store_ridge.variance(self.state.ridge, self.store_positions, self._design, weekday)
         return variance[self.row_store, self.lead_days - 1]
 
     @cached_property
     def _design(self) -> np.ndarray:
         horizon = slice(-self.state.horizon_days, None)
-        return ridge_design.design(self.calendar, self.attributes, self.state.origin, horizon)[1]
+        return ridge_design.design(self.calendar, self.stores, self.state.origin, horizon)[1]

@@ -8,17 +8,31 @@ from functools import lru_cache
 import numpy as np
 
 from rossmann.data import Calendar, Stores
-from rossmann.features.calendar import date_parts, days_since_reopening, days_until_closure, promo2_phase, shifted
+from rossmann.features.calendar import (
+    CLOSURE_CAP_DAYS,
+    REOPENING_CAP_DAYS,
+    date_parts,
+    days_since_reopening,
+    days_until_closure,
+    promo2_phase,
+    shift,
+)
 from rossmann.schema import MEAN_YEAR_DAYS, MONDAY, SATURDAY, WEEK_DAYS
 
-CONTEXT_DAYS, AHEAD_DAYS = 126, 17  # how many days before and after a day its columns depend on
+CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS = 126, 17  # how many days before and after a day its columns depend on
 SEASON_HARMONICS = range(1, 5)
-MONTH_PARTS = ((1, 2), (3, 5), (6, 9), (10, 14), (15, 18), (19, 22))  # first and last day; the rest is the reference
+DAY_OF_MONTH_RANGES = (
+    (1, 2),
+    (3, 5),
+    (6, 9),
+    (10, 14),
+    (15, 18),
+    (19, 22),
+)  # first and last day; the rest is the reference
 LATE_DECEMBER = ((15, 24), (22, 23), (27, 30))
 HALF_HOLIDAYS = (24, 31)  # days of December on which shops close early
 EASTER_OFFSETS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
 BEFORE_CLOSURE, AFTER_CLOSURE = ((1, 1), (2, 3), (4, 7), (8, 12)), ((0, 0), (1, 2), (3, 6), (7, 20))  # days
-CLOSURE_CAP_DAYS, REOPENING_CAP_DAYS = 14, 28
 
 
 def design(
@@ -26,7 +40,8 @@ def design(
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and values of the regressors of `days` of the calendar: float32 [stores, days, columns], C-order.
 
-    A day's values depend on the CONTEXT_DAYS before and the AHEAD_DAYS after it, as far as the calendar has them.
+    A day's values depend on the CONTEXT_DAYS before and the DESIGN_LOOKAHEAD_DAYS after it, as far as the calendar has
+    them.
     """
     dates = _date_columns(calendar.dates[0], len(calendar.dates), origin)
     columns = {**dates, **_store_columns(calendar, stores, origin)}
@@ -45,7 +60,7 @@ def _date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dic
     age = _years_after(dates, origin)
     december = d.month == 11
     columns = {f"weekday {w}": d.weekday == w for w in range(WEEK_DAYS)}
-    columns |= {f"day {a}-{b}": (day >= a) & (day <= b) for a, b in MONTH_PARTS}
+    columns |= {f"day {a}-{b}": (day >= a) & (day <= b) for a, b in DAY_OF_MONTH_RANGES}
     last_days = (d.days_left_in_month == 1) | (d.days_left_in_month == 2)
     columns |= {"last day": d.days_left_in_month == 0, "days before last": last_days}
     columns |= {f"season sin {k}": np.sin(k * season) for k in SEASON_HARMONICS}
@@ -78,11 +93,11 @@ def _store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) ->
             "school saturday": school & saturday,
             "school promo": school & promo,
             "holiday": holiday,
-            "before holiday": shifted(holiday, -1) | (saturday & shifted(holiday, -2)),
-            "two before holiday": shifted(holiday, -2) & ~saturday,
-            "after holiday": shifted(holiday, 1),
-            "closed yesterday": shifted(closed, 1) & ~monday,
-            "closed tomorrow": shifted(closed, -1) & ~saturday,
+            "before holiday": shift(holiday, -1) | (saturday & shift(holiday, -2)),
+            "two before holiday": shift(holiday, -2) & ~saturday,
+            "after holiday": shift(holiday, 1),
+            "closed yesterday": shift(closed, 1) & ~monday,
+            "closed tomorrow": shift(closed, -1) & ~saturday,
             "promo2": phase < 3,
             "promo2 month 0": phase == 0,
             "promo2 month 1": phase == 1,
@@ -97,13 +112,13 @@ def _promo_columns(calendar: Calendar, promo: np.ndarray, origin: np.datetime64)
     d = date_parts(calendar.dates)
     season = _season_angle(d.day_of_year)
     return {f"promo {w}": promo & (d.weekday == w) for w in range(SATURDAY)} | {
-        "monday after promo": (d.weekday == MONDAY) & shifted(promo, 3),
+        "monday after promo": (d.weekday == MONDAY) & shift(promo, 3),
         "trend promo": promo * np.clip(_years_after(calendar.dates, origin), -1, 0),
-        "promo again": promo & shifted(promo, WEEK_DAYS),
+        "promo again": promo & shift(promo, WEEK_DAYS),
         "season promo sin": promo * np.sin(season),
         "season promo cos": promo * np.cos(season),
         "promo early in month": promo & (d.day_of_month <= 5),
-        "saturday after promo": (d.weekday == SATURDAY) & shifted(promo, 1),
+        "saturday after promo": (d.weekday == SATURDAY) & shift(promo, 1),
     }
 
 

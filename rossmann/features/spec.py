@@ -14,15 +14,15 @@ from rossmann.features.state import State
 class FeatureSpec:
     """Switches of the feature groups in `columns.GROUPS`; by default all are on."""
 
-    recent_days: tuple[int, ...] = levels.RECENT_DAYS  # which of the windows of the mean recent deviation
+    recent_days: tuple[int, ...] = levels.DEVIATION_DAYS  # which of the windows of the mean recent deviation
     neighbours: bool = True  # the days around the row's day
     year_ago: bool = True  # the same season one year before
     ridge: bool = True  # the linear model's forecast and residuals
 
     def __post_init__(self):
-        unknown = set(self.recent_days) - set(levels.RECENT_DAYS)
+        unknown = set(self.recent_days) - set(levels.DEVIATION_DAYS)
         if unknown:
-            raise ValueError(f"no mean deviation over {sorted(unknown)} days; choose from {levels.RECENT_DAYS}")
+            raise ValueError(f"no mean deviation over {sorted(unknown)} days; choose from {levels.DEVIATION_DAYS}")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
 
 
 def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
-    """The same of rows that are joined already."""
+    """The feature matrix of rows that `join_plan` returned. float32 [rows, columns]"""
     values = np.empty((len(rows), len(spec.columns)), np.float32)
     for column, feature in enumerate(_features(spec).values()):
         values[:, column] = feature(rows)
@@ -49,5 +49,5 @@ def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
 
 def _features(spec: FeatureSpec) -> dict[str, columns.Feature]:
     groups = [group for group in columns.GROUPS if group.switch is None or getattr(spec, group.switch)]
-    dropped = {columns.deviation_name(days) for days in set(levels.RECENT_DAYS) - set(spec.recent_days)}
-    return {name: feature for name, feature in columns.merged(groups).items() if name not in dropped}
+    dropped = {columns.deviation_name(days) for days in set(levels.DEVIATION_DAYS) - set(spec.recent_days)}
+    return {name: feature for name, feature in columns.merge_groups(groups).items() if name not in dropped}

@@ -6,11 +6,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rossmann.data import Calendar, SalesHistory, Stores
-from rossmann.features import levels, ridge_design, store_ridge
-from rossmann.features.calendar import extended
+from rossmann.features import levels, store_ridge
+from rossmann.features.calendar import extend_calendar
+from rossmann.features.ridge_design import CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS
 from rossmann.schema import DAY
-
-TAIL_DAYS = ridge_design.CONTEXT_DAYS  # of the past that the features of a coming day depend on
 
 
 @dataclass(frozen=True)
@@ -18,8 +17,8 @@ class State:
     """What was known on `origin`, in the form that `build` needs."""
 
     origin: np.datetime64  # the last known day
-    attributes: Stores
-    calendar: Calendar  # the TAIL_DAYS up to the origin and the published plan of the horizon after it
+    stores: Stores
+    calendar: Calendar  # the CONTEXT_DAYS up to the origin and the published plan of the horizon after it
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
 
@@ -29,9 +28,9 @@ class State:
         return int((self.calendar.dates[-1] - self.origin).astype(int))
 
     @property
-    def stores(self) -> np.ndarray:
+    def store_numbers(self) -> np.ndarray:
         """The numbers of the stores, ascending. int32"""
-        return self.attributes.number
+        return self.stores.number
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # sums of two threads differ in their last bits from those of one
@@ -39,15 +38,15 @@ def fit_state(past: SalesHistory) -> State:
     """Fit the State of a history on its origin and for its horizon; after the origin only the calendar is read."""
     origin, dates, horizon_days = past.origin, past.dates, past.horizon_days
     days = len(dates)
-    calendar = extended(past.calendar, origin + ridge_design.AHEAD_DAYS * DAY)
+    calendar = extend_calendar(past.calendar, origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
-    ridge_calendar = calendar.between(dates[0], origin + ridge_design.AHEAD_DAYS * DAY)
+    ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     return State(
         origin=origin,
-        attributes=past.stores,
-        calendar=calendar.between(dates[-min(TAIL_DAYS, days)], origin + horizon_days * DAY),
+        stores=past.stores,
+        calendar=calendar.between(dates[-min(CONTEXT_DAYS, days)], origin + horizon_days * DAY),
         levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, horizon_days),
         ridge=store_ridge.fit(ridge_calendar, past.stores, np.log(sales)),
     )

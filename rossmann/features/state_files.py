@@ -20,7 +20,7 @@ from rossmann.storage import Storage
 
 log = logging.getLogger(__name__)
 
-PARTS = {"attributes": Stores, "calendar": Calendar, "levels": Levels, "ridge": StoreRidge}  # of a State
+PARTS = {"stores": Stores, "calendar": Calendar, "levels": Levels, "ridge": StoreRidge}  # of a State
 
 
 def load_state(snapshots: str, fingerprint: str) -> State:

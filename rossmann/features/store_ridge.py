@@ -14,18 +14,17 @@ from rossmann.data import Calendar, Stores
 from rossmann.features.calendar import date_parts
 from rossmann.features.levels import nanmean
 from rossmann.features.ridge_design import design
-from rossmann.schema import WEEK_DAYS, WEEKS_YEAR_DAYS
+from rossmann.schema import MIN_SEASON_HISTORY_DAYS, WEEK_DAYS, WEEKS_YEAR_DAYS
 
-HALF_LIFE_DAYS = 1000  # of a day's weight
+WEIGHT_HALF_LIFE_DAYS = 1000  # of a day's weight
 HUBER_CLIP = 2.0  # in median absolute deviations
 REWEIGHTINGS = 2
 PENALTY = {"trend": 10.0, "season": 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0}  # by kind; others 1
 RARE_KINDS = ("special_day", "holiday")  # days that Huber's rule must not mistake for outliers
 UNCERTAIN_KINDS = (*RARE_KINDS, "closure")  # days whose error is larger than that of others
 NO_SEASON_PENALTY = 1e9  # leaves nothing of a coefficient
-NO_SEASON_DAYS = 400  # a shorter history does not show a full year, so no season can be fitted
 MAX_RESIDUAL = 0.2  # a larger residual says nothing more about the coming days
-RECENT_DAYS = (14, 28, 91)
+RESIDUAL_DAYS = (14, 28, 91)
 VARIANCE_DAYS = WEEKS_YEAR_DAYS
 MAX_VARIANCE_RESIDUAL = 0.5
 VARIANCE_SHRINK_DAYS = 20  # a group's own variance has the same weight as the larger group's with so many days
@@ -43,16 +42,16 @@ class StoreRidge:
 
     level: np.ndarray  # mean log sales, subtracted from the target. float64 [stores]
     coefficients: np.ndarray  # float64 [stores, columns of the design]
-    recent: np.ndarray  # mean residual of the last RECENT_DAYS; NaN without open days. float32 [stores, windows]
-    excess: np.ndarray  # additional variance on days of a column; 0 but for UNCERTAIN_KINDS. float64 [columns]
-    spread: np.ndarray  # standard deviation of the clipped residuals. float64 [stores, 7 weekdays]
+    recent_residual: np.ndarray  # mean over the last RESIDUAL_DAYS; NaN without open days. float32 [stores, windows]
+    extra_variance: np.ndarray  # additional variance on days of a column; 0 but for UNCERTAIN_KINDS. float64 [columns]
+    standard_deviation: np.ndarray  # of the clipped residuals. float64 [stores, 7 weekdays]
 
 
 def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> StoreRidge:
     """Fit the model to `log_sales` of the first days of `calendar`; NaN days are left out. [stores, days]"""
     days = log_sales.shape[1]
     valid = ~np.isnan(log_sales)
-    age_weight = 0.5 ** (np.arange(days - 1, -1, -1) / HALF_LIFE_DAYS)
+    age_weight = 0.5 ** (np.arange(days - 1, -1, -1) / WEIGHT_HALF_LIFE_DAYS)
     weight = valid * age_weight
     level = _store_level(log_sales, weight)
     target = np.where(valid, log_sales - level[:, None], 0)
@@ -62,27 +61,28 @@ def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> StoreRidge
     coefficients, residual = _fit_batches(names, designs, batches, target, weight)
     residual = np.where(valid, residual, np.nan)
     uncertain = _of_kind(names, UNCERTAIN_KINDS)
-    excess = np.zeros(len(names))
-    excess[uncertain] = _excess(residual, np.concatenate([A[:, :, uncertain] for A in designs]) != 0)
+    extra_variance = np.zeros(len(names))
+    extra_variance[uncertain] = _extra_variance(residual, np.concatenate([A[:, :, uncertain] for A in designs]) != 0)
     weekday = date_parts(calendar.dates[:days]).weekday
     return StoreRidge(
         level,
         np.round(coefficients, DECIMALS),
-        _recent(residual),
-        np.round(excess, DECIMALS),
-        np.round(_spread(residual, weekday), DECIMALS),
+        _recent_residual(residual),
+        np.round(extra_variance, DECIMALS),
+        np.round(_standard_deviation(residual, weekday), DECIMALS),
     )
 
 
-def predict(ridge: StoreRidge, store: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Log sales of the stores at positions `store` for `values`, their design. float64 [stores, days]"""
-    terms = values * ridge.coefficients[store][:, None, :]  # no matrix product: its sums depend on the other rows
-    return ridge.level[store][:, None] + terms.sum(axis=2)
+def predict(ridge: StoreRidge, positions: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Log sales of the stores at `positions` for `values`, their design. float64 [stores, days]"""
+    terms = values * ridge.coefficients[positions][:, None, :]  # no matrix product: its sums depend on the other rows
+    return ridge.level[positions][:, None] + terms.sum(axis=2)
 
 
-def variance(ridge: StoreRidge, store: np.ndarray, values: np.ndarray, weekday: np.ndarray) -> np.ndarray:
+def variance(ridge: StoreRidge, positions: np.ndarray, values: np.ndarray, weekday: np.ndarray) -> np.ndarray:
     """Variance of the error of `predict`, by store, weekday and kind of day. float64 [stores, days]"""
-    return np.square(ridge.spread[store])[:, weekday] + ((values != 0) * ridge.excess).sum(axis=2)
+    extra_variance = ((values != 0) * ridge.extra_variance).sum(axis=2)
+    return np.square(ridge.standard_deviation[positions])[:, weekday] + extra_variance
 
 
 def _designs(
@@ -108,7 +108,7 @@ def _fit_batches(
     """Coefficients [stores, columns] and residuals [stores, days] of all stores."""
     grams = [_gram(A.astype(float), weight[batch], target[batch]) for A, batch in zip(designs, batches, strict=True)]
     penalty = np.array([PENALTY.get(_kind(name), 1.0) for name in names])
-    no_season = _of_kind(names, ("season",)) & (target.shape[1] < NO_SEASON_DAYS)
+    no_season = _of_kind(names, ("season",)) & (target.shape[1] < MIN_SEASON_HISTORY_DAYS)
     chain = _chain_coefficients(grams, np.where(no_season, NO_SEASON_PENALTY, penalty))
     rare = _of_kind(names, RARE_KINDS)
     fits = [
@@ -137,7 +137,7 @@ def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _gram(A: np.ndarray, weight: np.ndarray, target: np.ndarray) -> Gram:
-    """AᵀWA and AᵀWy per store."""
+    """AᵀWA and AᵀWy per store. A is [stores, days, columns], here and below; weight and target are [stores, days]."""
     transposed = (A * weight[:, :, None]).transpose(0, 2, 1)
     return transposed @ A, (transposed @ target[:, :, None])[:, :, 0]
 
@@ -159,29 +159,30 @@ def _fit_batch(
     rare: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [stores, columns] and residuals [stores, days] after reducing the weights of outliers."""
-    coefficients = _shrunk_to_chain(chain, gram, penalty)
+    coefficients = _shrink_to_chain(chain, gram, penalty)
     residual = _residual(A, target, coefficients)
     is_rare = (A[:, :, rare] != 0).any(axis=2)
     for _ in range(REWEIGHTINGS):
         gram = _gram(A, weight * np.where(is_rare, 1, _huber_weights(residual, weight > 0)), target)
-        coefficients = _shrunk_to_chain(chain, gram, penalty)
+        coefficients = _shrink_to_chain(chain, gram, penalty)
         residual = _residual(A, target, coefficients)
     return coefficients, residual
 
 
-def _shrunk_to_chain(chain: np.ndarray, gram: Gram, penalty: np.ndarray) -> np.ndarray:
-    """chain + (AᵀWA + diag(penalty))⁻¹ (AᵀWy − AᵀWA chain), per store."""
+def _shrink_to_chain(chain: np.ndarray, gram: Gram, penalty: np.ndarray) -> np.ndarray:
+    """chain + (AᵀWA + diag(penalty))⁻¹ (AᵀWy − AᵀWA chain), per store. [stores, columns]"""
     quadratic, linear = gram
     step = np.linalg.solve(quadratic + np.diag(penalty), (linear - quadratic @ chain)[:, :, None])
     return chain + step[:, :, 0]
 
 
 def _residual(A: np.ndarray, target: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Target minus fitted log sales. [stores, days]"""
     return target - (A @ coefficients[:, :, None])[:, :, 0]
 
 
 def _huber_weights(residual: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Weights that bound the influence of a day at HUBER_CLIP median absolute deviations of its store."""
+    """Weights that bound the influence of a day at HUBER_CLIP median absolute deviations. [stores, days]"""
     size = np.where(valid, np.abs(residual), np.nan)
     limit = HUBER_CLIP * np.maximum(_nanmedian(size), 1e-3)[:, None]
     return np.minimum(1, limit / np.maximum(np.abs(residual), 1e-6))
@@ -196,25 +197,26 @@ def _nanmedian(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, middle, 0)
 
 
-def _excess(residual: np.ndarray, active: np.ndarray) -> np.ndarray:
+def _extra_variance(residual: np.ndarray, active: np.ndarray) -> np.ndarray:
     """Mean squared residual on the days of a column minus that of all days, shrunk to 0. [columns]
 
     active: which days are days of the column. bool [stores, days, columns]
     """
     square = np.nan_to_num(np.square(residual))
     valid = ~np.isnan(residual)
-    usual = square.sum() / max(valid.sum(), 1)
+    mean_square = square.sum() / max(valid.sum(), 1)
     count = (active & valid[:, :, None]).sum(axis=(0, 1))
     total = (active * square[:, :, None]).sum(axis=(0, 1))
-    return np.maximum(total - count * usual, 0) / (count + VARIANCE_SHRINK_DAYS)
+    return np.maximum(total - count * mean_square, 0) / (count + VARIANCE_SHRINK_DAYS)
 
 
-def _recent(residual: np.ndarray) -> np.ndarray:
-    means = [nanmean(np.clip(residual[:, -days:], -MAX_RESIDUAL, MAX_RESIDUAL)) for days in RECENT_DAYS]
+def _recent_residual(residual: np.ndarray) -> np.ndarray:
+    """Mean clipped residual over the last RESIDUAL_DAYS; NaN without open days. float32 [stores, windows]"""
+    means = [nanmean(np.clip(residual[:, -days:], -MAX_RESIDUAL, MAX_RESIDUAL)) for days in RESIDUAL_DAYS]
     return np.stack(means, axis=1).astype(np.float32)
 
 
-def _spread(residual: np.ndarray, weekday: np.ndarray) -> np.ndarray:
+def _standard_deviation(residual: np.ndarray, weekday: np.ndarray) -> np.ndarray:
     """Standard deviation per store and weekday. [stores, 7 weekdays]
 
     The variance of a weekday is shrunk to that of the store, and the store's to that of the chain.
@@ -225,6 +227,6 @@ def _spread(residual: np.ndarray, weekday: np.ndarray) -> np.ndarray:
     chain = total.sum() / max(count.sum(), 1)
     store = (total + VARIANCE_SHRINK_DAYS * chain) / (count + VARIANCE_SHRINK_DAYS)
     by_weekday = [square[:, weekday[-VARIANCE_DAYS:] == w] for w in range(WEEK_DAYS)]
-    count = np.stack([(~np.isnan(own)).sum(axis=1) for own in by_weekday], axis=1)
-    total = np.stack([np.nansum(own, axis=1) for own in by_weekday], axis=1)
+    count = np.stack([(~np.isnan(squares)).sum(axis=1) for squares in by_weekday], axis=1)
+    total = np.stack([np.nansum(squares, axis=1) for squares in by_weekday], axis=1)
     return np.sqrt((total + VARIANCE_SHRINK_DAYS * store[:, None]) / (count + VARIANCE_SHRINK_DAYS))

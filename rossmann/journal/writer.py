@@ -196,12 +196,12 @@ class Journal:
         if self._leftovers is None:
             return
         try:
-            for name in self._leftovers.names():
+            for name in self._leftovers.file_names():
                 if name.endswith(log_files.ENDING):
                     content = self._leftovers.read(name)
                     if not self._move_records(content, self._leftovers.address(name)):
                         self._leftovers.write(f"{name}{log_files.UNREADABLE}", content)
-                    self._leftovers.remove(name)
+                    self._leftovers.delete_if_exists(name)
         except OSError as error:  # the object store is unavailable, or another replica was faster
             log.error("journal entries in %s could not be moved (%s)", self._leftovers.root, error)
 

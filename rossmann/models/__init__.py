@@ -10,8 +10,17 @@ forecaster        fit, predict, save and load; blends
 intervals         lower and upper bounds around a forecast
 """
 
-from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate, candidates
-from rossmann.models.forecaster import CANDIDATE_FILE, Forecast, Forecaster, blend, fit, load, load_candidate, pool
+from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate, candidates, default_candidate
+from rossmann.models.forecaster import (
+    CANDIDATE_FILE,
+    Forecast,
+    Forecaster,
+    blend,
+    fit,
+    geometric_mean,
+    load,
+    load_candidate,
+)
 from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
@@ -29,11 +38,12 @@ __all__ = [
     "blend",
     "calibrate",
     "candidates",
+    "default_candidate",
     "fit",
+    "geometric_mean",
     "load",
     "load_candidate",
     "min_train_days",
-    "pool",
     "training_window",
     "window_origins",
 ]  # fmt: skip

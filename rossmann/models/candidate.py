@@ -51,27 +51,28 @@ def candidates(names: Sequence[str], search: int = 0, seed: int = 7) -> tuple[Ca
     unknown = [name for name in names if name not in CANDIDATE_NAMES]
     if unknown:
         raise DataError(f"unknown candidate {', '.join(unknown)}; choose from {', '.join(CANDIDATE_NAMES)}")
-    chosen = [_default(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names]
-    searched = [name for name in SEARCHABLE if name in names]
-    return (*chosen, *(random_candidate(name, n, seed) for name in searched for n in range(1, search + 1)))
+    selection = [default_candidate(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names]
+    boosters = [name for name in SEARCHABLE if name in names]
+    return (*selection, *(random_candidate(name, n, seed) for name in boosters for n in range(1, search + 1)))
 
 
 def random_candidate(learner: str, number: int, seed: int) -> Candidate:
     """The `number`th random configuration of a learner; it does not depend on how many are drawn."""
-    random = np.random.default_rng([seed, SEARCHABLE.index(learner), number])
+    rng = np.random.default_rng([seed, SEARCHABLE.index(learner), number])
     defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
-    params = {name: _draw(random, low, high, type(defaults[name])) for name, (low, high) in ranges.items()}
+    params = {name: _draw(rng, low, high, type(defaults[name])) for name, (low, high) in ranges.items()}
     return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**defaults, **params}))
 
 
-def _default(name: str) -> Candidate:
+def default_candidate(name: str) -> Candidate:
+    """The candidate of this name, one of CANDIDATE_NAMES, with the default parameters."""
     if name == BLEND:
-        return Candidate(BLEND, BLEND, members=tuple(_default(member) for member in BLEND_MEMBERS))
+        return Candidate(BLEND, BLEND, members=tuple(default_candidate(member) for member in BLEND_MEMBERS))
     return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults))
 
 
-def _draw(random: np.random.Generator, low: float, high: float, kind: type) -> Param:
-    value = float(np.exp(random.uniform(np.log(low), np.log(high))))
+def _draw(rng: np.random.Generator, low: float, high: float, kind: type) -> Param:
+    value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     return round(value) if kind is int else float(f"{value:.3g}")
 
 

@@ -17,7 +17,8 @@ from rossmann.models.learners import LEARNERS
 from rossmann.models.training_windows import TrainingWindow, train_set
 
 CANDIDATE_FILE = "candidate.json"
-ALL_ROUNDS_ROWS = 300_000  # with fewer rows, fewer rounds give the same error
+# From so many rows on all rounds are used; below, they shrink with the square root of the rows.
+FULL_ROUNDS_MIN_ROWS = 300_000
 MIN_ROUNDS = 40
 
 
@@ -74,7 +75,7 @@ class Forecaster:
     def _sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
         if self.members:
-            return pool([member._sales(rows, matrices) for member in self.members])
+            return geometric_mean([member._sales(rows, matrices) for member in self.members])
         spec = self.candidate.spec
         if self.candidate.needs_training_windows and spec not in matrices:
             matrices[spec] = features.matrix(rows, spec)
@@ -107,11 +108,11 @@ def _training_input(
     candidate: Candidate, training_windows: Sequence[TrainingWindow], train_end: np.datetime64, seed: int, threads: int
 ) -> TrainingInput:
     params = dict(candidate.params)
-    max_rows, max_rounds = int(params.pop("rows")), int(params.pop("rounds"))
+    max_rows, max_rounds = int(params.pop("max_rows")), int(params.pop("max_rounds"))
     rows = train_set(training_windows, train_end, max_rows, seed)
     if rows.spec != candidate.spec:
         raise ValueError(f"{candidate.name} needs training windows with {candidate.spec}, these have {rows.spec}")
-    scaled_rounds = int(max_rounds * min(1.0, (len(rows.date) / ALL_ROUNDS_ROWS) ** 0.5))
+    scaled_rounds = int(max_rounds * min(1.0, (len(rows.date) / FULL_ROUNDS_MIN_ROWS) ** 0.5))
     return TrainingInput(rows, params, max(min(MIN_ROUNDS, max_rounds), scaled_rounds), seed, threads)
 
 
@@ -124,7 +125,7 @@ def blend(candidate: Candidate, members: Sequence[Forecaster]) -> Forecaster:
     return Forecaster(candidate, None, tuple(by_name[member.name] for member in candidate.members))
 
 
-def pool(forecasts: Sequence[np.ndarray]) -> np.ndarray:
+def geometric_mean(forecasts: Sequence[np.ndarray]) -> np.ndarray:
     """The geometric mean of several forecasts of the same rows; 0 where any of them is 0. float64 [rows]"""
     stacked = np.stack(forecasts)
     positive = (stacked > 0).all(axis=0)

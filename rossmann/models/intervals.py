@@ -19,7 +19,7 @@ class Intervals:
     coverage: float  # nominal share of days inside
     stores: np.ndarray  # store numbers, ascending. int32 [stores]
     scale: np.ndarray  # mean absolute log residual, shrunk to the chain's. float64 [stores]
-    other_scale: float  # the chain's, for a store without backtest rows
+    chain_scale: float  # the chain's, for a store without backtest rows
     low: float  # ≤ 0, in scales
     high: float  # ≥ 0, in scales
 
@@ -34,7 +34,7 @@ class Intervals:
 
     def _scale_of(self, store: np.ndarray) -> np.ndarray:
         position = np.searchsorted(self.stores, store).clip(max=len(self.stores) - 1)
-        return np.where(self.stores[position] == store, self.scale[position], self.other_scale)
+        return np.where(self.stores[position] == store, self.scale[position], self.chain_scale)
 
 
 def load(folder: Path) -> Intervals | None:
@@ -42,14 +42,15 @@ def load(folder: Path) -> Intervals | None:
     if not (Path(folder) / FILE).exists():
         return None
     with np.load(Path(folder) / FILE, allow_pickle=False) as arrays:
-        numbers = {name: float(arrays[name]) for name in ("coverage", "other_scale", "low", "high")}
+        numbers = {name: float(arrays[name]) for name in ("coverage", "chain_scale", "low", "high")}
         return Intervals(stores=arrays["stores"], scale=arrays["scale"], **numbers)
 
 
 def calibrate(store: np.ndarray, log_residual: np.ndarray, coverage: float) -> Intervals:
     """Intervals from the log(sales / forecast) of backtest rows. DataError without rows.
 
-    store: the store number of each row. coverage: the nominal share of days inside, for example 0.9.
+    store, log_residual: the store number and the log residual of each row, [rows] each.
+    coverage: the nominal share of days inside, for example 0.9.
     """
     if not len(store):
         raise DataError("no backtest rows with sales to calibrate intervals on; backtest at least one fold first")
@@ -64,7 +65,7 @@ def calibrate(store: np.ndarray, log_residual: np.ndarray, coverage: float) -> I
         coverage=float(coverage),
         stores=stores.astype(np.int32),
         scale=scale,
-        other_scale=max(chain_scale, MIN_SCALE),
+        chain_scale=max(chain_scale, MIN_SCALE),
         low=min(0.0, -_conformal_quantile(-scaled[::-1], 1 - tail)),
         high=max(0.0, _conformal_quantile(scaled, 1 - tail)),
     )

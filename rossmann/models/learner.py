@@ -33,10 +33,10 @@ class FittedModel(Protocol):
 
 @dataclass(frozen=True)
 class TrainingInput:
-    """What a booster is fitted to, and on which terms."""
+    """What a booster is fitted to: rows, parameters, seed and threads."""
 
     train_set: TrainingWindow
-    params: Mapping[str, Param]  # of the library; `rows` and `rounds` are applied already
+    params: Mapping[str, Param]  # of the library; without `max_rows` and `max_rounds`, which are applied already
     rounds: int
     seed: int
     threads: int
@@ -51,8 +51,8 @@ class TrainingInput:
 class Learner:
     """One line of the table in `rossmann.models.learners`.
 
-    `defaults` of a learner that needs training windows include `rows` (it is fitted to so many rows at most) and
-    `rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that
+    `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets) and
+    `max_rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that
     `candidates(..., search=n)` draws, evenly on a log scale; whole numbers stay whole.
     """
 
@@ -61,19 +61,18 @@ class Learner:
     load: Callable[[Path, Sequence[str]], FittedModel]  # from the folder of `save`, and the names of the columns
     needs_training_windows: bool = False
     is_baseline: bool = False  # a baseline is a candidate of every backtest run, named or not
-    packages: tuple[str, ...] = ()  # distributions whose versions can change its forecasts
     defaults: Mapping[str, Param] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def rmspe_correction(rows: PlanRows) -> np.ndarray:
-    """What to add to median log sales for the least relative squared error. float64 [rows]
+    """What to add to median log sales to minimise the expected squared relative error. float64 [rows]
 
     With log-normal errors of standard deviation σ that is −1.5 σ².
     """
     return -1.5 * np.minimum(rows.variance, MAX_VARIANCE)
 
 
-def ranked(names: Sequence[str], gains: Sequence[float]) -> tuple[tuple[str, float], ...]:
+def rank_by_gain(names: Sequence[str], gains: Sequence[float]) -> tuple[tuple[str, float], ...]:
     """Pairs of name and gain, largest first."""
     return tuple(sorted(zip(names, map(float, gains), strict=True), key=lambda pair: -pair[1]))

@@ -1,8 +1,10 @@
 """The table of learners: everything that the rest of the library knows about a model.
 
 To add a learner, write a module with its `fit` and `load` (see `lightgbm_trees`) and add an entry at the end of the
-table: the random draws of a search depend on the position. The new learner is a candidate where it is named; the
-production blend has the members in `candidate.BLEND_MEMBERS`, and the default candidates are in `Settings.candidates`.
+table: the random draws of a search depend on the position. Add its distribution to `NUMERIC_DISTRIBUTIONS` in
+`rossmann.provenance`, and its import to `VENDOR_PACKAGES` in tests/test_architecture.py. The new learner is a candidate
+where it is named; the production blend has the members in `candidate.BLEND_MEMBERS`, and the default candidates are in
+`Settings.candidates`.
 """
 
 from rossmann.models import lightgbm_trees, sklearn_trees, state_rules, xgboost_trees
@@ -18,10 +20,9 @@ _TABLE = (
         lightgbm_trees.fit,
         lightgbm_trees.load,
         needs_training_windows=True,
-        packages=("lightgbm",),
         defaults={
-            "rows": 520_000,
-            "rounds": 800,
+            "max_rows": 520_000,
+            "max_rounds": 800,
             "learning_rate": 0.03,
             "num_leaves": 63,
             "min_data_in_leaf": 200,
@@ -41,10 +42,9 @@ _TABLE = (
         xgboost_trees.fit,
         xgboost_trees.load,
         needs_training_windows=True,
-        packages=("xgboost", "xgboost-cpu"),  # two distributions of the same code
         defaults={
-            "rows": 480_000,
-            "rounds": 300,
+            "max_rows": 480_000,
+            "max_rounds": 300,
             "learning_rate": 0.08,
             "max_depth": 6,
             "min_child_weight": 100.0,
@@ -64,10 +64,9 @@ _TABLE = (
         sklearn_trees.fit,
         sklearn_trees.load,
         needs_training_windows=True,
-        packages=("scikit-learn",),
         defaults={
-            "rows": 480_000,
-            "rounds": 300,
+            "max_rows": 480_000,
+            "max_rounds": 300,
             "learning_rate": 0.08,
             "max_leaf_nodes": 63,
             "min_samples_leaf": 200,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rossmann.features import PlanRows
-from rossmann.models.learner import TrainingInput, ranked, rmspe_correction
+from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
 from rossmann.models.training_windows import linear_base
 
 if TYPE_CHECKING:
@@ -34,29 +34,30 @@ class LightGBMTrees:
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first."""
-        return ranked(self.booster.feature_name(), self.booster.feature_importance("gain"))
+        return rank_by_gain(self.booster.feature_name(), self.booster.feature_importance("gain"))
 
     def save(self, folder: Path) -> None:
         """Write FILE."""
         self.booster.save_model(folder / FILE)
 
 
-def fit(terms: TrainingInput) -> LightGBMTrees:
+def fit(training_input: TrainingInput) -> LightGBMTrees:
     """Fit with quantized gradients: the same for the same seed and the same number of threads."""
     import lightgbm
 
     fixed = {
-        "objective": "regression", "max_bin": 63, "seed": terms.seed, "num_threads": terms.threads, "verbosity": -1,
-        "deterministic": True, "force_row_wise": True, "use_quantized_grad": True, "feature_pre_filter": False,
+        "objective": "regression", "max_bin": 63, "seed": training_input.seed,
+        "num_threads": training_input.threads, "verbosity": -1, "deterministic": True, "force_row_wise": True,
+        "use_quantized_grad": True, "feature_pre_filter": False,
     }  # fmt: skip
     rows = lightgbm.Dataset(
-        terms.train_set.matrix,
-        terms.target,
-        feature_name=list(terms.train_set.spec.columns),
+        training_input.train_set.matrix,
+        training_input.target,
+        feature_name=list(training_input.train_set.spec.columns),
         params=fixed,
         free_raw_data=True,
     )
-    booster = lightgbm.train(fixed | dict(terms.params), rows, terms.rounds)
+    booster = lightgbm.train(fixed | dict(training_input.params), rows, training_input.rounds)
     return LightGBMTrees(lightgbm.Booster(model_str=booster.model_to_string()))  # without the training rows
 
 

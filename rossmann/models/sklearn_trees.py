@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from rossmann.features import PlanRows
-from rossmann.models.learner import TrainingInput, ranked, rmspe_correction
+from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
 from rossmann.models.training_windows import linear_base
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class SklearnTrees:
         for (tree,) in self.regressor._predictors:
             splits = tree.nodes[tree.nodes["is_leaf"] == 0]
             np.add.at(gains, splits["feature_idx"], splits["gain"])
-        return ranked(self.columns, gains)
+        return rank_by_gain(self.columns, gains)
 
     def save(self, folder: Path) -> None:
         """Write FILE."""
@@ -56,16 +56,20 @@ class SklearnTrees:
         skops.io.dump(self.regressor, folder / FILE)
 
 
-def fit(terms: TrainingInput) -> SklearnTrees:
+def fit(training_input: TrainingInput) -> SklearnTrees:
     """Fit without early stopping; the same for the same seed, whatever the number of threads."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     regressor = HistGradientBoostingRegressor(
-        max_iter=terms.rounds, max_bins=MAX_BINS, early_stopping=False, random_state=terms.seed, **terms.params
+        max_iter=training_input.rounds,
+        max_bins=MAX_BINS,
+        early_stopping=False,
+        random_state=training_input.seed,
+        **training_input.params,
     )
-    with _threads(terms.threads):
-        regressor.fit(terms.train_set.matrix, terms.target)
-    return SklearnTrees(regressor, terms.train_set.spec.columns)
+    with _threads(training_input.threads):
+        regressor.fit(training_input.train_set.matrix, training_input.target)
+    return SklearnTrees(regressor, training_input.train_set.spec.columns)
 
 
 def load(folder: Path, columns: Sequence[str]) -> SklearnTrees:

@@ -8,14 +8,15 @@ import numpy as np
 from rossmann import features
 from rossmann.data import SalesHistory
 from rossmann.features import FeatureSpec, PlanRows
-from rossmann.schema import DAY
+from rossmann.features.store_ridge import RESIDUAL_DAYS
+from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 
 RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
-RESIDUAL_WINDOW = 1  # index of the 28 days in store_ridge.RECENT_DAYS
+RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
 STEP_DAYS = 24  # between the origins
-MIN_HISTORY_DAYS = 400  # with less the linear model has seen no full year, and the boosters would fit its bias
-MIN_SHORT_HISTORY_DAYS = 120  # the same where the whole history is short
-FOLDS_DAYS = 280  # of a short history that remain for folds and their training windows
+MIN_HISTORY_DAYS = MIN_SEASON_HISTORY_DAYS  # with less the boosters would fit the bias of a model without season
+MIN_SHORT_HISTORY_DAYS = 120  # the minimum where the whole history is short
+RESERVED_FOR_FOLDS_DAYS = 280  # of a short history that remain for folds and their training windows
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def min_train_days(days: int) -> int:
 
 def _days_back(days: int, step_days: int, min_history_days: int) -> range:
     """How many days before the last one the training windows of a history of `days` begin."""
-    needed = min(min_history_days, max(MIN_SHORT_HISTORY_DAYS, days - FOLDS_DAYS))
+    needed = min(min_history_days, max(MIN_SHORT_HISTORY_DAYS, days - RESERVED_FOR_FOLDS_DAYS))
     return range(step_days, days - needed + 1, step_days)
 
 
@@ -76,7 +77,7 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
 
 def linear_base(rows: PlanRows) -> np.ndarray:
     """Log sales by the linear model, corrected by a share of the store's recent residuals. float64 [rows]"""
-    recent = np.nan_to_num(rows.at_store(rows.state.ridge.recent)[:, RESIDUAL_WINDOW].astype(float))
+    recent = np.nan_to_num(rows.at_store(rows.state.ridge.recent_residual)[:, RESIDUAL_WINDOW].astype(float))
     return rows.ridge + RESIDUAL_PERSISTENCE * recent
 
 
@@ -85,31 +86,33 @@ def train_set(
 ) -> TrainingWindow:
     """All rows up to and including `train_end` as one window; with more than `max_rows`, a random sample of them.
 
-    ValueError where there is no row.
+    `origin` and `spec` are those of the last window. ValueError where there is no row.
     """
-    usable = [window for window in training_windows if window.origin < train_end]
-    chosen = [np.flatnonzero(window.date <= train_end) for window in usable]
-    count = sum(len(rows) for rows in chosen)
+    earlier_windows = [window for window in training_windows if window.origin < train_end]
+    rows_by_window = [np.flatnonzero(window.date <= train_end) for window in earlier_windows]
+    count = sum(len(rows) for rows in rows_by_window)
     if not count:
         raise ValueError(
             f"no training rows before {train_end}: a history of about {MIN_SHORT_HISTORY_DAYS + STEP_DAYS} days "
             "before it is needed; provide more days or request fewer folds"
         )
     if count > max_rows:
-        chosen = _sample(chosen, max_rows, seed)
-    return replace(usable[-1], **{name: _concatenated(usable, chosen, name)
-                                  for name in ("matrix", "date", "log_sales", "base")})  # fmt: skip
+        rows_by_window = _sample(rows_by_window, max_rows, seed)
+    arrays = ("matrix", "date", "log_sales", "base")
+    return replace(
+        earlier_windows[-1], **{name: _concatenate(earlier_windows, rows_by_window, name) for name in arrays}
+    )
 
 
-def _sample(chosen: Sequence[np.ndarray], size: int, seed: int) -> list[np.ndarray]:
-    """A random sample of `size` of the chosen rows, in the same order and the same windows."""
-    starts = np.cumsum([0] + [len(rows) for rows in chosen])
+def _sample(rows_by_window: Sequence[np.ndarray], size: int, seed: int) -> list[np.ndarray]:
+    """A random sample of `size` of the rows, in the same order and the same windows."""
+    starts = np.cumsum([0] + [len(rows) for rows in rows_by_window])
     sample = np.sort(np.random.default_rng(seed).choice(starts[-1], size, replace=False))
     return [
         rows[sample[(sample >= start) & (sample < start + len(rows))] - start]
-        for rows, start in zip(chosen, starts[:-1], strict=True)
+        for rows, start in zip(rows_by_window, starts[:-1], strict=True)
     ]
 
 
-def _concatenated(windows: Sequence[TrainingWindow], chosen: Sequence[np.ndarray], name: str) -> np.ndarray:
-    return np.concatenate([getattr(window, name)[rows] for window, rows in zip(windows, chosen, strict=True)])
+def _concatenate(windows: Sequence[TrainingWindow], rows_by_window: Sequence[np.ndarray], name: str) -> np.ndarray:
+    return np.concatenate([getattr(window, name)[rows] for window, rows in zip(windows, rows_by_window, strict=True)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rossmann.features import PlanRows
-from rossmann.models.learner import TrainingInput, ranked, rmspe_correction
+from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
 from rossmann.models.training_windows import linear_base
 
 if TYPE_CHECKING:
@@ -38,29 +38,29 @@ class XGBoostTrees:
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain) of the columns that are used, largest first."""
         gains = self.booster.get_score(importance_type="total_gain")
-        return ranked(list(gains), list(gains.values()))
+        return rank_by_gain(list(gains), list(gains.values()))
 
     def save(self, folder: Path) -> None:
         """Write FILE."""
         self.booster.save_model(folder / FILE)
 
 
-def fit(terms: TrainingInput) -> XGBoostTrees:
+def fit(training_input: TrainingInput) -> XGBoostTrees:
     """Fit with the histogram method; the same for the same seed, whatever the number of threads."""
     import xgboost
 
     fixed = {
         "objective": "reg:squarederror", "tree_method": "hist", "max_bin": MAX_BINS, "base_score": 0.0,
-        "seed": terms.seed, "nthread": terms.threads, "verbosity": 0,
+        "seed": training_input.seed, "nthread": training_input.threads, "verbosity": 0,
     }  # fmt: skip
     rows = xgboost.QuantileDMatrix(
-        terms.train_set.matrix,
-        terms.target,
-        feature_names=list(terms.train_set.spec.columns),
+        training_input.train_set.matrix,
+        training_input.target,
+        feature_names=list(training_input.train_set.spec.columns),
         max_bin=MAX_BINS,
-        nthread=terms.threads,
+        nthread=training_input.threads,
     )
-    booster = xgboost.train(fixed | dict(terms.params), rows, terms.rounds)
+    booster = xgboost.train(fixed | dict(training_input.params), rows, training_input.rounds)
     return XGBoostTrees(xgboost.Booster(PREDICTION, model_file=booster.save_raw("ubj")))
 
 

@@ -45,19 +45,19 @@ class DriftFinding:
 class DriftReport:
     """All findings of a window, alarms first."""
 
-    first: np.datetime64
-    last: np.datetime64
+    first_day: np.datetime64
+    last_day: np.datetime64
     findings: tuple[DriftFinding, ...]
 
     @property
-    def alarms(self) -> tuple[DriftFinding, ...]:
+    def alarm_findings(self) -> tuple[DriftFinding, ...]:
         """The findings that are alarms, the strongest first."""
         return tuple(finding for finding in self.findings if finding.alarm)
 
     def frame(self) -> pd.DataFrame:
         """A row per finding, with the last day as `date`: columns of the journal's table `drift_findings`."""
         rows = pd.DataFrame([vars(finding) for finding in self.findings])
-        return rows.drop(columns="days_beyond_limit").assign(date=self.last.astype("datetime64[s]"))
+        return rows.drop(columns="days_beyond_limit").assign(date=self.last_day.astype("datetime64[s]"))
 
 
 def detect_drift(

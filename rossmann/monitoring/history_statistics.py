@@ -19,7 +19,7 @@ from rossmann.monitoring.store_series import USUAL_DAYS, StoreSeries, earlier_me
 from rossmann.schema import SATURDAY, STORE_TYPES, SUNDAY, WEEKS_YEAR_DAYS
 
 ALL_STORES = "all stores"
-YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
+MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
 MAX_SALES_DEVIATION = 1.2  # |log| of one store against its own past: times 3.3
 MAX_SALES_PER_CUSTOMER_DEVIATION = 0.9  # |log|: times 2.5
 OUT_OF_SCALE_DAYS = 4  # of the last 7, beyond these deviations
@@ -100,7 +100,7 @@ def _features(series: StoreSeries) -> Iterator[Statistic]:
 
 def _target(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
     definition, level = find_definition("sales_level"), series.year_over_year
-    if series.dates[-1] - series.dates[0] <= np.timedelta64(YEAR_OVER_YEAR_DAYS, "D"):
+    if series.dates[-1] - series.dates[0] <= np.timedelta64(MIN_YEAR_OVER_YEAR_DAYS, "D"):
         definition, level = definition.for_first_year(), series.recent_deviation
     for name, stores in [(ALL_STORES, np.ones(len(level), bool)), *types]:
         values = minus_usual(median_of_stores(level, stores))

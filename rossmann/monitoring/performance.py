@@ -11,7 +11,7 @@ import pandas as pd
 
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS
+from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS, lead_week
 
 KEY = ["date", "source", "model_version"]
 SLICES = ("lead_week", "store_type", "promo", "store")
@@ -32,7 +32,7 @@ def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame
     rows = forecasts.assign(sales=history.take("sales", *keys))
     rows = rows[rows.sales.notna()]
     types = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
-    rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=(rows.lead_days - 1) // WEEK_DAYS + 1)
+    rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=lead_week(rows.lead_days))
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
@@ -44,7 +44,7 @@ def baseline_forecasts(history: SalesHistory, since: np.datetime64) -> pd.DataFr
     first_state = history.dates[:WEEK_DAYS][-1]
     origin = max(since - DAY, first_state)
     fold = evaluation.cut_fold(history, origin, int((history.origin - origin).astype(int)))
-    (median,) = (candidate for candidate in models.candidates(()) if candidate.name == evaluation.BASELINE)
+    median = models.default_candidate(evaluation.BASELINE)
     if len(fold.plan):
         forecast = models.fit(median, (), origin, 0).predict(features.fit_state(fold.past), fold.plan).sales
     else:
@@ -138,12 +138,11 @@ def backtest_reference(backtest: pd.DataFrame, version: int) -> BacktestReferenc
 class Performance:
     """The accuracy of a model version in one week, beside its backtest and the baseline."""
 
-    first: np.datetime64
-    last: np.datetime64
+    first_day: np.datetime64
+    last_day: np.datetime64
     version: int  # of the model
     slices: pd.DataFrame  # scores by (slice, value), with the columns expected_rmspe and expected_wape
     worst_stores: pd.DataFrame  # scores of the stores with the largest WAPE
-    weekly_scores: pd.DataFrame  # scores by (week, source), over the whole accuracy table
     wape: float
     rmspe: float
     expected_wape: float  # of the backtest
@@ -163,9 +162,9 @@ class Performance:
     def reason(self) -> str:
         """The comparison in one sentence."""
         return (
-            f"WAPE is {self.wape:.3f} from {self.first} to {self.last}, {self.expected_wape:.3f} in the backtest and "
-            f"{self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the last "
-            f"{WATCHED_WEEKS} weeks are above the limit of {self.wape_limit:.3f}"
+            f"WAPE is {self.wape:.3f} from {self.first_day} to {self.last_day}, {self.expected_wape:.3f} in the "
+            f"backtest and {self.baseline_wape:.3f} for the median on the same days; {self.weeks_beyond_limit} of the "
+            f"last {WATCHED_WEEKS} weeks are above the limit of {self.wape_limit:.3f}"
         )
 
 
@@ -191,12 +190,11 @@ def weekly_performance(
     expected = scores_of_sums(reference.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("expected_")
     stores = scores_of_sums(window[window.slice == "store"], "value")
     return Performance(
-        first=np.datetime64(window.date.min(), "D"),
-        last=np.datetime64(window.date.max(), "D"),
+        first_day=np.datetime64(window.date.min(), "D"),
+        last_day=np.datetime64(window.date.max(), "D"),
         version=version,
         slices=slices.join(expected),
         worst_stores=stores.sort_values("wape", ascending=False).head(WORST_STORES),
-        weekly_scores=scores_of_sums(all_rows, "week", "source"),
         wape=float(slices.wape["all", ""]),
         rmspe=float(slices.rmspe["all", ""]),
         expected_wape=float(expected.expected_wape["all", ""]),

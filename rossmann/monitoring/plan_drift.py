@@ -10,12 +10,12 @@ from rossmann.monitoring.definitions import find_definition
 from rossmann.monitoring.statistics import Statistic
 from rossmann.schema import STATE_HOLIDAYS, WEEK_DAYS
 
-AHEAD_DAYS = 28
+PLAN_WINDOW_DAYS = 28
 MIN_PAST_DAYS = 365  # in the first year every holiday is new
 
 
 def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
-    """For each day, about the open store-days of the AHEAD_DAYS after it, as published."""
+    """For each day, about the open store-days of the PLAN_WINDOW_DAYS after it, as published."""
     counts = _count_combinations(history.calendar)
     ahead = _sum_ahead(counts)[: len(history.dates)]
     open_days = ahead.sum(axis=1)
@@ -47,14 +47,14 @@ def _count_combinations(calendar: Calendar) -> np.ndarray:
 
 
 def _sum_ahead(daily: np.ndarray) -> np.ndarray:
-    """Sum of the AHEAD_DAYS rows after each row, or of as many as there are."""
+    """Sum of the PLAN_WINDOW_DAYS rows after each row, or of as many as there are."""
     total = np.cumsum(np.r_[np.zeros((1, daily.shape[1]), daily.dtype), daily], axis=0)
     after = np.arange(1, len(daily) + 1)
-    return total[np.minimum(after + AHEAD_DAYS, len(daily))] - total[after]
+    return total[np.minimum(after + PLAN_WINDOW_DAYS, len(daily))] - total[after]
 
 
 def _earlier_maximum(values: np.ndarray) -> np.ndarray:
     """Largest value of the days whose coming days do not overlap those of this one; inf where there is none."""
     maximum = np.full(len(values), np.inf)
-    maximum[AHEAD_DAYS:] = np.maximum.accumulate(values)[:-AHEAD_DAYS]
+    maximum[PLAN_WINDOW_DAYS:] = np.maximum.accumulate(values)[:-PLAN_WINDOW_DAYS]
     return maximum

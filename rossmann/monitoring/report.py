@@ -41,7 +41,7 @@ class ReportRows:
 
 def report_address(drift: DriftReport, reports: Storage) -> str:
     """Where `write_report` writes the page of these findings."""
-    return reports.subfolder(str(drift.last)).address(PAGE)
+    return reports.subfolder(str(drift.last_day)).address(PAGE)
 
 
 def write_report(history: SalesHistory, forecasts: pd.DataFrame | None, drift: DriftReport, reports: Storage) -> str:
@@ -50,7 +50,7 @@ def write_report(history: SalesHistory, forecasts: pd.DataFrame | None, drift: D
     Returns the address of the dated page, which can be read without a network.
     """
     pages = render(history, forecasts, drift)
-    for folder in ("latest", str(drift.last)):
+    for folder in ("latest", str(drift.last_day)):
         for name, content in pages.items():
             reports.subfolder(folder).write(name, content)
     return report_address(drift, reports)
@@ -74,14 +74,16 @@ def select_rows(history: SalesHistory, forecasts: pd.DataFrame | None, drift: Dr
 
     Only stores that have rows on both sides.
     """
-    has_year = drift.first - np.timedelta64(WEEKS_YEAR_DAYS, "D") >= history.dates[0]
+    has_year = drift.first_day - np.timedelta64(WEEKS_YEAR_DAYS, "D") >= history.dates[0]
     back = np.timedelta64(WEEKS_YEAR_DAYS if has_year else 4 * WINDOW_DAYS, "D")
-    current, reference = (_window_rows(history, first, forecasts) for first in (drift.first, drift.first - back))
+    current, reference = (
+        _window_rows(history, first, forecasts) for first in (drift.first_day, drift.first_day - back)
+    )
     common = np.intersect1d(current.store, reference.store)
     sides = [_sample(rows[rows.store.isin(common)].drop(columns="store")) for rows in (current, reference)]
     usable = [name for name in sides[0] if all(rows[name].notna().any() for rows in sides)]
     season = "same season a year before" if has_year else "four weeks before"
-    description = f"{season}: {drift.first - back} to {drift.last - back}, {len(common):,} common stores"
+    description = f"{season}: {drift.first_day - back} to {drift.last_day - back}, {len(common):,} common stores"
     return ReportRows(sides[0][usable], sides[1][usable], description)
 
 
@@ -136,12 +138,12 @@ def _evidently(rows: ReportRows) -> tuple[str, str]:
 
 def _findings_html(drift: DriftReport, rows: ReportRows) -> str:
     """Our alarms as sentences, then all findings as a table."""
-    sentences = "".join(f"<li><b>{each.name}</b>: {html.escape(each.message)}</li>" for each in drift.alarms)
+    sentences = "".join(f"<li><b>{each.name}</b>: {html.escape(each.message)}</li>" for each in drift.alarm_findings)
     head = "".join(f"<th align=left>{name}</th>" for name in ("", *FINDING_COLUMNS))
     lines = "".join(_finding_html(finding) for finding in drift.findings)
     return (
-        f'<div style="font:14px sans-serif;margin:2em"><h1>{drift.first} to {drift.last}: '
-        f"{len(drift.alarms)} alarms</h1><ul>{sentences}</ul><p>Each number is compared with its own history; "
+        f'<div style="font:14px sans-serif;margin:2em"><h1>{drift.first_day} to {drift.last_day}: '
+        f"{len(drift.alarm_findings)} alarms</h1><ul>{sentences}</ul><p>Each number is compared with its own history; "
         "a finding that stays beyond its limit is an alarm. "
         f"Below is Evidently's comparison of {len(rows.current):,} rows with {len(rows.reference):,} of the "
         f"{html.escape(rows.reference_description)}. It describes distributions and decides nothing.</p>"

@@ -27,7 +27,7 @@ def should_retrain(
 
     min_gain: the share of its error that a new model must be expected to save. While data are broken, do not train.
     """
-    broken = [alarm for alarm in drift.alarms if alarm.broken_data]
+    broken = [alarm for alarm in drift.alarm_findings if alarm.broken_data]
     if broken:
         reason = f"the data are broken, correct them at their source first: {broken[0].name}, {broken[0].message}"
         return RetrainingDecision(False, reason)

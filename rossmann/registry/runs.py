@@ -15,7 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rossmann import figures
 from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
-from rossmann.provenance import environment
+from rossmann.provenance import installed_packages
 from rossmann.registry.connection import BACKTESTS, Registry
 
 RUN_KEY_TAG = "backtest_run"
@@ -107,5 +107,5 @@ def _log_rows(client: MlflowClient, run_id: str, run: BacktestRun) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run.backtest.rows.to_parquet(Path(folder, "backtest.parquet"), index=False)
         run.leaderboard().to_csv(Path(folder, "leaderboard.csv"))
-        Path(folder, "environment.txt").write_text("\n".join(environment()))
+        Path(folder, "environment.txt").write_text("\n".join(installed_packages()))
         client.log_artifacts(run_id, folder)

@@ -168,10 +168,10 @@ def _json(response: httpx.Response) -> dict:
 def _smoke_plan(state: State) -> Plan:
     """The published plan of a few stores; for one of them with the promotion inverted on every other day."""
     published = published_plan(state)
-    sample = np.linspace(0, len(state.stores) - 1, min(SMOKE_STORES, len(state.stores))).astype(int)
-    rows = np.isin(published.store, state.stores[sample])
+    sample = np.linspace(0, len(state.store_numbers) - 1, min(SMOKE_STORES, len(state.store_numbers))).astype(int)
+    rows = np.isin(published.store, state.store_numbers[sample])
     plan = Plan(**{name: values[rows] for name, values in vars(published).items()})
-    inverted = (plan.store == state.stores[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
+    inverted = (plan.store == state.store_numbers[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
     return replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
 
 

@@ -1,6 +1,6 @@
 """Simulated data: a seeded sample chain in Kaggle's files, faults put into a history, and the files of a replay.
 
-The project runs on the sample until the real data are there. Inside, arrays are [days, stores], the order in which
+Inside, arrays are [days, stores], the order in which
 Kaggle writes, and effects are in log sales. Tables hold rounded means of the real chain; `chain_statistics` compares
 a sample with it (data/README.md).
 """

@@ -7,20 +7,18 @@ import numpy as np
 from dateutil.easter import easter
 
 from rossmann.schema import DAY, MONDAY, SATURDAY, STATE_HOLIDAYS, SUNDAY, WEDNESDAY, WEEK_DAYS, weekday
-from rossmann.simulation.chain import STATES, Chain, State
+from rossmann.simulation.chain import FEDERAL_STATES, Chain, FederalState
 
 FIRST_DATE = np.datetime64("2013-01-01", "D")
-_REGIONAL, _NATIONAL, _STRICT = (
-    1,
-    2,
-    3,
-)  # which stores close on a holiday; on strict ones also the stores that open on Sundays
-_PROMO_AFTER_PROMO, _PROMO_AFTER_PAUSE = 0.2, 0.96  # probability of a promotion week
-_TOWN_HOLIDAY = 0.005  # probability of a school holiday of one town
+# Which stores close on a holiday; on strict ones also the stores that open on Sundays.
+_REGIONAL, _NATIONAL, _STRICT = 1, 2, 3
+# Of a week with promotion, after a week with and after one without; and of a school holiday of one town on a day.
+_PROMO_AFTER_PROMO_PROBABILITY, _PROMO_AFTER_PAUSE_PROBABILITY = 0.2, 0.96
+_TOWN_HOLIDAY_PROBABILITY = 0.005
 
 
 @dataclass(frozen=True)
-class DayPlan:
+class SampleCalendar:
     """The plan of all days and stores."""
 
     dates: np.ndarray  # datetime64[D] [days]
@@ -30,30 +28,30 @@ class DayPlan:
     school: np.ndarray  # int8 [days, stores]
     open: np.ndarray  # int8 [days, stores]
 
-    def until(self, days: int) -> "DayPlan":
+    def until(self, days: int) -> "SampleCalendar":
         """The plan of the first `days` days."""
-        return DayPlan(*(getattr(self, name)[:days] for name in self.__dataclass_fields__))
+        return SampleCalendar(*(getattr(self, name)[:days] for name in self.__dataclass_fields__))
 
 
-def plan_days(chain: Chain, days: int, rng: np.random.Generator) -> DayPlan:
+def make_calendar(chain: Chain, days: int, rng: np.random.Generator) -> SampleCalendar:
     """The plan of the first `days` days; more days leave the first ones as they are."""
     promo_rng, town_rng = rng.spawn(2)
     dates = FIRST_DATE + np.arange(days)
     weekdays = weekday(dates)
-    code, scope = (of_states[:, chain.state] for of_states in _state_holidays(dates))
-    in_town = (town_rng.random(code.shape) < _TOWN_HOLIDAY) & (weekdays < SATURDAY)[:, None]
+    holiday, scope = (of_states[:, chain.federal_state] for of_states in _state_holidays(dates))
+    in_town = (town_rng.random(holiday.shape) < _TOWN_HOLIDAY_PROBABILITY) & (weekdays < SATURDAY)[:, None]
     opens = np.where(weekdays[:, None] == SUNDAY, chain.opens_on_sundays, True)
     opens = np.where(scope == _REGIONAL, opens & (chain.ignores_regional_holidays | chain.opens_on_sundays), opens)
     opens = np.where(scope == _NATIONAL, chain.opens_on_sundays, opens)
     opens = np.where(scope == _STRICT, chain.store_type == "b", opens)
     day = np.arange(days)[:, None]
     refurbished = (day >= chain.refurbishment_first_day) & (day <= chain.refurbishment_last_day)
-    return DayPlan(
+    return SampleCalendar(
         dates=dates,
         weekday=weekdays,
         promo=_promo(weekdays, promo_rng),
-        holiday=code,
-        school=(_school_holidays(dates, weekdays)[:, chain.state] | in_town).astype(np.int8),
+        holiday=holiday,
+        school=(_school_holidays(dates, weekdays)[:, chain.federal_state] | in_town).astype(np.int8),
         open=(opens & ~refurbished).astype(np.int8),
     )
 
@@ -64,7 +62,9 @@ def _promo(weekdays: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     draws = rng.random(week[-1] + 1)
     promo_week = [False]
     for draw in draws[1:]:
-        promo_week.append(bool(draw < (_PROMO_AFTER_PROMO if promo_week[-1] else _PROMO_AFTER_PAUSE)))
+        promo_week.append(
+            bool(draw < (_PROMO_AFTER_PROMO_PROBABILITY if promo_week[-1] else _PROMO_AFTER_PAUSE_PROBABILITY))
+        )
     return (np.array(promo_week)[week] & (weekdays < SATURDAY)).astype(np.int8)
 
 
@@ -73,18 +73,18 @@ def _years(dates: np.ndarray) -> range:
 
 
 def _state_holidays(dates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The code of the state holiday, and its scope (0 for none). Both int8 [days, states]"""
-    code = np.zeros((len(dates), len(STATES)), np.int8)
-    scope = np.zeros_like(code)
+    """The state holiday (index into STATE_HOLIDAYS), and its scope (0 for none). Both int8 [days, states]"""
+    holiday = np.zeros((len(dates), len(FEDERAL_STATES)), np.int8)
+    scope = np.zeros_like(holiday)
     for year in _years(dates):
-        for day, letter, day_scope in _national_holidays(year):
-            code[dates == day] = STATE_HOLIDAYS.index(letter)
+        for day, code, day_scope in _national_holidays(year):
+            holiday[dates == day] = STATE_HOLIDAYS.index(code)
             scope[dates == day] = day_scope
-        for day, letter in _regional_holidays(year):
-            has_holiday = np.array([letter in state.regional_holidays for state in STATES])
-            code[np.ix_(dates == day, has_holiday)] = STATE_HOLIDAYS.index("a")
+        for day, regional_letter in _regional_holidays(year):
+            has_holiday = np.array([regional_letter in state.regional_holidays for state in FEDERAL_STATES])
+            holiday[np.ix_(dates == day, has_holiday)] = STATE_HOLIDAYS.index("a")
             scope[np.ix_(dates == day, has_holiday)] = _REGIONAL
-    return code, scope
+    return holiday, scope
 
 
 def _date(year: int, month_and_day: str) -> np.datetime64:
@@ -108,7 +108,7 @@ def _national_holidays(year: int) -> list[tuple[np.datetime64, str, int]]:
 
 
 def _regional_holidays(year: int) -> list[tuple[np.datetime64, str]]:
-    """Date and letter of the holidays of some states, as in `State.regional_holidays`."""
+    """Date and letter of the holidays of some states, as in `FederalState.regional_holidays`."""
     last_possible = _date(year, "11-22")  # the day of repentance is the Wednesday before November 23
     repentance = last_possible - int((weekday(last_possible) - WEDNESDAY) % WEEK_DAYS)
     easter_sunday = np.datetime64(easter(year))
@@ -124,16 +124,16 @@ def _regional_holidays(year: int) -> list[tuple[np.datetime64, str]]:
 
 def _school_holidays(dates: np.ndarray, weekdays: np.ndarray) -> np.ndarray:
     """School holidays, from Monday to Friday only except in states that mark weekends. bool [days, states]"""
-    holiday = np.zeros((len(dates), len(STATES)), bool)
-    for column, state in enumerate(STATES):
+    holiday = np.zeros((len(dates), len(FEDERAL_STATES)), bool)
+    for column, state in enumerate(FEDERAL_STATES):
         for year in _years(dates):
             for first, days in _school_holidays_of(state, year):
                 holiday[(dates >= first) & (dates < first + days * DAY), column] = True
-    marked = (weekdays < SATURDAY)[:, None] | np.array([state.marks_weekends for state in STATES])
+    marked = (weekdays < SATURDAY)[:, None] | np.array([state.marks_weekends for state in FEDERAL_STATES])
     return holiday & marked
 
 
-def _school_holidays_of(state: State, year: int) -> Iterator[tuple[np.datetime64, int]]:
+def _school_holidays_of(state: FederalState, year: int) -> Iterator[tuple[np.datetime64, int]]:
     """First day and length in days of a state's school holidays in a year."""
     slot, new_year, easter_sunday = state.summer_slot, _date(year, "01-01"), np.datetime64(easter(year))
     late_summer = slot == 6

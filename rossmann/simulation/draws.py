@@ -28,9 +28,9 @@ class Draws:
         """Numbers from 0 to 1. float64 [days + extra days, columns]"""
         return self._daily(lambda rng, shape: rng.random(shape), columns)
 
-    def daily_student_t(self, degrees: float, columns: int) -> np.ndarray:
+    def daily_student_t(self, degrees_of_freedom: float, columns: int) -> np.ndarray:
         """Numbers of Student's t distribution. float64 [days + extra days, columns]"""
-        return self._daily(lambda rng, shape: rng.standard_t(degrees, shape), columns)
+        return self._daily(lambda rng, shape: rng.standard_t(degrees_of_freedom, shape), columns)
 
     def _daily(self, sample: Sampler, columns: int) -> np.ndarray:
         (extra_rng,) = self.extra_rng.spawn(1)

@@ -1,6 +1,7 @@
 """Faults of data or market that are put into a history from a day on, to test whether monitoring finds and names them.
 
-To add one, write a function that changes a history and an entry of FAULTS.
+To add one, write a function that changes a history and an entry of FAULTS. Its key is the name of the drift statistic
+that must find it.
 """
 
 from collections.abc import Callable
@@ -20,22 +21,21 @@ class Fault:
     """A kind of fault, of different sizes."""
 
     sizes: tuple[float, ...]  # the first is the default
-    finding_names: tuple[str, ...]  # drift statistics that name it correctly
     description: str  # what happens, and what `size` is
     inject: Inject  # (history, position of the first faulty day, size, random numbers) → the changed history
 
 
 def inject_fault(
-    history: SalesHistory, name: str, since: np.datetime64, size: float | None = None, seed: int = 7
+    history: SalesHistory, name: str, fault_start: np.datetime64, size: float | None = None, seed: int = 7
 ) -> SalesHistory:
-    """The history with the fault from `since` on. DataError for an unknown fault or a day outside the past."""
+    """The history with the fault from `fault_start` on. DataError for an unknown fault or a day outside the past."""
     if name not in FAULTS:
         raise DataError(f'there is no fault "{name}"; expected one of {", ".join(FAULTS)}')
-    first = int(history.calendar.offsets(np.datetime64(since, "D")))
-    if not 0 < first < len(history.dates):
-        raise DataError(f"a fault on {since} is outside the history, {history.dates[0]} to {history.origin}")
+    first_position = int(history.calendar.offsets(np.datetime64(fault_start, "D")))
+    if not 0 < first_position < len(history.dates):
+        raise DataError(f"a fault on {fault_start} is outside the history, {history.dates[0]} to {history.origin}")
     fault = FAULTS[name]
-    return fault.inject(history, first, fault.sizes[0] if size is None else size, np.random.default_rng(seed))
+    return fault.inject(history, first_position, fault.sizes[0] if size is None else size, np.random.default_rng(seed))
 
 
 def _copy(history: SalesHistory) -> SalesHistory:
@@ -44,45 +44,45 @@ def _copy(history: SalesHistory) -> SalesHistory:
 
 
 def _scale(
-    history: SalesHistory, first: int, stores: np.ndarray, sales_factor: float, customers_factor: float = 1.0
+    history: SalesHistory, first_position: int, stores: np.ndarray, sales_factor: float, customers_factor: float = 1.0
 ) -> SalesHistory:
     changed = _copy(history)
-    changed.sales[stores, first:] = np.round(changed.sales[stores, first:] * sales_factor)
-    changed.customers[stores, first:] = np.round(changed.customers[stores, first:] * customers_factor)
+    changed.sales[stores, first_position:] = np.round(changed.sales[stores, first_position:] * sales_factor)
+    changed.customers[stores, first_position:] = np.round(changed.customers[stores, first_position:] * customers_factor)
     return changed
 
 
-def _choose_stores(history: SalesHistory, count: float, random: np.random.Generator) -> np.ndarray:
+def _choose_stores(history: SalesHistory, count: float, rng: np.random.Generator) -> np.ndarray:
     stores = len(history.stores.number)
-    return random.choice(stores, min(int(count), stores), replace=False)
+    return rng.choice(stores, min(int(count), stores), replace=False)
 
 
-def _other_unit(history: SalesHistory, first: int, size: float, _: np.random.Generator) -> SalesHistory:
+def _other_unit(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
     types, counts = np.unique(history.stores.store_type, return_counts=True)
     second_largest = types[np.argsort(counts)[-2]]
-    return _scale(history, first, np.flatnonzero(history.stores.store_type == second_largest), size)
+    return _scale(history, first_position, np.flatnonzero(history.stores.store_type == second_largest), size)
 
 
-def _concept_shift(history: SalesHistory, first: int, size: float, random: np.random.Generator) -> SalesHistory:
+def _concept_shift(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     share = 100 / 1115  # of the stores
-    stores = _choose_stores(history, np.ceil(share * len(history.stores.number)), random)
-    return _scale(history, first, stores, 1 - size, 1 - size)
+    stores = _choose_stores(history, np.ceil(share * len(history.stores.number)), rng)
+    return _scale(history, first_position, stores, 1 - size, 1 - size)
 
 
-def _promo_inverted(history: SalesHistory, first: int, size: float, random: np.random.Generator) -> SalesHistory:
+def _promo_inverted(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     promo = history.calendar.promo.copy()
-    stores = random.random(len(promo)) < size
-    promo[stores, first:] = 1 - promo[stores, first:]
+    stores = rng.random(len(promo)) < size
+    promo[stores, first_position:] = 1 - promo[stores, first_position:]
     return replace(history, calendar=replace(history.calendar, promo=promo))
 
 
-def _promo_uplift_gone(history: SalesHistory, first: int, size: float, _: np.random.Generator) -> SalesHistory:
+def _promo_uplift_gone(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
     """Sales with promotion fall by `size` of the store's earlier uplift."""
     changed = _copy(history)
     days = np.arange(history.sales.shape[1])
     promo = history.calendar.promo[:, days] > 0
     log_sales = np.log(np.where(history.sales > 0, history.sales, np.nan))
-    past, workday = days < first, weekday(history.dates) < SATURDAY
+    past, workday = days < first_position, weekday(history.dates) < SATURDAY
     with_promo = np.nanmean(np.where(promo & past & workday, log_sales, np.nan), axis=1)
     without_promo = np.nanmean(np.where(~promo & past & workday, log_sales, np.nan), axis=1)
     loss = np.where(promo & ~past, size * (with_promo - without_promo)[:, None], 0.0)
@@ -91,109 +91,104 @@ def _promo_uplift_gone(history: SalesHistory, first: int, size: float, _: np.ran
     return changed
 
 
-def _customers_frozen(history: SalesHistory, first: int, size: float, random: np.random.Generator) -> SalesHistory:
+def _customers_frozen(
+    history: SalesHistory, first_position: int, size: float, rng: np.random.Generator
+) -> SalesHistory:
     customers = history.customers.copy()
-    stores = random.random(len(customers)) < size
-    week_before = slice(first - 7, first)
+    stores = rng.random(len(customers)) < size
+    week_before = slice(first_position - 7, first_position)
     frozen = np.nanmax(np.where(history.sales[:, week_before] > 0, customers[:, week_before], 0.0), axis=1)
-    changed = np.where(history.sales[:, first:] > 0, frozen[:, None], customers[:, first:])
-    customers[stores, first:] = changed[stores]
+    changed = np.where(history.sales[:, first_position:] > 0, frozen[:, None], customers[:, first_position:])
+    customers[stores, first_position:] = changed[stores]
     return replace(history, customers=customers)
 
 
-def _stores_missing(history: SalesHistory, first: int, size: float, random: np.random.Generator) -> SalesHistory:
-    reporting = np.flatnonzero(~np.isnan(history.sales[:, first - 1]))
+def _stores_missing(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
+    reporting = np.flatnonzero(~np.isnan(history.sales[:, first_position - 1]))
     changed = _copy(history)
-    missing = random.choice(reporting, min(int(np.ceil(size * len(reporting))), len(reporting)), replace=False)
-    changed.sales[missing, first:] = changed.customers[missing, first:] = np.nan
+    missing = rng.choice(reporting, min(int(np.ceil(size * len(reporting))), len(reporting)), replace=False)
+    changed.sales[missing, first_position:] = changed.customers[missing, first_position:] = np.nan
     return changed
 
 
-def _sundays_open(history: SalesHistory, first: int, size: float, random: np.random.Generator) -> SalesHistory:
+def _sundays_open(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     """Half of Saturday's sales and customers on Sundays."""
     changed = _copy(history)
     is_open = history.calendar.open.copy()
     weekdays = weekday(history.dates)
-    stores = np.flatnonzero(random.random(len(is_open)) < size)
-    for day in np.flatnonzero((weekdays == SUNDAY) & (np.arange(len(weekdays)) >= first)):
+    stores = np.flatnonzero(rng.random(len(is_open)) < size)
+    for day in np.flatnonzero((weekdays == SUNDAY) & (np.arange(len(weekdays)) >= first_position)):
         is_open[stores, day] = 1
         for values in (changed.sales, changed.customers):
             values[stores, day] = np.round(0.5 * values[stores, day - 1])
     return replace(changed, calendar=replace(history.calendar, open=is_open))
 
 
-def _dates_shifted(history: SalesHistory, first: int, size: float, _: np.random.Generator) -> SalesHistory:
+def _dates_shifted(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
     """From the day on, each row has a date `size` days late; the first of these days repeat earlier ones."""
     delay_days = int(size)
 
     def shift(values: np.ndarray) -> np.ndarray:
-        shifted = values.copy()
-        shifted[:, first + delay_days :] = values[:, first:-delay_days]
-        return shifted
+        changed = values.copy()
+        changed[:, first_position + delay_days :] = values[:, first_position:-delay_days]
+        return changed
 
     c = history.calendar
     calendar = Calendar(c.dates, shift(c.open), shift(c.promo), c.state_holiday, c.school_holiday)
     return replace(history, calendar=calendar, sales=shift(history.sales), customers=shift(history.customers))
 
 
-def _store_times_ten(history: SalesHistory, first: int, size: float, random: np.random.Generator) -> SalesHistory:
-    selling = np.flatnonzero(history.sales[:, first - 7 : first].max(axis=1) > 0)
-    return _scale(history, first, random.choice(selling, 1), size)
+def _store_out_of_scale(
+    history: SalesHistory, first_position: int, size: float, rng: np.random.Generator
+) -> SalesHistory:
+    selling = np.flatnonzero(history.sales[:, first_position - 7 : first_position].max(axis=1) > 0)
+    return _scale(history, first_position, rng.choice(selling, 1), size)
 
 
 FAULTS = {
     "other_unit": Fault(
         sizes=(100.0, 1 / 1.95583),
-        finding_names=("other_unit",),
         description="sales × size, one store type",
         inject=_other_unit,
     ),
     "concept_shift": Fault(
         sizes=(0.15, 0.25),
-        finding_names=("concept_shift",),
         description="sales and customers − size, 9 % of the stores",
         inject=_concept_shift,
     ),
     "promo_inverted": Fault(
         sizes=(1.0, 0.3),
-        finding_names=("promo_inverted",),
         description="flag inverted, share of stores",
         inject=_promo_inverted,
     ),
     "promo_uplift_gone": Fault(
         sizes=(1.0, 0.5),
-        finding_names=("promo_uplift_gone",),
         description="share of the uplift lost",
         inject=_promo_uplift_gone,
     ),
     "customers_frozen": Fault(
         sizes=(1.0, 0.2),
-        finding_names=("customers_frozen",),
         description="customers as on the last day, share of stores",
         inject=_customers_frozen,
     ),
     "stores_missing": Fault(
         sizes=(50 / 1115, 0.2),
-        finding_names=("stores_missing",),
         description="share of stores without rows",
         inject=_stores_missing,
     ),
     "sundays_open": Fault(
         sizes=(1.0, 0.1),
-        finding_names=("sundays_open",),
         description="share of stores open on Sundays",
         inject=_sundays_open,
     ),
     "dates_shifted": Fault(
         sizes=(1.0, 2.0),
-        finding_names=("dates_shifted",),
         description="days late",
         inject=_dates_shifted,
     ),
-    "store_times_ten": Fault(
+    "store_out_of_scale": Fault(
         sizes=(10.0, 0.2),
-        finding_names=("store_out_of_scale",),
         description="sales × size, one store",
-        inject=_store_times_ten,
+        inject=_store_out_of_scale,
     ),
 }

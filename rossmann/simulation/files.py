@@ -9,7 +9,7 @@ import pyarrow.csv
 
 from rossmann.data.kaggle.columns import STORE_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
 from rossmann.schema import STATE_HOLIDAYS
-from rossmann.simulation.calendar import FIRST_DATE, DayPlan
+from rossmann.simulation.calendar import FIRST_DATE, SampleCalendar
 from rossmann.simulation.chain import PROMO2_INTERVALS, Chain
 from rossmann.storage import errors_with_path
 
@@ -29,7 +29,7 @@ def write_files(contents: dict[Path, bytes | pa.Buffer]) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-def train_csv(chain: Chain, calendar: DayPlan, sales: np.ndarray, customers: np.ndarray) -> pa.Buffer:
+def train_csv(chain: Chain, calendar: SampleCalendar, sales: np.ndarray, customers: np.ndarray) -> pa.Buffer:
     """train.csv, the latest day first, stores in ascending order; no rows in a store's gap."""
     days = np.arange(len(sales))[::-1, None]
     has_row = ~(chain.has_gap & (days >= chain.gap_first_day) & (days <= chain.gap_last_day))
@@ -39,7 +39,7 @@ def train_csv(chain: Chain, calendar: DayPlan, sales: np.ndarray, customers: np.
     return _csv({name: columns[name] for name in TRAIN_COLUMNS})
 
 
-def plan_csv(calendar: DayPlan, days: int) -> pa.Buffer:
+def plan_csv(calendar: SampleCalendar, days: int) -> pa.Buffer:
     """test.csv with the days of the calendar after the first `days`, in the order of train.csv."""
     plan_days, stores = calendar.open[days:].shape
     day, store = np.divmod(np.arange(plan_days * stores), stores)
@@ -51,9 +51,11 @@ def plan_csv(calendar: DayPlan, days: int) -> pa.Buffer:
 def store_csv(chain: Chain) -> bytes:
     """store.csv: names and letters in quotes, nothing for unknown values, "" for no interval."""
     lines = [",".join(f'"{name}"' for name in STORE_COLUMNS)]
-    for i in range(len(chain.state)):
+    for i in range(len(chain.federal_state)):
         distance_m = chain.competition_distance_m[i]
-        opening, joining = ((FIRST_DATE + day).item() for day in (chain.competition_day[i], chain.promo2_day[i]))
+        opening, joining = (
+            (FIRST_DATE + day).item() for day in (chain.competition_opening_day[i], chain.promo2_day[i])
+        )
         is_dated = chain.competition_is_dated[i] and not np.isnan(distance_m)
         since = f"{opening.month},{opening.year}" if is_dated else ","
         year, week, _ = joining.isocalendar()
@@ -63,7 +65,7 @@ def store_csv(chain: Chain) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _plan_columns(calendar: DayPlan, day: np.ndarray, store: np.ndarray) -> dict[str, np.ndarray | pa.Array]:
+def _plan_columns(calendar: SampleCalendar, day: np.ndarray, store: np.ndarray) -> dict[str, np.ndarray | pa.Array]:
     """The columns that train.csv and test.csv share, one row per pair of `day` and `store` positions."""
     return {
         "Store": (store + 1).astype(np.int32),

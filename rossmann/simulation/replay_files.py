@@ -14,11 +14,12 @@ FILES = (TRAIN_FILE, STORE_FILE, TEST_FILE)
 
 
 def write_replay_files(
-    raw: str, out: str, stores: int | None = None, fault: str | None = None, since: str | None = None
+    raw: str, out: str, stores: int | None = None, fault: str | None = None, fault_start: str | None = None
 ) -> str:
-    """Write the files of the first `stores` stores into `out`, with the fault from the day `since` on; returns `out`.
+    """Write the files of the `stores` stores with the lowest numbers into `out`, and return `out`.
 
-    Raises DataError for files that cannot be read, and for an unknown fault.
+    The fault, if one is named, begins on the day `fault_start`. Raises DataError for files that cannot be read, and for
+    an unknown fault.
     """
     read_raw(raw)
     source, target = Storage(raw), Storage(out)
@@ -26,9 +27,9 @@ def write_replay_files(
         if source.exists(name):
             rows = _read_text(source, name)
             target.write(name, _first_stores(rows, stores).to_csv(index=False).encode())
-    if fault and since:
-        history = inject_fault(read_history(out).history, fault, np.datetime64(since, "D"))
-        rows = _replace_values(_read_text(target, TRAIN_FILE), history, np.datetime64(since, "D"))
+    if fault and fault_start:
+        history = inject_fault(read_history(out).history, fault, np.datetime64(fault_start, "D"))
+        rows = _replace_values(_read_text(target, TRAIN_FILE), history, np.datetime64(fault_start, "D"))
         target.write(TRAIN_FILE, rows.to_csv(index=False).encode())
     return out
 
@@ -39,15 +40,15 @@ def _read_text(folder: Storage, name: str) -> pd.DataFrame:
 
 
 def _first_stores(rows: pd.DataFrame, count: int | None) -> pd.DataFrame:
-    """The rows of the `count` stores with the lowest numbers; all rows for None or 0."""
+    """The `count` stores with the lowest numbers; all for None or 0."""
     number = rows.Store.astype(int)
     return rows[number.isin(np.unique(number)[: count or None])]
 
 
-def _replace_values(rows: pd.DataFrame, history: SalesHistory, since: np.datetime64) -> pd.DataFrame:
-    """The raw rows with the history's values from `since` on; without the rows that the history does not have."""
+def _replace_values(rows: pd.DataFrame, history: SalesHistory, fault_start: np.datetime64) -> pd.DataFrame:
+    """The raw rows with the history's values from `fault_start` on; without the rows that the history does not have."""
     date = rows.Date.to_numpy().astype("datetime64[D]")
-    replaced = (date >= since) & (date <= history.origin)
+    replaced = (date >= fault_start) & (date <= history.origin)
     store, day = history.positions(rows.Store.to_numpy()[replaced].astype(int), date[replaced])
     panels = {
         "Sales": history.sales,

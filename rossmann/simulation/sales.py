@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from rossmann.schema import MEAN_YEAR_DAYS, MONDAY, SATURDAY, WEEK_DAYS
-from rossmann.simulation.calendar import DayPlan
-from rossmann.simulation.chain import STATES, Chain
+from rossmann.simulation.calendar import SampleCalendar
+from rossmann.simulation.chain import FEDERAL_STATES, Chain
 from rossmann.simulation.draws import Draws
 
 _TYPE_LEVEL = {"a": 0.0, "b": 0.36, "c": 0.02, "d": 0.02}
@@ -29,24 +29,24 @@ _DECEMBER = (
     (1, 5, 14, 16, 20, 21, 22, 23, 24, 25, 27, 30, 31),
     (0.02, 0.14, 0.14, 0.26, 0.36, 0.45, 0.68, 0.76, -0.38, 0.0, 0.05, 0.25, -0.6),
 )
-DAYS_AHEAD = 3  # of the calendar after the last day, which its sales depend on
-_ZERO_SALES = 7e-5  # probability of an open day without sales
-_UNUSUAL_DAY = 0.004  # probability of a day with an unusual event in one store, for example a fair or a road closure
+SALES_LOOKAHEAD_DAYS = 3  # of the calendar after the last day, which its sales depend on
+_ZERO_SALES_PROBABILITY = 7e-5  # of an open day without sales
+_UNUSUAL_DAY_PROBABILITY = 0.004  # of a day with an unusual event in one store, for example a fair or a road closure
 
 
-def simulate_sales(chain: Chain, calendar: DayPlan, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+def simulate_sales(chain: Chain, calendar: SampleCalendar, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     """Sales and customers of `draws.days + draws.extra_days` days, 0 on closed days. int32 [days, stores]
 
-    The calendar may be longer; the last extra days need DAYS_AHEAD more days of it. Rounding to whole euros removes the
-    last bits, in which the exp of one machine differs from another's.
+    The calendar may be longer; the last extra days need SALES_LOOKAHEAD_DAYS more days of it. Rounding to whole
+    euros removes the last bits, in which the exp of one machine differs from another's.
     """
     days = calendar.until(draws.days + draws.extra_days)
     log_sales = _level(chain, days, draws)
-    log_sales += _patterns(days, len(chain.state), draws.rng)
+    log_sales += _patterns(days, len(chain.federal_state), draws.rng)
     log_sales += _neighbouring_days(chain, calendar, draws)
     log_sales += _noise(chain, draws)
     log_customers = log_sales - _log_sales_per_customer(chain, days, draws)
-    selling = days.open & (draws.daily_uniform(len(chain.state)) > _ZERO_SALES)
+    selling = days.open & (draws.daily_uniform(len(chain.federal_state)) > _ZERO_SALES_PROBABILITY)
     sales, customers = (np.rint(np.exp(logs)).clip(1).astype(np.int32) for logs in (log_sales, log_customers))
     return sales * selling, customers * selling
 
@@ -60,9 +60,9 @@ def _by_type(table: dict[str, float], store_type: np.ndarray) -> np.ndarray:
     return np.array([table[letter] for letter in store_type])
 
 
-def _level(chain: Chain, calendar: DayPlan, draws: Draws) -> np.ndarray:
+def _level(chain: Chain, calendar: SampleCalendar, draws: Draws) -> np.ndarray:
     """A store's level: size, trend, slow random walk, competitor, promo2, refurbishment. [days, stores]"""
-    rng, stores, day = draws.rng, len(chain.state), np.arange(len(calendar.dates))[:, None]
+    rng, stores, day = draws.rng, len(chain.federal_state), np.arange(len(calendar.dates))[:, None]
     size = 8.555 + _by_type(_TYPE_LEVEL, chain.store_type)
     size = size + 0.1 * ((chain.assortment == "c") | chain.opens_on_sundays)
     size = size + _by_store(-0.16, 0.26, stores, rng) + 0.16 * rng.exponential(1, stores)
@@ -71,7 +71,7 @@ def _level(chain: Chain, calendar: DayPlan, draws: Draws) -> np.ndarray:
     competition_loss = (0.07 + 0.18 * rng.random(stores)) * nearness
     refurbishment_gain = _by_store(0.04, 0.06, stores, rng)
     level = size + trend * day / 365
-    level -= competition_loss * ((day - chain.competition_day) / 40).clip(0, 1)
+    level -= competition_loss * ((day - chain.competition_opening_day) / 40).clip(0, 1)
     level += refurbishment_gain * ((chain.refurbishment_last_day >= 0) & (day > chain.refurbishment_last_day))
     level += refurbishment_gain * (chain.has_gap & (day > chain.gap_last_day))
     return level + _promo2(chain, calendar, rng) + _random_walk(0.05, 110, stores, draws)
@@ -86,23 +86,23 @@ def _random_walk(spread: float, memory_days: float, stores: int, draws: Draws) -
     return walk
 
 
-def _promo2(chain: Chain, calendar: DayPlan, rng: np.random.Generator) -> np.ndarray:
+def _promo2(chain: Chain, calendar: SampleCalendar, rng: np.random.Generator) -> np.ndarray:
     """A little less in general, a little more in the months in which a round starts. [days, stores]"""
     month = calendar.dates.astype("datetime64[M]").astype(int)[:, None] % 12
     active = chain.promo2 & (np.arange(len(month))[:, None] >= chain.promo2_day)
-    uplift = _by_store(0.03, 0.02, len(chain.state), rng)
+    uplift = _by_store(0.03, 0.02, len(chain.federal_state), rng)
     return active * (uplift * (month % 3 == chain.promo2_interval) - 0.015)
 
 
-def _patterns(calendar: DayPlan, stores: int, rng: np.random.Generator) -> np.ndarray:
+def _patterns(calendar: SampleCalendar, stores: int, rng: np.random.Generator) -> np.ndarray:
     """Weekday, promo, day of month, season and Christmas, of different strength by store. [days, stores]"""
     strength = partial(_by_store, 1.0, stores=stores, rng=rng)
     dates, weekday, promo = calendar.dates, calendar.weekday, calendar.promo
     months = dates.astype("datetime64[M]")
     day_of_month = (dates - months).astype(int) + 1
     phase = 2 * np.pi * (dates - dates.astype("datetime64[Y]")).astype(int)[:, None] / MEAN_YEAR_DAYS
-    weekdays = _WEEKDAY + _WEEKDAY_SPREAD * rng.standard_normal((stores, WEEK_DAYS))
-    patterns = np.ascontiguousarray(weekdays.T)[weekday]
+    weekday_effects = _WEEKDAY + _WEEKDAY_SPREAD * rng.standard_normal((stores, WEEK_DAYS))
+    patterns = np.ascontiguousarray(weekday_effects.T)[weekday]
     patterns += np.outer(promo * _PROMO[weekday], strength(0.25))
     start_of_month = promo * (day_of_month <= 3) * 0.03
     patterns += np.outer(start_of_month - 0.03 * _is_monday_after_promo(calendar), strength(0.5))
@@ -116,18 +116,20 @@ def _patterns(calendar: DayPlan, stores: int, rng: np.random.Generator) -> np.nd
     return patterns + np.outer(december * np.interp(day_of_month, *_DECEMBER), strength(0.25))
 
 
-def _is_monday_after_promo(calendar: DayPlan) -> np.ndarray:
+def _is_monday_after_promo(calendar: SampleCalendar) -> np.ndarray:
     """Mondays after a Friday with promotion, on which customers need less. bool [days]"""
     return (calendar.weekday == MONDAY) & (np.r_[0, 0, 0, calendar.promo[:-3]] == 1)
 
 
-def _neighbouring_days(chain: Chain, calendar: DayPlan, draws: Draws) -> np.ndarray:
+def _neighbouring_days(chain: Chain, calendar: SampleCalendar, draws: Draws) -> np.ndarray:
     """Effects of holidays, closures and school holidays on the days around them. [days, stores]"""
-    stores = len(chain.state)
+    stores = len(chain.federal_state)
     effect = partial(_by_store, stores=stores, rng=draws.rng)
     holiday_closure = (calendar.holiday > 0) & (calendar.open == 0)
     tomorrow, yesterday = _count_around(holiday_closure, 1, 1, draws), _count_around(holiday_closure, -1, -1, draws)
-    closures_around = _count_around(holiday_closure, -3, DAYS_AHEAD, draws)  # their customers come on the other days
+    closures_around = _count_around(
+        holiday_closure, -3, SALES_LOOKAHEAD_DAYS, draws
+    )  # their customers come on the other days
     long_holidays = _count_around(calendar.school, -21, -1, draws) >= 12  # many customers travel
     calendar = calendar.until(len(tomorrow))
     holiday, day = calendar.holiday > 0, np.arange(len(tomorrow))[:, None]
@@ -168,17 +170,17 @@ def _window_sum(flags: np.ndarray, first: int, last: int) -> np.ndarray:
 
 def _noise(chain: Chain, draws: Draws) -> np.ndarray:
     """Noise of all stores, of each state (weather), and of the store itself, heavy-tailed. [days, stores]"""
-    stores = len(chain.state)
+    stores = len(chain.federal_state)
     of_all = 0.043 * draws.daily_normal(1)
-    of_state = 0.02 * draws.daily_normal(len(STATES))[:, chain.state]
+    of_state = 0.02 * draws.daily_normal(len(FEDERAL_STATES))[:, chain.federal_state]
     scale = 0.039 * np.exp(0.25 * draws.rng.standard_normal(stores))
-    unusual = 0.45 * draws.daily_normal(stores) * (draws.daily_uniform(stores) < _UNUSUAL_DAY)
+    unusual = 0.45 * draws.daily_normal(stores) * (draws.daily_uniform(stores) < _UNUSUAL_DAY_PROBABILITY)
     return of_all + of_state + scale * draws.daily_student_t(4, stores).clip(-9, 9) + unusual
 
 
-def _log_sales_per_customer(chain: Chain, calendar: DayPlan, draws: Draws) -> np.ndarray:
+def _log_sales_per_customer(chain: Chain, calendar: SampleCalendar, draws: Draws) -> np.ndarray:
     """Log of the sales per customer: more on promo days, and more every year. [days, stores]"""
-    stores, day = len(chain.state), np.arange(len(calendar.dates))[:, None]
+    stores, day = len(chain.federal_state), np.arange(len(calendar.dates))[:, None]
     of_store = _by_type(_TYPE_SALES_PER_CUSTOMER, chain.store_type) + 0.15 * draws.rng.standard_normal(stores)
     growth = _by_store(0.025, 0.02, stores, draws.rng) * day / 365
     of_day = _WEEKDAY_SALES_PER_CUSTOMER[calendar.weekday] + 0.14 * calendar.promo - 0.085

@@ -5,23 +5,25 @@ from pathlib import Path
 import numpy as np
 
 from rossmann.schema import HORIZON_DAYS
-from rossmann.simulation.calendar import plan_days
-from rossmann.simulation.chain import make_chain
+from rossmann.simulation.calendar import make_calendar
+from rossmann.simulation.chain import REFERENCE_DAYS, make_chain
 from rossmann.simulation.draws import Draws
 from rossmann.simulation.files import plan_csv, store_csv, train_csv, write_files
-from rossmann.simulation.sales import DAYS_AHEAD, simulate_sales
+from rossmann.simulation.sales import SALES_LOOKAHEAD_DAYS, simulate_sales
 from rossmann.validation import DataError
 
+# The sample of `rossmann sample` without options.
+STORES, DAYS, SEED = 60, REFERENCE_DAYS, 7
 MIN_DAYS = 28
 
 
 def write_sample(
     out: str | Path,
-    stores: int = 60,
-    days: int = 942,
-    seed: int = 7,
+    stores: int = STORES,
+    days: int = DAYS,
+    seed: int = SEED,
     horizon_days: int = HORIZON_DAYS,
-    replace: bool = False,
+    overwrite: bool = False,
     *,
     extra_days: int = 0,
 ) -> Path:
@@ -33,13 +35,13 @@ def write_sample(
     them; store.csv stays as it is. A longer horizon leaves train.csv as it is.
 
     The files appear when all three are complete. Raises DataError for arguments that make no chain, and if there are
-    other files of these names, unless `replace`.
+    other files of these names, unless `overwrite`.
     """
     _check(str(out), stores, days, horizon_days, extra_days)
     calendar_rng, chain_rng, sales_rng, extra_rng = np.random.default_rng(seed).spawn(4)
     train_days = days + extra_days
     chain = make_chain(stores, days, chain_rng)
-    calendar = plan_days(chain, train_days + max(horizon_days, DAYS_AHEAD), calendar_rng)
+    calendar = make_calendar(chain, train_days + max(horizon_days, SALES_LOOKAHEAD_DAYS), calendar_rng)
     sales, customers = simulate_sales(chain, calendar, Draws(sales_rng, extra_rng, days, extra_days))
 
     out = Path(out)
@@ -49,8 +51,10 @@ def write_sample(
         out / "train.csv": train_csv(chain, calendar, sales, customers),
     }
     other = [path.name for path, content in contents.items() if path.exists() and path.read_bytes() != content]
-    if other and not replace:
-        raise DataError(f"{out} has other files ({', '.join(other)}): choose another --out, or replace them by --force")
+    if other and not overwrite:
+        raise DataError(
+            f"{out} has other files ({', '.join(other)}): choose another --out, or overwrite them by --force"
+        )
     out.mkdir(parents=True, exist_ok=True)
     write_files(contents)
     return out

@@ -10,7 +10,7 @@ from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun, Fold
 from rossmann.models import Candidate, Intervals
-from rossmann.schema import DAY
+from rossmann.schema import DAY, MIN_FOLDS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
@@ -18,8 +18,6 @@ from rossmann.validation import DataError
 
 Progress = Callable[[int, int, str], None]  # number of finished fits, number of all fits, what was finished last
 Results = dict[FitTask, FitResult]
-
-MIN_FOLDS = 2
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def _assemble_run(
 
 def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:
     """The rows of one entry on all folds; of a blend from the pooled forecasts of its members."""
-    forecasts = [models.pool([result.forecast for result in members]) for members in by_fold]
+    forecasts = [models.geometric_mean([result.forecast for result in members]) for members in by_fold]
     return pd.concat([evaluation.backtest_rows(name, *pair) for pair in zip(folds, forecasts, strict=True)])
 
 

@@ -53,7 +53,7 @@ def load_backtest_run(storage: Storage, key: str) -> BacktestRun:
 
 def remove_backtest_run(storage: Storage, key: str) -> None:
     """Delete what `save_backtest_run` wrote under the key."""
-    storage.remove_folder(key, first=RUN_FILE)
+    storage.delete_folder(key, first=RUN_FILE)
 
 
 def save_fit(result: FitResult, storage: Storage, name: str) -> None:

@@ -36,7 +36,7 @@ class Rule:
     empty, since that is another check.
     """
 
-    check: str  # its name
+    name: str
     problem: str  # of a row that fails, for messages like "3 rows: …"
     remedy: str
     columns: tuple[str, ...]  # shown of a row that fails, after the keys
@@ -50,7 +50,7 @@ class Rule:
 class Contract:
     """Columns and rules of a table. A column `file` in the table names the file of each row in messages."""
 
-    where: str  # the file or table
+    name: str  # of the file or table
     columns: Mapping[str, Column]
     rules: tuple[Rule, ...]
     keys: tuple[str, ...] = KEYS  # columns that identify a row in messages
@@ -66,9 +66,9 @@ def check_contracts(
     violations = [violation for contract, table in tables for violation in find_violations(contract, table)]
     failing = {(v.contract, v.check): len(v.rows) for v in violations}
     checks = tuple(
-        CheckResult(contract.where, check, len(table), failing.get((contract.where, check), 0))
+        CheckResult(contract.name, check, len(table), failing.get((contract.name, check), 0))
         for contract, table in tables
-        for check in (NO_EMPTY_CELLS, *(rule.check for rule in contract.rules))
+        for check in (NO_EMPTY_CELLS, *(rule.name for rule in contract.rules))
     )
     report = StageReport(stage, checks, notes=tuple(notes))
     if violations:
@@ -95,8 +95,8 @@ def _pandera_schema(contract: Contract) -> DataFrameSchema:
 
     return pandera.DataFrameSchema(
         {name: pandera.Column(column.dtype, nullable=column.may_be_empty) for name, column in contract.columns.items()},
-        checks=[pandera.Check(rule, name=rule.check, error=rule.problem, n_failure_cases=1) for rule in contract.rules],
-        name=contract.where,
+        checks=[pandera.Check(rule, name=rule.name, error=rule.problem, n_failure_cases=1) for rule in contract.rules],
+        name=contract.name,
     )
 
 
@@ -117,14 +117,14 @@ def _failing_rules(contract: Contract, table: pd.DataFrame) -> list[Violation]:
         failing = ~rule(table)
         if failing.any():
             rows = table[failing]
-            violations.append(_violation(contract, rows, rule.check, rule.problem, rule.remedy, rule.columns))
+            violations.append(_violation(contract, rows, rule.name, rule.problem, rule.remedy, rule.columns))
     return violations
 
 
 def _violation(
     contract: Contract, rows: pd.DataFrame, check: str, problem: str, remedy: str, columns: tuple[str, ...]
 ) -> Violation:
-    where = ", ".join(rows["file"].unique()) if "file" in rows else contract.where
+    where = ", ".join(rows["file"].unique()) if "file" in rows else contract.name
     keys = [name for name in ("line", *contract.keys) if name in rows]
     shown = rows[[*keys, *(name for name in columns if name not in keys)]]
-    return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.where)
+    return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.name)

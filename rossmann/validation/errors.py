@@ -12,7 +12,10 @@ MAX_VIOLATIONS_SHOWN = 4  # in a message; of the others it has only the checks' 
 
 
 class DataError(ValueError):
-    """An error in data or settings that a user can correct. The message says what is wrong, where, and what to do."""
+    """An error that a user can correct: in data, in settings, or in a server that is named but does not respond.
+
+    The message says what is wrong, where, and what to do.
+    """
 
 
 @dataclass(frozen=True)

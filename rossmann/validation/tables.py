@@ -20,20 +20,20 @@ from rossmann.validation.contract import DATE, NUMBER, Column, Contract, Rule, c
 from rossmann.validation.report import Repair, StageReport
 from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
 
-CLEANING_FAULT = "This is a bug in the cleaning: please report it."
-MODEL_FAULT = "This is an error of the model: roll it back (rossmann models rollback)."
+CLEANING_BUG = "This is a bug in the cleaning: please report it."
+MODEL_ERROR = "This is an error of the model: roll it back (rossmann models rollback)."
 
 SORTED_KEYS = Rule(
     "one_row_per_store_and_day",
     "the store and day occur twice, or are not in order",
-    CLEANING_FAULT,
+    CLEANING_BUG,
     KEYS,
     lambda days: (days["store"].diff().fillna(1) > 0) | (days["date"].diff() > pd.Timedelta(0)),
 )
 VALID_CODES = Rule(
     "valid_codes",
     "a flag is neither 0 nor 1, or a holiday code does not exist",
-    CLEANING_FAULT,
+    CLEANING_BUG,
     CALENDAR_COLUMNS,
     lambda days: (
         np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)).all(axis=1)
@@ -119,7 +119,7 @@ def check_plan(
 
 
 def check_features(matrix: np.ndarray, columns: Sequence[str], required: Sequence[str] = ()) -> StageReport:
-    """Check a feature matrix: no infinite values, and no NaN in the `required` columns.
+    """Check a feature matrix [rows, columns]: no infinite values, and no NaN in the `required` columns.
 
     NaN elsewhere means "unknown". The report notes the share of such cells and the columns that have nothing else.
     Raises ValidationError.
@@ -135,7 +135,7 @@ def check_features(matrix: np.ndarray, columns: Sequence[str], required: Sequenc
 
 
 def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
-    """Check a table with store, date, forecast, lower and upper. `is_open`: whether the store opens, for each row.
+    """Check a table with store, date, forecast, lower and upper. `is_open`: whether the store opens. bool [rows]
 
     Raises ValidationError.
     """
@@ -143,7 +143,7 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
         Rule(
             "finite_and_not_negative",
             "a forecast is negative or infinite",
-            MODEL_FAULT,
+            MODEL_ERROR,
             FORECAST_COLUMNS,
             lambda table: _finite_and_not_negative(table, FORECAST_COLUMNS),
         ),
@@ -157,7 +157,7 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
         Rule(
             "closed_days_are_zero",
             "the store is closed, but sales are forecast",
-            MODEL_FAULT,
+            MODEL_ERROR,
             ("forecast",),
             lambda table: table["is_open"].astype(bool) | (table["forecast"] == 0),
         ),
@@ -208,7 +208,7 @@ def _no_sales_after(as_of: date) -> Rule:
     return Rule(
         "no_sales_after_as_of",
         f"sales of a day after {as_of}",
-        "This is a fault of the reading: please report it.",
+        "This is a bug in the reader: please report it.",
         ("sales",),
         lambda days: days["date"] <= pd.Timestamp(as_of),
     )

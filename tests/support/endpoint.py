@@ -47,7 +47,7 @@ def registry_of(workspace: Path) -> Registry:
 
 def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecaster:
     """A candidate fitted on all training windows of a history, with arbitrary intervals."""
-    (candidate,) = (c for c in models.candidates((name,)) if c.name == name)
+    candidate = models.default_candidate(name)
     origins = models.window_origins(history.dates[0], history.origin)
     training_windows = [models.training_window(history, origin) for origin in origins]
     bounds = models.calibrate(history.stores.number[:3], [0.1, -0.2, 0.05], coverage=0.9)

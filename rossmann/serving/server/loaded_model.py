@@ -45,7 +45,7 @@ class LoadedModel:
         sends all rows of its store to the model.
         """
         lead_days = (plan.date - self.state.origin) // DAY
-        position = self.state.attributes.positions(plan.store) * self.state.horizon_days + lead_days - 1
+        position = self.state.stores.positions(plan.store) * self.state.horizon_days + lead_days - 1
         differs = np.zeros(len(plan), bool)
         for name in CALENDAR_COLUMNS:
             differs |= getattr(plan, name) != getattr(self.plan, name)[position]

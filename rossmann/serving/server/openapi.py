@@ -49,7 +49,7 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
 
 
 def _examples(model: LoadedModel) -> dict[str, dict]:
-    store, days = int(model.state.stores[0]), [str(model.state.origin + lead * DAY) for lead in (1, 2)]
+    store, days = int(model.state.store_numbers[0]), [str(model.state.origin + lead * DAY) for lead in (1, 2)]
     row = {"store": store, "date": days[0], "open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
     kaggle = {"Store": store, "Date": days[1], "Open": 1, "Promo": 0, "StateHoliday": "0", "SchoolHoliday": 0}
     return {

@@ -22,9 +22,9 @@ from rossmann.workspace import Workspace
 def build_host(settings: Settings) -> tuple[ModelHost, Limits]:
     """A host that loads models and snapshots from the workspace of the settings, and the limits of its requests."""
     workspace = settings.workspace
-    load = partial(load_model, Registry(settings.tracking_uri, workspace.models), workspace.snapshots)
-    leftovers = Storage(workspace.journal_log) if workspace.root != settings.local_home else None
-    journal = Journal(settings.journal, Path(Workspace(settings.local_home).journal_log), leftovers)
+    load = partial(load_model, Registry(settings.mlflow_address, workspace.models), workspace.snapshots)
+    leftovers = Storage(workspace.journal_log) if workspace.root != settings.local_folder else None
+    journal = Journal(settings.journal_address, Path(Workspace(settings.local_folder).journal_log), leftovers)
     host = ModelHost(load, journal, Metrics())
     api_keys = [key.get_secret_value() for key in settings.api_keys]
     return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys, settings.allowed_hosts)

@@ -21,21 +21,11 @@ from pydantic import (
 )
 
 from rossmann.data import Plan
+from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.features import State
 from rossmann.schema import CALENDAR_COLUMNS, DAY, STATE_HOLIDAYS
 from rossmann.serving.server.errors import ApiError, Problem
 
-KAGGLE_ALIASES = {
-    "store": "Store",
-    "date": "Date",
-    "open": "Open",
-    "promo": "Promo",
-    "state_holiday": "StateHoliday",
-    "school_holiday": "SchoolHoliday",
-    "day_of_week": "DayOfWeek",
-    "id": "Id",
-}
-FIELDS = {alias: field for field, alias in KAGGLE_ALIASES.items()}  # by Kaggle's name
 EXPECTED = {
     "store": "a store's number, like 1",
     "date": 'a day, like "2015-08-01"',
@@ -45,13 +35,14 @@ EXPECTED = {
     "id": "a whole number, or null",
     "plan": "a list of at least one row",
 }
+FIELDS = {KAGGLE_NAMES[name]: name for name in EXPECTED if name in KAGGLE_NAMES}  # by Kaggle's name
 NOT_IN_ROW = -1  # code of a calendar field that a row leaves out
 
 Flag = bool | Literal[0, 1] | None
 
 
 def _field(name: str, description: str, **options: object) -> object:
-    return Field(validation_alias=AliasChoices(name, KAGGLE_ALIASES[name]), description=description, **options)
+    return Field(validation_alias=AliasChoices(name, KAGGLE_NAMES[name]), description=description, **options)
 
 
 def _parse_day(value: object) -> dt.date:
@@ -114,7 +105,7 @@ def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
     date = np.array([row.date for row in rows], "datetime64[D]")
     if not _is_valid(rows, store, date, state):
         raise ApiError(422, _row_problems(rows, state))
-    position, column = state.attributes.positions(store), state.calendar.offsets(date)
+    position, column = state.stores.positions(store), state.calendar.offsets(date)
     columns = {}
     for name in CALENDAR_COLUMNS:
         codes = np.fromiter((_code(getattr(row, name)) for row in rows), np.int8, count)
@@ -125,7 +116,7 @@ def to_plan(rows: Sequence[PlanRow], state: State) -> Plan:
 
 def unknown_store(store: int, state: State, row: int | None = None) -> Problem:
     """The problem with a store that has no history."""
-    stores = f"{len(state.stores):,} stores from {state.stores[0]} to {state.stores[-1]}"
+    stores = f"{len(state.store_numbers):,} stores from {state.store_numbers[0]} to {state.store_numbers[-1]}"
     return Problem(f"store {store} has no history; there are {stores}", "store", row)
 
 
@@ -139,7 +130,7 @@ def _code(value: bool | int | str | None) -> int:
 def _is_valid(rows: Sequence[PlanRow], store: np.ndarray, date: np.ndarray, state: State) -> bool:
     """Whether `_row_problems` would find nothing, computed with arrays where possible."""
     lead_days = (date - state.origin) // DAY
-    if lead_days.min() < 1 or lead_days.max() > state.horizon_days or not state.attributes.contains(store).all():
+    if lead_days.min() < 1 or lead_days.max() > state.horizon_days or not state.stores.contains(store).all():
         return False
     if any(_has_wrong_weekday(row) for row in rows):
         return False
@@ -152,7 +143,7 @@ def _has_wrong_weekday(row: PlanRow) -> bool:
 
 def _row_problems(rows: Sequence[PlanRow], state: State) -> Iterator[Problem]:
     """All problems of rows with valid fields, in the order of the rows."""
-    stores, origin, last = set(state.stores.tolist()), state.origin, state.calendar.dates[-1]
+    stores, origin, last = set(state.store_numbers.tolist()), state.origin, state.calendar.dates[-1]
     first_rows: dict[tuple[int, dt.date], int] = {}
     for number, row in enumerate(rows):
         if row.store not in stores:

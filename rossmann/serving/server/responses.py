@@ -83,7 +83,7 @@ class Model(BaseModel):
             snapshot=snapshot.fingerprint,
             origin=model.state.origin.item(),
             snapshot_created=snapshot.created,
-            stores=len(model.state.stores),
+            stores=len(model.state.store_numbers),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a new delivery has lost against the history before it: stores, days, or days of single stores."""
+"""What new raw files lack that the current snapshot has: stores, days, or days of single stores."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -14,11 +14,11 @@ MAX_STORES_NAMED = 10  # in a message
 
 
 @dataclass(frozen=True)
-class Shrinkage:
-    """What is missing in a delivery."""
+class MissingData:
+    """What is missing in the new history."""
 
     stores: np.ndarray  # numbers of the stores without any row, ascending. int32
-    dates: np.ndarray  # days that the whole delivery lacks, at the end only those with sales. datetime64[D]
+    dates: np.ndarray  # days that no store has, at the end only those with sales. datetime64[D]
     shortened_stores: (
         np.ndarray
     )  # numbers of stores that lack their last day with sales, or CLOSURE_DAYS of them. int32
@@ -36,23 +36,23 @@ class Shrinkage:
         return ", ".join(parts)
 
 
-def check_shrinkage(history: SalesHistory, snapshots: str, as_of: date | None = None) -> None:
-    """Compare a delivery with the current snapshot, if there is one of another content. DataError for a smaller one."""
+def check_completeness(history: SalesHistory, snapshots: str, as_of: date | None = None) -> None:
+    """Compare a new history with the current snapshot, if their contents differ. DataError where it lacks something."""
     current = find_current(snapshots)
     if current in (None, history.fingerprint):
         return
-    shrinkage = find_shrinkage(load_snapshot(snapshots, current), history, as_of)
-    if shrinkage:
+    missing = find_missing_data(load_snapshot(snapshots, current), history, as_of)
+    if missing:
         raise DataError(
-            f"the delivery lacks what the current snapshot {current} has: {shrinkage}. Export the files again; if they "
+            f"the raw files lack what the current snapshot {current} has: {missing}. Export the files again; if they "
             "are meant to be smaller, ingest them with --allow-shrink (parameter allow_shrink of the flow)."
         )
 
 
-def find_shrinkage(previous: SalesHistory, history: SalesHistory, as_of: date | None = None) -> Shrinkage | None:
-    """What `history` lacks of `previous`; None if nothing is lost.
+def find_missing_data(previous: SalesHistory, history: SalesHistory, as_of: date | None = None) -> MissingData | None:
+    """What `history` lacks of `previous`; None if nothing is missing.
 
-    With `as_of`, the history is meant to end on that day, so that later days of `previous` are not lost. The first
+    With `as_of`, the history is meant to end on that day, so that later days of `previous` are not missing. The first
     days may go if as many come at the end, as in an export of the last two years.
     """
     expected = _expected_rows(previous, as_of)
@@ -68,11 +68,11 @@ def find_shrinkage(previous: SalesHistory, history: SalesHistory, as_of: date | 
     lost_stores = stores[expected.any(axis=1) & ~remains]
     if not (len(lost_stores) or len(lost_dates) or shortened.any()):
         return None
-    return Shrinkage(lost_stores, lost_dates, stores[shortened], int(lost[shortened].sum()))
+    return MissingData(lost_stores, lost_dates, stores[shortened], int(lost[shortened].sum()))
 
 
 def _expected_rows(previous: SalesHistory, as_of: date | None) -> np.ndarray:
-    """The days with sales, which a delivery should have, too. bool [stores, days of `previous`]
+    """The days with sales, which the new history should have, too. bool [stores, days of `previous`]
 
     Not the closed ones: the cleaning adds them where an export leaves them out, but not after a store's last row.
     """

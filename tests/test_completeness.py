@@ -1,4 +1,4 @@
-"""A delivery that has lost stores or days against the current snapshot is refused, unless that is allowed."""
+"""Raw files that lack stores or days of the current snapshot are refused, unless that is allowed."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -9,7 +9,7 @@ import pytest
 from flows.alarms import DataRejected, list_alarms
 from flows.ingest import ingest
 from flows.retrain import retrain
-from rossmann.data import SalesHistory, current_snapshot, find_shrinkage, load_snapshot, read_history
+from rossmann.data import SalesHistory, current_snapshot, find_missing_data, load_snapshot, read_history
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.settings import Settings
 from rossmann.validation import DataError
@@ -39,44 +39,45 @@ def without_rows(history: SalesHistory, store: int, days: slice) -> SalesHistory
 
 
 def test_the_same_history_or_a_longer_one_has_lost_nothing(history):
-    assert find_shrinkage(history, history) is None
-    assert find_shrinkage(reduced(history, slice(1, 3), 10, 50), history) is None
+    assert find_missing_data(history, history) is None
+    assert find_missing_data(reduced(history, slice(1, 3), 10, 50), history) is None
 
 
 def test_lost_stores_are_named(history):
-    shrinkage = find_shrinkage(history, reduced(history, slice(None, None, 2)))
-    assert shrinkage.stores.tolist() == [2, 8]
-    assert str(shrinkage) == "2 stores (2, 8)"
+    missing = find_missing_data(history, reduced(history, slice(None, None, 2)))
+    assert missing.stores.tolist() == [2, 8]
+    assert str(missing) == "2 stores (2, 8)"
 
 
 def test_days_lost_at_the_end_are_named(history):
-    shrinkage = find_shrinkage(history, reduced(history, last=PAST_DAYS - 15))
-    assert (len(shrinkage.dates), len(shrinkage.shortened_stores)) == (14, 0)  # no store is open on the holiday
-    assert str(shrinkage) == "14 days (2014-03-02 to 2014-03-16)"
+    missing = find_missing_data(history, reduced(history, last=PAST_DAYS - 15))
+    assert (len(missing.dates), len(missing.shortened_stores)) == (14, 0)  # no store is open on the holiday
+    assert str(missing) == "14 days (2014-03-02 to 2014-03-16)"
 
 
 def test_days_lost_at_the_start_are_named_unless_as_many_are_new_at_the_end(history):
-    shrinkage = find_shrinkage(history, reduced(history, first=7))
-    assert str(shrinkage) == "7 days (2014-01-06 to 2014-01-12)"
-    assert find_shrinkage(reduced(history, last=PAST_DAYS - 7), reduced(history, first=7)) is None
-    assert find_shrinkage(reduced(history, last=PAST_DAYS - 6), reduced(history, first=7)) is not None
+    missing = find_missing_data(history, reduced(history, first=7))
+    assert str(missing) == "7 days (2014-01-06 to 2014-01-12)"
+    assert find_missing_data(reduced(history, last=PAST_DAYS - 7), reduced(history, first=7)) is None
+    assert find_missing_data(reduced(history, last=PAST_DAYS - 6), reduced(history, first=7)) is not None
 
 
 def test_a_store_that_has_lost_its_last_day_or_as_many_days_as_a_closure_is_named(history):
     last_day = without_rows(history, 2, slice(PAST_DAYS - 1, None))
-    assert str(find_shrinkage(history, last_day)) == "1 day of 1 store (3)"
+    assert str(find_missing_data(history, last_day)) == "1 day of 1 store (3)"
     assert (
-        str(find_shrinkage(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS)))) == "14 days of 1 store (3)"
+        str(find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS))))
+        == "14 days of 1 store (3)"
     )
-    assert find_shrinkage(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS - 1))) is None
+    assert find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS - 1))) is None
 
 
 def test_days_after_as_of_are_not_lost_but_stores_are(history):
     day = history.dates[PAST_DAYS - 16].item()
     earlier = reduced(history, last=PAST_DAYS - 15)
-    assert find_shrinkage(history, earlier, day) is None
-    assert find_shrinkage(history, earlier, day + timedelta(days=1)).dates.astype(str).tolist() == ["2014-03-02"]
-    assert find_shrinkage(history, reduced(history, slice(0, 3), last=PAST_DAYS - 15), day).stores.tolist() == [8]
+    assert find_missing_data(history, earlier, day) is None
+    assert find_missing_data(history, earlier, day + timedelta(days=1)).dates.astype(str).tolist() == ["2014-03-02"]
+    assert find_missing_data(history, reduced(history, slice(0, 3), last=PAST_DAYS - 15), day).stores.tolist() == [8]
 
 
 def test_closed_days_that_an_export_leaves_out_are_not_lost_when_it_is_cut_on_such_a_day(tmp_path):
@@ -86,7 +87,7 @@ def test_closed_days_that_an_export_leaves_out_are_not_lost_when_it_is_cut_on_su
     raw, sunday = files.write(tmp_path), date(2014, 3, 2)
     whole, earlier = read_history(raw).history, read_history(raw, sunday).history
     assert np.isnan(earlier.sales[:, -1]).sum() > np.isnan(whole.until(earlier.origin).sales[:, -1]).sum()
-    assert find_shrinkage(whole, earlier, sunday) is None
+    assert find_missing_data(whole, earlier, sunday) is None
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def half_of(files: RawFiles) -> RawFiles:
     return files
 
 
-def test_a_smaller_delivery_is_refused_and_leaves_the_snapshot_until_it_is_allowed(workspace):
+def test_smaller_raw_files_are_refused_and_leave_the_snapshot_until_they_are_allowed(workspace):
     snapshots = Settings().workspace.snapshots
     before = current_snapshot(snapshots)
     raw = half_of(raw_files()).write(workspace / "half")
@@ -124,7 +125,7 @@ def test_as_of_an_earlier_day_is_no_loss_and_neither_is_the_whole_history_after_
     assert ingest() == before
 
 
-def test_a_delivery_with_the_content_of_a_damaged_snapshot_restores_it(workspace):
+def test_raw_files_with_the_content_of_a_damaged_snapshot_restore_it(workspace):
     snapshots = Settings().workspace.snapshots
     fingerprint = current_snapshot(snapshots)
     (workspace / "snapshots" / fingerprint / "days.parquet").write_bytes(b"damaged")
