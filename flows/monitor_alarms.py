@@ -55,11 +55,10 @@ def repeats(
     records: Sequence[AlarmRecord],
     findings: pd.DataFrame | None,
 ) -> bool:
-    """Whether an alarm says nothing new.
+    """Whether an alarm only repeats an earlier one of its cause.
 
-    It does not if the same snapshot had it, or if the last alarm of its cause is less than `alarm_repeat_days` of data
-    ago. After a retraining that changed nothing the shorter `alarm_retry_days` hold; wrong data that were right in
-    between are new.
+    That is so if the earlier one is about the same snapshot, or about a day less than `alarm_repeat_days` ago;
+    `alarm_retry_days` if its retraining was refused or skipped. Wrong data that were right in between are new.
     """
     same_cause = [each for each in records if each.alarm.cause == alarm.cause]
     if any(each.alarm.snapshot == alarm.snapshot for each in same_cause):

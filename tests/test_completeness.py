@@ -51,8 +51,8 @@ def test_lost_stores_are_named(history):
 
 def test_days_lost_at_the_end_are_named(history):
     missing = find_missing_data(history, reduced(history, last=PAST_DAYS - 15))
-    assert (len(missing.dates), len(missing.shortened_stores)) == (15, 0)
-    assert str(missing) == "15 days (2014-03-02 to 2014-03-16)"
+    assert (len(missing.dates), len(missing.shortened_stores)) == (14, 0)  # no store is open on the holiday
+    assert str(missing) == "14 days (2014-03-02 to 2014-03-16)"
 
 
 def test_days_lost_at_the_start_are_named_unless_as_many_are_new_at_the_end(history):
@@ -63,13 +63,11 @@ def test_days_lost_at_the_start_are_named_unless_as_many_are_new_at_the_end(hist
 
 
 def test_a_store_that_has_lost_its_last_day_or_as_many_days_as_a_closure_is_named(history):
-    last_day = without_rows(history, 1, slice(PAST_DAYS - 1, None))
-    assert str(find_missing_data(history, last_day)) == "1 day of 1 store (2)"
-    assert (
-        str(find_missing_data(history, without_rows(history, 3, slice(20, 20 + CLOSURE_DAYS))))
-        == "14 days of 1 store (8)"
-    )
-    assert find_missing_data(history, without_rows(history, 3, slice(20, 20 + CLOSURE_DAYS - 1))) is None
+    last_day = without_rows(history, 2, slice(PAST_DAYS - 1, None))
+    assert str(find_missing_data(history, last_day)) == "1 day of 1 store (3)"
+    closure = without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS))
+    assert str(find_missing_data(history, closure)) == "14 days of 1 store (3)"
+    assert find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS - 1))) is None
 
 
 def test_days_after_as_of_are_not_lost_but_stores_are(history):
@@ -78,6 +76,16 @@ def test_days_after_as_of_are_not_lost_but_stores_are(history):
     assert find_missing_data(history, earlier, day) is None
     assert find_missing_data(history, earlier, day + timedelta(days=1)).dates.astype(str).tolist() == ["2014-03-02"]
     assert find_missing_data(history, reduced(history, slice(0, 3), last=PAST_DAYS - 15), day).stores.tolist() == [8]
+
+
+def test_closed_days_that_an_export_leaves_out_are_not_lost_when_it_is_cut_on_such_a_day(tmp_path):
+    files = raw_files()
+    is_closed_sunday = (files.train["DayOfWeek"] == 7) & (files.train["Open"] == 0)
+    files.train = files.train[~is_closed_sunday]
+    raw, sunday = files.write(tmp_path), date(2014, 3, 2)
+    whole, earlier = read_history(raw).history, read_history(raw, sunday).history
+    assert np.isnan(earlier.sales[:, -1]).sum() > np.isnan(whole.until(earlier.origin).sales[:, -1]).sum()
+    assert find_missing_data(whole, earlier, sunday) is None
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ STAGES = ["ingest", "train", "release", "forecast", "monitor"]
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database) -> Iterator[Path]:
     with trained_workspace(tmp_path_factory.mktemp("faults"), new_mlflow_database) as home:
-        publish(Settings(), StaleData(days=11))
+        publish(Settings(), StaleData(reason="a drill", days=11))
         yield home
 
 
@@ -147,7 +147,7 @@ def test_a_clock_that_is_set_back_changes_neither_the_current_snapshot_nor_an_ou
     assert current_snapshot(root) == newer
     assert {each.fingerprint: each.parent for each in list_snapshots(root)}[newer] == older
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
-    alarm, at = StaleData(days=11), datetime.now(UTC) - timedelta(days=1)
+    alarm, at = StaleData(reason="a drill", days=11), datetime.now(UTC) - timedelta(days=1)
     publish(Settings(), alarm)
     publish(Settings(), RetrainingOutcome(alarm_id=alarm.id, at=at, started=at, decision="failed", reason="r",
                                           model_version=None))  # fmt: skip
@@ -171,3 +171,11 @@ def test_a_server_that_is_away_is_named(workspace, rossmann, monkeypatch, variab
     assert "does not respond" in message.splitlines()[-1]
     assert shown.split("@")[-1].removeprefix("http://") in message
     assert "secret" not in message
+
+
+def test_a_prefect_server_that_is_away_is_named(rossmann, monkeypatch):
+    address = f"http://127.0.0.1:{free_ports(1)[0]}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    code, message = rossmann("monitor")
+    assert (code, len(message.splitlines())) == (2, 1), message
+    assert f"there is no Prefect server at {address}" in message

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.forecast import forecast
 from flows.retrain import retrain
 from rossmann import features, models, registry, training
 from rossmann.data import SalesHistory, load_snapshot, read_history, save_snapshot
@@ -85,8 +86,8 @@ def test_a_replica_serves_the_whole_horizon(history, tmp_path, new_mlflow_databa
     model = load_model(store, f"{tmp_path}/snapshots", ServingTarget(version, fingerprint))
     batch = forecaster.predict(features.fit_state(history), history.plan(history.origin, history.horizon_days))
     np.testing.assert_array_equal(model.plan_forecast.sales, batch.sales)
-    plan, forecast = model.store_forecast(int(history.stores.number[2]))
-    assert len(plan) == len(forecast.sales) == history.horizon_days
+    plan, values = model.store_forecast(int(history.stores.number[2]))
+    assert len(plan) == len(values.sales) == history.horizon_days
     other = replace(
         model.plan, promo=np.where(model.plan.store == plan.store[0], 1 - model.plan.promo, model.plan.promo)
     )
@@ -101,13 +102,15 @@ def test_a_retraining_honours_the_setting_in_every_stage(
     for name, value in {"DATA_DIR": tmp_path, "HORIZON_DAYS": 100, "FOLDS": 2, "CANDIDATES": "ridge"}.items():
         monkeypatch.setenv(f"ROSSMANN_{name}", str(value))
     run = retrain(raw=raw)
+    at.promote(at.registry_of(tmp_path), run.training.challenger)  # whatever the verdict on so small a chain
+    delivered = forecast()
     history = load_snapshot(f"{tmp_path}/snapshots", run.snapshot)
     assert history.horizon_days == 100
     rows = training.load_backtest_run(Storage(f"{tmp_path}/backtests"), run.training.backtest_run).backtest.rows
     assert rows.lead_days.max() == 100
     champion = registry.champion(at.registry_of(tmp_path))
     assert champion.card.folds[0] == history.origin - 100
-    table = pd.read_csv(Path(run.forecast.file), parse_dates=["date"])
+    table = pd.read_csv(Path(delivered.file), parse_dates=["date"])
     assert len(table) == STORES * 100
     assert table.date.max() == pd.Timestamp((history.origin + 100).item())
 

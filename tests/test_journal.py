@@ -32,6 +32,7 @@ from rossmann.journal import (
     count_old,
     migrate,
     prune,
+    tables,
     write_entries,
 )
 from rossmann.journal import writer as writer_module
@@ -150,6 +151,15 @@ def test_ranges_are_the_positions_in_their_order(count):
     positions = np.random.default_rng(count).permutation(np.arange(60, dtype=np.int32))[:count]
     for each in (positions, np.sort(positions)):
         np.testing.assert_array_equal(from_ranges(to_ranges(each)), each)
+
+
+def test_many_old_requests_are_deleted_in_several_transactions(url, monkeypatch):
+    monkeypatch.setattr(tables, "REQUESTS_PER_DELETION", 7)
+    monkeypatch.setattr(tables, "ROWS_PER_DELETION", 10)
+    write_entries(url, [entry(f"r{number}", rows=1 + number % 5) for number in range(40)])
+    write_entries(url, [entry("young", at=NOW + timedelta(days=1))])
+    assert prune(url, NOW + timedelta(hours=1)) == 40
+    assert counts(url) == (1, 1)
 
 
 def test_a_batch_stays_as_long_as_a_younger_request_refers_to_it(url):

@@ -8,19 +8,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import psutil
 import pytest
 import yaml
-from test_journal import entry
+from alembic import command
+from test_journal import NOW, ORIGIN, batch, entry, reference
 
 from benchmarks.loop import MAKE, PORTS, REPOSITORY
-from rossmann import registry
+from rossmann import journal, registry
 from rossmann.data import list_snapshots, load_snapshot
-from rossmann.journal import Journal, write_entries
+from rossmann.journal import OPERATIONAL, QUESTION, Journal, prune, write_entries
+from rossmann.journal.tables import alembic_config, connect
 from rossmann.registry import Registry
 from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation import write_sample
@@ -95,7 +99,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Postgres]:
-    with Postgres("prefect", "mlflow", "journal", "endpoint") as running:
+    with Postgres("prefect", "mlflow", "journal", "endpoint", "old", "queries") as running:
         yield running
 
 
@@ -169,18 +173,66 @@ def test_several_processes_may_migrate_and_write_at_once(database):
 
 
 @pytest.mark.slow
+def test_a_journal_of_version_0_2_is_upgraded_with_its_rows(database):
+    url = database.url("old")
+    engine = connect(url)
+    with engine.connect() as connection:
+        command.upgrade(alembic_config(connection), "0003")
+        for name, source in (("batch-1", "batch"), ("a", "http")):
+            connection.exec_driver_sql(
+                f"INSERT INTO requests VALUES ('{name}', '2015-02-10 12:00', '{source}', 3, 'f', '2015-02-09', 1, 1.5)"
+            )
+            connection.exec_driver_sql(
+                f"INSERT INTO forecasts VALUES ('{name}', 0, 1, '2015-02-10', 1, 9, 8, NULL, true, false, 'a', false)"
+            )
+        connection.commit()
+    engine.dispose()
+    (day,) = journal.read_forecasts(url, date(2015, 2, 1), date(2015, 2, 28))
+    assert day.request_id.tolist() == ["batch-1"]
+    assert database.read("old", "select id, purpose from requests order by id") == [
+        ("a", "question"), ("batch-1", "operational"),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_postgresql_answers_what_sqlite_answers(database, tmp_path):
+    """Several origins, batches, references, and requests of two days."""
+    entries = [batch(), reference("a", [1, 2, 5]), reference("b", [5, 0])]
+    for number in range(20):
+        operational = OPERATIONAL if number % 3 else QUESTION
+        other = entry(f"r{number}", rows=1 + number % 4, at=NOW + timedelta(hours=2 * number), sales=50.0 + number)
+        entries.append(replace(other, purpose=operational, latency_ms=number**1.5, origin=ORIGIN - number % 5))
+    answers = []
+    for url in (database.url("queries"), f"sqlite:///{tmp_path}/journal.db"):
+        write_entries(url, entries)
+        days = date(2015, 2, 1), date(2015, 2, 20)
+        tables = [
+            pd.concat(journal.read_forecasts(url, *days)).sort_values(["request_id", "store"], ignore_index=True),
+            journal.read_newest_forecasts(url, *days).sort_values(["date", "store"], ignore_index=True),
+            journal.daily_traffic(url, *days).sort_values(["date", "source"], ignore_index=True),
+            journal.read_answer(url, "a"),
+        ]
+        answers.append((tables, journal.count_old(url, NOW + timedelta(hours=9)), prune(url, NOW + timedelta(hours=9))))
+    (fast, *counts), (slow, *other_counts) = answers
+    assert counts == other_counts
+    for one, other in zip(fast, slow, strict=True):
+        assert len(one)
+        pd.testing.assert_frame_equal(one, other, check_dtype=False)
+
+
+@pytest.mark.slow
 def test_a_restarted_database_loses_no_journal_entry(database, tmp_path):
-    journal = Journal(database.url("endpoint"), tmp_path)
+    writer = Journal(database.url("endpoint"), tmp_path)
     with ThreadPoolExecutor(1) as thread:
         restarts = thread.submit(lambda: [action() for action in (database.stop, database.start) * 2])
         count = 0
         while not restarts.done():
-            journal.write(entry(f"http-{count}", rows=2))
+            writer.write(entry(f"http-{count}", rows=2))
             count += 1
             time.sleep(0.01)
         restarts.result()
-    journal.close(30)
-    health = journal.health()
+    writer.close(30)
+    health = writer.health()
     assert health.failures > 0
     assert (health.pending_rows, health.lost_rows, health.written_rows) == (0, 0, 2 * count)
     assert database.read("endpoint", "select count(*) from requests where id like 'http-%'") == [(count,)]
@@ -208,9 +260,10 @@ def test_restarts_of_the_database_lose_and_double_nothing(stack, retrain_states,
     forecast_runs = [run for run in stack.runs("forecast") if run["state_type"] == "COMPLETED"]
     wait(stack.is_idle, RUN_TIMEOUT_S)
     row_count = STORES * HORIZON_DAYS
-    requests = stack.database.read("journal", "select id, rows from requests")
-    assert sorted(requests) == sorted((f"batch-{run['id']}", row_count) for run in forecast_runs)
-    assert stack.database.read("journal", "select count(*) from forecasts") == [(len(forecast_runs) * row_count,)]
+    requests = stack.database.read("journal", "select id, rows, batch from requests where batch <> id")
+    stored = f"published-{model.version}-{snapshot.fingerprint}-{row_count}"
+    assert sorted(requests) == sorted((f"batch-{run['id']}", row_count, stored) for run in forecast_runs)
+    assert stack.database.read("journal", "select count(*) from forecasts") == [(row_count,)], "stored once"
 
 
 @pytest.mark.proof

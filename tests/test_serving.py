@@ -307,9 +307,9 @@ def test_a_hostile_body_costs_little_time_and_memory(host, name):
     """3 MB of {} as rows took 40 s and more than a gigabyte when a problem was built for each."""
     client, body = Client(host, Limits(16_000_000, 100_000)), HOSTILE[name]
     tracemalloc.start()
-    started = time.perf_counter()
+    started = time.process_time()
     response = client.request("POST", "/predict", content=body)
-    seconds, peak_bytes = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
+    seconds, peak_bytes = time.process_time() - started, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert response.status_code == 422
     assert len(response.content) < 10_000
@@ -319,17 +319,17 @@ def test_a_hostile_body_costs_little_time_and_memory(host, name):
 
 @pytest.mark.slow
 def test_two_hostile_requests_at_once_leave_the_process_small(host):
-    """Measured by the operating system, which also sees what Rust allocates."""
+    """Memory by the operating system, which sees what Rust allocates; CPU seconds, since others use the machine."""
     client, process = Client(host, Limits(16_000_000, 100_000)), psutil.Process()
     client.predict(DAY)
-    before, started = process.memory_info().rss, time.perf_counter()
+    before, started = process.memory_info().rss, time.process_time()
     with ThreadPoolExecutor(2) as pool, peak_memory(process) as peak:
         names = ["rows", "rows below the limit"] * 2
         statuses = list(
             pool.map(lambda name: client.request("POST", "/predict", content=HOSTILE[name]).status_code, names)
         )
     assert statuses == [422] * 4
-    assert (time.perf_counter() - started) / 2 < 0.5
+    assert (time.process_time() - started) / 4 < 0.5
     assert peak() - before < 100_000_000
 
 
@@ -516,6 +516,15 @@ def test_an_error_of_serves_proxy_has_the_json_of_all_other_errors(status):
     error = TypeAdapter(responses.Error).validate_python(response.json())
     assert error.request_id == response.headers["x-request-id"] == "abc"
     assert error.problems[0].message in error.error
+
+
+def test_a_defect_of_the_endpoint_has_the_json_of_all_other_errors(client, host):
+    host.model = object()
+    response = client.predict(DAY)
+    assert response.status_code == 500
+    error = TypeAdapter(responses.Error).validate_python(response.json())
+    assert error.request_id == response.headers["X-Request-ID"]
+    assert "object" not in response.text, "what failed is only in the log"
 
 
 def test_without_a_model_every_response_is_503_with_the_reason(tmp_path):

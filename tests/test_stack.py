@@ -266,7 +266,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
         try:
             yield running
         finally:
-            for process in running.processes():
+            for process in {*running.processes(), *processes_of(running.workspace)}:
                 process.kill()
             make.wait(10)
             sys.stdout.write((tmp_path / "up.log").read_text())
@@ -274,7 +274,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.mark.proof
 def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
-    _wait_until(stack.has_prefect, 90)
+    _wait_until(stack.has_prefect, 180)
     stack.run(f"{MAKE} deploy")
     deploy_nap(stack.run, tmp_path / "checkout")
     stack.run("prefect deployment run nap/nap")

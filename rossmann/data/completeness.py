@@ -18,9 +18,9 @@ class MissingData:
     """What is missing in the new history."""
 
     stores: np.ndarray  # numbers of the stores without any row, ascending. int32
-    dates: np.ndarray  # days that no store has, ascending. datetime64[D]
-    shortened_stores: np.ndarray  # numbers of stores that lack their last day, or CLOSURE_DAYS or more days. int32
-    store_days: int  # rows that the shortened stores lack
+    dates: np.ndarray  # days that no store has, at the end only those with sales. datetime64[D]
+    shortened_stores: np.ndarray  # stores that lack their last day with sales, or CLOSURE_DAYS of them. int32
+    store_days: int  # days with sales that the shortened stores lack
 
     def __str__(self) -> str:
         parts = []
@@ -70,8 +70,11 @@ def find_missing_data(previous: SalesHistory, history: SalesHistory, as_of: date
 
 
 def _expected_rows(previous: SalesHistory, as_of: date | None) -> np.ndarray:
-    """The rows that the new history should have, too. bool [stores, days of `previous`]"""
-    rows = ~np.isnan(previous.sales)
+    """The days with sales, which the new history should have, too. bool [stores, days of `previous`]
+
+    Not the closed ones: the cleaning adds them where an export leaves them out, but not after a store's last row.
+    """
+    rows = previous.sales > 0
     return rows & (previous.dates <= np.datetime64(as_of, "D")) if as_of else rows
 
 

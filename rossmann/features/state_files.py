@@ -55,7 +55,7 @@ def _encode(state: State) -> bytes:
     for part in PARTS:
         arrays |= {f"{part}.{name}": values for name, values in vars(getattr(state, part)).items()}
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
     return f"{_digest(content)}\n".encode() + content
 

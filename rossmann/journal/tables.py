@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from rossmann.schema import STATE_HOLIDAYS
 BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
 MIGRATION_LOCK = 7_034_115  # an arbitrary number: the advisory lock of the process that migrates PostgreSQL
 ROWS_PER_STATEMENT = 5_000
+REQUESTS_PER_DELETION, ROWS_PER_DELETION = 5_000, 100_000  # in one transaction, which takes a second
 
 metadata = sa.MetaData()
 requests = sa.Table(
@@ -65,15 +67,20 @@ def write_entries(url: str, entries: Sequence[JournalEntry]) -> None:
 def prune(url: str, before: datetime) -> int:
     """Delete the requests from before a moment, with their forecasts. Returns the number of requests.
 
-    A batch stays as long as a younger request refers to it.
+    A batch stays as long as a younger request refers to it. Many short transactions let others write in between.
     """
-    engine = connect(url)
-    old = sa.select(requests.c.id).where(_is_old(before))
+    engine, deleted = connect(url), 0
     try:
         migrate(url)
-        with engine.begin() as connection:
-            connection.execute(sa.delete(forecasts).where(forecasts.c.request_id.in_(old)))
-            return connection.execute(sa.delete(requests).where(requests.c.id.in_(old))).rowcount
+        while True:
+            with engine.begin() as connection:
+                _begin(connection)
+                ids = _oldest(connection, before)
+                connection.execute(sa.delete(forecasts).where(forecasts.c.request_id.in_(ids)))
+                connection.execute(sa.delete(requests).where(requests.c.id.in_(ids)))
+            if not ids:
+                return deleted
+            deleted += len(ids)
     finally:
         engine.dispose()
 
@@ -151,10 +158,23 @@ def alembic_config(connection: sa.Connection) -> Config:
 
 def insert_or_ignore(connection: sa.Connection) -> Callable[[sa.Table], sa.Insert]:
     """A function that makes an INSERT for a table which ignores rows whose key exists; starts SQLite's transaction."""
+    _begin(connection)
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return lambda table: dialect.insert(table).on_conflict_do_nothing()
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin SQLite's transaction as a writer; PostgreSQL's has begun."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-    return lambda table: dialect.insert(table).on_conflict_do_nothing()
+
+
+def _oldest(connection: sa.Connection, before: datetime) -> list[str]:
+    """Ids of the oldest requests from before a moment: at least one, then as many as fit into one transaction."""
+    oldest = sa.select(requests.c.id, requests.c.rows).where(_is_old(before)).order_by(requests.c.at)
+    found = connection.execute(oldest.limit(REQUESTS_PER_DELETION)).all()
+    rows_before = accumulate((row.rows for row in found), initial=0)
+    return [row.id for row, rows in zip(found, rows_before, strict=False) if rows < ROWS_PER_DELETION]
 
 
 def _is_old(before: datetime) -> sa.ColumnElement[bool]:

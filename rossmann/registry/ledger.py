@@ -106,10 +106,9 @@ def find_veto(registry: Registry, version: int) -> LedgerEntry | None:
     for entry in ledger(registry):
         if entry.action in (PROMOTE, OVERRIDE) and entry.version == version:
             return None
-        if (entry.action, entry.previous) == (ROLLBACK, version) or (entry.action, entry.version) == (
-            WITHDRAW,
-            version,
-        ):
+        if (entry.action, entry.previous) == (ROLLBACK, version):
+            return entry
+        if (entry.action, entry.version) == (WITHDRAW, version):
             return entry
     return None
 

@@ -72,6 +72,12 @@ def _add_error_handlers(app: FastAPI) -> None:
         ]
         return error_response(request.scope, ApiError(422, problems))
 
+    @app.exception_handler(Exception)
+    def defect(request: Request, _: Exception) -> Response:
+        """An error of ours, which is logged with its traceback; the middleware that adds the id is passed by."""
+        problem = Problem("the endpoint failed; its log has the details")
+        return error_response(request.scope, ApiError(500, [problem]), {"X-Request-ID": request.scope["request_id"]})
+
     @app.exception_handler(ClientDisconnect)
     def client_is_gone(request: Request, _: ClientDisconnect) -> Response:
         return Response(status_code=499)  # nobody receives it; the status is counted

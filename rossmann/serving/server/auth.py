@@ -10,6 +10,7 @@ import ipaddress
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -144,6 +145,7 @@ def _is_local(scope: Scope) -> bool:
     return _is_loopback((scope.get("client") or ("",))[0])
 
 
+@lru_cache(maxsize=100)  # callers name few hosts
 def _is_own_name(host: str, allowed_hosts: tuple[str, ...]) -> bool:
     """Whether the value of a Host header is a name of this machine, with any port."""
     try:
