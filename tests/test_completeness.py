@@ -65,10 +65,8 @@ def test_days_lost_at_the_start_are_named_unless_as_many_are_new_at_the_end(hist
 def test_a_store_that_has_lost_its_last_day_or_as_many_days_as_a_closure_is_named(history):
     last_day = without_rows(history, 2, slice(PAST_DAYS - 1, None))
     assert str(find_missing_data(history, last_day)) == "1 day of 1 store (3)"
-    assert (
-        str(find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS))))
-        == "14 days of 1 store (3)"
-    )
+    closure = without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS))
+    assert str(find_missing_data(history, closure)) == "14 days of 1 store (3)"
     assert find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS - 1))) is None
 
 

@@ -206,7 +206,7 @@ def test_listings_as_json_have_the_same_facts(workspace, first_run, snapshots, m
     document = json.loads(run_command(monkeypatch, capsys, "models", "--json"))
     versions = registry.list_models(model_registry())
     assert [each["version"] for each in document["models"]] == [each.version for each in versions]
-    assert [each["rmspe"] for each in document["models"]] == [each.card.rmspe for each in versions]
+    assert [each["rmspe_by_fold"] for each in document["models"]] == [each.card.rmspe for each in versions]
     assert [each["version"] for each in document["ledger"]] == [
         each.version for each in registry.ledger(model_registry())
     ]

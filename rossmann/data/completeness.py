@@ -19,9 +19,7 @@ class MissingData:
 
     stores: np.ndarray  # numbers of the stores without any row, ascending. int32
     dates: np.ndarray  # days that no store has, at the end only those with sales. datetime64[D]
-    shortened_stores: (
-        np.ndarray
-    )  # numbers of stores that lack their last day with sales, or CLOSURE_DAYS of them. int32
+    shortened_stores: np.ndarray  # stores that lack their last day with sales, or CLOSURE_DAYS of them. int32
     store_days: int  # days with sales that the shortened stores lack
 
     def __str__(self) -> str:
