@@ -61,7 +61,12 @@ def processes_of(workspace: Path) -> list[psutil.Process]:
 
 def processes_named(workspace: Path, name: str) -> list[psutil.Process]:
     """The processes of a workspace with `name` in their command line."""
-    return [process for process in processes_of(workspace) if name in " ".join(process.cmdline())]
+    processes = []
+    for process in processes_of(workspace):
+        with suppress(psutil.Error):  # it ended meanwhile
+            if name in " ".join(process.cmdline()):
+                processes.append(process)
+    return processes
 
 
 def free_ports(count: int) -> list[int]:
