@@ -18,7 +18,7 @@ from prefect import flow
 
 from benchmarks.load import background_load
 from flows import alarms, workspace
-from flows.endpoint import switch_endpoint, sync_endpoint, system_alarms
+from flows.endpoint import champion_target, switch_endpoint, sync_endpoint, system_alarms
 from rossmann import features, registry
 from rossmann.data import restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
@@ -183,7 +183,7 @@ def test_an_endpoint_with_other_keys_is_not_taken_for_a_broken_one(
     settings = Settings()
     (alarm,) = (record.alarm for record in alarms.list_alarms(settings) if "API keys" in record.alarm.reason)
     assert "is deployed and ready, but was not compared with the batch" in alarm.reason
-    assert deployment.deployed_target(endpoint.serve) == first_target
+    assert deployment.deployed_target(endpoint.serve) == champion_target(settings)
     assert deployment.readiness(endpoint.serve)["ready"]
     assert ["API keys" in alarm.reason for alarm in system_alarms(settings)] == [True]
     with_key = replace(endpoint.serve, api_key="another-key")
