@@ -14,7 +14,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        message = user_message(error) or explained(error)
+        message = user_message(error) or outside_message(error)
         if message is None:
             raise
         sys.stderr.write(f"{message}\n")
@@ -39,7 +39,7 @@ def user_message(error: Exception) -> str | None:
     return None
 
 
-def explained(error: Exception) -> str | None:
+def outside_message(error: Exception) -> str | None:
     """The message for an error with a cause outside: a disk, a database, a server. None if all of these work."""
     from flows.cli.causes import outside_cause
     from rossmann.settings import Settings

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data.history import Calendar, SalesHistory, Stores
-from rossmann.data.panels import RawCalendar, count_by_weekday, filled, mean, most_common, panel, raw_calendar
+from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common, panel, raw_calendar
 from rossmann.data.plan_completion import Past, complete_plan, gone_stores, opening_habit
 from rossmann.schema import (
     CALENDAR_COLUMNS,
@@ -110,7 +110,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     habit = opening_habit(is_open, exists, past.dates)
     past = _complete_past(past, is_open, habit)
     plan, plan_counts = _plan(raw.plan, stores, exists, past.dates[-1], horizon_days)
-    calendar = _joined(past, complete_plan(plan, Past(past, exists, habit), raw.country))
+    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), raw.country))
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
@@ -224,14 +224,14 @@ def _complete_past(past: RawCalendar, is_open: np.ndarray, habit: np.ndarray) ->
     """
     return RawCalendar(
         past.dates,
-        filled(is_open, habit[:, weekday(past.dates)]),
-        filled(past.promo, mean(past.promo, axis=0) >= 0.5),
-        filled(past.state_holiday, most_common(past.state_holiday)),
+        fill_nan(is_open, habit[:, weekday(past.dates)]),
+        fill_nan(past.promo, mean(past.promo, axis=0) >= 0.5),
+        fill_nan(past.state_holiday, most_common(past.state_holiday)),
         np.nan_to_num(past.school_holiday),
     )
 
 
-def _joined(past: RawCalendar, plan: RawCalendar) -> Calendar:
+def _join_calendars(past: RawCalendar, plan: RawCalendar) -> Calendar:
     panels = {
         name: np.concatenate([getattr(past, name), getattr(plan, name)], axis=1).astype(np.int8)
         for name in CALENDAR_COLUMNS

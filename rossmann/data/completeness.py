@@ -25,12 +25,12 @@ class MissingData:
     def __str__(self) -> str:
         parts = []
         if len(self.stores):
-            parts.append(f"{_counted(len(self.stores), 'store')} ({_first(self.stores)})")
+            parts.append(f"{_count_noun(len(self.stores), 'store')} ({_first(self.stores)})")
         if len(self.dates):
-            parts.append(f"{_counted(len(self.dates), 'day')} ({self.dates[0]} to {self.dates[-1]})")
+            parts.append(f"{_count_noun(len(self.dates), 'day')} ({self.dates[0]} to {self.dates[-1]})")
         if len(self.shortened_stores):
-            stores = f"{_counted(len(self.shortened_stores), 'store')} ({_first(self.shortened_stores)})"
-            parts.append(f"{_counted(self.store_days, 'day')} of {stores}")
+            stores = f"{_count_noun(len(self.shortened_stores), 'store')} ({_first(self.shortened_stores)})"
+            parts.append(f"{_count_noun(self.store_days, 'day')} of {stores}")
         return ", ".join(parts)
 
 
@@ -96,7 +96,7 @@ def _is_last(flags: np.ndarray) -> np.ndarray:
     return flags & (np.cumsum(flags[:, ::-1], axis=1)[:, ::-1] == 1)
 
 
-def _counted(count: int, noun: str) -> str:
+def _count_noun(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

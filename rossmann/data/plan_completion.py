@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann.data.holiday_calendar import HolidayCalendar, holiday_calendar, nearest_region
-from rossmann.data.panels import RawCalendar, count_by_weekday, filled, mean, most_common
+from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common
 from rossmann.schema import LEFT_CHAIN_DAYS, SATURDAY, WEEKS_YEAR_DAYS, weekday
 
 HABIT_DAYS = 56  # the last days from which a store's opening habit is computed
@@ -29,7 +29,7 @@ def opening_habit(is_open: np.ndarray, exists: np.ndarray, dates: np.ndarray) ->
     """
     recent = _share_open(is_open[:, -HABIT_DAYS:], exists[:, -HABIT_DAYS:], dates[-HABIT_DAYS:])
     always = _share_open(is_open, exists, dates)
-    return filled(filled(recent, filled(always, mean(always, axis=0))), 0.0) >= 0.5
+    return fill_nan(fill_nan(recent, fill_nan(always, mean(always, axis=0))), 0.0) >= 0.5
 
 
 def gone_stores(plan: RawCalendar, exists: np.ndarray) -> np.ndarray:
@@ -44,15 +44,15 @@ def complete_plan(plan: RawCalendar, past: Past, country: str) -> RawCalendar:
         return plan
     calendar, region = _regions(plan, past, country)
     planned = len(past.calendar.dates)
-    of_others = filled(
+    of_others = fill_nan(
         _usual_in_region(plan.state_holiday, region, most_common), calendar.state_holiday[region, planned:]
     )
-    state_holiday = filled(plan.state_holiday, of_others)
+    state_holiday = fill_nan(plan.state_holiday, of_others)
     is_open = past.habit[:, weekday(plan.dates)] & ((state_holiday == 0) | _opens_on_holidays(past, calendar))
     return RawCalendar(
         plan.dates,
-        filled(plan.open, is_open & ~gone_stores(plan, past.exists)[:, None]),
-        filled(plan.promo, _promo(plan, past)),
+        fill_nan(plan.open, is_open & ~gone_stores(plan, past.exists)[:, None]),
+        fill_nan(plan.promo, _promo(plan, past)),
         state_holiday,
         _school_holiday(plan, past, calendar, region),
     )
@@ -91,11 +91,11 @@ def _opens_on_holidays(past: Past, calendar: HolidayCalendar) -> np.ndarray:
     holidays = past.exists & (past.calendar.state_holiday > 0) & would_open
     is_open = np.where(holidays, past.calendar.open, np.nan)
     own = mean(is_open, axis=1)
-    share = np.repeat(filled(own, filled(mean(own, axis=0), 0.0))[:, None], len(calendar.dates) - days, axis=1)
+    share = np.repeat(fill_nan(own, fill_nan(mean(own, axis=0), 0.0))[:, None], len(calendar.dates) - days, axis=1)
     for name in set(calendar.holiday[days:].tolist()) - {-1}:
         of_name = mean(is_open[:, calendar.holiday[:days] == name], axis=1)
         planned = calendar.holiday[days:] == name
-        share[:, planned] = filled(of_name[:, None], share[:, planned])
+        share[:, planned] = fill_nan(of_name[:, None], share[:, planned])
     return share >= 0.5
 
 
@@ -115,8 +115,8 @@ def _school_holiday(plan: RawCalendar, past: Past, calendar: HolidayCalendar, re
     of_region = np.where(weekend & ~marks_weekends[:, None], 0 * of_region, of_region)[:, days:]
     of_others = _usual_in_region(plan.school_holiday, region, lambda own: mean(own, axis=0) >= 0.5)
     of_others[region == COUNTRY] = np.nan
-    usual = filled(filled(of_others, of_region), _year_before(past, plan.dates, "school_holiday"))
-    return filled(plan.school_holiday, usual)
+    usual = fill_nan(fill_nan(of_others, of_region), _year_before(past, plan.dates, "school_holiday"))
+    return fill_nan(plan.school_holiday, usual)
 
 
 def _year_before(past: Past, dates: np.ndarray, name: str) -> np.ndarray:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rossmann.schema import KEYS
+from rossmann.schema import DTYPES, KEYS
 from rossmann.validation.errors import ValidationError, Violation
 from rossmann.validation.report import CheckResult, StageReport
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
-NUMBER, DATE, TEXT = "float64", "datetime64[s]", "object"  # dtypes of parsed cells
+NUMBER, DATE, TEXT = "float64", DTYPES["date"], "object"  # dtypes of parsed cells
 NO_EMPTY_CELLS = "no_empty_cells"  # the check that every contract has
 
 

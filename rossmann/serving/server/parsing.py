@@ -86,7 +86,7 @@ def _repeated_keys(body: bytes) -> Iterator[Problem]:
     for number, keys in enumerate(repeated):
         for key in keys:
             row = number if number < len(repeated) - 1 else None
-            yield Problem(f"the key {_shortened(key)} appears more than once", FIELDS.get(key, key), row)
+            yield Problem(f"the key {_shorten(key)} appears more than once", FIELDS.get(key, key), row)
 
 
 def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Problem]:
@@ -103,7 +103,7 @@ def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Pr
 
 def _message(error: dict, field: str | None) -> str:
     """One pydantic error in a sentence that says what was expected."""
-    kind, value = error["type"], _shortened(error["input"])
+    kind, value = error["type"], _shorten(error["input"])
     if kind == "extra_forbidden" and error["loc"][:1] == TAGS[1:] and "plan" not in error["loc"]:
         return "is not allowed beside plan; a request is either one row, or a plan and nothing else"
     if kind == "extra_forbidden" and field in PlanRow.model_fields:
@@ -117,7 +117,7 @@ def _message(error: dict, field: str | None) -> str:
     return f'{value} is not a row; expected {{"store": 1, "date": "2015-08-01"}} or {{"plan": [rows]}}'
 
 
-def _shortened(value: object) -> str:
+def _shorten(value: object) -> str:
     """The start of a value as JSON, of which no more is written than is quoted."""
     text = ""
     for part in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
