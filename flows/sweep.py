@@ -9,7 +9,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import artifacts, retention, retries, run_checks
+from flows import artifacts, retention, retries, run_checks, workspace
 from flows.retention import Expired
 from rossmann.settings import Settings
 
@@ -19,9 +19,10 @@ def sweep() -> list[Expired]:
     """Find and delete what has expired. Returns what was deleted."""
     settings, now = Settings(), datetime.now(UTC)
     run_checks.cancel_duplicate_runs()
-    expired = find_expired(settings, now)
-    create_markdown_artifact(artifacts.sweep(expired), key="sweep")
-    delete(settings, expired, now)
+    with workspace.lock(settings, "sweep"):  # or an ingest could make a snapshot current that is being deleted
+        expired = find_expired(settings, now)
+        create_markdown_artifact(artifacts.sweep(expired), key="sweep")
+        delete(settings, expired, now)
     return expired
 
 
