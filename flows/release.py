@@ -122,14 +122,10 @@ def rival_entries(
     baseline = BacktestEntry(median.name, median)
     if champion is None:
         return [baseline], []
-    only_median = "the challenger is compared with the median only"
-    if champion.code_mismatch:
-        reason = f"champion v{champion.version} was fitted by another code version and cannot forecast: {only_median}"
-        return [baseline], [reason]
     try:
-        candidate = registry.load_candidate(workspace.registry(settings), champion)
-    except DataError as error:  # it cannot forecast either, and must not stop the challenger
-        return [baseline], [f"{only_median}: {error}"]
+        candidate = registry.load_forecaster(workspace.registry(settings), champion).candidate
+    except DataError as error:  # of other code, damaged or lost: it cannot forecast, and must not stop the challenger
+        return [baseline], [f"the challenger is compared with the median only: {error}"]
     entry, notes = champion_entry(history, challenger, champion, candidate)
     return [entry, baseline], notes
 

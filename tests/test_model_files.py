@@ -138,15 +138,6 @@ def test_two_registrations_of_one_run_do_not_share_files(connection, registered,
     assert registry.find_registered(connection, BACKTEST_RUN) == 1
 
 
-def test_the_configuration_of_a_version_is_readable_while_its_booster_is_damaged(connection, registered, forecaster):
-    """A champion whose trees are damaged is still a rival: its candidate is fitted anew on every fold."""
-    flip_byte(folder(registered) / "member-0" / "model.txt")
-    assert registry.load_candidate(connection, registered) == forecaster.candidate
-    flip_byte(folder(registered) / "candidate.json")
-    with pytest.raises(DataError, match=r"candidate\.json of model version 1 was changed"):
-        registry.load_candidate(connection, registered)
-
-
 def test_the_card_lists_every_file_of_the_version(registered):
     files = {str(file.relative_to(folder(registered))) for file in folder(registered).rglob("*") if file.is_file()}
     assert set(registered.card.files) == files - {"card.json"}

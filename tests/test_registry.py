@@ -361,4 +361,3 @@ def test_a_model_fitted_by_other_code_does_not_forecast(connection, run_id, fore
     registered = next(v for v in registry.list_models(connection) if v.version == version)
     with pytest.raises(DataError, match=r"fitted by another code version \(0123456789abcdef"):
         registry.load_forecaster(connection, registered)
-    assert registry.load_candidate(connection, registered).name == "ridge"

@@ -12,14 +12,12 @@ intervals         lower and upper bounds around a forecast
 
 from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate, candidates, default_candidate
 from rossmann.models.forecaster import (
-    CANDIDATE_FILE,
     Forecast,
     Forecaster,
     blend,
     fit,
     geometric_mean,
     load,
-    load_candidate,
 )
 from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
@@ -27,7 +25,6 @@ from rossmann.models.training_windows import TrainingWindow, min_train_days, tra
 
 __all__ = [
     "BLEND_MEMBERS",
-    "CANDIDATE_FILE",
     "CANDIDATE_NAMES",
     "LEARNERS",
     "Candidate",
@@ -42,7 +39,6 @@ __all__ = [
     "fit",
     "geometric_mean",
     "load",
-    "load_candidate",
     "min_train_days",
     "training_window",
     "window_origins",

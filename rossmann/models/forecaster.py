@@ -135,15 +135,10 @@ def geometric_mean(forecasts: Sequence[np.ndarray]) -> np.ndarray:
 def load(folder: Path | str) -> Forecaster:
     """Read what `save` wrote; the forecasts are the same to the last bit."""
     folder = Path(folder)
-    candidate = load_candidate(folder)
+    candidate = Candidate.parse((folder / CANDIDATE_FILE).read_text())
     members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
     model = None if members else LEARNERS[candidate.learner].load(folder, candidate.spec.columns)
     return Forecaster(candidate, model, members, intervals.load(folder))
-
-
-def load_candidate(folder: Path | str) -> Candidate:
-    """The candidate of a saved forecaster, from CANDIDATE_FILE alone."""
-    return Candidate.parse((Path(folder) / CANDIDATE_FILE).read_text())
 
 
 def _member_folder(folder: Path, number: int) -> Path:

@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from rossmann import figures, models
-from rossmann.models import Candidate, Forecaster
+from rossmann.models import Forecaster
 from rossmann.provenance import code_version
 from rossmann.registry import files
 from rossmann.registry.cards import ModelCard, RegisteredModel
@@ -106,14 +106,6 @@ def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
     return _load(registry, model)
 
 
-def load_candidate(registry: Registry, model: RegisteredModel) -> Candidate:
-    """The configuration of a version, whatever code it was fitted by, and even if its fitted model is damaged."""
-    name = models.CANDIDATE_FILE
-    with _downloaded(registry, model, name) as file:
-        _verify(model, {name: model.card.files.get(name, "")}, files.hash_files(file.parent))
-        return models.load_candidate(file.parent)
-
-
 def is_readable(registry: Registry, model: RegisteredModel) -> bool:
     """Whether all files of a version are as they were registered."""
     try:
@@ -144,9 +136,9 @@ def _load(registry: Registry, model: RegisteredModel) -> Forecaster:
 
 
 @contextmanager
-def _downloaded(registry: Registry, model: RegisteredModel, name: str = "") -> Iterator[Path]:
-    """The local folder with all files of a version, or the one file of this name. DataError if it cannot be read."""
-    path = f"{model.source.rsplit('/', 1)[-1]}/{name}".rstrip("/")
+def _downloaded(registry: Registry, model: RegisteredModel) -> Iterator[Path]:
+    """A local folder with all files of a version. DataError if they cannot be read."""
+    path = model.source.rsplit("/", 1)[-1]
     with tempfile.TemporaryDirectory() as folder:
         try:
             local = registry.client.download_artifacts(model.card.run_id, path, folder)
