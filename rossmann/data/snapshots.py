@@ -111,7 +111,11 @@ def current_snapshot(root: str) -> str:
     fingerprint = find_current(root)
     if fingerprint is None:
         raise DataError(f"There is no snapshot in {snapshots.address('')} yet. Make one: rossmann ingest --raw DIR")
-    return resolve_snapshot(root, fingerprint)
+    try:
+        return resolve_snapshot(root, fingerprint)
+    except DataError as error:
+        advice = "Choose one: rossmann snapshots restore FINGERPRINT"
+        raise DataError(f"{snapshots.address(CURRENT)} is damaged: {error} {advice}") from error
 
 
 def find_current(root: str) -> str | None:
@@ -176,7 +180,7 @@ def _damaged(snapshot: Storage, name: str) -> DataError:
 
 
 def _read_current(snapshots: Storage) -> str | None:
-    return snapshots.read(CURRENT).decode().strip() if snapshots.exists(CURRENT) else None
+    return snapshots.read(CURRENT).decode(errors="replace").strip() if snapshots.exists(CURRENT) else None
 
 
 def _write(snapshot: Storage, tables: dict[str, pa.Table], about: dict[str, object]) -> None:
