@@ -40,10 +40,13 @@ def champion_target(settings: Settings) -> ServingTarget | None:
 def sync_endpoint() -> None:
     """`switch_endpoint`; publishes EndpointFailed before it raises DataError. The caller holds the workspace's lock."""
     settings = Settings()
+    cluster = serve_cluster(settings)
+    if cluster is None:
+        return
     try:
         switch_endpoint(settings)
     except DataError as error:
-        alarms.publish(settings, EndpointFailed(reason=str(error), url=serve_cluster(settings).url))
+        alarms.publish(settings, EndpointFailed(reason=str(error), url=cluster.url))
         raise
 
 
@@ -55,7 +58,8 @@ def switch_endpoint(settings: Settings) -> None:
     says so. The caller holds the workspace's lock: so nobody else changes the champion, the snapshot or the endpoint
     meanwhile.
     """
-    host, target = serve_cluster(settings), champion_target(settings)
+    host = serve_cluster(settings)
+    target = champion_target(settings) if host else None
     if host is None or target is None:
         return
     previous = deployment.deployed_target(host)
@@ -67,7 +71,8 @@ def switch_endpoint(settings: Settings) -> None:
     except DataError as error:
         if previous and previous != target:
             deployment.deploy(host, previous)
-        raise DataError(f"{target} was not deployed, {previous or 'nothing'} still is: {error}") from error
+        still = "and stays requested" if previous == target else f"{previous or 'nothing'} still is"
+        raise DataError(f"{target} was not deployed, {still}: {error}") from error
 
 
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
@@ -78,6 +83,13 @@ def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarge
     version = registry.find_version(models, target.model_version)
     state = features.load_state(settings.workspace.snapshots, target.snapshot)
     deployment.smoke_test(host, target, registry.load_forecaster(models, version), state)
+
+
+def deployed_snapshots(settings: Settings) -> set[str]:
+    """The snapshot that the endpoint serves; empty without an endpoint. DataError if the endpoint cannot be asked."""
+    host = serve_cluster(settings)
+    target = deployment.deployed_target(host) if host else None
+    return {target.snapshot} if target and target.snapshot else set()
 
 
 def request_counts(settings: Settings) -> dict[str, float] | None:

@@ -24,7 +24,7 @@ from rossmann.registry import CHAMPION, RegisteredModel
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
-CATCH_UP = timedelta(days=46)  # how far back days are scored; the baseline forecasts 48 days from one origin
+CATCH_UP = timedelta(days=46)  # how far back days are scored, and scored again when a snapshot corrects them
 TRAFFIC = timedelta(days=7)
 
 

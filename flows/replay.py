@@ -32,12 +32,12 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 NEVER, MONTHLY, DRIFT = POLICIES = ("never", "monthly", "drift")
-MONTH = timedelta(days=28)
+RETRAINING_INTERVAL = timedelta(days=28)  # of the policy "monthly"
 PARALLEL_POLICIES = 2
 LAST_WEEKS = 8  # scored separately: where the policies have diverged most
 EXTERNAL_VARIABLES = (  # addresses of shared services, which a replay must not use
     "PREFECT_API_URL", "ROSSMANN_SERVE_ADDRESS", "ROSSMANN_JOURNAL_URL", "ROSSMANN_MLFLOW_TRACKING_URI",
-    "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS",
+    "MLFLOW_TRACKING_URI", "ROSSMANN_RAY_ADDRESS", "PREFECT_SERVER_DATABASE_CONNECTION_URL",
 )  # fmt: skip
 
 
@@ -147,10 +147,10 @@ def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -
         retrain(raw, days[0], candidates=candidates)
         for number, day in enumerate(days[1:], 1):
             sys.stderr.write(f"  {policy}: {day}, {number} of {len(days) - 1}\n")
-            due = policy == MONTHLY and day - last_training >= MONTH
+            due = policy == MONTHLY and day - last_training >= RETRAINING_INTERVAL
             last_training = day if due else last_training
             steps.append(run_step(policy, raw, day, candidates, due))
-    cpu_seconds = time.process_time() - started + fit_cpu_seconds(Settings())
+    cpu_seconds = time.process_time() - started + training.fit_cpu_seconds(workspace.backtests(Settings()))
     return _policy_result(policy, steps, cpu_seconds / 60, weekly_rmspe(Settings(), days[0], days[-1]))
 
 
@@ -210,9 +210,3 @@ def weekly_rmspe(settings: Settings, first: date, last: date) -> pd.Series:
     batch = table[(table.slice == "all") & (table.source == "batch")]
     batch = batch.assign(week=performance.week_ends(batch, pd.Timestamp(last).to_datetime64()))
     return performance.scores_of_sums(batch, "week").rmspe
-
-
-def fit_cpu_seconds(settings: Settings) -> float:
-    """CPU seconds of every fit of this workspace. Ray's workers spent them, not this process."""
-    keys = [folder for folder in workspace.backtests(settings).folders() if folder != "fits"]
-    return sum(sum(workspace.backtest_run(settings, key).cpu_seconds.values()) for key in keys)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flows import alarms, workspace
+from flows import alarms, endpoint, workspace
 from rossmann import data, journal, registry
 from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
@@ -48,14 +48,19 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
 
 
 def find_used(settings: Settings) -> InUse:
-    """What champion, challenger, the last decisions, open alarms and the endpoint's snapshot refer to."""
+    """What champion, challenger, last decisions, open alarms and endpoint refer to, and the current snapshot."""
     models = workspace.registry(settings)
     decided = {number for entry in registry.ledger(models)[:DECISIONS] for number in (entry.version, entry.previous)}
     versions = [each for each in registry.list_models(models) if each.aliases or each.version in decided]
-    waiting = {getattr(record.alarm, "snapshot", "") for record in alarms.list_alarms(settings) if _waits(record)}
+    open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
-        frozenset(current | waiting | {version.card.snapshot for version in versions}),
+        frozenset(
+            current
+            | endpoint.deployed_snapshots(settings)
+            | {alarm.snapshot for alarm in open_alarms if alarm.snapshot}
+            | {version.card.snapshot for version in versions}
+        ),
         frozenset(version.backtest_run for version in versions),
     )
 
@@ -120,7 +125,7 @@ def _expired_backtests(settings: Settings, used: InUse, now: datetime) -> Iterat
 
 def _expired_alarms(settings: Settings, now: datetime) -> list[alarms.AlarmRecord]:
     start = _start(now, settings.alarm_retention_days)
-    return [each for each in alarms.list_alarms(settings) if each.alarm.at < start and not _waits(each)]
+    return [each for each in alarms.list_alarms(settings) if each.alarm.at < start and not each.is_open]
 
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
@@ -128,11 +133,6 @@ def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
     requests, forecasts = journal.count_old(settings.journal_address, start)
     if requests:
         yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
-
-
-def _waits(record: alarms.AlarmRecord) -> bool:
-    """Whether an alarm has not been answered by the retraining that it starts."""
-    return record.outcome is None and record.alarm.starts_retraining
 
 
 def _size(files: Iterable[StoredFile]) -> int:

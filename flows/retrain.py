@@ -63,15 +63,17 @@ def retrain(
             data.current_snapshot(Settings().workspace.snapshots) if use_current else ingest(raw, as_of, allow_shrink)
         )
         result = _retrain(snapshot, folds, candidates, search, reason)
-    except Exception as error:  # a failed run closes its alarm whatever the failure; Prefect gets the error too
-        close(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
+    except (
+        Exception
+    ) as error:  # whatever the failure, its alarm gets the outcome and stays open; Prefect gets the error too
+        publish_outcomes(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
         raise
     if result.verdict is None:
-        close(alarm_id, started, snapshot, "skipped", result.decision.reason)
+        publish_outcomes(alarm_id, started, snapshot, "skipped", result.decision.reason)
     else:
         verdict = result.verdict
         decision = "promoted" if verdict.promote else "refused"
-        close(alarm_id, started, snapshot, decision, "; ".join(verdict.reasons))
+        publish_outcomes(alarm_id, started, snapshot, decision, "; ".join(verdict.reasons))
     return result
 
 
@@ -105,7 +107,7 @@ def decide(snapshot: str) -> RetrainingDecision:
 
 
 @task(cache_policy=NO_CACHE)
-def close(alarm_id: str | None, started: datetime, snapshot: str | None, decision: str, reason: str) -> None:
+def publish_outcomes(alarm_id: str | None, started: datetime, snapshot: str | None, decision: str, reason: str) -> None:
     """Publish the outcome of the alarm that started this run, and of every other open one that its snapshot covers.
 
     snapshot: None for a run that failed. Its alarms stay open, and the next monitoring run sends them again.

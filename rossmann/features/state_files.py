@@ -20,6 +20,7 @@ from rossmann.storage import Storage
 
 log = logging.getLogger(__name__)
 
+PREFIX = "state-"  # of the file's name, before the code version
 PARTS = {"stores": Stores, "calendar": Calendar, "levels": Levels, "ridge": StoreRidge}  # of a State
 
 
@@ -37,17 +38,23 @@ def load_state(snapshots: str, fingerprint: str) -> State:
 
 
 def save_state(snapshots: str, fingerprint: str, state: State) -> None:
-    """Write the State beside its snapshot; a storage that cannot be written costs later readers a fit, no more."""
+    """Write the State beside its snapshot, in place of those of other code versions.
+
+    A storage that cannot be written costs later readers a fit, no more.
+    """
     folder = Storage(snapshots).subfolder(fingerprint)
     try:
         folder.write(file_name(), _encode(state))
+        for name in folder.file_names():
+            if name.startswith(PREFIX) and name != file_name():
+                folder.delete_if_exists(name)
     except OSError as error:
         log.warning("the State of snapshot %s is not stored, and will be fitted again: %s", fingerprint, error)
 
 
 def file_name() -> str:
     """The name of the State's file in the folder of its snapshot."""
-    return f"state-{code_version()}"
+    return f"{PREFIX}{code_version()}"
 
 
 def _encode(state: State) -> bytes:

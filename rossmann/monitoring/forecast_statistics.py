@@ -74,7 +74,7 @@ def _store_deviations(weekly: np.ndarray) -> np.ndarray:
 
 
 def _promo_residual(residual: np.ndarray, series: StoreSeries) -> np.ndarray:
-    """Median residual of promotion days, minus that of the last two weeks' other days; by day."""
+    """Median residual of promotion days, minus that of the other days of the last 15; by day."""
     with_promo = median_of_days(residual, series.promo)
     without = earlier_mean(median_of_days(residual, ~series.promo)[None], 0, 2 * WINDOW_DAYS)[0]
     return with_promo - np.where(np.isfinite(without), without, 0.0)

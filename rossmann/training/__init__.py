@@ -7,7 +7,13 @@ files       finished fits and backtest runs in a storage: what was computed once
 """
 
 from rossmann.training.backtests import BacktestEntry, backtest_intervals, possible_staleness_days, run_backtests
-from rossmann.training.files import FITS_FOLDER, load_backtest_run, remove_backtest_run, save_backtest_run
+from rossmann.training.files import (
+    FITS_FOLDER,
+    fit_cpu_seconds,
+    load_backtest_run,
+    remove_backtest_run,
+    save_backtest_run,
+)
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
 from rossmann.training.folds import fold_origins
 
@@ -17,6 +23,7 @@ __all__ = [
     "FitResult",
     "FitTask",
     "backtest_intervals",
+    "fit_cpu_seconds",
     "fit_final",
     "fold_origins",
     "load_backtest_run",

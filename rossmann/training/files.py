@@ -76,3 +76,9 @@ def load_fit(storage: Storage, name: str) -> FitResult | None:
 
 def _hash(code: tuple[str, ...], parts: tuple[object, ...]) -> str:
     return hashlib.sha256(repr([code_hash(code), *(str(part) for part in parts)]).encode()).hexdigest()[:16]
+
+
+def fit_cpu_seconds(storage: Storage) -> float:
+    """CPU seconds of all finished fits in the storage, each counted once."""
+    names = [f"{FITS_FOLDER}/{name}" for name in storage.subfolder(FITS_FOLDER).file_names()]
+    return sum(result.cpu_seconds for name in names if (result := load_fit(storage, name)))

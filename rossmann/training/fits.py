@@ -53,14 +53,16 @@ def run_fits(
         shared_history = ray.put(history)
         states = {origin: _state.remote(shared_history, origin, horizon_days)
                   for origin in {task.origin for task in tasks}}  # fmt: skip
-        windows = _training_windows(history, shared_history, max(task.train_end for task in tasks))
+        booster_ends = [task.train_end for task in tasks if task.candidate.needs_training_windows]
+        windows = _training_windows(history, shared_history, max(booster_ends)) if booster_ends else {}
         running = {}
         for task in tasks:
             needed = windows if task.candidate.needs_training_windows else {}
-            own = [window for origin, window in needed.items() if origin < task.train_end]
-            running[_fit_and_forecast.remote(task, shared_history, horizon_days, seed, states[task.origin], *own)] = (
-                task
+            earlier_windows = [window for origin, window in needed.items() if origin < task.train_end]
+            reference = _fit_and_forecast.remote(
+                task, shared_history, horizon_days, seed, states[task.origin], *earlier_windows
             )
+            running[reference] = task
         try:
             while running:
                 (finished,), _ = ray.wait(list(running), num_returns=1)
@@ -79,7 +81,11 @@ def fit_final(
     DataError where there is too little memory.
     """
     with ray_cluster(ray_address):
-        windows = list(_training_windows(history, ray.put(history), history.origin).values())
+        windows = (
+            list(_training_windows(history, ray.put(history), history.origin).values())
+            if candidate.needs_training_windows
+            else []
+        )
         members = [
             _fit.remote(member, history.origin, seed, *(windows if member.needs_training_windows else ()))
             for member in candidate.members or (candidate,)

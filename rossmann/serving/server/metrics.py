@@ -32,7 +32,7 @@ class Metrics:
         self._snapshot_age = Gauge("rossmann_snapshot_age_seconds", "Time since the loaded snapshot was created.")
         self._origin_age = Gauge("rossmann_origin_age_days", "Days since the last day of sales in the snapshot.")
         self._pending = Gauge("rossmann_journal_pending_rows", "Forecast rows waiting to be written to the journal.")
-        self._lost = Gauge("rossmann_journal_lost_rows", "Forecast rows dropped because too many were waiting.")
+        self._lost = Gauge("rossmann_journal_lost_rows", "Forecast rows that will never be in the journal.")
         self._failures = Gauge("rossmann_journal_failures", "Failed attempts to write to the journal.")
         self._load_failed = Gauge(
             "rossmann_load_failed", "1 while the requested model version or snapshot cannot be loaded, else 0."
