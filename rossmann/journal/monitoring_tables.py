@@ -15,7 +15,7 @@ from rossmann.journal.tables import ROWS_PER_STATEMENT, connect, insert_or_ignor
 accuracy = sa.Table(
     "accuracy", metadata,
     sa.Column("date", sa.Date, primary_key=True),  # of the forecast day
-    sa.Column("source", sa.String(8), primary_key=True),  # batch, or baseline: the median, on the same days; http in rows of 0.2.0
+    sa.Column("source", sa.String(8), primary_key=True),  # batch, or baseline: the median
     sa.Column("model_version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("slice", sa.String(16), primary_key=True),  # all, lead_week, store_type, promo or store
     sa.Column("value", sa.String(16), primary_key=True),  # of the slice

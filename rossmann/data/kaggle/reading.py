@@ -35,7 +35,6 @@ class RawFiles:
     plan: pd.DataFrame  # the calendar of train.csv after as_of, then of test.csv
     extra_columns: tuple[str, ...]  # "file: column" of columns that are not used
     source: str  # the folder or s3:// address of the files
-    as_of: date | None
 
 
 def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZON_DAYS) -> RawFiles:
@@ -57,7 +56,6 @@ def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZO
         plan=pd.concat(plans_with_rows, ignore_index=True) if plans_with_rows else plans[0],
         extra_columns=tuple(f"{csv.file}: {name}" for csv in (train, store, test) if csv for name in csv.extra_columns),
         source=storage.address("").rstrip("/"),
-        as_of=as_of,
     )
 
 
