@@ -63,9 +63,7 @@ def retrain(
             data.current_snapshot(Settings().workspace.snapshots) if use_current else ingest(raw, as_of, allow_shrink)
         )
         result = _retrain(snapshot, folds, candidates, search, reason)
-    except (
-        Exception
-    ) as error:  # whatever the failure, its alarm gets the outcome and stays open; Prefect gets the error too
+    except Exception as error:  # whatever the failure, its alarm gets the outcome; Prefect gets the error too
         publish_outcomes(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
         raise
     if result.verdict is None:

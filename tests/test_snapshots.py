@@ -166,7 +166,6 @@ def test_a_damaged_snapshot_is_refused_and_saving_again_repairs_it(damage, file,
     assert_same(load_snapshot(root), history)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize(
     "content",
     [b"", b"\x80{}", b"[]", b"{}", b'{"created": "2014-04-01"}'],
@@ -198,8 +197,6 @@ def test_a_damaged_name_of_the_current_snapshot_is_an_error_that_says_what_to_do
     assert_same(load_snapshot(root), history)
 
 
-=======
->>>>>>> work-stack
 def test_a_folder_without_a_manifest_is_not_a_snapshot(history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw")
     Path(root, "0123456789abcdef").mkdir()
