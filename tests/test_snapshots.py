@@ -187,16 +187,6 @@ def test_a_damaged_manifest_of_the_current_snapshot_is_one_error_that_says_what_
         load_snapshot(root)
 
 
-@pytest.mark.parametrize("content", [b"\xe4\xff", b"", b"0123456789abcdef"])
-def test_a_damaged_name_of_the_current_snapshot_is_an_error_that_says_what_to_do(content, history, root):
-    save_snapshot(history, root, NOON, "raw")
-    Path(root, "current").write_bytes(content)
-    with pytest.raises(DataError, match=r"snapshots/current is damaged.*rossmann snapshots restore"):
-        load_snapshot(root)
-    restore_snapshot(root, history.fingerprint)
-    assert_same(load_snapshot(root), history)
-
-
 def test_a_folder_without_a_manifest_is_not_a_snapshot(history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw")
     Path(root, "0123456789abcdef").mkdir()
