@@ -67,9 +67,9 @@ def test_boosters_learn_from_windows_as_long_as_the_horizon(history):
 def test_a_day_beyond_the_horizon_is_refused_by_name(history):
     state = features.fit_state(history)
     last = history.origin + history.horizon_days * DAY
-    row = PlanRow(store=int(state.stores[0]), date=str(last))
+    row = PlanRow(store=int(state.store_numbers[0]), date=str(last))
     assert len(to_plan([row], state)) == 1
-    late = PlanRow(store=int(state.stores[0]), date=str(last + 1))
+    late = PlanRow(store=int(state.store_numbers[0]), date=str(last + 1))
     with pytest.raises(ApiError) as error:
         to_plan([late], state)
     assert f"more than {history.horizon_days} days after {history.origin}" in error.value.problems[0].message
