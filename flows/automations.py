@@ -52,12 +52,12 @@ def register(settings: Settings) -> list[str]:
             definition["actions"] = [
                 {"type": "send-notification", "block_document_id": recipient, **message} for recipient in recipients
             ]
-        same_name = _registered(definition["name"])
+        namesakes = _registered(definition["name"])
         if definition["actions"]:
-            _create_or_update(Automation(**definition), same_name)
+            _create_or_update(Automation(**definition), namesakes)
             names.append(definition["name"])
         else:
-            _delete(same_name)
+            _delete(namesakes)
     return names
 
 
@@ -71,11 +71,11 @@ def _registered(name: str) -> list[Automation]:
         return [Automation(**each.model_dump()) for each in client.read_automations_by_name(name=name)]
 
 
-def _create_or_update(automation: Automation, same_name: list[Automation]) -> None:
-    if not same_name:
+def _create_or_update(automation: Automation, namesakes: list[Automation]) -> None:
+    if not namesakes:
         automation.create()
         return
-    first, *duplicates = same_name
+    first, *duplicates = namesakes
     automation.id = first.id
     automation.update()
     _delete(duplicates)

@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from flows import workspace
 from rossmann import data, features, figures, forecasting, journal, registry
+from rossmann.data import SalesHistory
 from rossmann.forecasting import DeliveredForecast
 from rossmann.journal import OPERATIONAL, QUESTION, BatchRows, ForecastRows, JournalEntry
 from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
+from rossmann.storage import Storage
 
 MIN_PLOT_DAYS = 7  # a plot of fewer days says no more than its table, and drawing it takes longer than forecasting them
 
@@ -40,43 +43,46 @@ def deliver(
     out: str | None,
     kaggle: bool,
 ) -> tuple[DeliveredForecast, list[JournalEntry]]:
-    """Forecast, validate, and write the table and, of MIN_PLOT_DAYS or more, its plot.
-
-    Also returns the entries that the journal is to store.
-    """
+    """Forecast, validate, and write the files. Also returns the entries that the journal is to store."""
     started = time.perf_counter()
     history = workspace.history(settings, snapshot)
     rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, history.horizon_days), None)
     forecaster = registry.load_forecaster(workspace.registry(settings), champion)
     state = features.load_state(settings.workspace.snapshots, snapshot)
     table = forecasting.forecast_table(forecaster, state, rows, ids)
-    csv = forecasting.to_csv_bytes(data.kaggle_submission(table) if kaggle else table)
     title = f"From {history.origin}, model version {champion.version}, {forecaster.intervals.coverage:.0%} intervals"
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)
+    file, plot = _write_files(folder, name, history, table, title, out, kaggle)
+    entry = JournalEntry(
+        request_id=f"batch-{run_id}",
+        at=datetime.now(UTC),
+        source="batch",
+        purpose=QUESTION,
+        model_version=champion.version,
+        snapshot=snapshot,
+        origin=history.origin,
+        latency_ms=(time.perf_counter() - started) * 1e3,
+        answer=ForecastRows(rows, forecasting.as_forecast(table)),
+    )
+    forecast = DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot)
+    return forecast, [entry] if plan else _as_published(entry)
+
+
+def _write_files(
+    folder: Storage, name: str, history: SalesHistory, table: pd.DataFrame, title: str, out: str | None, kaggle: bool
+) -> tuple[str, str | None]:
+    """Write the table and, of MIN_PLOT_DAYS or more, its plot. Returns their addresses; None without a plot."""
     if out is None:
         folder.write(f"{name}.parquet", forecasting.to_parquet_bytes(table))
+    csv = forecasting.to_csv_bytes(data.kaggle_submission(table) if kaggle else table)
     file = folder.write(Path(out).name if out else f"{name}.csv", csv)
-    is_plotted = table["date"].nunique() >= MIN_PLOT_DAYS
-    plot = folder.write(f"{name}.png", figures.forecast_figure(history, table, title)) if is_plotted else None
-    delivered = DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot)
-    answer = ForecastRows(rows, forecasting.as_forecast(table))
-    latency_ms = (time.perf_counter() - started) * 1e3
-    record = JournalEntry(
-        f"batch-{run_id}",
-        datetime.now(UTC),
-        "batch",
-        QUESTION,
-        champion.version,
-        snapshot,
-        history.origin,
-        latency_ms,
-        answer,
-    )
-    return delivered, [record] if plan else _as_published(record)
+    if table["date"].nunique() < MIN_PLOT_DAYS:
+        return file, None
+    return file, folder.write(f"{name}.png", figures.forecast_figure(history, table, title))
 
 
-def _as_published(record: JournalEntry) -> list[JournalEntry]:
+def _as_published(entry: JournalEntry) -> list[JournalEntry]:
     """A forecast of the whole published plan: the batch, which is stored once, and the run, which refers to it."""
-    batch = journal.published_batch(record.model_version, record.snapshot, record.origin, record.answer, record.at)
-    all_rows = BatchRows(batch.request_id, np.arange(len(record.answer), dtype=np.int32))
-    return [batch, replace(record, purpose=OPERATIONAL, answer=all_rows)]
+    batch = journal.published_batch(entry.model_version, entry.snapshot, entry.origin, entry.answer, entry.at)
+    all_rows = BatchRows(batch.request_id, np.arange(len(entry.answer), dtype=np.int32))
+    return [batch, replace(entry, purpose=OPERATIONAL, answer=all_rows)]

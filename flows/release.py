@@ -48,7 +48,7 @@ def release(challenger: int | None = None) -> Verdict:
 
 
 def find_challenger(models: Registry, version: int | None) -> RegisteredModel:
-    """The version that is to be judged; None: the challenger. DataError where there is none."""
+    """The model of this version; for None, the one with the alias challenger. DataError where there is none."""
     try:
         return registry.challenger(models) if version is None else registry.find_version(models, version)
     except DataError as error:

@@ -37,21 +37,23 @@ class InUse:
 
 def find_expired(settings: Settings, now: datetime) -> list[Expired]:
     """All that `delete` would delete at this moment."""
-    used = find_used(settings)
+    in_use = find_in_use(settings)
     return [
-        *_expired_snapshots(settings, used, now),
+        *_expired_snapshots(settings, in_use, now),
         *_expired_fits(settings, now),
-        *_expired_backtests(settings, used, now),
+        *_expired_backtests(settings, in_use, now),
         *(Expired(ALARMS, record.alarm.id, 1, None) for record in _expired_alarms(settings, now)),
         *_expired_requests(settings, now),
     ]
 
 
-def find_used(settings: Settings) -> InUse:
+def find_in_use(settings: Settings) -> InUse:
     """What champion, challenger, last decisions, open alarms and endpoint refer to, and the current snapshot."""
     models = workspace.registry(settings)
-    decided = {number for entry in registry.ledger(models)[:DECISIONS] for number in (entry.version, entry.previous)}
-    versions = [each for each in registry.list_models(models) if each.aliases or each.version in decided]
+    decision_versions = {
+        number for entry in registry.ledger(models)[:DECISIONS] for number in (entry.version, entry.previous)
+    }
+    versions = [each for each in registry.list_models(models) if each.aliases or each.version in decision_versions]
     open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
@@ -85,11 +87,11 @@ def _start(now: datetime, days: int) -> datetime:
     return now - timedelta(days=days)
 
 
-def _expired_snapshots(settings: Settings, used: InUse, now: datetime) -> Iterator[Expired]:
+def _expired_snapshots(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
     start, root = _start(now, settings.snapshot_retention_days), settings.workspace.snapshots
     for snapshot in data.list_snapshots(root):
         created = datetime.fromisoformat(snapshot.created)
-        if created < start and snapshot.fingerprint not in used.snapshots:
+        if created < start and snapshot.fingerprint not in in_use.snapshots:
             yield Expired(
                 SNAPSHOTS, snapshot.fingerprint, 1, _size(Storage(root).subfolder(snapshot.fingerprint).files())
             )
@@ -111,12 +113,12 @@ def _fits(settings: Settings) -> Storage:
     return workspace.backtests(settings).subfolder(training.FITS_FOLDER)
 
 
-def _expired_backtests(settings: Settings, used: InUse, now: datetime) -> Iterator[Expired]:
+def _expired_backtests(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
     from rossmann import training  # imports Ray
 
     start, backtests = _start(now, settings.backtest_retention_days), workspace.backtests(settings)
     for key in backtests.folders():
-        if key == training.FITS_FOLDER or key in used.backtest_runs:
+        if key == training.FITS_FOLDER or key in in_use.backtest_runs:
             continue
         files = backtests.subfolder(key).files()
         if files and max(file.modified for file in files) < start:

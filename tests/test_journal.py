@@ -470,7 +470,7 @@ def test_a_log_stays_until_its_entries_are_written(tmp_path, folder):
     first.close(5)
     second = Journal(unavailable, folder)
     wait(lambda: second.health().failures > 0, 30)
-    second.close(0)
+    second.close(30)
     assert len(log_names(folder)) == 1
     (folder / "other-file").write_bytes(b"not a log")
     third = Journal(f"sqlite:///{tmp_path}/journal.db", folder)

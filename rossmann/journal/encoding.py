@@ -21,7 +21,7 @@ def encode_entry(entry: JournalEntry) -> bytes:
     fields |= {"at": entry.at.isoformat(), "origin": str(entry.origin)}
     arrays = _arrays(entry.answer)
     columns = [[part, name, values.dtype.str, len(values)] for part, name, values in arrays]
-    head = json.dumps({"fields": fields, "batch": getattr(entry.answer, "batch", None), "columns": columns}).encode()
+    head = json.dumps({"fields": fields, "batch": entry.batch, "columns": columns}).encode()
     return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for *_, values in arrays)])
 
 

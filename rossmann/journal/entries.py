@@ -15,6 +15,7 @@ from rossmann.models import Forecast
 OPERATIONAL = "operational"  # rows of the published plan: what the company acts on, and what monitoring scores
 QUESTION = "question"  # other rows: what would be if
 SMOKE = "smoke"  # a comparison of the endpoint with the batch after a deployment
+BATCH_PREFIX = "published-"  # of the request id of a stored batch
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,14 @@ class JournalEntry:
     answer: ForecastRows | BatchRows
 
     @property
+    def batch(self) -> str | None:
+        """The request id of the stored batch that the answer's rows are of; None if it has rows of its own."""
+        return self.answer.batch if isinstance(self.answer, BatchRows) else None
+
+    @property
     def is_batch(self) -> bool:
         """Whether this is a stored batch and not a request."""
         return self.request_id.startswith(BATCH_PREFIX)
-
-
-BATCH_PREFIX = "published-"
 
 
 def published_batch(

@@ -49,8 +49,8 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
 def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
     """Traffic of the UTC days first … last by source, without days that are in the table `traffic` already."""
     with _connection(url) as connection:
-        stored = set(connection.scalars(sa.select(traffic.c.date).distinct()))
-        rows = [row for day in _days(first, last) if day not in stored for row in _traffic_of_day(connection, day)]
+        stored_days = set(connection.scalars(sa.select(traffic.c.date).distinct()))
+        rows = [row for day in _days(first, last) if day not in stored_days for row in _traffic_of_day(connection, day)]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
 
 

@@ -172,23 +172,23 @@ def _begin(connection: sa.Connection) -> None:
 def _oldest(connection: sa.Connection, before: datetime) -> list[str]:
     """Ids of the oldest requests from before a moment: at least one, then as many as fit into one transaction."""
     oldest = sa.select(requests.c.id, requests.c.rows).where(_is_old(before)).order_by(requests.c.at)
-    found = connection.execute(oldest.limit(REQUESTS_PER_DELETION)).all()
-    rows_before = accumulate((row.rows for row in found), initial=0)
-    return [row.id for row, rows in zip(found, rows_before, strict=False) if rows < ROWS_PER_DELETION]
+    candidates = connection.execute(oldest.limit(REQUESTS_PER_DELETION)).all()
+    rows_before = accumulate((row.rows for row in candidates), initial=0)
+    return [row.id for row, rows in zip(candidates, rows_before, strict=False) if rows < ROWS_PER_DELETION]
 
 
 def _is_old(before: datetime) -> sa.ColumnElement[bool]:
     """Whether a request is from before a moment, and none from after it refers to its rows."""
     moment, younger = _naive_utc(before), requests.alias()
-    referred = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
-    return sa.and_(requests.c.at < moment, ~referred.exists())
+    later_reference = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
+    return sa.and_(requests.c.at < moment, ~later_reference.exists())
 
 
 def _without_stored_batches(connection: sa.Connection, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
     """The entries, but no batch that is stored already: its many rows need not be sent to be ignored."""
     ids = [entry.request_id for entry in entries if entry.is_batch]
-    stored = set(connection.scalars(sa.select(requests.c.id).where(requests.c.id.in_(ids)))) if ids else set()
-    return [entry for entry in entries if entry.request_id not in stored]
+    stored_ids = set(connection.scalars(sa.select(requests.c.id).where(requests.c.id.in_(ids)))) if ids else set()
+    return [entry for entry in entries if entry.request_id not in stored_ids]
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
@@ -208,7 +208,7 @@ def _request_row(entry: JournalEntry) -> dict[str, object]:
         "rows": len(entry.answer),
         "latency_ms": entry.latency_ms,
         "purpose": entry.purpose,
-        "batch": entry.request_id if entry.is_batch else getattr(entry.answer, "batch", None),
+        "batch": entry.request_id if entry.is_batch else entry.batch,
         "positions": to_ranges(entry.answer.positions) if isinstance(entry.answer, BatchRows) else None,
     }
 

@@ -32,14 +32,14 @@ def content_key(hashes: Mapping[str, str]) -> str:
     return _hash(json.dumps(hashes, sort_keys=True).encode())[:16]
 
 
-def find_damage(expected: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str] | None:
+def find_damage(expected: Mapping[str, str], actual: Mapping[str, str]) -> tuple[str, str] | None:
     """The first file that is not as expected, and what is wrong with it; None if all are."""
-    for name in sorted(expected.keys() | found.keys()):
-        if name not in found:
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in actual:
             return name, "is missing"
         if name not in expected:
             return name, "does not belong there"
-        if found[name] != expected[name]:
+        if actual[name] != expected[name]:
             return name, "was changed"
     return None
 

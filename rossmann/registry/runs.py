@@ -27,8 +27,8 @@ def record_backtests(
     """Record a backtest run and return the id of its MLflow run. A run that is recorded already is not repeated."""
     experiment, client = registry.experiment(BACKTESTS), registry.client
     same_run = f"tags.{RUN_KEY_TAG} = '{run.key}'"
-    if finished := client.search_runs([experiment], f"{same_run} and attributes.status = 'FINISHED'"):
-        return finished[0].info.run_id
+    if finished_runs := client.search_runs([experiment], f"{same_run} and attributes.status = 'FINISHED'"):
+        return finished_runs[0].info.run_id
     for attempt in client.search_runs([experiment], same_run):
         _end_interrupted(client, experiment, attempt)
     with _mlflow_run(client, experiment, f"backtests on {snapshot}", {RUN_KEY_TAG: run.key}) as parent:

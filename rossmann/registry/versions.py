@@ -149,9 +149,9 @@ def _downloaded(registry: Registry, model: RegisteredModel) -> Iterator[Path]:
         yield Path(local)
 
 
-def _verify(model: RegisteredModel, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+def _verify(model: RegisteredModel, expected: Mapping[str, str], actual: Mapping[str, str]) -> None:
     """DataError with the first file that is not as it was registered."""
-    if damage := files.find_damage(expected, found):
+    if damage := files.find_damage(expected, actual):
         name, problem = damage
         raise DataError(f"{name} of model version {model.version} {problem} in {model.source}: {REMEDY}")
 

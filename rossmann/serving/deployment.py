@@ -99,10 +99,10 @@ def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaste
     body = {"plan": [_json_row(plan, row) for row in range(len(plan))]}
     for _ in range(SMOKE_REQUESTS):
         response = request_forecast(serve, body, SMOKE_HEADERS)
-        served = ServingTarget(response["model_version"], response["snapshot"])
-        if served != target:
+        endpoint_target = ServingTarget(response["model_version"], response["snapshot"])
+        if endpoint_target != target:
             reason = readiness(serve).get("load_error") or "an old replica still serves"
-            raise DataError(f"the endpoint serves {served}, not {target}: {reason}")
+            raise DataError(f"the endpoint serves {endpoint_target}, not {target}: {reason}")
         for name, batch in (("forecast", expected.sales), ("lower", expected.lower), ("upper", expected.upper)):
             _compare(name, np.array([row[name] for row in response["forecasts"]]), batch, plan)
 

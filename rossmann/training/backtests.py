@@ -60,7 +60,9 @@ def run_backtests(
         raise DataError(f"backtests need at least {MIN_FOLDS} folds: a fold's bounds are calibrated on the other folds")
     tasks = dict.fromkeys(task for origin in origins for entry in entries for task in entry.tasks(origin))
     results = _fit_all(history, list(tasks), horizon_days, seed, ray_address, storage, progress)
-    failed = sorted(str(task) for task, result in results.items() if result.failure)  # without failures: another run
+    failed = sorted(
+        str(task) for task, result in results.items() if result.failure
+    )  # a run in which these fits succeed is another run
     key = files.run_key(history.fingerprint, horizon_days, seed, coverage, *entries, *origins, *failed)
     folds = [evaluation.cut_fold(history, origin, horizon_days) for origin in origins]
     run = _assemble_run(key, entries, folds, results, coverage)

@@ -17,7 +17,7 @@ from rossmann.data import SalesHistory
 from rossmann.models import Candidate, Forecaster, Intervals
 from rossmann.validation import DataError
 
-WORKER_CRASHES = 2  # how often a fit is tried again when its worker process died; an exception is never retried
+MAX_CRASH_RETRIES = 2  # how often a fit is tried again when its worker process died; an exception is never retried
 OUT_OF_MEMORY_RETRIES = 2  # the same where Ray killed it for lack of memory; so do hosts of a cluster, see deployments/
 
 
@@ -116,17 +116,17 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-@ray.remote(max_retries=WORKER_CRASHES)
+@ray.remote(max_retries=MAX_CRASH_RETRIES)
 def _state(history: SalesHistory, origin: np.datetime64, horizon_days: int) -> features.State:
     return features.fit_state(history.until(origin, horizon_days))
 
 
-@ray.remote(max_retries=WORKER_CRASHES)
+@ray.remote(max_retries=MAX_CRASH_RETRIES)
 def _training_window(history: SalesHistory, origin: np.datetime64) -> models.TrainingWindow:
     return models.training_window(history, origin)
 
 
-@ray.remote(max_retries=WORKER_CRASHES)
+@ray.remote(max_retries=MAX_CRASH_RETRIES)
 def _fit_and_forecast(
     task: FitTask,
     history: SalesHistory,
@@ -142,7 +142,7 @@ def _fit_and_forecast(
     return FitResult(forecast, cpu_seconds, dict(forecaster.importance()))
 
 
-@ray.remote(max_retries=WORKER_CRASHES)
+@ray.remote(max_retries=MAX_CRASH_RETRIES)
 def _fit(
     candidate: Candidate, train_end: np.datetime64, seed: int, *training_windows: models.TrainingWindow
 ) -> Forecaster:
@@ -164,7 +164,7 @@ def _result(task: FitTask, finished: ray.ObjectRef) -> FitResult:
         return FitResult(None, 0.0, {}, _memory_failure(task.name, error))
     except ray.exceptions.RayTaskError as error:
         return FitResult(None, 0.0, {}, f"{type(error.cause).__name__}: {error.cause}")
-    except ray.exceptions.RayError as error:  # the worker died more often than WORKER_CRASHES
+    except ray.exceptions.RayError as error:  # the worker died more often than MAX_CRASH_RETRIES
         return FitResult(None, 0.0, {}, f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 

@@ -115,16 +115,17 @@ def is_authorized(scope: Scope, limits: Limits) -> bool:
         return _is_local(scope)
     headers = Headers(scope=scope)
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    sent = _hash(headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else ""))
-    matches = [hmac.compare_digest(sent, valid) for valid in limits.key_hashes]  # all, so the time is always the same
+    key_hash = _hash(headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else ""))
+    # compared with all keys, so that the time is always the same
+    matches = [hmac.compare_digest(key_hash, valid) for valid in limits.key_hashes]
     return any(matches)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body of a request; raises ApiError (413) as soon as it is larger than `max_bytes`."""
     too_large = ApiError(413, [Problem(f"the body is larger than {max_bytes:,} bytes; send fewer rows")])
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
+    content_length = request.headers.get("content-length", "")
+    if content_length.isdecimal() and int(content_length) > max_bytes:
         raise too_large
     body = bytearray()
     async for chunk in request.stream():

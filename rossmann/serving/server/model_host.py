@@ -48,11 +48,13 @@ class ModelHost:
                 self.model = await asyncio.to_thread(self._load, target)
                 self.load_error = None
             except Exception as error:  # whatever the cause, the old model must go on serving
-                expected = isinstance(error, DataError)
+                is_data_error = isinstance(error, DataError)
                 self.load_error = (
-                    str(error) if expected else f"loading failed ({type(error).__name__}); Serve's log has the details"
+                    str(error)
+                    if is_data_error
+                    else f"loading failed ({type(error).__name__}); Serve's log has the details"
                 )
-                log.error("cannot load %s: %s", target, error, exc_info=not expected)
+                log.error("cannot load %s: %s", target, error, exc_info=not is_data_error)
                 if self.model is None and target.model_version is not None:
                     raise
 

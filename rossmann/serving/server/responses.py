@@ -5,17 +5,10 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict
 
 from rossmann.journal import JournalHealth
+from rossmann.serving.server.errors import Problem
 from rossmann.serving.server.loaded_model import LoadedModel
 
 DETAILS_HIDDEN = "callers with an API key see the details"
-
-
-class Problem(BaseModel):
-    """One thing that is wrong with a request. `row` counts from 0; null if the problem is not about one row."""
-
-    message: str
-    field: str | None
-    row: int | None
 
 
 class Error(BaseModel):
