@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import ClassVar, Literal, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from rossmann.settings import Settings
 from rossmann.storage import Storage
@@ -239,9 +239,12 @@ def send_open(settings: Settings) -> None:
 
 
 def read_dispatch(settings: Settings, name: str) -> Dispatch | None:
-    """The dispatch of a stored event; None if it was never sent."""
+    """The dispatch of a stored event; None if it was never sent, or if the file is damaged: it is then sent again."""
     dispatches = _dispatches(settings)
-    return Dispatch.model_validate_json(dispatches.read(name)) if dispatches.exists(name) else None
+    try:
+        return Dispatch.model_validate_json(dispatches.read(name)) if dispatches.exists(name) else None
+    except ValidationError:
+        return None
 
 
 def resource(settings: Settings, event: type[Event]) -> dict[str, str]:

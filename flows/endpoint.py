@@ -10,7 +10,7 @@ from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
 from rossmann.registry import CHAMPION
 from rossmann.serving import deployment
-from rossmann.serving.deployment import ServeCluster, UnauthorizedError
+from rossmann.serving.deployment import ServeCluster, UnauthorizedError, UnreachableError
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError
@@ -38,13 +38,18 @@ def champion_target(settings: Settings) -> ServingTarget | None:
 
 @task(cache_policy=NO_CACHE)
 def sync_endpoint() -> None:
-    """`switch_endpoint`; publishes EndpointFailed before it raises DataError. The caller holds the workspace's lock."""
+    """`switch_endpoint`; publishes EndpointFailed before it raises DataError. The caller holds the workspace's lock.
+
+    An endpoint that cannot be reached raises nothing: it is not the model's fault, and the next call switches it.
+    """
     settings = Settings()
     cluster = serve_cluster(settings)
     if cluster is None:
         return
     try:
         switch_endpoint(settings)
+    except UnreachableError as error:
+        alarms.publish(settings, EndpointFailed(reason=f"it was not switched: {error}", url=cluster.url))
     except DataError as error:
         alarms.publish(settings, EndpointFailed(reason=str(error), url=cluster.url))
         raise
@@ -68,6 +73,8 @@ def switch_endpoint(settings: Settings) -> None:
     except UnauthorizedError as error:
         reason = f"{target} is deployed and ready, but was not compared with the batch: {error}"
         alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
+    except UnreachableError:
+        raise
     except DataError as error:
         if previous and previous != target:
             deployment.deploy(host, previous)

@@ -115,4 +115,4 @@ def new_system_alarms(current: Iterable[Alarm], records: Iterable[AlarmRecord], 
 
 
 def _is_recent(alarm: Alarm, now: datetime) -> bool:
-    return alarm.at > now.astimezone(UTC) - REPEAT_AFTER
+    return abs(now.astimezone(UTC) - alarm.at) < REPEAT_AFTER  # the clock may have been set back

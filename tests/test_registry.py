@@ -218,6 +218,34 @@ def test_a_rollback_does_not_reach_a_vetoed_version(new_connection):
     assert registry.champion(new_connection).version == 1
 
 
+def test_a_rollback_onto_a_version_that_cannot_forecast_is_refused(new_connection):
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    first = registry.find_version(new_connection, 1)
+    candidate = Path(first.source.removeprefix("file://"), "candidate.json")
+    candidate.write_text(candidate.read_text() + " ")
+    with pytest.raises(DataError, match=r"candidate\.json of model version 1 was changed"):
+        registry.rollback(new_connection)
+    assert registry.champion(new_connection).version == 2
+    assert registry.find_veto(new_connection, 2) is None
+    registry.withdraw(new_connection, 2, "other numbers")
+    assert registry.find_by_alias(new_connection, registry.CHAMPION) is None
+
+
+def test_a_promotion_by_hand_that_is_killed_before_the_alias_moves_ends_no_veto(new_connection, monkeypatch):
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    registry.rollback(new_connection)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(new_connection.client), "set_registered_model_alias", crash)
+        with pytest.raises(MlflowException):
+            registry.override(new_connection, 2, "the data were wrong")
+    assert registry.find_veto(new_connection, 2) is not None
+    assert registry.override(new_connection, 2, "the data were wrong")
+    assert registry.find_veto(new_connection, 2) is None
+    assert not registry.override(new_connection, 2, "again")
+
+
 def test_an_interrupted_rollback_is_completed_and_not_followed_by_another(new_connection, monkeypatch):
     registry.promote(new_connection, 1, YES, None)
     registry.promote(new_connection, 2, YES, 1)

@@ -252,3 +252,15 @@ def test_six_folds_take_more_days_for_boosters_and_the_error_says_how_many_are_p
         training.fold_origins(history, candidates, 6, 48, 48)
     assert len(training.fold_origins(history, candidates, 5, 48, 48)) == 5
     assert len(training.fold_origins(history_of_days(712), candidates, 6, 48, 48)) == 6
+
+
+@pytest.mark.parametrize("name", ["backtest.parquet", "run.json"])
+def test_a_changed_bit_of_a_backtest_run_is_refused(finished, tmp_path, name):
+    _, run = finished
+    training.save_backtest_run(run, Storage(str(tmp_path)))
+    file = tmp_path / run.key / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=f"{run.key}.* was changed"):
+        training.load_backtest_run(Storage(str(tmp_path)), run.key)

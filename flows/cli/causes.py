@@ -70,8 +70,11 @@ def _database_problem(address: str) -> str | None:
 def _server_problem(variable: str, address: str) -> str | None:
     from rossmann.settings import without_password
 
-    parts = urlsplit(address)
-    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    try:
+        parts = urlsplit(address)
+        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError:  # its message would show a part of the password
+        return f"{variable} is not an address: write /, ? and # of a password as %2F, %3F and %23"
     try:
         with socket.create_connection((parts.hostname or "127.0.0.1", port), CONNECT_TIMEOUT_S):
             return None

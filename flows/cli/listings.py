@@ -96,6 +96,7 @@ def promote(
     settings = prepare_environment()
     from flows import workspace
     from rossmann import registry
+    from rossmann.serving.deployment import UnreachableError
     from rossmann.validation import DataError
 
     if not because.strip():
@@ -103,11 +104,14 @@ def promote(
     store = workspace.registry(settings)
     with workspace.lock(settings, f"models promote {version}"):
         registry.load_forecaster(store, registry.find_version(store, version))  # raises: it could not forecast
-        registry.override(store, version, because.strip())
+        is_new = registry.override(store, version, because.strip())
         try:
             _switch_endpoint(settings)
+        except UnreachableError:
+            raise  # it is not the model's fault: the champion stays, and the endpoint follows when it is back
         except DataError as error:
-            registry.withdraw(store, version, str(error))
+            if is_new:
+                registry.withdraw(store, version, str(error))
             raise
     typer.echo(f"version {version} is champion")
 

@@ -39,7 +39,11 @@ def check_completeness(history: SalesHistory, snapshots: str, as_of: date | None
     current = find_current(snapshots)
     if current in (None, history.fingerprint):
         return
-    missing = find_missing_data(load_snapshot(snapshots, current), history, as_of)
+    try:
+        previous = load_snapshot(snapshots, current)
+    except DataError as error:
+        raise DataError(f"{error} Or ingest without comparing with it: --allow-shrink.") from error
+    missing = find_missing_data(previous, history, as_of)
     if missing:
         raise DataError(
             f"the raw files lack what the current snapshot {current} has: {missing}. Export the files again; if they "

@@ -15,13 +15,14 @@ MIN_PAST_DAYS = 365  # in the first year every holiday is new
 
 
 def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
-    """For each day, about the open store-days of the PLAN_WINDOW_DAYS after it, as published."""
+    """For each day, about the open store-days after it, as published: PLAN_WINDOW_DAYS, or as many as a plan has."""
+    window = min(PLAN_WINDOW_DAYS, history.horizon_days)
     counts = _count_combinations(history.calendar)
-    ahead = _sum_ahead(counts)[: len(history.dates)]
+    ahead = _sum_ahead(counts, window)[: len(history.dates)]
     open_days = ahead.sum(axis=1)
     computable = (np.arange(len(ahead)) >= MIN_PAST_DAYS) & (open_days > 0)
     promo_share = ahead[:, 1::2].sum(axis=1) / np.maximum(open_days, 1)
-    increase = np.clip(promo_share - _earlier_maximum(promo_share), 0, None)
+    increase = np.clip(promo_share - _earlier_maximum(promo_share, window), 0, None)
     first_day = np.where(counts.any(axis=0), (counts > 0).argmax(axis=0), len(counts))
     is_new = first_day > np.arange(len(ahead))[:, None]
     new_share = (ahead * is_new).sum(axis=1) / np.maximum(open_days, 1)
@@ -46,15 +47,15 @@ def _count_combinations(calendar: Calendar) -> np.ndarray:
     return counts.reshape(-1, combinations)
 
 
-def _sum_ahead(daily: np.ndarray) -> np.ndarray:
-    """Sum of the PLAN_WINDOW_DAYS rows after each row, or of as many as there are."""
+def _sum_ahead(daily: np.ndarray, window: int) -> np.ndarray:
+    """Sum of the `window` rows after each row, or of as many as there are."""
     total = np.cumsum(np.r_[np.zeros((1, daily.shape[1]), daily.dtype), daily], axis=0)
     after = np.arange(1, len(daily) + 1)
-    return total[np.minimum(after + PLAN_WINDOW_DAYS, len(daily))] - total[after]
+    return total[np.minimum(after + window, len(daily))] - total[after]
 
 
-def _earlier_maximum(values: np.ndarray) -> np.ndarray:
+def _earlier_maximum(values: np.ndarray, window: int) -> np.ndarray:
     """Largest value of the days whose coming days do not overlap those of this one; inf where there is none."""
     maximum = np.full(len(values), np.inf)
-    maximum[PLAN_WINDOW_DAYS:] = np.maximum.accumulate(values)[:-PLAN_WINDOW_DAYS]
+    maximum[window:] = np.maximum.accumulate(values)[: max(len(values) - window, 0)]
     return maximum

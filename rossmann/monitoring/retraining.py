@@ -44,10 +44,14 @@ def should_retrain(
 
 
 def _fresh_wape(forecaster: Forecaster, history: SalesHistory) -> float | None:
-    """WAPE on the history's last week, forecast from the State of the day before it; None without such sales."""
+    """WAPE on the history's last week, or on as many days as a forecast has; None without such sales.
+
+    It is forecast from the State of the day before these days.
+    """
     if len(history.dates) < 2 * WEEK_DAYS:
         return None  # a State needs a week
-    fold = evaluation.cut_fold(history, history.origin - np.timedelta64(WEEK_DAYS, "D"), WEEK_DAYS)
+    days = min(WEEK_DAYS, history.horizon_days)
+    fold = evaluation.cut_fold(history, history.origin - np.timedelta64(days, "D"), days)
     state = features.fit_state(history.until(fold.origin))  # with the whole plan that was published then, as in service
     forecast = forecaster.predict(state, fold.plan)
     rows = evaluation.backtest_rows("champion", fold, forecast.sales).assign(source="fresh", model_version=0)

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 
 from rossmann.evaluation import Verdict
 from rossmann.registry.connection import CHAMPION, LEDGER, MODEL, Registry
-from rossmann.registry.versions import champion, find_by_alias, list_models
+from rossmann.registry.versions import champion, find_by_alias, find_version, load_forecaster
 from rossmann.validation import DataError
 
 PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
@@ -47,12 +47,14 @@ def promote(registry: Registry, version: int, verdict: Verdict, rival: int | Non
     _move_champion(registry, PROMOTE, version, verdict.reasons)
 
 
-def override(registry: Registry, version: int, reason: str) -> None:
+def override(registry: Registry, version: int, reason: str) -> bool:
     """Make a version champion because a person wants it, whatever was decided before; this ends its veto.
 
-    The caller holds the workspace's lock.
+    Returns whether it was not champion already. The caller holds the workspace's lock.
     """
+    was_champion = _champion_version(registry) == version
     _move_champion(registry, OVERRIDE, version, (reason,))
+    return not was_champion
 
 
 def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
@@ -72,8 +74,11 @@ def withdraw(registry: Registry, version: int, reason: str) -> None:
     if _champion_version(registry) != version:
         return
     if _find_version_before(registry, version) is not None:
-        rollback(registry, reason)
-        return
+        try:
+            rollback(registry, reason)
+            return
+        except DataError as error:  # the version before cannot forecast either
+            reason = f"{reason}; {error}"
     entry = _open_entry(registry, WITHDRAW, version, (reason,))
     registry.client.delete_registered_model_alias(MODEL, CHAMPION)
     registry.client.set_terminated(entry.info.run_id)
@@ -92,8 +97,7 @@ def rollback(registry: Registry, reason: str = "by hand") -> int:
     target = _find_version_before(registry, current)
     if target is None:
         raise DataError(f"nothing to roll back to: the ledger has no champion before version {current} without a veto")
-    if target not in {model.version for model in list_models(registry)}:
-        raise DataError(f"version {target}, the champion before {current}, is no longer in the registry")
+    load_forecaster(registry, find_version(registry, target))  # raises: a version that cannot forecast does not serve
     _move_champion(registry, ROLLBACK, target, (f"rolled back from version {current}: {reason}",))
     return target
 
@@ -104,7 +108,7 @@ def find_veto(registry: Registry, version: int) -> LedgerEntry | None:
     A version that was taken back is not released again: with the same data, the same verdict would return it.
     """
     for entry in ledger(registry):
-        if entry.action in (PROMOTE, OVERRIDE) and entry.version == version:
+        if entry.action in (PROMOTE, OVERRIDE) and entry.version == version and entry.done:
             return None
         if (entry.action, entry.previous) == (ROLLBACK, version):
             return entry

@@ -34,6 +34,10 @@ POLL_INTERVAL_S = 0.5
 REQUEST_TIMEOUT_S = 60
 
 
+class UnreachableError(DataError):
+    """Ray's dashboard does not accept requests, so the endpoint stays as it is."""
+
+
 class UnauthorizedError(DataError):
     """The endpoint responds, but this process has none of its API keys."""
 
@@ -218,7 +222,7 @@ def _call_dashboard(serve: ServeCluster, call: Callable[[ServeSubmissionClient],
             "or set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         ) from error
     except (ConnectionError, RuntimeError, OSError) as error:
-        raise DataError(
+        raise UnreachableError(
             f"Ray's dashboard at {serve.dashboard_url} does not accept the request ({_last_line(str(error))}): "
             "start it (make up), or work without an endpoint (unset ROSSMANN_SERVE_ADDRESS)"
         ) from error

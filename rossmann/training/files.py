@@ -14,10 +14,12 @@ from rossmann.evaluation import Backtest, BacktestRun
 from rossmann.provenance import FORECAST_CODE, code_hash
 from rossmann.storage import Storage
 from rossmann.training.fits import FitResult
+from rossmann.validation import DataError
 
 FITS_FOLDER = "fits"  # in the storage of backtest runs
 ROWS_FILE, LEADERBOARD_FILE, RUN_FILE = "backtest.parquet", "leaderboard.csv", "run.json"
 RUN_FIELDS = ("cpu_seconds", "importance", "failures")  # of BacktestRun, in RUN_FILE
+DIGEST = "sha256"  # in RUN_FILE: of the rows and of RUN_FIELDS
 
 # Modules and packages whose code changes the result. A change of the evaluation alone leaves the fits reusable.
 FIT_CODE = (*FORECAST_CODE, "training/fits.py", "training/files.py")
@@ -41,14 +43,23 @@ def save_backtest_run(run: BacktestRun, storage: Storage) -> None:
     run.backtest.rows.to_parquet(buffer, index=False)
     folder.write(ROWS_FILE, buffer.getvalue())
     folder.write(LEADERBOARD_FILE, run.leaderboard().to_csv().encode())
-    folder.write(RUN_FILE, json.dumps({name: getattr(run, name) for name in RUN_FIELDS}, indent=2).encode())
+    fields = {name: getattr(run, name) for name in RUN_FIELDS}
+    folder.write(RUN_FILE, json.dumps(fields | {DIGEST: _digest(buffer.getvalue(), fields)}, indent=2).encode())
 
 
 def load_backtest_run(storage: Storage, key: str) -> BacktestRun:
-    """Read what `save_backtest_run` wrote under the key."""
+    """Read what `save_backtest_run` wrote under the key. DataError if any of it was changed."""
     folder = storage.subfolder(key)
-    rows = pd.read_parquet(io.BytesIO(folder.read(ROWS_FILE)))
-    return BacktestRun(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **json.loads(folder.read(RUN_FILE)))
+    content = folder.read(ROWS_FILE)
+    try:
+        fields = json.loads(folder.read(RUN_FILE))
+        is_intact = fields.pop(DIGEST) == _digest(content, fields)
+    except (ValueError, KeyError, AttributeError):  # not JSON, or another JSON
+        is_intact = False
+    if not is_intact:
+        raise DataError(f"{folder.address('')} was changed after it was written: train again (rossmann retrain)")
+    rows = pd.read_parquet(io.BytesIO(content))
+    return BacktestRun(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **fields)
 
 
 def remove_backtest_run(storage: Storage, key: str) -> None:
@@ -70,8 +81,13 @@ def load_fit(storage: Storage, name: str) -> FitResult | None:
         with np.load(io.BytesIO(storage.read(name)), allow_pickle=False) as arrays:
             importance = dict(zip(arrays["names"].tolist(), arrays["gains"].tolist(), strict=True))
             return FitResult(arrays["forecast"], float(arrays["cpu_seconds"]), importance)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
+
+
+def _digest(rows: bytes, fields: dict[str, object]) -> str:
+    """SHA-256 of the rows' file and of the other fields."""
+    return hashlib.sha256(rows + json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def _hash(code: tuple[str, ...], parts: tuple[object, ...]) -> str:

@@ -22,7 +22,10 @@ from rossmann.serving.server.errors import ApiError, Problem, error_response
 from rossmann.serving.server.metrics import Metrics
 
 PUBLIC_PATHS = {"/health", "/ready", "/docs", "/openapi.json"}  # probes have no key; the document contains no secret
-FORWARDING_HEADERS = {"forwarded", "x-forwarded-for", "x-real-ip", "via"}  # which a proxy adds
+FORWARDING_HEADERS = {  # which a proxy adds
+    "forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "cf-connecting-ip",
+    "true-client-ip", "x-envoy-external-address",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def _is_own_name(host: str, allowed_hosts: tuple[str, ...]) -> bool:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return name == "localhost" or name in allowed_hosts or _is_loopback(name)
+    return name == "localhost" or name in map(str.lower, allowed_hosts) or _is_loopback(name)
 
 
 def _is_loopback(address: str) -> bool:
