@@ -45,7 +45,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     with workspace.lock(settings, "ingest"):
         if not allow_shrink:
             with alarm_if_rejected(settings, raw):
-                check_completeness(result.history, settings.workspace.snapshots, as_of)
+                check_completeness(result.history, result.unusable_days, settings.workspace.snapshots, as_of)
         fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
         save_state(settings.workspace.snapshots, fingerprint, state)
         alarms.publish(settings, DataIngested(snapshot=fingerprint))

@@ -131,3 +131,12 @@ def test_raw_files_with_the_content_of_a_damaged_snapshot_restore_it(workspace):
         ingest(half_of(raw_files()).write(workspace / "half"))
     assert ingest() == fingerprint
     assert load_snapshot(snapshots).fingerprint == fingerprint
+
+
+def test_a_newest_day_that_is_set_aside_is_not_lost(workspace):
+    files = raw_files()
+    last = files.train["Date"] == files.train["Date"].max()
+    row = files.train[last & (files.train["Sales"].astype(float) > 0)].index[0]
+    files.train.loc[row, "Sales"] = -5
+    ingest(files.write(workspace / "negative"))
+    assert np.isnan(load_snapshot(Settings().workspace.snapshots).sales[:, -1]).sum() == 1

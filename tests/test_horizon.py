@@ -102,6 +102,7 @@ def test_a_retraining_honours_the_setting_in_every_stage(
     raw, tmp_path, monkeypatch, prefect_server, local_ray, new_mlflow_database
 ):
     new_mlflow_database(tmp_path)
+    monkeypatch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
     for name, value in {"DATA_DIR": tmp_path, "HORIZON_DAYS": 100, "FOLDS": 2, "CANDIDATES": "ridge"}.items():
         monkeypatch.setenv(f"ROSSMANN_{name}", str(value))
     run = retrain(raw=raw)

@@ -216,7 +216,7 @@ def _alarm_row(record: "AlarmRecord") -> list[str]:
 def show_sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
     """What was deleted, or would be."""
     if not expired:
-        show("nothing is older than its retention and in use by nothing")
+        show("nothing to delete: all that is older than its retention is in use")
         return
     columns = [Column("what"), Column("name"), Column("count", numeric=True), Column("MB", numeric=True)]
     rows = [

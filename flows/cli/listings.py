@@ -113,7 +113,7 @@ def promote(
             if is_new:
                 registry.withdraw(store, version, str(error))
             raise
-    typer.echo(f"version {version} is champion")
+    typer.echo(f"version {version} is champion{'' if is_new else ' already: nothing was recorded'}")
 
 
 def _switch_endpoint(settings: "Settings") -> None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import pandas as pd
 
 from rossmann.data.history import SalesHistory
 from rossmann.data.snapshots import find_current, load_snapshot
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.validation import DataError
 
+NO_DAYS = pd.DataFrame({"store": np.zeros(0, np.int32), "date": np.zeros(0, "datetime64[D]").astype("datetime64[s]")})
 MAX_STORES_NAMED = 10  # in a message
 
 
@@ -34,8 +36,13 @@ class MissingData:
         return ", ".join(parts)
 
 
-def check_completeness(history: SalesHistory, snapshots: str, as_of: date | None = None) -> None:
-    """Compare a new history with the current snapshot, if their contents differ. DataError where it lacks something."""
+def check_completeness(
+    history: SalesHistory, unusable_days: pd.DataFrame, snapshots: str, as_of: date | None = None
+) -> None:
+    """Compare a new history with the current snapshot, if their contents differ. DataError where it lacks something.
+
+    unusable_days: store and date of days that the raw files have, and whose values were set aside.
+    """
     current = find_current(snapshots)
     if current in (None, history.fingerprint):
         return
@@ -43,7 +50,7 @@ def check_completeness(history: SalesHistory, snapshots: str, as_of: date | None
         previous = load_snapshot(snapshots, current)
     except DataError as error:
         raise DataError(f"{error} Or ingest without comparing with it: --allow-shrink.") from error
-    missing = find_missing_data(previous, history, as_of)
+    missing = find_missing_data(previous, history, as_of, unusable_days)
     if missing:
         raise DataError(
             f"the raw files lack what the current snapshot {current} has: {missing}. Export the files again; if they "
@@ -51,13 +58,18 @@ def check_completeness(history: SalesHistory, snapshots: str, as_of: date | None
         )
 
 
-def find_missing_data(previous: SalesHistory, history: SalesHistory, as_of: date | None = None) -> MissingData | None:
+def find_missing_data(
+    previous: SalesHistory,
+    history: SalesHistory,
+    as_of: date | None = None,
+    unusable_days: pd.DataFrame = NO_DAYS,
+) -> MissingData | None:
     """What `history` lacks of `previous`; None if nothing is missing.
 
     With `as_of`, the history is meant to end on that day, so that later days of `previous` are not missing. The first
     days may go if as many come at the end, as in an export of the last two years.
     """
-    expected = _expected_rows(previous, as_of)
+    expected = _expected_rows(previous, as_of) & ~_is_unusable(previous, unusable_days)
     dates, stores = previous.dates, previous.stores.number
     lost_dates = np.concatenate(
         [_lost_at_start(previous, history), dates[expected.any(axis=0) & (dates > history.origin)]]
@@ -80,6 +92,15 @@ def _expected_rows(previous: SalesHistory, as_of: date | None) -> np.ndarray:
     """
     rows = previous.sales > 0
     return rows & (previous.dates <= np.datetime64(as_of, "D")) if as_of else rows
+
+
+def _is_unusable(previous: SalesHistory, days: pd.DataFrame) -> np.ndarray:
+    """Whether a day of a store is among these. bool [stores, days of `previous`]"""
+    store, offset = days["store"].to_numpy(), previous.calendar.offsets(days["date"].to_numpy())
+    exists = previous.stores.contains(store) & (offset >= 0) & (offset < len(previous.dates))
+    mask = np.zeros(previous.sales.shape, dtype=bool)
+    mask[previous.stores.positions(store[exists]), offset[exists]] = True
+    return mask
 
 
 def _lost_at_start(previous: SalesHistory, history: SalesHistory) -> np.ndarray:

@@ -25,6 +25,7 @@ class IngestResult:
     clean_report: StageReport  # with the repairs
     set_aside: pd.DataFrame  # days of stores that count as unknown, with the reason and, if there is a row, its line
     source: str  # the folder or s3:// address of the raw files
+    unusable_days: pd.DataFrame  # of the days set aside, those that have a row: store and date
 
 
 def read_history(
@@ -54,7 +55,8 @@ def read_history(
     if count:
         note = f"{_of_days(count, days)} are set aside: {', '.join(v.check for v in violations)}."
         clean_report = replace(clean_report, notes=(note, *clean_report.notes))
-    return IngestResult(history, raw_report, clean_report, violations_table(violations), files.source)
+    unusable_days = set_aside.loc[set_aside["has_row"], list(KEYS)]
+    return IngestResult(history, raw_report, clean_report, violations_table(violations), files.source, unusable_days)
 
 
 def _refuse_too_many(count: int, days: int, violations: tuple[Violation, ...], max_share: float) -> None:
