@@ -41,6 +41,7 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
         patch.setenv("ROSSMANN_FOLDS", "2")
+        patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         yield home
 
 
