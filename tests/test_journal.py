@@ -92,6 +92,36 @@ def wait(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         time.sleep(0.05)
 
 
+def test_other_forecasts_of_the_same_version_and_snapshot_are_another_batch(url):
+    """A registry that was lost begins again with version 1."""
+    first, other = (
+        published_batch(1, "f" * 16, ORIGIN, entry("", sales=sales).answer, NOW) for sales in (100.0, 777.0)
+    )
+    write_entries(url, [first, other, other])
+    assert sorted(select(url, "select forecast from forecasts")) == [(100.0,), (777.0,)]
+
+
+def test_a_batch_that_is_forecast_again_after_a_rollback_is_the_newest(url):
+    hours = [NOW + timedelta(hours=hour) for hour in range(3)]
+    batches = [
+        published_batch(version, "f" * 16, ORIGIN, entry("", sales=100.0 * version).answer, hours[version - 1])
+        for version in (1, 2)
+    ]
+    runs = [(batches[0], hours[0]), (batches[1], hours[1]), (batches[0], hours[2])]
+    requests = [
+        replace(
+            entry(f"run {hour}"),
+            at=hour,
+            purpose=OPERATIONAL,
+            answer=BatchRows(batch.request_id, np.zeros(1, np.int32)),
+        )
+        for batch, hour in runs
+    ]
+    write_entries(url, [*batches, *requests])
+    day = (ORIGIN + 1).item()
+    assert journal.read_newest_forecasts(url, day, day).model_version.tolist() == [1]
+
+
 def test_an_entry_is_written_with_its_plan_and_its_forecast(url):
     write_entries(url, [entry("a", rows=2)])
     assert select(url, "select * from requests") == [

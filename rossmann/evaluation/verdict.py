@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from rossmann.evaluation.backtest import Backtest, BacktestRun
+from rossmann.schema import WEEK_DAYS
 
 SLICES = ("store_type", "promo", "lead_week")
 BOOTSTRAPS = 2000
+MIN_BLOCK_WEEKS = 2  # folds with fewer weeks are drawn by day: of one week there is nothing to draw
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,12 @@ def _mean_rmspe(squared: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _sums(paired: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    """Sums of the values by store, fold and week after the origin. [stores, folds, weeks]"""
-    codes = [np.unique(paired[column], return_inverse=True) for column in ("store", "origin", "lead_week")]
+    """Sums of the values by store, fold and week (or day, where a fold has few weeks) after the origin.
+
+    float64 [stores, folds, weeks or days]
+    """
+    block = "lead_week" if paired.lead_days.max() >= MIN_BLOCK_WEEKS * WEEK_DAYS else "lead_days"
+    codes = [np.unique(paired[column], return_inverse=True) for column in ("store", "origin", block)]
     shape = tuple(len(labels) for labels, _ in codes)
     cells = np.ravel_multi_index([code for _, code in codes], shape)
     return np.bincount(cells, values, minlength=np.prod(shape)).reshape(shape)

@@ -11,7 +11,6 @@ from rossmann.journal.entries import (
     BatchRows,
     ForecastRows,
     JournalEntry,
-    batch_id,
     published_batch,
 )
 from rossmann.journal.lock import workspace_lock
@@ -31,7 +30,6 @@ __all__ = [
     "JournalHealth",
     "accuracy",
     "append_rows",
-    "batch_id",
     "count_old",
     "daily_traffic",
     "drift_findings",

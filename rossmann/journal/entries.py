@@ -4,6 +4,7 @@ The forecast of a model version for the whole published plan of a snapshot, a *b
 consists of its rows refers to them; only other rows are stored with the answer.
 """
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,13 +70,14 @@ def published_batch(
     model_version: int, snapshot: str, origin: np.datetime64, rows: ForecastRows, at: datetime
 ) -> JournalEntry:
     """The forecast of a whole published plan, as an entry whose id is the same for every writer."""
-    request_id = batch_id(model_version, snapshot, rows.plan)
+    request_id = f"{BATCH_PREFIX}{model_version}-{snapshot}-{_digest(rows.forecast)}"
     return JournalEntry(request_id, at, "batch", OPERATIONAL, model_version, snapshot, origin, 0.0, rows)
 
 
-def batch_id(model_version: int, snapshot: str, published_plan: Plan) -> str:
-    """The request id of a batch. The number of rows tells horizons of different lengths apart."""
-    return f"{BATCH_PREFIX}{model_version}-{snapshot}-{len(published_plan)}"
+def _digest(forecast: Forecast) -> str:
+    """16 hex digits: a hash of all values. A registry that begins again has the same version numbers for others."""
+    content = b"".join(np.ascontiguousarray(values).tobytes() for values in vars(forecast).values())
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def to_ranges(positions: np.ndarray) -> str:

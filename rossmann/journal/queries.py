@@ -72,7 +72,13 @@ def _operational_forecasts(day: date) -> sa.Select:
 
 
 def _newest_forecasts(day: date) -> sa.Select:
-    newest_first = (requests.c.origin.desc(), requests.c.at.desc())
+    """A batch is as new as the newest request for its rows: after a rollback, an older one is forecast again."""
+    references = requests.alias()
+    batches = sa.select(references.c.batch, sa.func.max(references.c.at).label("at")).group_by(references.c.batch).cte()
+    at = sa.func.coalesce(
+        sa.select(batches.c.at).where(batches.c.batch == requests.c.id).scalar_subquery(), requests.c.at
+    )
+    newest_first = (requests.c.origin.desc(), at.desc())
     rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
     ranked = _operational_forecasts(day).add_columns(rank).subquery()
     return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)

@@ -13,7 +13,6 @@ from rossmann.journal import (
     ForecastRows,
     Journal,
     JournalEntry,
-    batch_id,
     published_batch,
 )
 from rossmann.serving.server.loaded_model import Answer, LoadedModel
@@ -36,7 +35,8 @@ class ModelHost:
         self.model: LoadedModel | None = None
         self.load_error: str | None = "no model has been loaded yet"
         self._lock = asyncio.Lock()
-        self._model_of_batch: LoadedModel | None = None  # whose published forecast was written to the journal last
+        self._batch_model: LoadedModel | None = None  # whose published forecast was written to the journal last
+        self._batch = ""  # the id of that entry
 
     async def switch_to(self, target: ServingTarget) -> None:
         """Load the target in a thread, then serve it; if that fails, keep the old model and set `load_error`.
@@ -70,11 +70,12 @@ class ModelHost:
         now, snapshot, origin = datetime.now(UTC), model.snapshot.fingerprint, model.state.origin
         rows: ForecastRows | BatchRows = ForecastRows(answer.plan, answer.forecast)
         if answer.positions is not None:
-            if self._model_of_batch is not model:
+            if self._batch_model is not model:
                 published = ForecastRows(model.plan, model.plan_forecast)
-                self.journal.write(published_batch(model.version, snapshot, origin, published, now))
-                self._model_of_batch = model
-            rows = BatchRows(batch_id(model.version, snapshot, model.plan), answer.positions)
+                batch = published_batch(model.version, snapshot, origin, published, now)
+                self.journal.write(batch)
+                self._batch_model, self._batch = model, batch.request_id
+            rows = BatchRows(self._batch, answer.positions)
         purpose = SMOKE if smoke else QUESTION if answer.positions is None else OPERATIONAL
         self.journal.write(
             JournalEntry(request_id, now, "http", purpose, model.version, snapshot, origin, latency_ms, rows)
