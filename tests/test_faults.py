@@ -118,7 +118,7 @@ def test_a_damaged_fit_is_computed_again(workspace, rossmann):
 
 @pytest.mark.parametrize("command", STAGES)
 def test_a_command_that_is_killed_while_it_writes_can_be_repeated(workspace, command):
-    write_sample(workspace / "raw", STORES, DAYS + STAGES.index(command), seed=3, replace=True)
+    write_sample(workspace / "raw", STORES, DAYS + STAGES.index(command), seed=3, overwrite=True)
     settings = {"ROSSMANN_SEED": str(100 + STAGES.index(command))}
     started = time.time()
     process = start_command(command, workspace, **settings)
