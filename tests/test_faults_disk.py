@@ -108,7 +108,7 @@ def test_a_read_only_disk_can_be_listed(disk, rossmann, command):
 
 def test_a_disk_that_fills_up_during_a_retraining_leaves_a_valid_workspace(disk, rossmann):
     """New raw files, and a disk that is full as soon as their validation report is written."""
-    write_sample(disk.root / "raw", STORES, DAYS, seed=4, replace=True)
+    write_sample(disk.root / "raw", STORES, DAYS, seed=4, overwrite=True)
     reports = disk.root / "reports/validation"
     before = len(list(reports.iterdir()))
     full = threading.Thread(target=_fill_when, args=(disk, lambda: len(list(reports.iterdir())) > before))
