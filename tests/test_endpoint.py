@@ -171,6 +171,7 @@ def test_a_new_snapshot_waits_for_a_promotion_that_is_being_deployed(endpoint, f
         restore_snapshot(snapshots, endpoint.snapshot)
 
 
+@pytest.mark.proof
 def test_an_endpoint_with_other_keys_is_not_taken_for_a_broken_one(
     endpoint, first_target, prefect_server, monkeypatch, tmp_path
 ):

@@ -16,7 +16,7 @@ from rossmann import evaluation, models, training
 from rossmann.storage import Storage
 from rossmann.training import BacktestEntry
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.proof
 
 REPOSITORY = Path(__file__).parents[1]
 OPTIONS = {"horizon_days": 48, "coverage": 0.9, "seed": 7}

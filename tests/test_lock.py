@@ -111,6 +111,7 @@ def take_lock(url: str) -> int:
         return os.getpid()
 
 
+@pytest.mark.proof
 def test_promotions_of_two_processes_make_one_chain(tmp_path, new_mlflow_database):
     """Each process reads the champion and promotes the other version in its place, again and again."""
     new_mlflow_database(tmp_path)

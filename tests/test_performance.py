@@ -112,6 +112,7 @@ def test_the_newest_forecasts_are_those_that_drift_takes_from_all(noisy, url):
         np.testing.assert_array_equal(fast, slow)
 
 
+@pytest.mark.proof
 def test_scoring_needs_the_memory_of_one_day(noisy, url):
     """Forecasts of 20 origins, 11,000 rows: their sums, a day after the other, against holding all of them."""
     entries = []
