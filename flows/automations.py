@@ -6,6 +6,7 @@ Repeating it changes nothing. Both match only the workspace of the settings, in 
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -23,6 +24,7 @@ from rossmann.settings import Settings
 from rossmann.validation import DataError
 
 WORKSPACE_ID = "ROSSMANN_WORKSPACE_ID"
+POOL, POOL_TIMEOUT_S = "rossmann", 30  # a worker creates the pool of prefect.yaml some seconds after the server starts
 FILE = Path(__file__).parents[1] / "deployments" / "automations.yaml"
 
 
@@ -31,12 +33,21 @@ def deploy(settings: Settings) -> None:
 
     Prefect fills in the variable when it registers. Raises DataError if it fails; its own output says why.
     """
+    _wait_for_pool()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     code = subprocess.run(command, env=os.environ | {WORKSPACE_ID: settings.workspace.id}).returncode
     if code:
         raise DataError(
             f"the deployments of {Path.cwd()}/prefect.yaml were not registered: see Prefect's message above"
         )
+
+
+def _wait_for_pool() -> None:
+    """Wait until a worker has created the work pool; without one Prefect's own message says what is missing."""
+    deadline = time.monotonic() + POOL_TIMEOUT_S
+    with get_client(sync_client=True) as client:
+        while POOL not in {pool.name for pool in client.read_work_pools()} and time.monotonic() < deadline:
+            time.sleep(1)
 
 
 def register(settings: Settings) -> list[str]:
