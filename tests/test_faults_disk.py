@@ -14,9 +14,8 @@ from flows.workspace import MIN_FREE_BYTES
 from rossmann import registry
 from rossmann.data import current_snapshot, load_snapshot
 from rossmann.registry import Registry
-from rossmann.simulation import write_sample
 from rossmann.storage import UNFINISHED
-from tests.support.commands import DAYS, STORES, run_command, trained_workspace
+from tests.support.commands import run_command, trained_workspace
 
 pytestmark = pytest.mark.proof
 
@@ -108,7 +107,7 @@ def test_a_read_only_disk_can_be_listed(disk, rossmann, command):
 
 def test_a_disk_that_fills_up_during_a_retraining_leaves_a_valid_workspace(disk, rossmann):
     """New raw files, and a disk that is full as soon as their validation report is written."""
-    write_sample(disk.root / "raw", STORES, DAYS, seed=4, overwrite=True)
+    rossmann("sample --force --seed 4")
     reports = disk.root / "reports/validation"
     before = len(list(reports.iterdir()))
     full = threading.Thread(target=_fill_when, args=(disk, lambda: len(list(reports.iterdir())) > before))
