@@ -17,9 +17,9 @@ from tests.support.cluster import processes_named, wait
 from tests.support.endpoint import save_with_champion
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]  # it waits for more than one recovery
 
-RESTART_S, RECOVERY_S = 60, 150  # on two busy cores; docs/faults.md has the usual times
+RESTART_S, RECOVERY_S = 90, 270  # on two busy cores; docs/faults.md has the usual times
 OTHERS = {  # process: where it answers again
     "mlflow server": ("MLFLOW_PORT", "health"),
     "prefect server start": ("PREFECT_PORT", "api/health"),
