@@ -70,11 +70,11 @@ def card(run_id: str, **changes) -> ModelCard:
 
 
 @pytest.fixture
-def new_connection(tmp_path, noisy, forecaster, backtest_run, candidates, new_mlflow_database):
+def new_connection(tmp_path, forecaster, new_mlflow_database):
     """A registry of its own with two versions and no champion."""
     new_mlflow_database(tmp_path)
     own = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
-    run_id = registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
+    run_id = own.client.create_run(own.experiment(registry.BACKTESTS)).info.run_id
     for number in (1, 2):
         assert registry.register_model(own, forecaster, card(run_id), f"run{number}") == number
     return own
@@ -338,13 +338,15 @@ def test_a_model_whose_files_are_gone_does_not_count_as_registered(new_connectio
         registry.load_forecaster(new_connection, registry.list_models(new_connection)[0])
 
 
-def test_an_interrupted_recording_is_marked_and_repeated(new_connection, backtest_run, candidates):
-    experiment = new_connection.experiment(registry.BACKTESTS)
-    (recorded,) = new_connection.client.search_runs([experiment], f"tags.backtest_run = '{backtest_run.key}'")
-    new_connection.client.update_run(recorded.info.run_id, "RUNNING")
+def test_an_interrupted_recording_is_marked_with_its_children_and_repeated(new_connection, backtest_run, candidates):
+    interrupted = registry.record_backtests(new_connection, backtest_run, candidates, SNAPSHOT, "somewhere")
+    for run in new_connection.client.search_runs([new_connection.experiment(registry.BACKTESTS)]):
+        new_connection.client.update_run(run.info.run_id, "RUNNING")
     again = registry.record_backtests(new_connection, backtest_run, candidates, SNAPSHOT, "somewhere")
-    assert again != recorded.info.run_id
-    assert new_connection.client.get_run(recorded.info.run_id).info.status == "KILLED"
+    assert again != interrupted
+    assert new_connection.client.get_run(interrupted).info.status == "KILLED"
+    assert statuses(new_connection).count("KILLED") == 1 + len(candidates)
+    assert statuses(new_connection).count("FINISHED") == 1 + len(candidates)
 
 
 def test_a_recording_that_fails_leaves_no_run_running(tmp_path, noisy, backtest_run, candidates, new_mlflow_database):
@@ -360,15 +362,6 @@ def test_a_recording_that_fails_leaves_no_run_running(tmp_path, noisy, backtest_
     registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
     assert statuses(own).count("FINISHED") == 1 + len(candidates)
     assert "RUNNING" not in statuses(own)
-
-
-def test_children_of_an_interrupted_recording_do_not_stay_running(new_connection, backtest_run, candidates):
-    experiment = new_connection.experiment(registry.BACKTESTS)
-    for run in new_connection.client.search_runs([experiment]):
-        new_connection.client.update_run(run.info.run_id, "RUNNING")
-    registry.record_backtests(new_connection, backtest_run, candidates, SNAPSHOT, "somewhere")
-    assert statuses(new_connection).count("KILLED") == 1 + len(candidates)
-    assert "RUNNING" not in statuses(new_connection)
 
 
 def statuses(connection: Registry) -> list[str]:
