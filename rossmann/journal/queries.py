@@ -12,6 +12,7 @@ from rossmann.journal.entries import OPERATIONAL, from_ranges
 from rossmann.journal.monitoring_tables import traffic
 from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
 from rossmann.schema import FORECAST_COLUMNS
+from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
@@ -36,13 +37,22 @@ def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
 
 
 def read_answer(url: str, request_id: str) -> pd.DataFrame:
-    """The rows that a request got, in their order; columns of the table `forecasts`. Empty for an unknown request."""
+    """The rows that a request got, in their order; columns of the table `forecasts`.
+
+    DataError for a request that the journal does not have, and for one whose rows are of a batch that is lost.
+    """
     request = read_table(url, sa.select(requests).where(requests.c.id == request_id))
-    batch = request.batch[0] if len(request) else None
+    if request.empty:
+        raise DataError(
+            f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
+        )
+    batch = request.batch[0]
     rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
     table = read_table(url, rows)
     if batch is None or batch == request_id:
         return table
+    if table.empty:
+        raise DataError(f"the forecasts of request {request_id} are lost: the journal does not have {batch}")
     return table.iloc[from_ranges(request.positions[0])].reset_index(drop=True)
 
 
