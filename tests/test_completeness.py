@@ -32,7 +32,7 @@ def reduced(history: SalesHistory, stores: slice = slice(None), first: int = 0, 
     return whole.until(history.dates[last - 1])
 
 
-def without_rows(history: SalesHistory, store: int, days: slice) -> SalesHistory:
+def without_rows(history: SalesHistory, store: int | slice, days: slice) -> SalesHistory:
     sales = history.sales.copy()
     sales[store, days] = np.nan
     return replace(history, sales=sales, customers=np.where(np.isnan(sales), np.nan, history.customers))
@@ -68,6 +68,27 @@ def test_a_store_that_has_lost_its_last_day_or_as_many_days_as_a_closure_is_name
     closure = without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS))
     assert str(find_missing_data(history, closure)) == "14 days of 1 store (3)"
     assert find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS - 1))) is None
+
+
+def with_zeros(history: SalesHistory, stores: slice, days: slice) -> SalesHistory:
+    sales = history.sales.copy()
+    sales[stores, days] = np.where(np.isnan(sales[stores, days]), np.nan, 0)
+    return replace(history, sales=sales)
+
+
+def test_sales_that_became_zero_are_lost_like_those_that_are_missing(history):
+    last_day = with_zeros(history, slice(2, 3), slice(PAST_DAYS - 1, None))
+    assert str(find_missing_data(history, last_day)) == "1 day of 1 store (3), of which 1 have sales of 0 now"
+    closure = with_zeros(history, slice(2, 3), slice(20, 20 + CLOSURE_DAYS))
+    assert find_missing_data(history, closure).zero_days == CLOSURE_DAYS
+    assert find_missing_data(history, with_zeros(history, slice(2, 3), slice(20, 20 + CLOSURE_DAYS - 1))) is None
+
+
+@pytest.mark.parametrize("lose", [with_zeros, lambda history, stores, days: without_rows(history, stores, days)])
+def test_sales_of_several_stores_on_one_day_are_lost_and_those_of_one_store_are_corrected(history, lose):
+    missing = find_missing_data(history, lose(history, slice(1, 3), slice(22, 23)))
+    assert (missing.shortened_stores.tolist(), missing.store_days) == ([2, 3], 2)
+    assert find_missing_data(history, lose(history, slice(1, 2), slice(22, 23))) is None
 
 
 def test_days_after_as_of_are_not_lost_but_stores_are(history):
@@ -114,6 +135,15 @@ def test_smaller_raw_files_are_refused_and_leave_the_snapshot_until_they_are_all
     assert current_snapshot(snapshots) == before
     assert [alarm.alarm.event for alarm in list_alarms(Settings())] == [DataRejected.event] * 2
     assert load_snapshot(snapshots, ingest(raw, allow_shrink=True)).stores.number.tolist() == [1, 2]
+
+
+def test_an_open_day_without_sales_in_all_stores_is_refused_until_it_is_allowed(workspace):
+    files = raw_files()
+    files.train.loc[files.train["Date"] == "2014-03-13", ["Sales", "Customers"]] = 0
+    raw = files.write(workspace / "zeros")
+    with pytest.raises(DataError, match=r"4 days of 4 stores \(1, 2, 3, 8\), of which 4 have sales of 0 now"):
+        ingest(raw)
+    assert (load_snapshot(Settings().workspace.snapshots, ingest(raw, allow_shrink=True)).sales[:, 66] == 0).all()
 
 
 def test_as_of_an_earlier_day_is_no_loss_and_neither_is_the_whole_history_after_it(workspace):
