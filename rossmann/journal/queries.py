@@ -18,6 +18,7 @@ JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
     "open", "promo",
 )  # fmt: skip
+COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
 ONE_DAY = timedelta(days=1)
 
@@ -34,6 +35,13 @@ def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
     """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
     with _connection(url) as connection:
         return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
+
+
+def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
+    """Of how many origins there are operational forecasts of each day, first … last: columns COUNT_KEY and rows."""
+    with _connection(url) as connection:
+        rows = [row for day in _days(first, last) for row in connection.execute(_counts(day))]
+    return pd.DataFrame(rows, columns=[*COUNT_KEY, "rows"]).astype({"date": "datetime64[s]"})
 
 
 def read_answer(url: str, request_id: str) -> pd.DataFrame:
@@ -79,6 +87,12 @@ def _operational_forecasts(day: date) -> sa.Select:
     columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
     return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
+
+
+def _counts(day: date) -> sa.Select:
+    rows = _operational_forecasts(day).subquery()
+    key = [rows.c[name] for name in COUNT_KEY]
+    return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
 def _newest_forecasts(day: date) -> sa.Select:
