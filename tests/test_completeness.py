@@ -1,21 +1,30 @@
 """Raw files that lack stores or days of the current snapshot are refused, unless that is allowed."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from flows.alarms import DataRejected, list_alarms
-from flows.ingest import ingest
+from flows.ingest import ingest, read_and_validate
 from flows.retrain import retrain
-from rossmann.data import SalesHistory, current_snapshot, find_missing_data, load_snapshot, read_history
+from rossmann.data import (
+    SalesHistory,
+    check_newer,
+    current_snapshot,
+    find_missing_data,
+    load_snapshot,
+    read_history,
+    save_snapshot,
+)
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 from tests.support.raw_files import PAST_DAYS, RawFiles, raw_files
 
 ORIGIN = date(2014, 3, 16)
+NOW = datetime(2014, 3, 17, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +153,37 @@ def test_an_open_day_without_sales_in_all_stores_is_refused_until_it_is_allowed(
     with pytest.raises(DataError, match=r"4 days of 4 stores \(1, 2, 3, 8\), of which 4 have sales of 0 now"):
         ingest(raw)
     assert (load_snapshot(Settings().workspace.snapshots, ingest(raw, allow_shrink=True)).sales[:, 66] == 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"as_of": ORIGIN - timedelta(days=20)}, {"allow_shrink": True}])
+def test_an_ingest_that_another_with_newer_files_overtook_is_refused(workspace, monkeypatch, options):
+    """The other one becomes current while the slower one reads its files; the same days with other sales are older."""
+    files, snapshots = raw_files(), Settings().workspace.snapshots
+    open_day = (files.train["Sales"] > 0).idxmax()
+    files.train.loc[open_day, "Sales"] += 1
+    newer = read_history(files.write(workspace / "newer"))
+
+    def read_slowly(*arguments):
+        result = read_and_validate(*arguments)
+        save_snapshot(newer.history, snapshots, NOW, newer.source)
+        return result
+
+    monkeypatch.setattr("flows.ingest.read_and_validate", read_slowly)
+    files.train.loc[open_day, "Sales"] += 1
+    older = files.write(workspace / "older")
+    with pytest.raises(DataError, match=r"became current while these raw files, which end on .* ingest them again"):
+        ingest(older, **options)
+    assert current_snapshot(snapshots) == newer.history.fingerprint
+
+
+def test_an_ingest_that_overtook_another_is_compared_with_it_even_if_it_may_shrink(history, tmp_path):
+    snapshots = str(tmp_path)
+    base = save_snapshot(reduced(history, last=PAST_DAYS - 15), snapshots, NOW, "raw")
+    assert not check_newer(history, base, snapshots)
+    other = save_snapshot(reduced(history, last=PAST_DAYS - 7), snapshots, NOW, "raw")
+    assert check_newer(history, base, snapshots)
+    assert not check_newer(history, other, snapshots)
+    assert not check_newer(reduced(history, last=PAST_DAYS - 7), base, snapshots), "both read the same files"
 
 
 def test_as_of_an_earlier_day_is_no_loss_and_neither_is_the_whole_history_after_it(workspace):

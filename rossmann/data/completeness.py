@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data.history import SalesHistory
-from rossmann.data.snapshots import find_current, load_snapshot
+from rossmann.data.snapshots import describe_snapshot, find_current, load_snapshot
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.validation import DataError
 
@@ -59,6 +59,23 @@ def check_completeness(
             f"the raw files lack what the current snapshot {current} has: {missing}. Export the files again; if they "
             "are meant to be smaller, ingest them with --allow-shrink (parameter allow_shrink of the flow)."
         )
+
+
+def check_newer(history: SalesHistory, base: str | None, snapshots: str) -> bool:
+    """Whether another snapshot than `base` is current by now: `base` was when the reading of the raw files began.
+
+    DataError if the history does not go beyond that snapshot: who finishes last need not have the newer files.
+    """
+    current = find_current(snapshots)
+    if current in (base, history.fingerprint, None):
+        return False
+    origin = describe_snapshot(snapshots, current).origin
+    if str(history.origin) <= origin:
+        raise DataError(
+            f"snapshot {current} with data until {origin} became current while these raw files, which end on "
+            f"{history.origin}, were read. If they are to replace it, ingest them again."
+        )
+    return True
 
 
 def find_missing_data(
