@@ -109,7 +109,7 @@ class DataRejected(Alarm, frozen=True):
 
 
 class EndpointFailed(Alarm, frozen=True):
-    """The endpoint is not ready, not reachable, or does not return the batch's forecasts."""
+    """The endpoint is not ready, not reachable, does not return the batch's forecasts, or serves something else."""
 
     event: ClassVar[str] = "rossmann.alarm.endpoint"
     url: str
@@ -155,7 +155,7 @@ class RetrainingOutcome(Event, frozen=True):
     alarm_id: str
     at: datetime = Field(default_factory=_now)
     started: datetime  # of the run that closed the alarm
-    decision: Literal["promoted", "refused", "skipped", "failed"]
+    decision: Literal["promoted", "refused", "unchanged", "skipped", "failed"]
     reason: str
     model_version: int | None  # that serves now; None without a champion
 

@@ -1,5 +1,6 @@
 """The endpoint as the flows see it: which model it should serve, how it is switched, and what is wrong with it."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prefect import task
@@ -10,11 +11,12 @@ from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
 from rossmann.registry import CHAMPION
 from rossmann.serving import deployment
-from rossmann.serving.deployment import ServeCluster, UnauthorizedError, UnreachableError
+from rossmann.serving.deployment import ServeCluster, UnauthorizedError
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
-from rossmann.validation import DataError
+from rossmann.validation import DataError, UnavailableError
 
+SWITCH_GRACE = timedelta(minutes=30)  # after a new champion or snapshot; a switch that fails takes half of it
 READY_TIMEOUT_S = 300  # new code starts new replicas, which takes minutes; another model takes seconds
 
 
@@ -40,7 +42,7 @@ def champion_target(settings: Settings) -> ServingTarget | None:
 def sync_endpoint() -> None:
     """`switch_endpoint`; publishes EndpointFailed before it raises DataError. The caller holds the workspace's lock.
 
-    An endpoint that cannot be reached raises nothing: it is not the model's fault, and the next call switches it.
+    An endpoint or files that cannot be reached raise nothing: it is not the model's fault, and the next call switches.
     """
     settings = Settings()
     cluster = serve_cluster(settings)
@@ -48,7 +50,7 @@ def sync_endpoint() -> None:
         return
     try:
         switch_endpoint(settings)
-    except UnreachableError as error:
+    except UnavailableError as error:
         alarms.publish(settings, EndpointFailed(reason=f"it was not switched: {error}", url=cluster.url))
     except DataError as error:
         alarms.publish(settings, EndpointFailed(reason=str(error), url=cluster.url))
@@ -58,10 +60,10 @@ def sync_endpoint() -> None:
 def switch_endpoint(settings: Settings) -> None:
     """Switch the endpoint, if there is one, to the champion on the current snapshot, and compare it with the batch.
 
-    If they differ, request again what was deployed before, and raise DataError. If they cannot be compared because the
-    endpoint has other API keys than this process, it is not the model's fault: the target stays, and EndpointFailed
-    says so. The caller holds the workspace's lock: so nobody else changes the champion, the snapshot or the endpoint
-    meanwhile.
+    If they differ, request again what was deployed before, take back the champion's promotion if it is pending, also
+    that of a release that was killed, and raise DataError. If they cannot be compared because the endpoint has other
+    API keys than this process, it is not the model's fault: the target stays, and EndpointFailed says so. The caller
+    holds the workspace's lock: so nobody else changes the champion, the snapshot or the endpoint meanwhile.
     """
     host = serve_cluster(settings)
     target = champion_target(settings) if host else None
@@ -73,23 +75,45 @@ def switch_endpoint(settings: Settings) -> None:
     except UnauthorizedError as error:
         reason = f"{target} is deployed and ready, but was not compared with the batch: {error}"
         alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
-    except UnreachableError:
+    except UnavailableError:
         raise
     except DataError as error:
         if previous and previous != target:
             deployment.deploy(host, previous)
+        previous = withdraw_pending(settings, host, target, str(error)) or previous
         still = "and stays requested" if previous == target else f"{previous or 'nothing'} still is"
         raise DataError(f"{target} was not deployed, {still}: {error}") from error
+    else:
+        registry.confirm_deployment(workspace.registry(settings), target.model_version)
+
+
+def withdraw_pending(
+    settings: Settings, host: ServeCluster, target: ServingTarget, reason: str
+) -> ServingTarget | None:
+    """Take back the promotion of the target's version if it is pending.
+
+    Returns what was requested in place of the target: something only if a release was killed after it had requested
+    the target, so that nobody knows any more what was deployed before.
+    """
+    models = workspace.registry(settings)
+    if not registry.is_deployment_pending(models, target.model_version):
+        return None
+    registry.withdraw(models, target.model_version, reason)
+    champion = champion_target(settings)
+    if champion is None or deployment.deployed_target(host) != target:
+        return None
+    deployment.deploy(host, champion)
+    return champion
 
 
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
+    models = workspace.registry(settings)
+    forecaster = registry.load_forecaster(models, registry.find_version(models, target.model_version))
+    state = features.load_state(settings.workspace.snapshots, target.snapshot)
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
-    models = workspace.registry(settings)
-    version = registry.find_version(models, target.model_version)
-    state = features.load_state(settings.workspace.snapshots, target.snapshot)
-    deployment.smoke_test(host, target, registry.load_forecaster(models, version), state)
+    deployment.smoke_test(host, target, forecaster, state)
 
 
 def deployed_snapshots(settings: Settings) -> set[str]:
@@ -122,8 +146,22 @@ def system_alarms(settings: Settings) -> list[Alarm]:
     problems: list[Alarm] = []
     if not state["ready"] or state["load_error"]:
         problems.append(EndpointFailed(reason=f"{host.url}: {state['load_error']}", url=host.url))
+    elif reason := find_other_target(settings, ServingTarget(state["model_version"], state["snapshot"])):
+        problems.append(EndpointFailed(reason=f"{host.url} {reason}", url=host.url))
     health = state["journal"]
     if health["lost_rows"] or health["problem"]:
         reason = health["problem"] or f"{health['lost_rows']} forecasts are not in the journal"
         problems.append(JournalGap(reason=reason, lost_rows=health["lost_rows"], failures=health["failures"]))
     return problems
+
+
+def find_other_target(settings: Settings, served: ServingTarget) -> str | None:
+    """What is wrong if the endpoint serves anything but the champion on the current snapshot after SWITCH_GRACE."""
+    target = champion_target(settings)
+    if target in (None, served):
+        return None
+    decision = registry.champion_since(workspace.registry(settings))
+    changes = [data.current_since(settings.workspace.snapshots), *([decision] if decision else [])]
+    if datetime.now(UTC) - max(changes) < SWITCH_GRACE:
+        return None
+    return f"serves {served}, not {target}, which is current since {max(changes):%Y-%m-%d %H:%M} UTC: rossmann serve"

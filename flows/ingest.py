@@ -24,6 +24,7 @@ from rossmann.validation import DataError, StageReport, ValidationError
 
 read_history = task(data.read_history, cache_policy=NO_CACHE)
 check_completeness = task(data.check_completeness, cache_policy=NO_CACHE)
+check_newer = task(data.check_newer, cache_policy=NO_CACHE)
 fit_state = task(features.fit_state, cache_policy=NO_CACHE)
 save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
 save_state = task(features.save_state, cache_policy=NO_CACHE)
@@ -35,19 +36,21 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
 
     raw: folder with train.csv, store.csv and, optionally, test.csv. Default: the workspace's raw folder.
     as_of: read the files as they were on the evening of this day.
-    allow_shrink: accept files that lack stores or days of the current snapshot.
+    allow_shrink: accept files that lack stores, days or sales of the snapshot that is current at the start.
     """
     settings, now = Settings(), datetime.now(UTC)
     workspace.check_disk(settings)
-    raw = raw or settings.workspace.raw
+    raw, snapshots = raw or settings.workspace.raw, settings.workspace.snapshots
+    base = data.find_current(snapshots)
     with alarm_if_rejected(settings, raw):
         result, state = read_and_validate(settings, raw, as_of, now)
     with workspace.lock(settings, "ingest"):
-        if not allow_shrink:
-            with alarm_if_rejected(settings, raw):
-                check_completeness(result.history, result.unusable_days, settings.workspace.snapshots, as_of)
-        fingerprint = save_snapshot(result.history, settings.workspace.snapshots, now, result.source, as_of)
-        save_state(settings.workspace.snapshots, fingerprint, state)
+        with alarm_if_rejected(settings, raw):
+            base_changed = check_newer(result.history, base, snapshots)
+            if base_changed or not allow_shrink:
+                check_completeness(result.history, result.unusable_days, snapshots, as_of)
+        fingerprint = save_snapshot(result.history, snapshots, now, result.source, as_of)
+        save_state(snapshots, fingerprint, state)
         alarms.publish(settings, DataIngested(snapshot=fingerprint))
         try:
             endpoint.sync_endpoint()

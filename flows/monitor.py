@@ -1,8 +1,8 @@
 """Forecasts against actuals, and the newest days against the same season one year before → tables, report, alarms.
 
-After each ingest, and daily. Needs a snapshot. A day is scored again only if its actuals have changed. Alarms start
-other flows only through Prefect's automations. A part that fails costs only itself: what the others find is raised
-first, then the run fails.
+After each ingest, and daily. Needs a snapshot. A day is scored again only if its actuals have changed, or if more
+forecasts of it came. Alarms start other flows only through Prefect's automations. A part that fails costs only itself:
+what the others find is raised first, then the run fails.
 """
 
 from collections.abc import Sequence
@@ -86,13 +86,15 @@ def find_champion() -> RegisteredModel | None:
 
 @task(cache_policy=NO_CACHE)
 def score_days(snapshot: str) -> None:
-    """Score the forecasts of new days, and again those of days whose actuals this snapshot has changed."""
+    """Score the forecasts of new days, and again those of days whose actuals changed or that got more forecasts."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
     first = history.origin.item() - CATCH_UP
     accuracy = journal.read_rows(settings.journal_address, journal.accuracy, first)
-    days = monitoring.outdated_days(accuracy, history, np.datetime64(first))
-    for run in monitoring.consecutive_runs(days):
+    counts = journal.count_forecasts(settings.journal_address, first, history.origin.item())
+    outdated = monitoring.outdated_days(accuracy, history, np.datetime64(first))
+    late = monitoring.days_with_late_forecasts(accuracy, counts, history)
+    for run in monitoring.consecutive_runs(sorted({*outdated, *late})):
         forecasts = workspace.daily_forecasts(settings, history, run[0].item(), run[-1].item())
         rows = monitoring.accuracy_rows(forecasts, history)
         journal.replace_days(settings.journal_address, journal.accuracy, [day.item() for day in run], rows)

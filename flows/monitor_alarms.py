@@ -58,7 +58,7 @@ def repeats(
     """Whether an alarm only repeats an earlier one of its cause.
 
     That is so if the earlier one is about the same snapshot, or about a day less than `alarm_repeat_days` ago;
-    `alarm_retry_days` if its retraining was refused or skipped. Wrong data that were right in between are new.
+    `alarm_retry_days` if its retraining changed nothing. Wrong data that were right in between are new.
     """
     same_cause = [each for each in records if each.alarm.cause == alarm.cause]
     if any(each.alarm.snapshot == alarm.snapshot for each in same_cause):
@@ -73,7 +73,7 @@ def repeats(
 
 def _quiet_days(settings: Settings, record: AlarmRecord) -> int:
     """Days of data after an alarm, in which its cause is not raised again."""
-    unchanged = record.outcome is not None and record.outcome.decision in ("refused", "skipped")
+    unchanged = record.outcome is not None and record.outcome.decision in ("refused", "unchanged", "skipped")
     return min(settings.alarm_retry_days, settings.alarm_repeat_days) if unchanged else settings.alarm_repeat_days
 
 

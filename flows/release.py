@@ -21,7 +21,7 @@ from rossmann.models import Candidate
 from rossmann.registry import CHAMPION, RegisteredModel, Registry
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
-from rossmann.validation import DataError
+from rossmann.validation import DataError, UnavailableError
 
 
 @flow
@@ -37,7 +37,7 @@ def release(challenger: int | None = None) -> Verdict:
     purpose = f"release of version {model.version}"
     if champion and champion.version == model.version:
         with workspace.lock(settings, purpose):
-            endpoint.sync_endpoint()  # an earlier run may have been killed between the alias and the endpoint
+            endpoint.sync_endpoint()  # completes or takes back what a run began that was killed after the alias moved
         return skip_judging(f"version {model.version} is champion already")
     verdict = refuse_vetoed(models, model) or decide(model, champion)
     if not verdict.promote:
@@ -74,11 +74,11 @@ def promote_and_deploy(
     models: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
 ) -> Verdict:
     """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
-    promote(models, challenger.version, verdict, champion.version if champion else None)
+    has_endpoint = endpoint.serve_cluster(Settings()) is not None
+    promote(models, challenger.version, verdict, champion.version if champion else None, has_endpoint)
     try:
-        endpoint.sync_endpoint()
+        endpoint.sync_endpoint()  # takes the promotion back before it raises
     except DataError as error:
-        withdraw(models, challenger.version, str(error))
         reasons = (f"promotion undone: {error}", *verdict.reasons)
         return show(replace(verdict, promote=False, reasons=reasons), challenger)
     return verdict
@@ -124,6 +124,8 @@ def rival_entries(
         return [baseline], []
     try:
         candidate = registry.load_forecaster(workspace.registry(settings), champion).candidate
+    except UnavailableError:  # it may be better than the challenger
+        raise
     except DataError as error:  # of other code, damaged or lost: it cannot forecast, and must not stop the challenger
         return [baseline], [f"the challenger is compared with the median only: {error}"]
     entry, notes = champion_entry(history, challenger, champion, candidate)
@@ -155,5 +157,4 @@ def backtest(
 
 
 promote = task(registry.promote, **retries.OVER_NETWORK)
-withdraw = task(registry.withdraw, **retries.OVER_NETWORK)
 refuse = task(registry.record_refusal, **retries.OVER_NETWORK)

@@ -8,11 +8,12 @@ release judges the version that was trained, whatever becomes current meanwhile.
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, run_checks, workspace
+from flows import alarms, retries, run_checks, workspace
 from flows.alarms import RetrainingOutcome
 from flows.forecast import forecast
 from flows.ingest import ingest
@@ -69,10 +70,16 @@ def retrain(
     if result.verdict is None:
         publish_outcomes(alarm_id, started, snapshot, "skipped", result.decision.reason)
     else:
-        verdict = result.verdict
-        decision = "promoted" if verdict.promote else "refused"
-        publish_outcomes(alarm_id, started, snapshot, decision, "; ".join(verdict.reasons))
+        publish_outcomes(alarm_id, started, snapshot, decision_on(result), "; ".join(result.verdict.reasons))
     return result
+
+
+def decision_on(result: RetrainResult) -> Literal["promoted", "refused", "unchanged"]:
+    """What became of the challenger of a run that trained: unchanged if it is the version that was champion before."""
+    if result.verdict.promote:
+        return "promoted"
+    is_champion = result.forecast is not None and result.forecast.model_version == result.training.challenger
+    return "unchanged" if is_champion else "refused"
 
 
 def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> RetrainResult:
@@ -84,7 +91,7 @@ def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, sea
     return RetrainResult(snapshot, decision, training, verdict, newest_forecast)
 
 
-@task(cache_policy=NO_CACHE)
+@task(**retries.READING_MODELS)
 def decide(snapshot: str) -> RetrainingDecision:
     """Whether a retraining pays, from the state as it is now: the cause of the alarm may be gone."""
     settings = Settings()

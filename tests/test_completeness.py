@@ -1,21 +1,30 @@
 """Raw files that lack stores or days of the current snapshot are refused, unless that is allowed."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from flows.alarms import DataRejected, list_alarms
-from flows.ingest import ingest
+from flows.ingest import ingest, read_and_validate
 from flows.retrain import retrain
-from rossmann.data import SalesHistory, current_snapshot, find_missing_data, load_snapshot, read_history
+from rossmann.data import (
+    SalesHistory,
+    check_newer,
+    current_snapshot,
+    find_missing_data,
+    load_snapshot,
+    read_history,
+    save_snapshot,
+)
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 from tests.support.raw_files import PAST_DAYS, RawFiles, raw_files
 
 ORIGIN = date(2014, 3, 16)
+NOW = datetime(2014, 3, 17, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +41,7 @@ def reduced(history: SalesHistory, stores: slice = slice(None), first: int = 0, 
     return whole.until(history.dates[last - 1])
 
 
-def without_rows(history: SalesHistory, store: int, days: slice) -> SalesHistory:
+def without_rows(history: SalesHistory, store: int | slice, days: slice) -> SalesHistory:
     sales = history.sales.copy()
     sales[store, days] = np.nan
     return replace(history, sales=sales, customers=np.where(np.isnan(sales), np.nan, history.customers))
@@ -68,6 +77,27 @@ def test_a_store_that_has_lost_its_last_day_or_as_many_days_as_a_closure_is_name
     closure = without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS))
     assert str(find_missing_data(history, closure)) == "14 days of 1 store (3)"
     assert find_missing_data(history, without_rows(history, 2, slice(20, 20 + CLOSURE_DAYS - 1))) is None
+
+
+def with_zeros(history: SalesHistory, stores: slice, days: slice) -> SalesHistory:
+    sales = history.sales.copy()
+    sales[stores, days] = np.where(np.isnan(sales[stores, days]), np.nan, 0)
+    return replace(history, sales=sales)
+
+
+def test_sales_that_became_zero_are_lost_like_those_that_are_missing(history):
+    last_day = with_zeros(history, slice(2, 3), slice(PAST_DAYS - 1, None))
+    assert str(find_missing_data(history, last_day)) == "1 day of 1 store (3), of which 1 have sales of 0 now"
+    closure = with_zeros(history, slice(2, 3), slice(20, 20 + CLOSURE_DAYS))
+    assert find_missing_data(history, closure).zero_days == CLOSURE_DAYS
+    assert find_missing_data(history, with_zeros(history, slice(2, 3), slice(20, 20 + CLOSURE_DAYS - 1))) is None
+
+
+@pytest.mark.parametrize("lose", [with_zeros, lambda history, stores, days: without_rows(history, stores, days)])
+def test_sales_of_several_stores_on_one_day_are_lost_and_those_of_one_store_are_corrected(history, lose):
+    missing = find_missing_data(history, lose(history, slice(1, 3), slice(22, 23)))
+    assert (missing.shortened_stores.tolist(), missing.store_days) == ([2, 3], 2)
+    assert find_missing_data(history, lose(history, slice(1, 2), slice(22, 23))) is None
 
 
 def test_days_after_as_of_are_not_lost_but_stores_are(history):
@@ -114,6 +144,46 @@ def test_smaller_raw_files_are_refused_and_leave_the_snapshot_until_they_are_all
     assert current_snapshot(snapshots) == before
     assert [alarm.alarm.event for alarm in list_alarms(Settings())] == [DataRejected.event] * 2
     assert load_snapshot(snapshots, ingest(raw, allow_shrink=True)).stores.number.tolist() == [1, 2]
+
+
+def test_an_open_day_without_sales_in_all_stores_is_refused_until_it_is_allowed(workspace):
+    files = raw_files()
+    files.train.loc[files.train["Date"] == "2014-03-13", ["Sales", "Customers"]] = 0
+    raw = files.write(workspace / "zeros")
+    with pytest.raises(DataError, match=r"4 days of 4 stores \(1, 2, 3, 8\), of which 4 have sales of 0 now"):
+        ingest(raw)
+    assert (load_snapshot(Settings().workspace.snapshots, ingest(raw, allow_shrink=True)).sales[:, 66] == 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"as_of": ORIGIN - timedelta(days=20)}, {"allow_shrink": True}])
+def test_an_ingest_that_another_with_newer_files_overtook_is_refused(workspace, monkeypatch, options):
+    """The other one becomes current while the slower one reads its files; the same days with other sales are older."""
+    files, snapshots = raw_files(), Settings().workspace.snapshots
+    open_day = (files.train["Sales"] > 0).idxmax()
+    files.train.loc[open_day, "Sales"] += 1
+    newer = read_history(files.write(workspace / "newer"))
+
+    def read_slowly(*arguments):
+        result = read_and_validate(*arguments)
+        save_snapshot(newer.history, snapshots, NOW, newer.source)
+        return result
+
+    monkeypatch.setattr("flows.ingest.read_and_validate", read_slowly)
+    files.train.loc[open_day, "Sales"] += 1
+    older = files.write(workspace / "older")
+    with pytest.raises(DataError, match=r"became current while these raw files, which end on .* ingest them again"):
+        ingest(older, **options)
+    assert current_snapshot(snapshots) == newer.history.fingerprint
+
+
+def test_an_ingest_that_overtook_another_is_compared_with_it_even_if_it_may_shrink(history, tmp_path):
+    snapshots = str(tmp_path)
+    base = save_snapshot(reduced(history, last=PAST_DAYS - 15), snapshots, NOW, "raw")
+    assert not check_newer(history, base, snapshots)
+    other = save_snapshot(reduced(history, last=PAST_DAYS - 7), snapshots, NOW, "raw")
+    assert check_newer(history, base, snapshots)
+    assert not check_newer(history, other, snapshots)
+    assert not check_newer(reduced(history, last=PAST_DAYS - 7), base, snapshots), "both read the same files"
 
 
 def test_as_of_an_earlier_day_is_no_loss_and_neither_is_the_whole_history_after_it(workspace):

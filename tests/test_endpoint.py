@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -147,6 +147,23 @@ def test_sync_endpoint_restores_the_target_before_if_the_champion_cannot_be_serv
     assert deployment.request_forecast(endpoint.serve, next_day(endpoint))
 
 
+def test_the_promotion_of_a_killed_release_is_taken_back_if_the_endpoint_cannot_serve_it(
+    endpoint, first_target, prefect_server
+):
+    """The release was killed after it had requested the version, whose files are missing."""
+    forecaster = fit_on_whole_history(endpoint.history, "median", 8)
+    broken = register(endpoint.registry, forecaster, endpoint.history, endpoint.snapshot, "killed")
+    shutil.rmtree(registry.find_version(endpoint.registry, broken).source.removeprefix("file://"))
+    promote(endpoint.registry, broken, awaits_endpoint=True)
+    deployment.deploy(endpoint.serve, ServingTarget(broken, endpoint.snapshot))
+    with pytest.raises(DataError, match=f"model version {broken}"):
+        flow(sync_endpoint.fn)()
+    assert registry.champion(endpoint.registry).version == 1
+    assert registry.find_veto(endpoint.registry, broken)
+    assert deployment.deployed_target(endpoint.serve) == first_target
+    flow(sync_endpoint.fn)()
+
+
 def test_a_new_snapshot_waits_for_a_promotion_that_is_being_deployed(endpoint, first_target):
     """Neither of two processes redeploys an older target over the newer one, or takes the promotion back."""
     history, snapshots, settings = endpoint.history, f"{endpoint.workspace}/snapshots", Settings()
@@ -169,6 +186,23 @@ def test_a_new_snapshot_waits_for_a_promotion_that_is_being_deployed(endpoint, f
     finally:
         registry.withdraw(endpoint.registry, version, "the test is over")
         restore_snapshot(snapshots, endpoint.snapshot)
+
+
+def test_an_endpoint_that_serves_something_else_than_what_is_current_raises_an_alarm_after_a_while(
+    endpoint, first_target, monkeypatch
+):
+    """The snapshot became current, and whoever made it so could not switch the endpoint."""
+    history, snapshots = endpoint.history, f"{endpoint.workspace}/snapshots"
+    assert system_alarms(Settings()) == []
+    older = save_snapshot(history.until(history.dates[-9]), snapshots, datetime.now(UTC), "test")
+    try:
+        assert system_alarms(Settings()) == []
+        monkeypatch.setattr("flows.endpoint.SWITCH_GRACE", timedelta(0))
+        (alarm,) = system_alarms(Settings())
+        assert f"serves {first_target}, not model version 1 on snapshot {older}" in alarm.reason
+    finally:
+        restore_snapshot(snapshots, endpoint.snapshot)
+    assert system_alarms(Settings()) == []
 
 
 @pytest.mark.proof

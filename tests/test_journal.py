@@ -41,6 +41,7 @@ from rossmann.journal.entries import from_ranges, published_batch, to_ranges
 from rossmann.journal.log_files import create_file
 from rossmann.journal.tables import alembic_config, connect, metadata
 from rossmann.models import Forecast
+from rossmann.validation import DataError
 
 NOW = datetime(2015, 2, 10, 12, tzinfo=UTC)
 ORIGIN = np.datetime64("2015-02-09", "D")
@@ -168,7 +169,49 @@ def test_a_batch_is_stored_once_and_answers_refer_to_its_rows(url):
     assert journal.read_answer(url, "a").store.tolist() == [2, 3, 6]
     assert journal.read_answer(url, "a").forecast.tolist() == [101.0, 102.0, 105.0]
     assert journal.read_answer(url, "c").store.tolist() == [6, 1, 2, 3, 4, 5]
-    assert journal.read_answer(url, "nobody").empty
+
+
+@pytest.mark.parametrize(("request_id", "message"), [("nobody", "no request nobody"), ("a", "request a are lost")])
+def test_an_answer_that_the_journal_does_not_have_is_one_sentence(url, request_id, message):
+    write_entries(url, [reference("a", [1])])
+    with pytest.raises(DataError, match=message):
+        journal.read_answer(url, request_id)
+
+
+def test_a_batch_is_written_again_to_a_database_that_replaces_the_one_that_had_it(url, folder):
+    writer = Journal(url, folder)
+    for each in (batch(), reference("a", [1])):
+        writer.write(each)
+    wait(lambda: writer.health().written_rows == 7)
+    for path in Path(url.removeprefix("sqlite:///")).parent.glob("journal.db*"):
+        path.unlink()
+    writer.write(reference("b", [4]))
+    wait(lambda: writer.health().pending_rows == 0)
+    writer.close(10)
+    assert journal.read_answer(url, "b").store.tolist() == [5]
+    assert writer.health().lost_rows == 0
+
+
+def test_a_batch_that_was_dropped_is_written_again_with_the_answers_that_refer_to_it(tmp_path, folder):
+    database_folder = tmp_path / "later"
+    url = f"sqlite:///{database_folder}/journal.db"
+    writer = Journal(url, folder, max_pending_rows=10)
+    for each in (batch(), reference("a", [1]), entry("b", rows=9), reference("c", [4])):
+        writer.write(each)
+    assert writer.health().lost_rows == 7
+    database_folder.mkdir()
+    writer.close(10)
+    assert journal.read_answer(url, "c").store.tolist() == [5]
+    assert writer.health().lost_rows == 7
+
+
+def test_answers_whose_batch_is_lost_are_counted_as_lost(url, folder):
+    """As of a process that was killed after its batch had been dropped."""
+    writer = Journal(url, folder)
+    for each in (reference("a", [1, 2]), entry("b", rows=3)):
+        writer.write(each)
+    writer.close(10)
+    assert (writer.health().lost_rows, writer.health().written_rows) == (2, 3)
 
 
 def test_an_answer_in_full_is_read_as_it_was_given(url):

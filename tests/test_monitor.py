@@ -104,6 +104,16 @@ def run_command(monkeypatch, capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def test_a_retraining_that_finds_the_champion_again_changes_nothing_and_says_so(workspace):
+    """It is the first test, before there are data of another week."""
+    alarm = DataRejected(reason="a test", raw="here")
+    publish(Settings(), alarm)
+    result = retrain(as_of=WEEK_BEFORE, candidates=RIDGE, alarm_id=alarm.id, raw=str(workspace / "raw"))
+    outcome = record_of(alarm.id).outcome
+    assert (outcome.decision, outcome.model_version) == ("unchanged", result.training.challenger)
+    assert "champion already" in outcome.reason
+
+
 def test_forecasts_are_scored_as_the_journal_has_them(workspace, clean_week):
     forecasts = pd.concat(journal.read_forecasts(Settings().journal_address, WEEK_BEFORE, LAST))
     raw = pd.read_csv(workspace / "raw/train.csv", parse_dates=["Date"], dtype={"StateHoliday": str})

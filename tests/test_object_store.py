@@ -13,6 +13,7 @@ from test_journal import counts, entry
 
 from flows import workspace
 from flows.monitor import monitor
+from flows.release import rival_entries
 from flows.retrain import retrain
 from rossmann import registry
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot, save_snapshot
@@ -22,7 +23,8 @@ from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.simulation import write_sample
 from rossmann.storage import Storage, split_path
-from rossmann.validation import DataError
+from rossmann.validation import DataError, UnavailableError
+from tests.support.endpoint import fit_on_whole_history, promote, register
 from tests.support.stores import ACCESS_DENIED, BUCKET, no_fault, slow_down_every, writes_denied_after
 
 NOON = datetime(2015, 4, 1, 12)
@@ -122,6 +124,31 @@ def test_entries_stay_on_the_machine_while_the_store_fails(store, tmp_path):
     url = f"sqlite:///{tmp_path}/journal.db"
     Journal(url, folder, leftovers).close(30)
     assert counts(url) == (1, 3)
+
+
+def test_a_model_in_a_store_that_fails_is_not_a_damaged_one(store, noisy, tmp_path, new_mlflow_database, monkeypatch):
+    """A challenger is not compared with the median only, and no version is registered again, because of that."""
+    new_mlflow_database(tmp_path)
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", f"{ADDRESS}/away")
+    monkeypatch.setenv("ROSSMANN_MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("ROSSMANN_JOURNAL_URL", f"sqlite:///{tmp_path}/journal.db")
+    models = workspace.registry(Settings())
+    register(models, fit_on_whole_history(noisy, "median", 7), noisy, "f" * 16, "away")
+    promote(models, 1)
+    champion = registry.champion(models)
+    store.fault = lambda _: ACCESS_DENIED
+    for call in (
+        lambda: registry.is_readable(models, champion),
+        lambda: registry.load_forecaster(models, champion),
+        lambda: registry.find_registered(models, "away"),
+        lambda: rival_entries(Settings(), noisy, champion, champion),
+    ):
+        with pytest.raises(UnavailableError, match=f"cannot be read from {ADDRESS}/away/models/.* again"):
+            call()
+    store.fault = no_fault
+    assert registry.is_readable(models, champion)
+    store.client().delete_object(Bucket=BUCKET, Key=f"{champion.source.removeprefix(f'{ADDRESS}/')}/candidate.json")
+    assert not registry.is_readable(models, champion)
 
 
 @pytest.fixture(scope="module")

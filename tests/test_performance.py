@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 
 from flows import workspace
+from flows.monitor import score_days
 from rossmann import evaluation, features, journal, models, monitoring
-from rossmann.data import Plan, SalesHistory
+from rossmann.data import Plan, SalesHistory, save_snapshot
 from rossmann.journal import OPERATIONAL, QUESTION, SMOKE, BatchRows, ForecastRows, JournalEntry
 from rossmann.models import Forecast
 from rossmann.monitoring import performance, store_series
 from rossmann.schema import HORIZON_DAYS
+from rossmann.settings import Settings
 
 ROW = np.zeros(1, np.int32)
 NOW = datetime(2015, 2, 10, 12, tzinfo=UTC)
@@ -216,6 +218,38 @@ def test_a_day_is_scored_once_and_again_only_if_its_actuals_change(noisy, scored
 
 def test_a_day_that_only_an_earlier_snapshot_had_is_left_as_it_is(noisy, scored):
     assert monitoring.outdated_days(scored, noisy.until(noisy.origin - 3), noisy.origin - 6) == []
+
+
+def test_a_day_is_scored_again_when_more_forecasts_of_it_came(noisy, url, tmp_path, monkeypatch):
+    """They came with a log that a killed replica left; a repeated forecast changes nothing."""
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    snapshot = save_snapshot(noisy, Settings().workspace.snapshots, NOW, "raw")
+    first, last = (noisy.origin - 6).item(), noisy.origin.item()
+
+    def late_days() -> list[np.datetime64]:
+        counts = journal.count_forecasts(url, first, last)
+        return monitoring.days_with_late_forecasts(journal.read_rows(url, journal.accuracy, first), counts, noisy)
+
+    def write(request_id: str, origin: np.datetime64, plan: Plan) -> None:
+        journal.write_entries(url, [journal_entry(request_id, "batch", origin, plan, np.full(len(plan), 5000.0))])
+
+    def scored_rows() -> int:
+        score_days.fn(snapshot)
+        table = journal.read_rows(url, journal.accuracy, first)
+        return int(table[(table.source == "batch") & (table.slice == "all")]["rows"].sum())
+
+    assert late_days() == []
+    origin, week = noisy.origin - 7, noisy.plan(noisy.origin - 7, 7)
+    half = Plan(**{name: values[: len(week) // 2] for name, values in vars(week).items()})
+    write("a", origin, half)
+    assert late_days() == [day for day in noisy.dates[-7:] if (noisy.sales[:, noisy.dates == day] > 0).any()]
+    before = scored_rows()
+    write("a again", origin, half)
+    assert late_days() == []
+    write("b", noisy.origin - 3, noisy.plan(noisy.origin - 3, 1))
+    assert late_days() == [noisy.origin - 2]
+    assert scored_rows() == before + int((noisy.sales[:, -3] > 0).sum())
+    assert late_days() == []
 
 
 def test_days_are_split_where_one_is_missing():

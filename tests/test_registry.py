@@ -280,6 +280,21 @@ def test_a_promotion_that_could_not_be_deployed_is_taken_back(new_connection):
     assert registry.champion(new_connection).version == 1
 
 
+def test_a_promotion_is_pending_until_the_endpoint_is_switched_or_another_decision_follows(new_connection):
+    registry.promote(new_connection, 1, YES, None)
+    assert not registry.is_deployment_pending(new_connection, 1), "there is no endpoint"
+    registry.promote(new_connection, 2, YES, 1, awaits_endpoint=True)
+    registry.record_refusal(new_connection, 1, NO)
+    assert [registry.is_deployment_pending(new_connection, version) for version in (1, 2)] == [False, True]
+    registry.confirm_deployment(new_connection, 2)
+    assert not registry.is_deployment_pending(new_connection, 2)
+    registry.rollback(new_connection)
+    registry.override(new_connection, 2, "it is better", awaits_endpoint=True)
+    assert registry.is_deployment_pending(new_connection, 2)
+    registry.rollback(new_connection)
+    assert not registry.is_deployment_pending(new_connection, 2)
+
+
 def test_the_first_promotion_of_all_taken_back_leaves_no_champion(new_connection):
     registry.promote(new_connection, 1, YES, None)
     registry.withdraw(new_connection, 1, "other numbers")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from flows import alarms, retention
 from flows.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome
@@ -18,6 +19,7 @@ from rossmann import data, evaluation, journal, registry
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.journal import QUESTION, ForecastRows, JournalEntry
+from rossmann.journal.tables import read_table
 from rossmann.models import Forecast
 from rossmann.settings import Settings
 from rossmann.storage import Storage
@@ -112,7 +114,7 @@ def contents(settings: Settings) -> dict[str, set[str]]:
         FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
         ALARMS: {record.alarm.id for record in alarms.list_alarms(settings)},
-        REQUESTS: {name for name in ("old", "young") if len(journal.read_answer(settings.journal_address, name))},
+        REQUESTS: set(read_table(settings.journal_address, sa.select(journal.requests.c.id)).id),
     }
 
 

@@ -180,6 +180,27 @@ def test_a_damaged_manifest_is_left_out_of_the_list_with_a_warning(content, hist
         describe_snapshot(root, damaged)
 
 
+def test_every_changed_byte_of_a_manifest_is_noticed(history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw")
+    file = Path(root, fingerprint, "manifest.json")
+    content = file.read_bytes()
+    for position in range(len(content)):
+        file.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        with pytest.raises(DataError, match="manifest"):
+            describe_snapshot(root, fingerprint)
+    file.write_bytes(content)
+    assert describe_snapshot(root, fingerprint).fingerprint == fingerprint
+
+
+def test_a_manifest_of_an_earlier_version_has_no_digest_and_is_read(history, root):
+    fingerprint = save_snapshot(history, root, NOON, "raw")
+    file = Path(root, fingerprint, "manifest.json")
+    manifest = json.loads(file.read_text())
+    del manifest["digest"]
+    file.write_text(json.dumps(manifest))
+    assert load_snapshot(root, fingerprint).fingerprint == fingerprint
+
+
 def test_a_damaged_manifest_of_the_current_snapshot_is_one_error_that_says_what_to_do(history, root):
     fingerprint = save_snapshot(history, root, NOON, "raw")
     Path(root, fingerprint, "manifest.json").write_bytes(b"{}")

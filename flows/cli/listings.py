@@ -96,7 +96,6 @@ def promote(
     settings = prepare_environment()
     from flows import workspace
     from rossmann import registry
-    from rossmann.serving.deployment import UnreachableError
     from rossmann.validation import DataError
 
     if not because.strip():
@@ -104,15 +103,8 @@ def promote(
     store = workspace.registry(settings)
     with workspace.lock(settings, f"models promote {version}"):
         registry.load_forecaster(store, registry.find_version(store, version))  # raises: it could not forecast
-        is_new = registry.override(store, version, because.strip())
-        try:
-            _switch_endpoint(settings)
-        except UnreachableError:
-            raise  # it is not the model's fault: the champion stays, and the endpoint follows when it is back
-        except DataError as error:
-            if is_new:
-                registry.withdraw(store, version, str(error))
-            raise
+        is_new = registry.override(store, version, because.strip(), awaits_endpoint=settings.serve_address is not None)
+        _switch_endpoint(settings)  # raises, after it has taken the promotion back, if the endpoint cannot serve it
     typer.echo(f"version {version} is champion{'' if is_new else ' already: nothing was recorded'}")
 
 

@@ -1,7 +1,7 @@
 """The sales history as dense arrays of stores × days: reading, cleaning, versions, plans."""
 
 from rossmann.data.cleaning import CleaningResult, RawTables, clean
-from rossmann.data.completeness import MissingData, check_completeness, find_missing_data
+from rossmann.data.completeness import MissingData, check_completeness, check_newer, find_missing_data
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.ingest import IngestResult, read_history
@@ -12,8 +12,10 @@ from rossmann.data.kaggle.tables import raw_tables
 from rossmann.data.plans import read_plan
 from rossmann.data.snapshots import (
     Snapshot,
+    current_since,
     current_snapshot,
     describe_snapshot,
+    find_current,
     list_snapshots,
     load_snapshot,
     remove_snapshot,
@@ -35,11 +37,14 @@ __all__ = [
     "Snapshot",
     "Stores",
     "check_completeness",
+    "check_newer",
     "check_raw",
     "clean",
+    "current_since",
     "current_snapshot",
     "days_frame",
     "describe_snapshot",
+    "find_current",
     "find_missing_data",
     "kaggle_submission",
     "list_snapshots",

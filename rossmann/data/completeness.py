@@ -1,4 +1,4 @@
-"""What new raw files lack that the current snapshot has: stores, days, or days of single stores."""
+"""What new raw files lack that the current snapshot has: stores, days, or the sales of single stores' days."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data.history import SalesHistory
-from rossmann.data.snapshots import find_current, load_snapshot
+from rossmann.data.snapshots import describe_snapshot, find_current, load_snapshot
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.validation import DataError
 
 NO_DAYS = pd.DataFrame({"store": np.zeros(0, np.int32), "date": np.zeros(0, "datetime64[D]").astype("datetime64[s]")})
 MAX_STORES_NAMED = 10  # in a message
+MAX_CORRECTED_SHARE = 0.01  # of the stores with sales on a day: if more, and at least two, lose them, data are lost
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,9 @@ class MissingData:
 
     stores: np.ndarray  # numbers of the stores without any row, ascending. int32
     dates: np.ndarray  # days that no store has, at the end only those with sales. datetime64[D]
-    shortened_stores: np.ndarray  # stores that lack their last day with sales, or CLOSURE_DAYS of them. int32
+    shortened_stores: np.ndarray  # stores that lack the sales of days, as `_shortened` has it. int32
     store_days: int  # days with sales that the shortened stores lack
+    zero_days: int  # of these, days that have a row with sales of 0
 
     def __str__(self) -> str:
         parts = []
@@ -32,7 +34,8 @@ class MissingData:
             parts.append(f"{_count_noun(len(self.dates), 'day')} ({self.dates[0]} to {self.dates[-1]})")
         if len(self.shortened_stores):
             stores = f"{_count_noun(len(self.shortened_stores), 'store')} ({_first(self.shortened_stores)})"
-            parts.append(f"{_count_noun(self.store_days, 'day')} of {stores}")
+            zeros = f", of which {self.zero_days:,} have sales of 0 now" if self.zero_days else ""
+            parts.append(f"{_count_noun(self.store_days, 'day')} of {stores}{zeros}")
         return ", ".join(parts)
 
 
@@ -58,6 +61,23 @@ def check_completeness(
         )
 
 
+def check_newer(history: SalesHistory, base: str | None, snapshots: str) -> bool:
+    """Whether another snapshot than `base` is current by now: `base` was when the reading of the raw files began.
+
+    DataError if the history does not go beyond that snapshot: who finishes last need not have the newer files.
+    """
+    current = find_current(snapshots)
+    if current in (base, history.fingerprint, None):
+        return False
+    origin = describe_snapshot(snapshots, current).origin
+    if str(history.origin) <= origin:
+        raise DataError(
+            f"snapshot {current} with data until {origin} became current while these raw files, which end on "
+            f"{history.origin}, were read. If they are to replace it, ingest them again."
+        )
+    return True
+
+
 def find_missing_data(
     previous: SalesHistory,
     history: SalesHistory,
@@ -76,13 +96,26 @@ def find_missing_data(
     )
     expected &= (dates >= history.dates[0]) & (dates <= history.origin)
     remains = history.stores.contains(stores)
-    lost = expected & np.isnan(_sales_on(history, stores, dates))
-    last_day_lost = (lost & _is_last(expected)).any(axis=1)
-    shortened = remains & (last_day_lost | (lost.sum(axis=1) >= CLOSURE_DAYS))
     lost_stores = stores[expected.any(axis=1) & ~remains]
+    expected &= remains[:, np.newaxis]
+    sales = _sales_on(history, stores, dates)
+    lost = expected & ~(sales > 0)
+    shortened = _shortened(expected, lost)
     if not (len(lost_stores) or len(lost_dates) or shortened.any()):
         return None
-    return MissingData(lost_stores, lost_dates, stores[shortened], int(lost[shortened].sum()))
+    zero_days = int((lost & (sales == 0))[shortened].sum())
+    return MissingData(lost_stores, lost_dates, stores[shortened], int(lost[shortened].sum()), zero_days)
+
+
+def _shortened(expected: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Which stores lack so many of the expected sales that it is no correction of single days. bool [stores]
+
+    They lack those of their last day, of CLOSURE_DAYS days, or of a day on which too many stores lack them.
+    """
+    last_day_lost = (lost & _is_last(expected)).any(axis=1)
+    lost_count = lost.sum(axis=0)
+    is_widespread = (lost_count > 1) & (lost_count > MAX_CORRECTED_SHARE * expected.sum(axis=0))
+    return last_day_lost | (lost.sum(axis=1) >= CLOSURE_DAYS) | (lost & is_widespread).any(axis=1)
 
 
 def _expected_rows(previous: SalesHistory, as_of: date | None) -> np.ndarray:

@@ -21,6 +21,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 MANIFEST, CURRENT = "manifest.json", "current"
+DIGEST = "digest"  # the field of the manifest with the hash of the others
 log = logging.getLogger(__name__)
 
 
@@ -123,6 +124,11 @@ def find_current(root: str) -> str | None:
     return _read_current(Storage(str(root)))
 
 
+def current_since(root: str) -> datetime:
+    """When the current snapshot was set last, by the clock of the disk or the object store. There must be one."""
+    return next(file.modified for file in Storage(str(root)).files() if file.name == CURRENT)
+
+
 def restore_snapshot(root: str, fingerprint: str) -> str:
     """Make an older snapshot the current one. Returns its whole fingerprint. Raises DataError for a damaged one."""
     whole = resolve_snapshot(root, fingerprint)
@@ -161,13 +167,18 @@ def _fingerprints(snapshots: Storage) -> list[str]:
 
 
 def _read_manifest(snapshot: Storage) -> dict[str, Any]:
-    """The fields of Snapshot except `current`, and the hashes of the `files`. Raises DataError for anything else."""
+    """The fields of Snapshot except `current`, and the hashes of the `files`. Raises DataError for anything else.
+
+    Manifests of versions before 0.3.0 have no digest: they are read unverified.
+    """
     try:
         manifest = json.loads(snapshot.read(MANIFEST))
+        if manifest.pop(DIGEST, None) not in (None, _digest(manifest)):
+            raise ValueError("other values than were written")
         datetime.fromisoformat(manifest["created"])
         if manifest.keys() != {*(field.name for field in fields(Snapshot)), "files"} - {"current"}:
             raise ValueError("other fields than were written")
-    except (ValueError, TypeError, KeyError, FileNotFoundError):
+    except (ValueError, TypeError, KeyError, AttributeError, FileNotFoundError):
         raise _damaged(snapshot, MANIFEST) from None
     return manifest
 
@@ -191,7 +202,13 @@ def _write(snapshot: Storage, tables: dict[str, pa.Table], about: dict[str, obje
         content = buffer.getvalue().to_pybytes()
         hashes[name] = hashlib.sha256(content).hexdigest()
         snapshot.write(name, content)
-    snapshot.write(MANIFEST, json.dumps({**about, "files": hashes}, indent=2).encode())
+    manifest = {**about, "files": hashes}
+    snapshot.write(MANIFEST, json.dumps({**manifest, DIGEST: _digest(manifest)}, indent=2).encode())
+
+
+def _digest(manifest: dict[str, object]) -> str:
+    """A hash of all other fields of a manifest."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _is_complete(snapshot: Storage) -> bool:

@@ -15,7 +15,13 @@ from rossmann.journal.entries import (
 )
 from rossmann.journal.lock import workspace_lock
 from rossmann.journal.monitoring_tables import accuracy, append_rows, drift_findings, read_rows, replace_days, traffic
-from rossmann.journal.queries import daily_traffic, read_answer, read_forecasts, read_newest_forecasts
+from rossmann.journal.queries import (
+    count_forecasts,
+    daily_traffic,
+    read_answer,
+    read_forecasts,
+    read_newest_forecasts,
+)
 from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
@@ -30,6 +36,7 @@ __all__ = [
     "JournalHealth",
     "accuracy",
     "append_rows",
+    "count_forecasts",
     "count_old",
     "daily_traffic",
     "drift_findings",

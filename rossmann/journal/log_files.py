@@ -10,6 +10,7 @@ A file is a sequence of records: SIZES, CHECKSUM, then the entry.
 import fcntl
 import os
 import struct
+import time
 import uuid
 import zlib
 from collections.abc import Iterator
@@ -73,9 +74,12 @@ class LogFile:
 
 
 def create_file(folder: Path) -> LogFile:
-    """A new file in the folder, which is created when missing. Raises OSError."""
+    """A new file in the folder, which is created when missing. Raises OSError.
+
+    Its name begins with the time: files are moved in their order, a batch before the answers that refer to it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{uuid.uuid4().hex}{ENDING}"
+    path = folder / f"{time.time_ns()}-{uuid.uuid4().hex}{ENDING}"
     try:
         if file := _lock(path, os.O_CREAT | os.O_EXCL):
             return file

@@ -12,11 +12,13 @@ from rossmann.journal.entries import OPERATIONAL, from_ranges
 from rossmann.journal.monitoring_tables import traffic
 from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
 from rossmann.schema import FORECAST_COLUMNS
+from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
     "open", "promo",
 )  # fmt: skip
+COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
 ONE_DAY = timedelta(days=1)
 
@@ -35,14 +37,30 @@ def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
         return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
 
 
+def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
+    """Of how many origins there are operational forecasts of each day, first … last: columns COUNT_KEY and rows."""
+    with _connection(url) as connection:
+        rows = [row for day in _days(first, last) for row in connection.execute(_counts(day))]
+    return pd.DataFrame(rows, columns=[*COUNT_KEY, "rows"]).astype({"date": "datetime64[s]"})
+
+
 def read_answer(url: str, request_id: str) -> pd.DataFrame:
-    """The rows that a request got, in their order; columns of the table `forecasts`. Empty for an unknown request."""
+    """The rows that a request got, in their order; columns of the table `forecasts`.
+
+    DataError for a request that the journal does not have, and for one whose rows are of a batch that is lost.
+    """
     request = read_table(url, sa.select(requests).where(requests.c.id == request_id))
-    batch = request.batch[0] if len(request) else None
+    if request.empty:
+        raise DataError(
+            f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
+        )
+    batch = request.batch[0]
     rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
     table = read_table(url, rows)
     if batch is None or batch == request_id:
         return table
+    if table.empty:
+        raise DataError(f"the forecasts of request {request_id} are lost: the journal does not have {batch}")
     return table.iloc[from_ranges(request.positions[0])].reset_index(drop=True)
 
 
@@ -69,6 +87,12 @@ def _operational_forecasts(day: date) -> sa.Select:
     columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
     return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
+
+
+def _counts(day: date) -> sa.Select:
+    rows = _operational_forecasts(day).subquery()
+    key = [rows.c[name] for name in COUNT_KEY]
+    return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
 def _newest_forecasts(day: date) -> sa.Select:

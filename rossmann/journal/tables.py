@@ -103,7 +103,8 @@ def connect(url: str) -> sa.Engine:
     """An engine for several concurrent writers; it does not connect yet."""
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+    # An open connection would write on into a file that was deleted or replaced, and nobody would notice.
+    engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=sa.NullPool)
     sa.event.listen(engine, "connect", _configure_sqlite)
     return engine
 
@@ -119,6 +120,15 @@ def insert(engine: sa.Engine, entries: Sequence[JournalEntry]) -> None:
         rows = [row for entry in new for row in _forecast_rows(entry)]
         for first in range(0, len(rows), ROWS_PER_STATEMENT):
             connection.execute(insert_into(forecasts), rows[first : first + ROWS_PER_STATEMENT])
+
+
+def find_missing_batches(engine: sa.Engine, entries: Sequence[JournalEntry]) -> set[str]:
+    """The ids of batches that the entries refer to, and that are neither stored nor among the entries."""
+    ids = {entry.batch for entry in entries if entry.batch} - {entry.request_id for entry in entries}
+    if not ids:
+        return set()
+    with engine.connect() as connection:
+        return ids - set(connection.scalars(sa.select(requests.c.id).where(requests.c.id.in_(ids))))
 
 
 def migrate(url: str) -> None:

@@ -15,7 +15,7 @@ from rossmann.journal import log_files
 from rossmann.journal.encoding import encode_entry, read_log
 from rossmann.journal.entries import JournalEntry
 from rossmann.journal.log_files import LogFile
-from rossmann.journal.tables import connect, insert, migrate
+from rossmann.journal.tables import connect, find_missing_batches, insert, migrate
 from rossmann.settings import hide_password, without_password
 from rossmann.storage import Storage
 
@@ -23,6 +23,7 @@ PAUSE_S = 0.5  # between two looks at the log
 MAX_PAUSE_S = 5.0  # between two attempts while the database is unavailable
 SEARCH_PAUSE_S = 30.0  # between two looks for what other processes left
 ROWS_PER_TRANSACTION = 20_000
+BATCHES_FOR_REPAIR = 2  # the newest batches, in memory: a model's, and the one's before it with its last requests
 FILES_FOR_LIMIT = 10  # the limit of pending rows is kept by dropping whole files, of at most such a part of it
 log = logging.getLogger("ray.serve")  # whose messages are in Serve's own log files
 
@@ -33,7 +34,7 @@ class JournalHealth:
 
     pending_rows: int  # waiting to be written
     written_rows: int
-    lost_rows: int  # dropped because too many were waiting, unreadable, or because no database takes them
+    lost_rows: int  # dropped because too many were waiting, unreadable, refused by the database, or of a lost batch
     failures: int  # failed attempts to write
     problem: str | None  # why nothing can be written at present
 
@@ -52,6 +53,7 @@ class Journal:
         self._engine: sa.Engine | None = None
         self._files: deque[LogFile] = deque()  # the last one is being extended
         self._in_memory: deque[JournalEntry] = deque()  # which the disk did not take
+        self._batches: deque[JournalEntry] = deque(maxlen=BATCHES_FOR_REPAIR)  # to be written again if they are gone
         self._lock, self._wake_up, self._closing = threading.Lock(), threading.Event(), threading.Event()
         self._pending_rows = self._written_rows = self._lost_rows = self._failures = 0
         self._problem: str | None = None
@@ -63,6 +65,8 @@ class Journal:
         """Add an entry to the log. If too many rows wait, the oldest are dropped and counted as lost."""
         content = encode_entry(entry)
         with self._lock:
+            if entry.is_batch:
+                self._batches.append(entry)
             self._pending_rows += len(entry.answer)
             try:
                 if not self._files or self._files[-1].rows >= self._rows_per_file:
@@ -239,18 +243,24 @@ class Journal:
         return refused_rows + self._insert_batch(batch)
 
     def _insert_batch(self, batch: Sequence[JournalEntry]) -> int:
-        """Write entries in one transaction, without those that are wrong; returns the rows of these."""
+        """Write entries in one transaction, without those that are wrong; returns the rows that are lost.
+
+        A stored batch that answers refer to may be gone: dropped from the log, or in a database that was replaced.
+        """
         if not batch:
             return 0
         self._connect()
         try:
-            insert(self._engine, batch)
+            missing = find_missing_batches(self._engine, batch)
+            with self._lock:
+                restored = [each for each in self._batches if each.request_id in missing]
+            insert(self._engine, [*restored, *batch])
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:  # the entry is wrong, not the database
             if len(batch) > 1:
                 return sum(self._insert_batch([entry]) for entry in batch)
             log.error("request %s cannot be written to the journal: %s", batch[0].request_id, error.orig)
             return len(batch[0].answer)
-        return 0
+        return _rows_without_batch(batch, missing - {each.request_id for each in restored})
 
     def _count(self, entries: Sequence[JournalEntry], refused_rows: int) -> None:
         """Count entries that are dealt with. The caller has the lock."""
@@ -272,3 +282,11 @@ class Journal:
             is_new, self._problem = self._problem is None, problem
         if is_new:
             log.error("%s; it is tried again every few seconds", problem)
+
+
+def _rows_without_batch(entries: Sequence[JournalEntry], missing: set[str]) -> int:
+    """The rows of answers that refer to a batch which is lost."""
+    rows = sum(len(entry.answer) for entry in entries if entry.batch in missing)
+    if rows:
+        log.error("%s forecasts are lost, because they refer to %s, which is lost", rows, ", ".join(sorted(missing)))
+    return rows

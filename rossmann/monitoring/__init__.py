@@ -14,7 +14,7 @@ from rossmann.monitoring.performance import (
 )
 from rossmann.monitoring.report import report_address, write_report
 from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
-from rossmann.monitoring.scored_days import consecutive_runs, outdated_days
+from rossmann.monitoring.scored_days import consecutive_runs, days_with_late_forecasts, outdated_days
 
 __all__ = [
     "BacktestReference",
@@ -27,6 +27,7 @@ __all__ = [
     "baseline_forecasts",
     "consecutive_runs",
     "daily_sums",
+    "days_with_late_forecasts",
     "detect_drift",
     "join_actuals",
     "outdated_days",

@@ -1,4 +1,4 @@
-"""Which days the accuracy table must score: new ones, and those whose actuals have changed since they were scored.
+"""Which days the accuracy table must score: new ones, and those whose actuals or forecasts changed since then.
 
 The table has the sales of every slice of a scored day in its baseline rows, which cover all stores. They are compared
 with the sales that the history has now: a delivery that corrects or breaks a past day changes them.
@@ -30,6 +30,23 @@ def outdated_days(accuracy: pd.DataFrame, history: SalesHistory, first: np.datet
     dates = both.index.get_level_values("date")[~np.logical_and.reduce(equal)]
     days = np.unique(dates.to_numpy().astype("datetime64[D]"))
     return list(days[np.isin(days, actual.index.get_level_values("date").to_numpy().astype("datetime64[D]"))])
+
+
+def days_with_late_forecasts(
+    accuracy: pd.DataFrame, counts: pd.DataFrame, history: SalesHistory
+) -> list[np.datetime64]:
+    """The days with sales of which the journal has forecasts that are not in the accuracy table: they came later.
+
+    accuracy: as of `outdated_days`. counts: from `journal.count_forecasts`, of the same days. Forecasts that the
+    journal has no more are no reason to score a day again.
+    """
+    key = ["date", "source", "model_version", "store"]
+    selling = counts[history.take("sales", counts.store.to_numpy(), counts.date.to_numpy()) > 0]
+    stores = accuracy[accuracy.slice == "store"]
+    scored = stores.assign(store=stores.value.astype(int)).set_index(key)["rows"].astype(float)
+    both = selling.set_index(key)[["rows"]].join(scored, rsuffix="_scored").fillna({"rows_scored": 0})
+    late = both[both.rows > both.rows_scored].index.get_level_values("date")
+    return list(np.unique(late.to_numpy().astype("datetime64[D]")))
 
 
 def actual_sums(history: SalesHistory, first: np.datetime64) -> pd.DataFrame:

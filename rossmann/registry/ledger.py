@@ -1,10 +1,11 @@
 """The ledger: an append-only list of all decisions about the champion, each an MLflow run.
 
-An entry is written before the alias moves and closed afterwards, so that a crash in between can be recognised.
+An entry is written before the alias moves and closed afterwards, so that a crash in between can be recognised. Where
+there is an endpoint, the entry of a promotion also says whether the endpoint has been switched to the version.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,10 +14,12 @@ from mlflow.entities import Run
 from rossmann.evaluation import Verdict
 from rossmann.registry.connection import CHAMPION, LEDGER, MODEL, Registry
 from rossmann.registry.versions import champion, find_by_alias, find_version, load_forecaster
-from rossmann.validation import DataError
+from rossmann.validation import DataError, UnavailableError
 
 PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
+DEPLOYMENT, PENDING, DONE = "deployment", "pending", "done"  # a tag of promotions for an endpoint, and its values
 NEWEST_FIRST = ["attributes.start_time DESC"]
+NO_TAGS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,12 @@ class LedgerEntry:
     reasons: tuple[str, ...]
 
 
-def promote(registry: Registry, version: int, verdict: Verdict, rival: int | None) -> None:
+def promote(
+    registry: Registry, version: int, verdict: Verdict, rival: int | None, awaits_endpoint: bool = False
+) -> None:
     """Make a challenger champion in place of `rival`, the champion that it was compared with; None: there was none.
 
+    awaits_endpoint: the endpoint is to be switched next, and until then `is_deployment_pending`.
     The ledger's entry is written first, then the alias moves in one atomic step; until then the old champion serves.
     The same call after an interruption completes the entry that is there. The caller holds the workspace's lock.
     DataError if another version is champion by now, or if the version was taken back meanwhile.
@@ -44,17 +50,32 @@ def promote(registry: Registry, version: int, verdict: Verdict, rival: int | Non
         raise DataError(f"{now} while version {version} was compared with {rival or 'the median'}: release again")
     if veto := find_veto(registry, version):
         raise DataError(veto_reason(veto, version))
-    _move_champion(registry, PROMOTE, version, verdict.reasons)
+    _move_champion(registry, PROMOTE, version, verdict.reasons, awaits_endpoint)
 
 
-def override(registry: Registry, version: int, reason: str) -> bool:
+def override(registry: Registry, version: int, reason: str, awaits_endpoint: bool = False) -> bool:
     """Make a version champion because a person wants it, whatever was decided before; this ends its veto.
 
-    Returns whether it was not champion already. The caller holds the workspace's lock.
+    awaits_endpoint: as of `promote`. Returns whether it was not champion already. The caller holds the workspace's
+    lock.
     """
     was_champion = _champion_version(registry) == version
-    _move_champion(registry, OVERRIDE, version, (reason,))
+    _move_champion(registry, OVERRIDE, version, (reason,), awaits_endpoint)
     return not was_champion
+
+
+def is_deployment_pending(registry: Registry, version: int) -> bool:
+    """Whether the version is champion by a promotion that no switch of the endpoint has confirmed or withdrawn yet.
+
+    It runs now, its process was killed, or the endpoint could not be reached.
+    """
+    return _pending_promotion(registry, version) is not None
+
+
+def confirm_deployment(registry: Registry, version: int) -> None:
+    """Record that the endpoint serves the version; nothing to do unless its promotion is pending."""
+    if entry := _pending_promotion(registry, version):
+        registry.client.set_tag(entry.info.run_id, DEPLOYMENT, DONE)
 
 
 def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
@@ -69,7 +90,8 @@ def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
 def withdraw(registry: Registry, version: int, reason: str) -> None:
     """Take back a promotion that could not be deployed: the previous champion is champion again, or no version is.
 
-    Does nothing if the version is not champion. The caller holds the workspace's lock.
+    Does nothing if the version is not champion. UnavailableError if the files of the previous champion cannot be read
+    now. The caller holds the workspace's lock.
     """
     if _champion_version(registry) != version:
         return
@@ -77,6 +99,8 @@ def withdraw(registry: Registry, version: int, reason: str) -> None:
         try:
             rollback(registry, reason)
             return
+        except UnavailableError:
+            raise
         except DataError as error:  # the version before cannot forecast either
             reason = f"{reason}; {error}"
     entry = _open_entry(registry, WITHDRAW, version, (reason,))
@@ -131,6 +155,11 @@ def ledger(registry: Registry) -> tuple[LedgerEntry, ...]:
     return tuple(_ledger_entry(run) for run in runs)
 
 
+def champion_since(registry: Registry) -> pd.Timestamp | None:
+    """When the champion was changed last, UTC; None if it never was."""
+    return next((entry.at for entry in ledger(registry) if entry.action != REFUSE), None)
+
+
 def _champion_version(registry: Registry) -> int | None:
     current = find_by_alias(registry, CHAMPION)
     return current.version if current else None
@@ -151,16 +180,21 @@ def _find_version_before(registry: Registry, version: int) -> int | None:
     return None
 
 
-def _move_champion(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> None:
+def _move_champion(
+    registry: Registry, action: str, version: int, reasons: Iterable[str], awaits_endpoint: bool = False
+) -> None:
     """Does nothing if the version is champion already, unless an interrupted attempt is to be completed."""
     if _champion_version(registry) == version and not _interrupted_entry(registry, action, version):
         return
-    entry = _open_entry(registry, action, version, reasons)
+    tags = {DEPLOYMENT: PENDING} if awaits_endpoint else {}
+    entry = _open_entry(registry, action, version, reasons, tags)
     registry.client.set_registered_model_alias(MODEL, CHAMPION, str(version))
     registry.client.set_terminated(entry.info.run_id)
 
 
-def _open_entry(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> Run:
+def _open_entry(
+    registry: Registry, action: str, version: int, reasons: Iterable[str], more_tags: Mapping[str, str] = NO_TAGS
+) -> Run:
     """A new entry, or the one that an interrupted attempt at the same decision left open."""
     if interrupted := _interrupted_entry(registry, action, version):
         return interrupted
@@ -170,6 +204,7 @@ def _open_entry(registry: Registry, action: str, version: int, reasons: Iterable
         "version": str(version),
         "previous": str(current or ""),
         "reasons": json.dumps(list(reasons)),
+        **more_tags,
     }
     return registry.client.create_run(registry.experiment(LEDGER), run_name=f"{action} version {version}", tags=tags)
 
@@ -179,6 +214,14 @@ def _interrupted_entry(registry: Registry, action: str, version: int) -> Run | N
     newest = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST, max_results=1)
     same = [run for run in newest if (run.data.tags["action"], run.data.tags["version"]) == (action, str(version))]
     return next((run for run in same if run.info.status == "RUNNING"), None)
+
+
+def _pending_promotion(registry: Registry, version: int) -> Run | None:
+    """The entry that made the version champion, if it is the newest decision and waits for the endpoint."""
+    query = f"tags.action != '{REFUSE}'"
+    newest = registry.client.search_runs([registry.experiment(LEDGER)], query, order_by=NEWEST_FIRST, max_results=1)
+    pending = [run for run in newest if run.data.tags.get(DEPLOYMENT) == PENDING]
+    return next((run for run in pending if run.data.tags["version"] == str(version)), None)
 
 
 def _ledger_entry(run: Run) -> LedgerEntry:

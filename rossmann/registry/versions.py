@@ -1,6 +1,7 @@
 """Registering, finding and loading model versions."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +19,10 @@ from rossmann.registry import files
 from rossmann.registry.cards import ModelCard, RegisteredModel
 from rossmann.registry.connection import CHALLENGER, CHAMPION, MODEL, Registry
 from rossmann.registry.runs import RUN_KEY_TAG
-from rossmann.validation import DataError
+from rossmann.validation import DataError, UnavailableError
 
 REMEDY = "roll back (rossmann models rollback) or train another (rossmann retrain)"
+log = logging.getLogger(__name__)
 
 
 def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, backtest_run: str) -> int:
@@ -95,7 +97,8 @@ def challenger(registry: Registry) -> RegisteredModel:
 def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
     """The fitted model of a version, for forecasts.
 
-    DataError if it was fitted by another code version, because its forecasts could differ from those of its backtest.
+    DataError if it was fitted by another code version, because its forecasts could differ from those of its backtest,
+    or if its files are damaged; UnavailableError if they cannot be read now.
     """
     if model.code_mismatch:
         raise DataError(
@@ -107,9 +110,11 @@ def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
 
 
 def is_readable(registry: Registry, model: RegisteredModel) -> bool:
-    """Whether all files of a version are as they were registered."""
+    """Whether all files of a version are as they were registered. UnavailableError if they cannot be read now."""
     try:
         _load(registry, model)
+    except UnavailableError:
+        raise
     except DataError:
         return False
     return True
@@ -137,16 +142,35 @@ def _load(registry: Registry, model: RegisteredModel) -> Forecaster:
 
 @contextmanager
 def _downloaded(registry: Registry, model: RegisteredModel) -> Iterator[Path]:
-    """A local folder with all files of a version. DataError if they cannot be read."""
+    """A local folder with all files of a version. DataError if some are missing, else UnavailableError."""
     path = model.source.rsplit("/", 1)[-1]
     with tempfile.TemporaryDirectory() as folder:
         try:
             local = registry.client.download_artifacts(model.card.run_id, path, folder)
-        except (MlflowException, OSError) as error:
-            raise DataError(
-                f"the files of model version {model.version} cannot be read from {model.source} ({error}): {REMEDY}"
-            ) from error
+        except Exception as error:  # each kind of storage raises its own errors
+            problem = f"the files of model version {model.version} cannot be read from {model.source} ({error})"
+            if _is_incomplete(registry, model, path):
+                raise DataError(f"{problem}: {REMEDY}") from error
+            raise UnavailableError(f"{problem}: run this again when the storage is available") from error
         yield Path(local)
+
+
+def _is_incomplete(registry: Registry, model: RegisteredModel, path: str) -> bool:
+    """Whether the storage says that a file of a version does not exist; False if the storage does not respond."""
+    try:
+        names = set(_list_files(registry.client, model.card.run_id, path))
+    except Exception as error:  # each kind of storage raises its own errors
+        log.warning("the files of model version %s cannot be listed: %s", model.version, error)
+        return False
+    return not names >= {f"{path}/{name}" for name in files.hashes_of_version(model.card)}
+
+
+def _list_files(client: MlflowClient, run_id: str, path: str) -> Iterator[str]:
+    for file in client.list_artifacts(run_id, path):
+        if file.is_dir:
+            yield from _list_files(client, run_id, file.path)
+        else:
+            yield file.path
 
 
 def _verify(model: RegisteredModel, expected: Mapping[str, str], actual: Mapping[str, str]) -> None:

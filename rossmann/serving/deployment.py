@@ -24,7 +24,7 @@ from rossmann.models import Forecaster
 from rossmann.provenance import code_version
 from rossmann.serving.published_plan import published_plan
 from rossmann.serving.target import SMOKE_HEADERS, ServingTarget
-from rossmann.validation import DataError
+from rossmann.validation import DataError, UnavailableError
 
 T = TypeVar("T")
 SMOKE_STORES = 3
@@ -34,7 +34,7 @@ POLL_INTERVAL_S = 0.5
 REQUEST_TIMEOUT_S = 60
 
 
-class UnreachableError(DataError):
+class UnreachableError(UnavailableError):
     """Ray's dashboard does not accept requests, so the endpoint stays as it is."""
 
 

@@ -1,7 +1,7 @@
 """Contracts of tables: which columns, types and rules their rows must follow, and what is reported if they do not."""
 
 from rossmann.validation.contract import Column, Contract, Rule, check_contracts, find_violations
-from rossmann.validation.errors import DataError, ValidationError, Violation, violations_table
+from rossmann.validation.errors import DataError, UnavailableError, ValidationError, Violation, violations_table
 from rossmann.validation.report import CheckResult, Repair, StageReport, report_html, report_markdown
 from rossmann.validation.tables import check_clean, check_features, check_forecast, check_plan
 
@@ -13,6 +13,7 @@ __all__ = [
     "Repair",
     "Rule",
     "StageReport",
+    "UnavailableError",
     "ValidationError",
     "Violation",
     "check_clean",

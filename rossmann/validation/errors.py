@@ -18,6 +18,10 @@ class DataError(ValueError):
     """
 
 
+class UnavailableError(DataError):
+    """Something outside this program cannot be reached now. It says nothing about what is there: try again later."""
+
+
 @dataclass(frozen=True)
 class Violation:
     """All rows that fail one check.

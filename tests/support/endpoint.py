@@ -64,10 +64,10 @@ def register(
     return registry.register_model(model_registry, forecaster, card, backtest_run)
 
 
-def promote(model_registry: Registry, version: int) -> None:
+def promote(model_registry: Registry, version: int, awaits_endpoint: bool = False) -> None:
     """Make a version the champion."""
     current = registry.find_by_alias(model_registry, registry.CHAMPION)
-    registry.promote(model_registry, version, PROMOTION, current.version if current else None)
+    registry.promote(model_registry, version, PROMOTION, current.version if current else None, awaits_endpoint)
 
 
 def save_with_champion(workspace: Path, history: SalesHistory, candidate: str) -> str:
