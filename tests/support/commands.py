@@ -74,11 +74,18 @@ def start_command(command: str, home: Path, **settings: str) -> subprocess.Popen
 
 def imported_packages(workspace: Path, *arguments: str) -> set[str]:
     """Top-level packages that a command imports, in a process of its own."""
+    code, imported, errors = run_separately(workspace, *arguments)
+    assert code == 0, errors
+    return imported
+
+
+def run_separately(workspace: Path, *arguments: str) -> tuple[int, set[str], str]:
+    """Run a command in a process of its own. Returns its exit code, the packages it imports, and its stderr."""
     environment = {"ROSSMANN_DATA_DIR": str(workspace), "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", IMPORTED, *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return set(result.stderr.split("imported: ")[1].split())
+    errors, _, imported = result.stderr.partition("imported: ")
+    return result.returncode, set(imported.split()), errors
 
 
 def _words(command: str, home: Path) -> list[str]:
