@@ -37,6 +37,14 @@ class RetrainResult:
     verdict: Verdict | None  # None: skipped
     forecast: DeliveredForecast | None  # None: there is no champion
 
+    @property
+    def summary(self) -> str:
+        """One line: the decision, the version that it is about, and every reason."""
+        if self.training is None or self.verdict is None:
+            return f"not trained: {self.decision.reason}"
+        decision = "promoted" if self.verdict.promote else "not promoted"
+        return f"version {self.training.challenger} is {decision}: {'; '.join(self.verdict.reasons)}"
+
 
 @flow
 def retrain(
@@ -72,6 +80,7 @@ def retrain(
         verdict = result.verdict
         decision = "promoted" if verdict.promote else "refused"
         publish_outcomes(alarm_id, started, snapshot, decision, "; ".join(verdict.reasons))
+    get_run_logger().info(result.summary)  # the last line of `prefect deployment run … --watch`
     return result
 
 

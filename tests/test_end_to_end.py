@@ -1,8 +1,10 @@
 """Small CSVs through all flows, as the command line runs them: real Prefect, real Ray, real MLflow."""
 
 import json
+import logging
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -53,6 +55,16 @@ def first_run(workspace):
 
 
 @pytest.fixture
+def run_log() -> Iterator[list[str]]:
+    """The messages that flow runs log during the test."""
+    handler, messages, logger = logging.Handler(), [], logging.getLogger("prefect.flow_runs")
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
 def snapshots(workspace):
     return str(workspace / "snapshots")
 
@@ -83,7 +95,9 @@ def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
 
 
-def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monkeypatch):
+def test_the_same_run_again_fits_nothing_and_its_log_ends_with_the_result(
+    workspace, first_run, without_ray, run_log, monkeypatch
+):
     monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
     assert again.snapshot == first_run.snapshot
@@ -91,6 +105,9 @@ def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monk
     assert not again.verdict.promote
     assert "champion already" in again.verdict.reasons[0]
     assert len(registry.list_models(model_registry())) == 1
+    assert again.summary == "version 1 is not promoted: version 1 is champion already"
+    assert again.summary in run_log[-2:], "Prefect's own last line is the state"
+    assert first_run.summary.startswith("version 1 is promoted: beats median")
 
 
 def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspace, first_run, snapshots):

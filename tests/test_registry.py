@@ -325,9 +325,10 @@ def test_a_promotion_that_is_retried_has_one_entry(new_connection, monkeypatch):
 
 
 def test_the_same_refusal_has_one_entry(new_connection):
-    registry.record_refusal(new_connection, 2, NO)
-    registry.record_refusal(new_connection, 2, NO)
-    assert len(registry.ledger(new_connection)) == 1
+    """Also if another version was refused in between: a veto refuses with the same words at each call."""
+    for version in (2, 1, 2, 2):
+        registry.record_refusal(new_connection, version, NO)
+    assert [entry.version for entry in registry.ledger(new_connection)] == [1, 2]
 
 
 def test_a_model_whose_files_are_gone_does_not_count_as_registered(new_connection):

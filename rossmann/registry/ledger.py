@@ -57,9 +57,9 @@ def override(registry: Registry, version: int, reason: str) -> bool:
 
 
 def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
-    """Write a refusal into the ledger, unless the same refusal is its last entry; the champion stays."""
-    last = next(iter(ledger(registry)), None)
-    if last and (last.action, last.version, last.reasons) == (REFUSE, version, verdict.reasons):
+    """Write a refusal into the ledger, unless it has the same version with the same reasons; the champion stays."""
+    refusal = (REFUSE, version, verdict.reasons, True)
+    if any((each.action, each.version, each.reasons, each.done) == refusal for each in ledger(registry)):
         return
     entry = _open_entry(registry, REFUSE, version, verdict.reasons)
     registry.client.set_terminated(entry)
