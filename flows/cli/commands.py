@@ -248,8 +248,8 @@ def deploy() -> None:
         raise DataError('deployments need a Prefect server: eval "$(make -s env)" names the one of make up')
     from flows import automations
 
-    automations.deploy(settings)
-    typer.echo("\n".join(automations.register(settings)))
+    typer.echo("\n".join(f"deployment {name}" for name in automations.deploy(settings)))
+    typer.echo("\n".join(f"automation {name}" for name in automations.register(settings)))
 
 
 @app.command()
