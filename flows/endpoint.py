@@ -8,7 +8,6 @@ from prefect.cache_policies import NO_CACHE
 from flows import alarms, workspace
 from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
-from rossmann.registry import CHAMPION
 from rossmann.serving import deployment
 from rossmann.serving.deployment import ServeCluster, UnauthorizedError, UnreachableError
 from rossmann.serving.target import ServingTarget
@@ -30,7 +29,7 @@ def serve_cluster(settings: Settings) -> ServeCluster | None:
 
 def champion_target(settings: Settings) -> ServingTarget | None:
     """The champion on the current snapshot; None without a champion, or if other code trained it."""
-    champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)
+    champion = registry.find_champion(workspace.registry(settings))
     if champion is None or champion.code_mismatch:
         return None
     return ServingTarget(champion.version, data.current_snapshot(settings.workspace.snapshots))
@@ -86,10 +85,10 @@ def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarge
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
-    models = workspace.registry(settings)
-    version = registry.find_version(models, target.model_version)
+    model_registry = workspace.registry(settings)
+    version = registry.find_version(model_registry, target.model_version)
     state = features.load_state(settings.workspace.snapshots, target.snapshot)
-    deployment.smoke_test(host, target, registry.load_forecaster(models, version), state)
+    deployment.smoke_test(host, target, registry.load_forecaster(model_registry, version), state)
 
 
 def deployed_snapshots(settings: Settings) -> set[str]:
@@ -111,7 +110,7 @@ def request_counts(settings: Settings) -> dict[str, float] | None:
 def system_alarms(settings: Settings) -> list[Alarm]:
     """What is wrong with the endpoint and its journal now. Empty without an endpoint or without a champion."""
     host = serve_cluster(settings)
-    if host is None or registry.find_by_alias(workspace.registry(settings), CHAMPION) is None:
+    if host is None or registry.find_champion(workspace.registry(settings)) is None:
         return []
     try:
         state = deployment.readiness(host)

@@ -300,7 +300,7 @@ def test_a_retraining_needs_an_expected_gain_and_valid_data(history, forecasts, 
     forecaster = models.fit(candidate, (), history.origin, 0)
     newest = inject_fault(history, "other_unit", history.origin - 6) if change == "other_unit" else history
     backtest = forecasts.assign(forecast=forecasts.sales * 1.01) if change == "better backtest" else forecasts
-    decision = monitoring.should_retrain(
+    decision = monitoring.decide_retraining(
         forecaster,
         newest,
         monitoring.backtest_reference(backtest, 1),

@@ -150,6 +150,6 @@ def promote_in_turn(workspace: str, start: Barrier) -> None:
     start.wait(60)
     for _ in range(PROMOTIONS):
         with workspace_lock(f"sqlite:///{workspace}/journal.db", "promotion", 60):
-            champion = registry.find_by_alias(models, registry.CHAMPION)
+            champion = registry.find_champion(models)
             current = champion.version if champion else None
             registry.promote(models, 2 if current == 1 else 1, Verdict(True, ("test",), ()), current)

@@ -229,7 +229,7 @@ def test_a_rollback_onto_a_version_that_cannot_forecast_is_refused(new_connectio
     assert registry.champion(new_connection).version == 2
     assert registry.find_veto(new_connection, 2) is None
     registry.withdraw(new_connection, 2, "other numbers")
-    assert registry.find_by_alias(new_connection, registry.CHAMPION) is None
+    assert registry.find_champion(new_connection) is None
 
 
 def test_a_promotion_by_hand_that_is_killed_before_the_alias_moves_ends_no_veto(new_connection, monkeypatch):
@@ -283,7 +283,7 @@ def test_a_promotion_that_could_not_be_deployed_is_taken_back(new_connection):
 def test_the_first_promotion_of_all_taken_back_leaves_no_champion(new_connection):
     registry.promote(new_connection, 1, YES, None)
     registry.withdraw(new_connection, 1, "other numbers")
-    assert registry.find_by_alias(new_connection, registry.CHAMPION) is None
+    assert registry.find_champion(new_connection) is None
     assert [entry.action for entry in registry.ledger(new_connection)] == ["withdraw", "promote"]
 
 

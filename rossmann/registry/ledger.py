@@ -12,7 +12,7 @@ import pandas as pd
 from rossmann.evaluation import Verdict
 from rossmann.registry.connection import CHAMPION, LEDGER, MODEL, Registry
 from rossmann.registry.records import RunRecord, read_runs
-from rossmann.registry.versions import champion, find_by_alias, find_version, load_forecaster
+from rossmann.registry.versions import champion, find_champion, find_version, load_forecaster
 from rossmann.validation import DataError
 
 PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
@@ -130,7 +130,7 @@ def ledger(registry: Registry) -> tuple[LedgerEntry, ...]:
 
 
 def _champion_version(registry: Registry) -> int | None:
-    current = find_by_alias(registry, CHAMPION)
+    current = find_champion(registry)
     return current.version if current else None
 
 

@@ -63,6 +63,11 @@ def find_by_alias(registry: Registry, alias: str) -> RegisteredModel | None:
     return next((model for model in list_models(registry) if alias in model.aliases), None)
 
 
+def find_champion(registry: Registry) -> RegisteredModel | None:
+    """The version that serves, or None."""
+    return find_by_alias(registry, CHAMPION)
+
+
 def find_version(registry: Registry, version: int) -> RegisteredModel:
     """A version by its number. DataError where there is none."""
     for model in list_models(registry):
