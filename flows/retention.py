@@ -53,9 +53,8 @@ def find_in_use(settings: Settings) -> InUse:
     decision_versions = {
         number for entry in registry.ledger(model_registry)[:DECISIONS] for number in (entry.version, entry.previous)
     }
-    versions = [
-        each for each in registry.list_models(model_registry) if each.aliases or each.version in decision_versions
-    ]
+    models = registry.list_models(model_registry)
+    versions = [each for each in models if each.aliases or each.version in decision_versions]
     open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
