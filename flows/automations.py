@@ -28,18 +28,20 @@ POOL, POOL_TIMEOUT_S = "rossmann", 30  # a worker creates the pool of prefect.ya
 FILE = Path(__file__).parents[1] / "deployments" / "automations.yaml"
 
 
-def deploy(settings: Settings) -> None:
-    """Register every deployment of the prefect.yaml in the current folder, with its triggers.
+def deploy(settings: Settings) -> list[str]:
+    """Register every deployment of the prefect.yaml in the current folder, with its triggers. Returns their names.
 
-    Prefect fills in the variable when it registers. Raises DataError if it fails; its own output says why.
+    Prefect fills in the variable when it registers. Raises DataError with Prefect's output if it fails; otherwise that
+    is a screen per deployment which says nothing more than its name.
     """
     _wait_for_pool()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    code = subprocess.run(command, env=os.environ | {WORKSPACE_ID: settings.workspace.id}).returncode
-    if code:
-        raise DataError(
-            f"the deployments of {Path.cwd()}/prefect.yaml were not registered: see Prefect's message above"
-        )
+    environment = os.environ | {WORKSPACE_ID: settings.workspace.id}
+    result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode:
+        raise DataError(f"the deployments of {Path.cwd()}/prefect.yaml were not registered:\n{result.stdout.strip()}")
+    deployments = yaml.safe_load(Path("prefect.yaml").read_text())["deployments"]
+    return [f"{each['entrypoint'].rpartition(':')[2]}/{each['name']}" for each in deployments]
 
 
 def _wait_for_pool() -> None:

@@ -9,7 +9,6 @@ from prefect.cache_policies import NO_CACHE
 from flows import alarms, workspace
 from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, registry
-from rossmann.registry import CHAMPION
 from rossmann.serving import deployment
 from rossmann.serving.deployment import ServeCluster, UnauthorizedError
 from rossmann.serving.target import ServingTarget
@@ -32,7 +31,7 @@ def serve_cluster(settings: Settings) -> ServeCluster | None:
 
 def champion_target(settings: Settings) -> ServingTarget | None:
     """The champion on the current snapshot; None without a champion, or if other code trained it."""
-    champion = registry.find_by_alias(workspace.registry(settings), CHAMPION)
+    champion = registry.find_champion(workspace.registry(settings))
     if champion is None or champion.code_mismatch:
         return None
     return ServingTarget(champion.version, data.current_snapshot(settings.workspace.snapshots))
@@ -95,10 +94,10 @@ def withdraw_pending(
     Returns what was requested in place of the target: something only if a release was killed after it had requested
     the target, so that nobody knows any more what was deployed before.
     """
-    models = workspace.registry(settings)
-    if not registry.is_deployment_pending(models, target.model_version):
+    model_registry = workspace.registry(settings)
+    if not registry.is_deployment_pending(model_registry, target.model_version):
         return None
-    registry.withdraw(models, target.model_version, reason)
+    registry.withdraw(model_registry, target.model_version, reason)
     champion = champion_target(settings)
     if champion is None or deployment.deployed_target(host) != target:
         return None
@@ -108,8 +107,8 @@ def withdraw_pending(
 
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
-    models = workspace.registry(settings)
-    forecaster = registry.load_forecaster(models, registry.find_version(models, target.model_version))
+    model_registry = workspace.registry(settings)
+    forecaster = registry.load_forecaster(model_registry, registry.find_version(model_registry, target.model_version))
     state = features.load_state(settings.workspace.snapshots, target.snapshot)
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
@@ -135,7 +134,7 @@ def request_counts(settings: Settings) -> dict[str, float] | None:
 def system_alarms(settings: Settings) -> list[Alarm]:
     """What is wrong with the endpoint and its journal now. Empty without an endpoint or without a champion."""
     host = serve_cluster(settings)
-    if host is None or registry.find_by_alias(workspace.registry(settings), CHAMPION) is None:
+    if host is None or registry.find_champion(workspace.registry(settings)) is None:
         return []
     try:
         state = deployment.readiness(host)

@@ -20,7 +20,7 @@ from flows.alarms import Alarm
 from flows.parts import Parts
 from rossmann import data, journal, monitoring, registry
 from rossmann.monitoring import DriftReport, Performance
-from rossmann.registry import CHAMPION, RegisteredModel
+from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
@@ -81,7 +81,7 @@ def send_again() -> None:
 @task(cache_policy=NO_CACHE)
 def find_champion() -> RegisteredModel | None:
     """The champion; None if there is none."""
-    return registry.find_by_alias(workspace.registry(Settings()), CHAMPION)
+    return registry.find_champion(workspace.registry(Settings()))
 
 
 @task(cache_policy=NO_CACHE)

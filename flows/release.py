@@ -18,7 +18,7 @@ from rossmann import evaluation, models, registry, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.models import Candidate
-from rossmann.registry import CHAMPION, RegisteredModel, Registry
+from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
 from rossmann.validation import DataError, UnavailableError
@@ -32,25 +32,27 @@ def release(challenger: int | None = None) -> Verdict:
     """
     settings = Settings()
     workspace.check_disk(settings)
-    models = workspace.registry(settings)
-    model, champion = find_challenger(models, challenger), registry.find_by_alias(models, CHAMPION)
+    model_registry = workspace.registry(settings)
+    model, champion = find_challenger(model_registry, challenger), registry.find_champion(model_registry)
     purpose = f"release of version {model.version}"
     if champion and champion.version == model.version:
         with workspace.lock(settings, purpose):
             endpoint.sync_endpoint()  # completes or takes back what a run began that was killed after the alias moved
         return skip_judging(f"version {model.version} is champion already")
-    verdict = refuse_vetoed(models, model) or decide(model, champion)
+    verdict = refuse_vetoed(model_registry, model) or judge(model, champion)
     if not verdict.promote:
-        refuse(models, model.version, verdict)
+        refuse(model_registry, model.version, verdict)
         return verdict
     with workspace.lock(settings, purpose):
-        return promote_and_deploy(models, model, champion, verdict)
+        return promote_and_deploy(model_registry, model, champion, verdict)
 
 
-def find_challenger(models: Registry, version: int | None) -> RegisteredModel:
+def find_challenger(model_registry: Registry, version: int | None) -> RegisteredModel:
     """The model of this version; for None, the one with the alias challenger. DataError where there is none."""
     try:
-        return registry.challenger(models) if version is None else registry.find_version(models, version)
+        if version is None:
+            return registry.challenger(model_registry)
+        return registry.find_version(model_registry, version)
     except DataError as error:
         skip_judging(str(error))
         raise
@@ -62,20 +64,20 @@ def skip_judging(reason: str) -> Verdict:
     return Verdict(False, (reason,), ())
 
 
-def refuse_vetoed(models: Registry, model: RegisteredModel) -> Verdict | None:
+def refuse_vetoed(model_registry: Registry, model: RegisteredModel) -> Verdict | None:
     """The refusal of a version that was taken back before; None: it may be judged."""
-    entry = registry.find_veto(models, model.version)
+    entry = registry.find_veto(model_registry, model.version)
     if entry is None:
         return None
     return show(Verdict(False, (registry.veto_reason(entry, model.version),), ()), model)
 
 
 def promote_and_deploy(
-    models: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
+    model_registry: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
 ) -> Verdict:
     """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
     has_endpoint = endpoint.serve_cluster(Settings()) is not None
-    promote(models, challenger.version, verdict, champion.version if champion else None, has_endpoint)
+    promote(model_registry, challenger.version, verdict, champion.version if champion else None, has_endpoint)
     try:
         endpoint.sync_endpoint()  # takes the promotion back before it raises
     except DataError as error:
@@ -91,12 +93,13 @@ def show(verdict: Verdict, challenger: RegisteredModel) -> Verdict:
 
 
 @task(**retries.ON_RAY)
-def decide(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verdict:
+def judge(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verdict:
     """Backtest challenger, champion and the median baseline on the same folds, and judge the challenger."""
     settings = Settings()
-    models = workspace.registry(settings)
+    model_registry = workspace.registry(settings)
     history = workspace.history(settings, challenger.card.snapshot)
-    candidate = registry.load_forecaster(models, challenger).candidate  # raises: an unreadable model is not promoted
+    # raises: an unreadable model is not promoted
+    candidate = registry.load_forecaster(model_registry, challenger).candidate
     entry = BacktestEntry(f"challenger v{challenger.version} ({candidate.name})", candidate)
     rivals, notes = rival_entries(settings, history, challenger, champion)
     run = backtest(settings, history, challenger.card.folds, [entry, *rivals])

@@ -49,11 +49,12 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
 
 def find_in_use(settings: Settings) -> InUse:
     """What champion, challenger, last decisions, open alarms and endpoint refer to, and the current snapshot."""
-    models = workspace.registry(settings)
+    model_registry = workspace.registry(settings)
     decision_versions = {
-        number for entry in registry.ledger(models)[:DECISIONS] for number in (entry.version, entry.previous)
+        number for entry in registry.ledger(model_registry)[:DECISIONS] for number in (entry.version, entry.previous)
     }
-    versions = [each for each in registry.list_models(models) if each.aliases or each.version in decision_versions]
+    models = registry.list_models(model_registry)
+    versions = [each for each in models if each.aliases or each.version in decision_versions]
     open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(

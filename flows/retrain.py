@@ -38,6 +38,14 @@ class RetrainResult:
     verdict: Verdict | None  # None: skipped
     forecast: DeliveredForecast | None  # None: there is no champion
 
+    @property
+    def summary(self) -> str:
+        """One line: the decision, the version that it is about, and every reason."""
+        if self.training is None or self.verdict is None:
+            return f"not trained: {self.decision.reason}"
+        decision = "promoted" if self.verdict.promote else "not promoted"
+        return f"version {self.training.challenger} is {decision}: {'; '.join(self.verdict.reasons)}"
+
 
 @flow
 def retrain(
@@ -71,6 +79,7 @@ def retrain(
         publish_outcomes(alarm_id, started, snapshot, "skipped", result.decision.reason)
     else:
         publish_outcomes(alarm_id, started, snapshot, decision_on(result), "; ".join(result.verdict.reasons))
+    get_run_logger().info(result.summary)  # the last line of `prefect deployment run … --watch`
     return result
 
 
@@ -83,21 +92,21 @@ def decision_on(result: RetrainResult) -> Literal["promoted", "refused", "unchan
 
 
 def _retrain(snapshot: str, folds: int | None, candidates: list[str] | None, search: int, reason: str) -> RetrainResult:
-    decision = RetrainingDecision(True, BY_HAND) if reason == BY_HAND else decide(snapshot)
+    decision = RetrainingDecision(True, BY_HAND) if reason == BY_HAND else decide_retraining(snapshot)
     training = train(folds, candidates, search, snapshot) if decision.train else None
     verdict = release(training.challenger) if training else None
-    champion = registry.find_by_alias(workspace.registry(Settings()), registry.CHAMPION)
+    champion = registry.find_champion(workspace.registry(Settings()))
     newest_forecast = forecast(snapshot=snapshot) if champion else None
     return RetrainResult(snapshot, decision, training, verdict, newest_forecast)
 
 
 @task(**retries.READING_MODELS)
-def decide(snapshot: str) -> RetrainingDecision:
+def decide_retraining(snapshot: str) -> RetrainingDecision:
     """Whether a retraining pays, from the state as it is now: the cause of the alarm may be gone."""
     settings = Settings()
-    models = workspace.registry(settings)
-    champion = registry.find_by_alias(models, registry.CHAMPION)
-    if champion is None or champion.code_mismatch or not registry.is_readable(models, champion):
+    model_registry = workspace.registry(settings)
+    champion = registry.find_champion(model_registry)
+    if champion is None or champion.code_mismatch or not registry.is_readable(model_registry, champion):
         return RetrainingDecision(True, "there is no champion that can forecast")
     if champion.card.snapshot == snapshot:
         return RetrainingDecision(False, f"there are no new data since version {champion.version} was trained")
@@ -105,8 +114,8 @@ def decide(snapshot: str) -> RetrainingDecision:
     backtest = workspace.backtest_of(settings, champion)
     drift = monitoring.detect_drift(history, workspace.recent_forecasts(settings, history), backtest)
     reference = monitoring.backtest_reference(backtest, champion.version)
-    forecaster = registry.load_forecaster(models, champion)
-    decision = monitoring.should_retrain(forecaster, history, reference, drift, settings.retrain_min_gain)
+    forecaster = registry.load_forecaster(model_registry, champion)
+    decision = monitoring.decide_retraining(forecaster, history, reference, drift, settings.retrain_min_gain)
     get_run_logger().info("%s: %s", "training" if decision.train else "skipped", decision.reason)
     return decision
 
@@ -118,7 +127,7 @@ def publish_outcomes(alarm_id: str | None, started: datetime, snapshot: str | No
     snapshot: None for a run that failed. Its alarms stay open, and the next monitoring run sends them again.
     """
     settings = Settings()
-    champion = registry.find_by_alias(workspace.registry(settings), registry.CHAMPION)
+    champion = registry.find_champion(workspace.registry(settings))
     serving = champion.version if champion else None
     last = workspace.history(settings, snapshot).origin.item() if snapshot else None
     others = alarms.ids_to_answer(alarms.list_alarms(settings), started, snapshot, last)

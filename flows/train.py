@@ -67,17 +67,17 @@ def record(key: str, snapshot: str, candidates: tuple[Candidate, ...]) -> str:
     """Record the backtest run with its rows and figures in MLflow. Returns the id of the MLflow run."""
     settings = Settings()
     run = workspace.backtest_run(settings, key)
-    models = workspace.registry(settings)
-    return registry.record_backtests(models, run, candidates, snapshot, settings.workspace.snapshots)
+    model_registry = workspace.registry(settings)
+    return registry.record_backtests(model_registry, run, candidates, snapshot, settings.workspace.snapshots)
 
 
 @task(**retries.ON_RAY)
 def register(key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
     """Make the best candidate of the backtest run the challenger. Returns its version."""
     settings = Settings()
-    models = workspace.registry(settings)
-    version = registry.find_registered(models, key) or refit(settings, key, run_id, snapshot, candidates)
-    registry.set_challenger(models, version)
+    model_registry = workspace.registry(settings)
+    version = registry.find_registered(model_registry, key) or refit(settings, key, run_id, snapshot, candidates)
+    registry.set_challenger(model_registry, version)
     return version
 
 

@@ -4,6 +4,8 @@ Built once, at the edges; functions of the library take plain arguments.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +25,10 @@ TELEMETRY_OFF = {
 }
 # Environment variables for the S3 client: retry for about half a minute. deployments/local.env has the same values.
 AWS_RETRIES = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
+
+# Variables of our own scripts and files with the prefix of the settings.
+SCRIPT_VARIABLES = {"ROSSMANN_HEAD", "ROSSMANN_IMAGE", "ROSSMANN_CODE", "ROSSMANN_WORKSPACE_ID"}
+SIMILARITY = 0.8  # of a misspelled name and the one that is meant; 1: equal
 
 MIN_SECRET_LENGTH = 3  # shorter parts of a password are no secret, and would be replaced within words
 BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750
@@ -156,6 +162,18 @@ class Settings(BaseSettings):
                 "postgresql+psycopg://USER:PASSWORD@HOST/NAME, or of a file on this machine, sqlite:////PATH"
             )
         return address
+
+    @classmethod
+    def unknown_variables(cls, environment: Iterable[str]) -> dict[str, str | None]:
+        """The variables ROSSMANN_… that set nothing, with the nearest name that would."""
+        prefix = cls.model_config["env_prefix"]
+        names = [f"{prefix}{name.upper()}" for name in cls.model_fields]
+        unknown = [each for each in sorted(environment) if each.startswith(prefix) and each.upper() not in names]
+        return {
+            each: next(iter(get_close_matches(each, names, n=1, cutoff=SIMILARITY)), None)
+            for each in unknown
+            if each not in SCRIPT_VARIABLES
+        }
 
     @property
     def workspace(self) -> Workspace:

@@ -104,11 +104,12 @@ class Server:
     def start_worker(self) -> psutil.Popen:
         return self.start("prefect", "worker", "start", "--pool", "rossmann", "--type", "process")
 
-    def run(self, *command: str, **settings: str) -> None:
-        """Run a command of the environment, with other settings; it must succeed."""
+    def run(self, *command: str, **settings: str) -> str:
+        """Run a command of the environment, with other settings; it must succeed. Returns its stdout."""
         environment = self.environment | settings
         result = subprocess.run(_absolute(command), cwd=self.workspace, env=environment, text=True, capture_output=True)
         assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
     def end(self) -> None:
         for process in processes_of(self.workspace):
@@ -212,8 +213,10 @@ def worker(server: Server, late_runs: list[str]) -> psutil.Popen:
 def test_registering_again_changes_nothing(server):
     automations = server.automations()
     assert set(automations) == {"retrain on alarm", *(each["name"] for each in AUTOMATIONS)}
-    server.run("python", "-m", "flows.cli", "deploy")
+    lines = server.run("python", "-m", "flows.cli", "deploy").splitlines()
     assert server.automations() == automations
+    assert "deployment retrain/retrain-weekly" in lines
+    assert {line.split(" ")[0] for line in lines} == {"deployment", "automation"}, "and nothing of Prefect's"
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """The command line: what it imports, its options, its errors, its tables, and progress in a pipe."""
 
-import subprocess
-import sys
 from datetime import date
 from inspect import signature
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,41 +10,25 @@ from typer.testing import CliRunner
 from flows.cli import commands, console, documents
 from flows.cli.commands import app, parse_fault
 from flows.cli.console import Column
+from flows.cli.environment import prepare_environment
 from flows.cli.options import split_names
 from flows.progress import LINE_INTERVAL_S, LinePrinter
 from flows.replay import POLICIES
 from rossmann.schema import MIN_FOLDS
 from rossmann.simulation import sample
+from tests.support.commands import imported_packages, run_separately
+from tests.support.raw_files import raw_files
 
-REPOSITORY = Path(__file__).parents[1]
 HEAVY = {"prefect", "ray", "mlflow", "lightgbm", "xgboost", "sklearn", "matplotlib", "evidently", "rich", "holidays"}
-IMPORTED = """
-import sys
-from flows.cli.main import main
-sys.argv = ["rossmann", *sys.argv[1:]]
-try:
-    main()
-finally:
-    sys.stderr.write("imported: " + " ".join(sorted({name.split(".")[0] for name in sys.modules})))
-"""
-
-
-def imported_packages(workspace: Path, *arguments: str) -> set[str]:
-    """Top-level packages that a command imports, in a process of its own."""
-    environment = {"ROSSMANN_DATA_DIR": str(workspace), "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-c", IMPORTED, *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return set(result.stderr.split("imported: ")[1].split())
 
 
 def test_help_imports_nothing_but_typer(tmp_path):
     assert imported_packages(tmp_path, "--help") & {*HEAVY, "numpy", "pandas", "pydantic"} == set()
 
 
-@pytest.mark.parametrize(("command", "needed"), [("snapshots", set()), ("alarms", set()), ("models", {"mlflow"})])
-def test_a_listing_imports_neither_prefect_nor_models(tmp_path, command, needed):
-    assert imported_packages(tmp_path, command) & HEAVY == needed
+@pytest.mark.parametrize("command", ["snapshots", "alarms", "models"])
+def test_a_listing_imports_neither_prefect_nor_models(tmp_path, command):
+    assert imported_packages(tmp_path, command) & HEAVY == set()
 
 
 def test_the_options_have_the_defaults_and_limits_of_the_library():
@@ -115,3 +96,44 @@ def test_progress_in_a_pipe_is_the_first_and_last_line_and_at_most_one_per_inter
 def test_a_fault_is_its_name_and_first_day():
     assert parse_fault("promo_inverted@2015-02-12") == ("promo_inverted", date(2015, 2, 12))
     assert parse_fault(None) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("ingest --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
+        ("retrain --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
+        ("retrain --raw {home}/raw --candidates rigde", "unknown candidate rigde"),
+        ("train", "There is no snapshot in {home}/snapshots/ yet"),
+        ("monitor", "There is no snapshot in {home}/snapshots/ yet"),
+        ("release", "no challenger yet"),
+        ("forecast --plan {home}/mistyped.csv", "There is no plan {home}/mistyped.csv"),
+        ("replay --raw {home}/mistyped --from 2015-01-01 --to 2015-02-01", "There is no train.csv"),
+    ],
+)
+def test_a_mistake_in_the_terminal_is_told_before_prefect_is_imported_and_is_no_alarm(tmp_path, command, message):
+    raw_files().write(tmp_path / "raw")
+    code, imported, errors = run_separately(tmp_path, *command.format(home=tmp_path).split())
+    assert code == 2
+    assert message.format(home=tmp_path) in errors
+    assert "prefect" not in imported
+    assert not list(tmp_path.glob("alarms/*"))
+
+
+@pytest.mark.parametrize("text", ["2015-13-01", "31.03.2015", "yesterday"])
+def test_a_day_in_another_form_is_refused_with_an_example(text):
+    result = CliRunner().invoke(app, ["ingest", "--as-of", text])
+    assert result.exit_code == 2
+    assert f"{text} is not a day of the form YYYY-MM-DD, like 2015-03-31" in result.output
+
+
+def test_a_misspelled_setting_is_a_warning_with_the_nearest_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ROSSMANN_FOLD", "5")
+    monkeypatch.setenv("ROSSMANN_COLOUR", "red")
+    monkeypatch.setenv("ROSSMANN_HEAD", "10.0.0.1")  # of deployments/cluster.env
+    prepare_environment()
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: ROSSMANN_COLOUR is not a setting and has no effect; docs/operations.md lists the settings",
+        "warning: ROSSMANN_FOLD is not a setting and has no effect: did you mean ROSSMANN_FOLDS?",
+    ]

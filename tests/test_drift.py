@@ -82,6 +82,16 @@ def test_stale_forecasts_are_found_and_named(history, forecasts):
     assert [alarm.name for alarm in alarms] == ["stale_forecasts"]
 
 
+def test_the_days_of_a_first_forecast_that_come_all_at_once_are_not_stale(history, forecasts):
+    """A sample, one retraining, and its next four weeks in one ingest: there was no data for a newer forecast."""
+    last = START + 6
+    rows = forecasts[forecasts.date.between(pd.Timestamp((last - 27).item()), pd.Timestamp(last.item()))]
+    origin = pd.Timestamp((last - 28).item())
+    first_forecast = rows.assign(origin=origin, lead_days=(rows.date - origin).dt.days)
+    assert first_forecast.lead_days.max() == 28
+    assert drift_until(history, first_forecast, last).alarm_findings == ()
+
+
 def test_the_cause_is_the_alarm_and_its_consequences_name_it(history, forecasts):
     changed = inject_fault(history, "other_unit", START)
     drift = drift_until(changed, with_actuals(forecasts, changed), START + 6)
@@ -290,7 +300,7 @@ def test_a_retraining_needs_an_expected_gain_and_valid_data(history, forecasts, 
     forecaster = models.fit(candidate, (), history.origin, 0)
     newest = inject_fault(history, "other_unit", history.origin - 6) if change == "other_unit" else history
     backtest = forecasts.assign(forecast=forecasts.sales * 1.01) if change == "better backtest" else forecasts
-    decision = monitoring.should_retrain(
+    decision = monitoring.decide_retraining(
         forecaster,
         newest,
         monitoring.backtest_reference(backtest, 1),

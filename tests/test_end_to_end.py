@@ -1,8 +1,10 @@
 """Small CSVs through all flows, as the command line runs them: real Prefect, real Ray, real MLflow."""
 
 import json
+import logging
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,6 +27,7 @@ from rossmann.settings import Settings
 from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError, ValidationError
+from tests.support.commands import imported_packages
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +52,16 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
 def first_run(workspace):
     """The first retraining, with the raw files as they were 30 days before their last day."""
     return retrain(as_of=LAST_DAY - timedelta(days=30))
+
+
+@pytest.fixture
+def run_log() -> Iterator[list[str]]:
+    """The messages that flow runs log during the test."""
+    handler, messages, logger = logging.Handler(), [], logging.getLogger("prefect.flow_runs")
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
 
 
 @pytest.fixture
@@ -82,7 +95,9 @@ def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
 
 
-def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monkeypatch):
+def test_the_same_run_again_fits_nothing_and_its_log_ends_with_the_result(
+    workspace, first_run, without_ray, run_log, monkeypatch
+):
     monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
     assert again.snapshot == first_run.snapshot
@@ -90,6 +105,9 @@ def test_the_same_run_again_fits_nothing(workspace, first_run, without_ray, monk
     assert not again.verdict.promote
     assert "champion already" in again.verdict.reasons[0]
     assert len(registry.list_models(model_registry())) == 1
+    assert again.summary == "version 1 is not promoted: version 1 is champion already"
+    assert again.summary in run_log[-2:], "Prefect's own last line is the state"
+    assert first_run.summary.startswith("version 1 is promoted: beats median")
 
 
 def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspace, first_run, snapshots):
@@ -188,6 +206,14 @@ def test_the_command_without_a_prefect_server_forecasts_what_the_flow_does_and_r
     assert by_command.read_bytes() == by_flow.read_bytes()
     assert journal_rows() == before + 2
     assert (document["rows"], document["file"]) == (2, str(by_command))
+
+
+def test_a_forecast_of_two_rows_waits_for_no_import_that_it_does_not_need(workspace, first_run, tmp_path):
+    """MLflow takes two seconds, Prefect one."""
+    plan = tmp_path / "plan.csv"
+    pd.read_csv(first_run.forecast.file)[["store", "date"]].tail(2).to_csv(plan, index=False)
+    imported = imported_packages(workspace, "forecast", "--plan", str(plan), "--out", str(tmp_path / "out.csv"))
+    assert imported & {"mlflow", "prefect", "ray", "evidently", "matplotlib"} == set()
 
 
 def test_listings_in_a_pipe_are_columns_between_tabs(workspace, first_run, snapshots, monkeypatch, capsys):

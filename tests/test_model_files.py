@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from flows.retrain import decide
+from flows.retrain import decide_retraining
 from rossmann import models, registry
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.validation import DataError
@@ -126,9 +126,9 @@ def test_a_damaged_champion_is_a_reason_to_retrain(connection, registered, monke
     """Though there are no new data since it was trained."""
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(Path(connection.artifacts).parent))
     at.promote(connection, registered.version)
-    assert not decide.fn(registered.card.snapshot).train
+    assert not decide_retraining.fn(registered.card.snapshot).train
     flip_byte(folder(registered) / "member-0" / "model.txt")
-    assert decide.fn(registered.card.snapshot).train
+    assert decide_retraining.fn(registered.card.snapshot).train
 
 
 def test_two_registrations_of_one_run_do_not_share_files(connection, registered, forecaster):

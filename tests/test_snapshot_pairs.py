@@ -119,5 +119,5 @@ def check(champion: Champion, history: SalesHistory) -> None:
         sums = sums.astype({"date": "datetime64[s]"})
         performance = monitoring.weekly_performance(sums, reference, history.origin, 1)
         assert performance is None or performance.last_day <= history.origin
-    decision = monitoring.should_retrain(champion.forecaster, history, reference, drift, 0.05)
+    decision = monitoring.decide_retraining(champion.forecaster, history, reference, drift, 0.05)
     assert decision.reason

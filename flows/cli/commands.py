@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import listings
+from flows.cli import inputs, listings
 from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
     DAY,
-    DAY_FORMAT,
     AllowShrink,
     AsJson,
     AsKaggle,
@@ -20,6 +19,7 @@ from flows.cli.options import (
     PlanFile,
     RawFolder,
     Search,
+    parse_day,
     split_names,
 )
 
@@ -77,16 +77,19 @@ def sample(
 @app.command()
 def ingest(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink = False) -> None:
     """Validate and clean raw files and save them as the current snapshot. Prints its fingerprint."""
-    prepare_environment()
+    settings = prepare_environment()
+    inputs.check_raw(settings, raw)
     from flows.ingest import ingest as flow
 
-    typer.echo(run_flow(flow, raw, _day(as_of), allow_shrink))
+    typer.echo(run_flow(flow, raw, as_of, allow_shrink))
 
 
 @app.command()
 def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0, json: AsJson = False) -> None:
     """Backtest the candidates of ROSSMANN_CANDIDATES on the current snapshot; the best becomes challenger."""
     settings = prepare_environment()
+    inputs.check_snapshot(settings)
+    inputs.check_candidates(candidates)
     from flows.cli import console, documents, reports
     from flows.train import train as flow
 
@@ -100,7 +103,8 @@ def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0
 @app.command()
 def release(json: AsJson = False) -> None:
     """Promote the challenger if it beats the champion and the median baseline on the same folds."""
-    prepare_environment()
+    settings = prepare_environment()
+    inputs.check_challenger(settings)
     from flows.cli import console, documents
     from flows.release import release as flow
 
@@ -115,6 +119,7 @@ def release(json: AsJson = False) -> None:
 def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = False, json: AsJson = False) -> None:
     """Forecast the days of the horizon for every store, or every row of a plan, with the champion."""
     settings = prepare_environment()
+    inputs.check_plan(plan)
     from flows.cli import console, documents
 
     if has_prefect_server():
@@ -143,10 +148,12 @@ def retrain(
 ) -> None:
     """Ingest, train, release and forecast in one run."""
     settings = prepare_environment()
+    inputs.check_raw(settings, raw)
+    inputs.check_candidates(candidates)
     from flows.cli import console, documents, reports
     from flows.retrain import retrain as flow
 
-    result = run_flow(flow, raw, _day(as_of), folds, split_names(candidates), search, allow_shrink=allow_shrink)
+    result = run_flow(flow, raw, as_of, folds, split_names(candidates), search, allow_shrink=allow_shrink)
     report = reports.training(settings, result.training) if result.training else None
     if json:
         documents.write(documents.retraining(result, report))
@@ -158,6 +165,7 @@ def retrain(
 def monitor(json: AsJson = False) -> None:
     """Compare forecasts with actuals, and the newest week with the past; raise alarms."""
     settings = prepare_environment()
+    inputs.check_snapshot(settings)
     from flows.cli import console, documents
     from flows.monitor import monitor as flow
 
@@ -196,8 +204,8 @@ def sweep(
 
 @app.command()
 def replay(
-    first: Annotated[datetime, typer.Option("--from", formats=DAY_FORMAT, metavar=DAY, help="First as-of day.")],
-    last: Annotated[datetime, typer.Option("--to", formats=DAY_FORMAT, metavar=DAY, help="Last as-of day.")],
+    first: Annotated[date, typer.Option("--from", parser=parse_day, metavar=DAY, help="First as-of day.")],
+    last: Annotated[date, typer.Option("--to", parser=parse_day, metavar=DAY, help="Last as-of day.")],
     step_days: Annotated[int, typer.Option(min=1, help="Days from one as-of day to the next.")] = 7,
     policy: Annotated[
         str, typer.Option(help="When to retrain: never, monthly, drift; several, separated by commas.")
@@ -212,13 +220,15 @@ def replay(
 ) -> None:
     """Replay a history week by week under several retraining policies and compare their errors."""
     settings = prepare_environment()
+    fault, fault_start = parse_fault(inject)
+    inputs.check_raw(settings, raw)
+    inputs.check_candidates(candidates)
     from flows.cli import console, documents
     from flows.replay import replay as flow
 
-    fault, fault_start = parse_fault(inject)
     policies, selection = split_names(policy) or [], split_names(candidates) or []
     folder = raw or settings.workspace.raw
-    result = flow(folder, first.date(), last.date(), step_days, policies, selection, stores, fault, fault_start)
+    result = flow(folder, first, last, step_days, policies, selection, stores, fault, fault_start)
     if json:
         documents.write(documents.replay(result))
     else:
@@ -238,8 +248,8 @@ def deploy() -> None:
         raise DataError('deployments need a Prefect server: eval "$(make -s env)" names the one of make up')
     from flows import automations
 
-    automations.deploy(settings)
-    typer.echo("\n".join(automations.register(settings)))
+    typer.echo("\n".join(f"deployment {name}" for name in automations.deploy(settings)))
+    typer.echo("\n".join(f"automation {name}" for name in automations.register(settings)))
 
 
 @app.command()
@@ -263,10 +273,6 @@ def serve() -> None:
     typer.echo(f"{host.url}/docs: {model}")
 
 
-def _day(moment: datetime | None) -> date | None:
-    return moment.date() if moment else None
-
-
 def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     """Name and first day of FAULT@DATE."""
     from rossmann.validation import DataError
@@ -275,6 +281,6 @@ def parse_fault(text: str | None) -> tuple[str | None, date | None]:
         return None, None
     fault, _, day = text.partition("@")
     try:
-        return fault, datetime.strptime(day, DAY_FORMAT[0]).date()
+        return fault, date.fromisoformat(day)
     except ValueError as error:
         raise DataError(f"--inject {text}: expected FAULT@DATE, like promo_inverted@2015-02-12") from error

@@ -134,19 +134,20 @@ def show_forecast(home: str, delivered: "DeliveredForecast") -> None:
 
 
 def show_retraining(home: str, result: "RetrainResult", report: "TrainingReport | None") -> None:
-    """The results of all steps, and what to type next."""
+    """The results of all steps, the decision last, and what to type next."""
     show(f"snapshot {result.snapshot}", "")
-    if report and result.verdict:
+    if report:
         show_training(home, report)
         show("")
-        show_verdict(result.verdict)
-    else:
-        show(f"not trained: {result.decision.reason}")
-    show("")
     if result.forecast:
         show_forecast(home, result.forecast)
     else:
         show("no forecast: there is no champion yet")
+    show("")
+    if result.verdict:
+        show_verdict(result.verdict)
+    else:
+        show(result.summary)
     show(NEXT_STEPS.format(home=home, bin=Path(sys.executable).parent))
 
 

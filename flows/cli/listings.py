@@ -67,8 +67,8 @@ def models(context: typer.Context, json: AsJson = False) -> None:
     from flows.cli import console, documents
     from rossmann import registry
 
-    store = workspace.registry(settings)
-    versions, ledger = registry.list_models(store), registry.ledger(store)
+    model_registry = workspace.registry(settings)
+    versions, ledger = registry.list_models(model_registry), registry.ledger(model_registry)
     if json:
         documents.write(documents.models(versions, ledger))
     else:
@@ -100,10 +100,12 @@ def promote(
 
     if not because.strip():
         raise DataError("--because is empty: the ledger records why a person promotes a version")
-    store = workspace.registry(settings)
+    model_registry = workspace.registry(settings)
     with workspace.lock(settings, f"models promote {version}"):
-        registry.load_forecaster(store, registry.find_version(store, version))  # raises: it could not forecast
-        is_new = registry.override(store, version, because.strip(), awaits_endpoint=settings.serve_address is not None)
+        model = registry.find_version(model_registry, version)
+        registry.load_forecaster(model_registry, model)  # raises: it could not forecast
+        has_endpoint = settings.serve_address is not None
+        is_new = registry.override(model_registry, version, because.strip(), awaits_endpoint=has_endpoint)
         _switch_endpoint(settings)  # raises, after it has taken the promotion back, if the endpoint cannot serve it
     typer.echo(f"version {version} is champion{'' if is_new else ' already: nothing was recorded'}")
 

@@ -1,12 +1,20 @@
 """The options that several commands share."""
 
-from datetime import datetime
+from datetime import date
 from typing import Annotated
 
 import typer
 
-DAY_FORMAT = ["%Y-%m-%d"]
 DAY = "YYYY-MM-DD"  # in the help texts
+
+
+def parse_day(text: str) -> date:
+    """A day from its text, YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is not a day of the form {DAY}, like 2015-03-31") from error
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to stdout.")]
 RawFolder = Annotated[
@@ -17,8 +25,8 @@ RawFolder = Annotated[
     ),
 ]
 AsOf = Annotated[
-    datetime | None,
-    typer.Option(formats=DAY_FORMAT, help="Use only sales up to and including this day.", metavar=DAY),
+    date | None,
+    typer.Option(parser=parse_day, help="Use only sales up to and including this day.", metavar=DAY),
 ]
 AllowShrink = Annotated[
     bool, typer.Option("--allow-shrink", help="Accept files that lack stores or days of the current snapshot.")

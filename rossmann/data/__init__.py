@@ -6,10 +6,10 @@ from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.ingest import IngestResult, read_history
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
-from rossmann.data.kaggle.reading import RawFiles, read_raw
+from rossmann.data.kaggle.reading import RawFiles, read_raw, require_raw_files
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
-from rossmann.data.plans import read_plan
+from rossmann.data.plans import read_plan, require_plan
 from rossmann.data.snapshots import (
     Snapshot,
     current_since,
@@ -55,6 +55,8 @@ __all__ = [
     "read_plan",
     "read_raw",
     "remove_snapshot",
+    "require_plan",
+    "require_raw_files",
     "resolve_snapshot",
     "restore_snapshot",
     "save_snapshot",

@@ -14,6 +14,13 @@ from rossmann.validation import DataError, check_plan
 OPTIONAL_COLUMNS = ("id", "day_of_week", *CALENDAR_COLUMNS)
 
 
+def require_plan(path: str) -> None:
+    """Raise DataError if there is no such file. Reads nothing."""
+    storage, file = split_path(path)
+    if not file or not storage.exists(file):
+        raise DataError(f"There is no plan {path}. Give a CSV file with the columns store and date.")
+
+
 def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None]:
     """The rows of a CSV file in its order, and its ids if it has a column of them.
 
@@ -21,9 +28,8 @@ def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None
     that is missing, or a cell that is empty, is taken from the published plan. Raises DataError for other columns,
     for stores without a history, for repeated rows and for days up to the origin or beyond the horizon.
     """
+    require_plan(path)
     storage, file = split_path(path)
-    if not file or not storage.exists(file):
-        raise DataError(f"There is no plan {path}. Give a CSV file with the columns store and date.")
     content = storage.read(file)
     names = _column_names(file, header_names(content))
     keys, optional = [names[column] for column in KEYS], [names[column] for column in OPTIONAL_COLUMNS]

@@ -13,7 +13,7 @@ from rossmann.monitoring.performance import (
     with_baseline,
 )
 from rossmann.monitoring.report import report_address, write_report
-from rossmann.monitoring.retraining import RetrainingDecision, should_retrain
+from rossmann.monitoring.retraining import RetrainingDecision, decide_retraining
 from rossmann.monitoring.scored_days import consecutive_runs, days_with_late_forecasts, outdated_days
 
 __all__ = [
@@ -28,11 +28,11 @@ __all__ = [
     "consecutive_runs",
     "daily_sums",
     "days_with_late_forecasts",
+    "decide_retraining",
     "detect_drift",
     "join_actuals",
     "outdated_days",
     "report_address",
-    "should_retrain",
     "weekly_performance",
     "with_baseline",
     "write_report",

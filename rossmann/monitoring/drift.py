@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory
-from rossmann.monitoring.definitions import DEFINITIONS, STORE_TYPE, find_definition
+from rossmann.monitoring.definitions import DEFINITIONS, STORE_TYPE, Kind, find_definition
 from rossmann.monitoring.forecast_statistics import forecast_statistics
 from rossmann.monitoring.history_statistics import history_statistics, multivariate
 from rossmann.monitoring.plan_drift import plan_statistics
@@ -24,7 +24,7 @@ from rossmann.monitoring.store_series import compute_series, forecast_residuals
 class DriftFinding:
     """What one statistic says about one subject in the window."""
 
-    kind: str  # quality, feature, target, prediction, concept or plan
+    kind: Kind
     name: str  # of the definition
     subject: str  # a column, a store type or a group of stores
     effect: float  # distance from its usual value

@@ -29,7 +29,7 @@ def forecast_statistics(series: StoreSeries, residual: np.ndarray, lead_days: np
     sales_before[:, WEEKS_YEAR_DAYS:] = series.log_sales[:, :-WEEKS_YEAR_DAYS]
     all_stores = np.ones(len(residual), bool)
     for name, subject, values in (
-        ("stale_forecasts", "lead days", median_of_stores(lead_days, all_stores)),
+        ("stale_forecasts", "lead days", _comparable_lead_days(median_of_stores(lead_days, all_stores))),
         ("forecast_level", ALL_STORES, minus_usual(median_of_stores(log_forecast - sales_before, all_stores))),
         ("residual_level", ALL_STORES, median_of_stores(residual, all_stores)),
         ("promo_uplift_gone", "days with promotion", _promo_residual(residual, series)),
@@ -71,6 +71,16 @@ def _store_deviations(weekly: np.ndarray) -> np.ndarray:
     variance_of_all = squares.sum() / max(count.sum(), 1)
     deviation = np.sqrt((squares + PRIOR_DAYS * variance_of_all) / (count + PRIOR_DAYS))
     return np.where(deviation > 0, deviation, np.nan)
+
+
+def _comparable_lead_days(lead_days: np.ndarray) -> np.ndarray:
+    """The median lead days of each day; NaN on all days if those before the window are of one origin. [days]
+
+    Their lead grows day by day then, and nothing says yet how often forecasts are made.
+    """
+    past = lead_days[:-WINDOW_DAYS]
+    is_renewed = np.any(np.diff(past[np.isfinite(past)]) <= 0)
+    return lead_days if is_renewed else np.full_like(lead_days, np.nan)
 
 
 def _promo_residual(residual: np.ndarray, series: StoreSeries) -> np.ndarray:

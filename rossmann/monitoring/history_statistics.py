@@ -8,7 +8,7 @@ from rossmann.data import SalesHistory
 from rossmann.features.calendar import count_between
 from rossmann.monitoring.definitions import STORE_TYPE, find_definition
 from rossmann.monitoring.statistics import (
-    MIN_PAST_DAYS,
+    MIN_LIMIT_DAYS,
     MIN_STORES,
     WINDOW_DAYS,
     Statistic,
@@ -48,12 +48,12 @@ def multivariate(statistics: Sequence[Statistic]) -> Statistic:
         s for s in statistics if s.definition.kind in ("target", "feature") or s.definition.name == "other_unit"
     ]
     values = np.stack([statistic.values for statistic in selected])
-    values = values[np.isfinite(values).sum(axis=1) >= 2 * MIN_PAST_DAYS]
+    values = values[np.isfinite(values).sum(axis=1) >= 2 * MIN_LIMIT_DAYS]
     distance = np.full(len(statistics[0].values), np.nan)
     if len(values):
         complete = np.isfinite(values).all(axis=0)
         past = values[:, complete & (np.arange(len(complete)) < len(complete) - WINDOW_DAYS)]
-        if past.shape[1] >= MIN_PAST_DAYS:
+        if past.shape[1] >= MIN_LIMIT_DAYS:
             distance[complete] = _mahalanobis(values[:, complete], past)
     return _statistic("multivariate", "all columns", distance)
 

@@ -14,13 +14,13 @@ from rossmann.data import SalesHistory
 from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS, lead_week
 
 KEY = ["date", "source", "model_version"]
-SLICES = ("lead_week", "store_type", "promo", "store")
+SCORED_SLICES = ("lead_week", "store_type", "promo", "store")
 SUMS = [
     "rows", "squared_relative_error", "absolute_error", "error", "sales", "interval_rows", "covered_rows",
 ]  # fmt: skip
 WORST_STORES = 10
 WATCHED_WEEKS, REQUIRED_WEEKS = 3, 2  # a model degrades if this many of these weeks are beyond the limit
-LIMIT_MARGIN = 1.1  # times the worst week of the backtest: another year may be that much harder
+WORST_WEEK_MARGIN = 1.1  # times the worst week of the backtest: another year may be that much harder
 
 
 def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = rows[rows.sales > 0]
     error, has_interval = rows.forecast - rows.sales, rows.lower.notna() & rows.upper.notna()
-    parts = rows[[*KEY, *SLICES, "sales"]].assign(
+    parts = rows[[*KEY, *SCORED_SLICES, "sales"]].assign(
         promo=rows.promo.astype(int),
         all="",
         rows=1,
@@ -71,7 +71,7 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
         covered_rows=(has_interval & (rows.lower <= rows.sales) & (rows.sales <= rows.upper)).astype(int),
     )
     tables = []
-    for name in ("all", *SLICES):
+    for name in ("all", *SCORED_SLICES):
         totals = parts.groupby([*KEY, name], observed=True)[SUMS].sum().reset_index()
         tables.append(totals.rename(columns={name: "value"}).assign(slice=name))
     return pd.concat(tables, ignore_index=True).astype({"value": str})
@@ -181,7 +181,7 @@ def weekly_performance(
     window = own[own.week == pd.Timestamp(last)]
     if window.empty:
         return None
-    wape_limit = float(reference.weekly_wape.max() * LIMIT_MARGIN)
+    wape_limit = float(reference.weekly_wape.max() * WORST_WEEK_MARGIN)
     all_rows = accuracy[accuracy.slice == "all"]
     baseline = all_rows[(all_rows.source == "baseline") & (all_rows.week == pd.Timestamp(last))]
     baseline_scores = scores_of_sums(baseline, "slice")

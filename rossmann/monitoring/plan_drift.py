@@ -11,7 +11,7 @@ from rossmann.monitoring.statistics import Statistic
 from rossmann.schema import STATE_HOLIDAYS, WEEK_DAYS
 
 PLAN_WINDOW_DAYS = 28
-MIN_PAST_DAYS = 365  # in the first year every holiday is new
+MIN_PLAN_PAST_DAYS = 365  # in the first year every holiday is new
 
 
 def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
@@ -20,7 +20,7 @@ def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
     counts = _count_combinations(history.calendar)
     ahead = _sum_ahead(counts, window)[: len(history.dates)]
     open_days = ahead.sum(axis=1)
-    computable = (np.arange(len(ahead)) >= MIN_PAST_DAYS) & (open_days > 0)
+    computable = (np.arange(len(ahead)) >= MIN_PLAN_PAST_DAYS) & (open_days > 0)
     promo_share = ahead[:, 1::2].sum(axis=1) / np.maximum(open_days, 1)
     increase = np.clip(promo_share - _earlier_maximum(promo_share, window), 0, None)
     first_day = np.where(counts.any(axis=0), (counts > 0).argmax(axis=0), len(counts))

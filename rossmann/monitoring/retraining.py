@@ -20,7 +20,7 @@ class RetrainingDecision:
     reason: str
 
 
-def should_retrain(
+def decide_retraining(
     forecaster: Forecaster, history: SalesHistory, reference: BacktestReference, drift: DriftReport, min_gain: float
 ) -> RetrainingDecision:
     """Train if the champion with a fresh State has clearly more error on the last week than in its backtest.

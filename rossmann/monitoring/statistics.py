@@ -10,7 +10,7 @@ import numpy as np
 from rossmann.monitoring.definitions import StatisticDefinition
 
 WINDOW_DAYS = 7  # the newest days, which are compared with all days before them
-MIN_PAST_DAYS = 28  # earlier values that are enough for a limit
+MIN_LIMIT_DAYS = 28  # earlier values that are enough for a limit
 LIMIT_MARGIN = 1.25  # times a quantile of the earlier values' distances from their median
 LIMIT_QUANTILE = {  # lower than for sales, so that one earlier alarm does not raise the limit above the next one
     "quality": 0.9,
@@ -32,7 +32,7 @@ class Statistic:
     @property
     def has_limit(self) -> bool:
         """Whether there are enough earlier values to say what is usual."""
-        required = min(MIN_PAST_DAYS, MIN_PAST_DAYS // WINDOW_DAYS * self.definition.required_days)
+        required = min(MIN_LIMIT_DAYS, MIN_LIMIT_DAYS // WINDOW_DAYS * self.definition.required_days)
         return int(np.isfinite(self._past).sum()) >= required
 
     @property

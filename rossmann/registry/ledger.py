@@ -9,16 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
-from mlflow.entities import Run
 
 from rossmann.evaluation import Verdict
 from rossmann.registry.connection import CHAMPION, LEDGER, MODEL, Registry
-from rossmann.registry.versions import champion, find_by_alias, find_version, load_forecaster
+from rossmann.registry.records import RunRecord, read_runs
+from rossmann.registry.versions import champion, find_champion, find_version, load_forecaster
 from rossmann.validation import DataError, UnavailableError
 
 PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
 DEPLOYMENT, PENDING, DONE = "deployment", "pending", "done"  # a tag of promotions for an endpoint, and its values
-NEWEST_FIRST = ["attributes.start_time DESC"]
 NO_TAGS: Mapping[str, str] = {}
 
 
@@ -75,16 +74,16 @@ def is_deployment_pending(registry: Registry, version: int) -> bool:
 def confirm_deployment(registry: Registry, version: int) -> None:
     """Record that the endpoint serves the version; nothing to do unless its promotion is pending."""
     if entry := _pending_promotion(registry, version):
-        registry.client.set_tag(entry.info.run_id, DEPLOYMENT, DONE)
+        registry.client.set_tag(entry, DEPLOYMENT, DONE)
 
 
 def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
-    """Write a refusal into the ledger, unless the same refusal is its last entry; the champion stays."""
-    last = next(iter(ledger(registry)), None)
-    if last and (last.action, last.version, last.reasons) == (REFUSE, version, verdict.reasons):
+    """Write a refusal into the ledger, unless it has the same version with the same reasons; the champion stays."""
+    refusal = (REFUSE, version, verdict.reasons, True)
+    if any((each.action, each.version, each.reasons, each.done) == refusal for each in ledger(registry)):
         return
     entry = _open_entry(registry, REFUSE, version, verdict.reasons)
-    registry.client.set_terminated(entry.info.run_id)
+    registry.client.set_terminated(entry)
 
 
 def withdraw(registry: Registry, version: int, reason: str) -> None:
@@ -105,7 +104,7 @@ def withdraw(registry: Registry, version: int, reason: str) -> None:
             reason = f"{reason}; {error}"
     entry = _open_entry(registry, WITHDRAW, version, (reason,))
     registry.client.delete_registered_model_alias(MODEL, CHAMPION)
-    registry.client.set_terminated(entry.info.run_id)
+    registry.client.set_terminated(entry)
 
 
 def rollback(registry: Registry, reason: str = "by hand") -> int:
@@ -116,7 +115,7 @@ def rollback(registry: Registry, reason: str = "by hand") -> int:
     """
     current = champion(registry).version
     if interrupted := _interrupted_entry(registry, ROLLBACK, current):
-        registry.client.set_terminated(interrupted.info.run_id)
+        registry.client.set_terminated(interrupted)
         return current
     target = _find_version_before(registry, current)
     if target is None:
@@ -151,8 +150,7 @@ def veto_reason(veto: LedgerEntry, version: int) -> str:
 
 def ledger(registry: Registry) -> tuple[LedgerEntry, ...]:
     """All decisions about the champion, newest first."""
-    runs = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST)
-    return tuple(_ledger_entry(run) for run in runs)
+    return tuple(_ledger_entry(run) for run in read_runs(registry, LEDGER))
 
 
 def champion_since(registry: Registry) -> pd.Timestamp | None:
@@ -161,7 +159,7 @@ def champion_since(registry: Registry) -> pd.Timestamp | None:
 
 
 def _champion_version(registry: Registry) -> int | None:
-    current = find_by_alias(registry, CHAMPION)
+    current = find_champion(registry)
     return current.version if current else None
 
 
@@ -189,13 +187,13 @@ def _move_champion(
     tags = {DEPLOYMENT: PENDING} if awaits_endpoint else {}
     entry = _open_entry(registry, action, version, reasons, tags)
     registry.client.set_registered_model_alias(MODEL, CHAMPION, str(version))
-    registry.client.set_terminated(entry.info.run_id)
+    registry.client.set_terminated(entry)
 
 
 def _open_entry(
     registry: Registry, action: str, version: int, reasons: Iterable[str], more_tags: Mapping[str, str] = NO_TAGS
-) -> Run:
-    """A new entry, or the one that an interrupted attempt at the same decision left open."""
+) -> str:
+    """The run id of a new entry, or of the one that an interrupted attempt at the same decision left open."""
     if interrupted := _interrupted_entry(registry, action, version):
         return interrupted
     current = _champion_version(registry)
@@ -206,31 +204,33 @@ def _open_entry(
         "reasons": json.dumps(list(reasons)),
         **more_tags,
     }
-    return registry.client.create_run(registry.experiment(LEDGER), run_name=f"{action} version {version}", tags=tags)
+    experiment = registry.experiment(LEDGER)
+    return registry.client.create_run(experiment, run_name=f"{action} version {version}", tags=tags).info.run_id
 
 
-def _interrupted_entry(registry: Registry, action: str, version: int) -> Run | None:
-    """The newest entry, if it is an open one of this decision. Older open entries were superseded."""
-    newest = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST, max_results=1)
-    same = [run for run in newest if (run.data.tags["action"], run.data.tags["version"]) == (action, str(version))]
-    return next((run for run in same if run.info.status == "RUNNING"), None)
+def _interrupted_entry(registry: Registry, action: str, version: int) -> str | None:
+    """The run id of the newest entry, if it is an open one of this decision. Older open entries were superseded."""
+    newest = next(iter(read_runs(registry, LEDGER)), None)
+    if newest is None or newest.status != "RUNNING":
+        return None
+    return newest.run_id if (newest.tags["action"], newest.tags["version"]) == (action, str(version)) else None
 
 
-def _pending_promotion(registry: Registry, version: int) -> Run | None:
-    """The entry that made the version champion, if it is the newest decision and waits for the endpoint."""
-    query = f"tags.action != '{REFUSE}'"
-    newest = registry.client.search_runs([registry.experiment(LEDGER)], query, order_by=NEWEST_FIRST, max_results=1)
-    pending = [run for run in newest if run.data.tags.get(DEPLOYMENT) == PENDING]
-    return next((run for run in pending if run.data.tags["version"] == str(version)), None)
+def _pending_promotion(registry: Registry, version: int) -> str | None:
+    """The run id of the version's promotion, if that is the newest decision and it waits for the endpoint."""
+    newest = next((run for run in read_runs(registry, LEDGER) if run.tags["action"] != REFUSE), None)
+    if newest is None or newest.tags.get(DEPLOYMENT) != PENDING or newest.tags["version"] != str(version):
+        return None
+    return newest.run_id
 
 
-def _ledger_entry(run: Run) -> LedgerEntry:
-    tags = run.data.tags
+def _ledger_entry(run: RunRecord) -> LedgerEntry:
+    tags = run.tags
     return LedgerEntry(
-        at=pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
+        at=pd.Timestamp(run.start_ms, unit="ms", tz="UTC"),
         action=tags["action"],
         version=int(tags["version"]),
         previous=int(tags["previous"]) if tags["previous"] else None,
-        done=run.info.status == "FINISHED",
+        done=run.status == "FINISHED",
         reasons=tuple(json.loads(tags["reasons"])),
     )

@@ -66,7 +66,7 @@ def register(
 
 def promote(model_registry: Registry, version: int, awaits_endpoint: bool = False) -> None:
     """Make a version the champion."""
-    current = registry.find_by_alias(model_registry, registry.CHAMPION)
+    current = registry.find_champion(model_registry)
     registry.promote(model_registry, version, PROMOTION, current.version if current else None, awaits_endpoint)
 
 

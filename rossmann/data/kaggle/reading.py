@@ -59,14 +59,26 @@ def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZO
     )
 
 
+def require_raw_files(raw_dir: str) -> None:
+    """Raise DataError if the folder or s3:// address has no train.csv or no store.csv. Reads nothing."""
+    storage = Storage(str(raw_dir))
+    for name in (TRAIN_FILE, STORE_FILE):
+        if not storage.exists(name):
+            raise _missing_file(storage, name)
+
+
+def _missing_file(storage: Storage, name: str) -> DataError:
+    return DataError(
+        f"There is no {name} in {storage.address('')}. Ingest needs {TRAIN_FILE} and {STORE_FILE}"
+        f" (and takes {TEST_FILE} as the published plan); set --raw to the folder that has them."
+    )
+
+
 def _read_file(storage: Storage, name: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> CsvCells:
     try:
         content = storage.read(name)
     except FileNotFoundError:
-        raise DataError(
-            f"There is no {name} in {storage.address('')}. Ingest needs {TRAIN_FILE} and {STORE_FILE}"
-            f" (and takes {TEST_FILE} as the published plan); set --raw to the folder that has them."
-        ) from None
+        raise _missing_file(storage, name) from None
     except OSError as error:
         raise DataError(f"{storage.address(name)} cannot be read: {error}") from error
     return read_cells(name, content, required, optional, keys=RAW_KEYS)
@@ -85,6 +97,7 @@ def _days_after(train: CsvCells, as_of: date | None, horizon_days: int) -> tuple
     is_later = (dates > pd.Timestamp(as_of)).to_numpy()
     if is_later.all():
         raise DataError(
-            f"{TRAIN_FILE} starts on {dates.min():%Y-%m-%d}: there are no sales up to {as_of}. Take a later date."
+            f"--as-of {as_of}: {TRAIN_FILE} has sales from {dates.min():%Y-%m-%d} to {dates.max():%Y-%m-%d}; "
+            "name one of these days, or none for all of them"
         )
     return is_later, is_later & (dates <= pd.Timestamp(as_of) + pd.Timedelta(days=horizon_days)).to_numpy()
