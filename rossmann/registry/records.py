@@ -83,7 +83,9 @@ def read_runs(registry: Registry, experiment: str) -> list[RunRecord]:
 def _query(file: Path, queries: Iterable[str], name: str) -> list[list[tuple[Any, ...]]]:
     """The rows of each query at one moment; none before MLflow has created its tables with the first write."""
     queries = tuple(queries)
-    if not file.exists():
+    try:
+        file.stat()
+    except FileNotFoundError:
         return [[] for _ in queries]
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", BUSY_TIMEOUT_S, uri=True)) as database:
         database.execute("begin")
