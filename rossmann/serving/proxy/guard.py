@@ -29,6 +29,8 @@ def main() -> None:
         for process in folder.proxies():
             process.kill(signal.SIGKILL)
         shutil.rmtree(folder.path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.path.parent.rmdir()  # unless it has the folders of other nodes
 
 
 def watch(folder: ProxyFolder, raylet: Process) -> None:
