@@ -47,6 +47,11 @@ def edited(config: str) -> str:
     return MARK + _with_replicas_at_bind_address(config)
 
 
+def has_replicas(config: str) -> bool:
+    """Whether a configuration has any server."""
+    return re.search("^    server ", config, re.MULTILINE) is not None
+
+
 def _edits() -> tuple[Edit, ...]:
     own_errors = "".join(f"    http-error status {status} {_json_reply(status)}\n" for status in OWN_ERRORS)
     return (

