@@ -198,7 +198,11 @@ def uninterrupted(node: ProxyNode) -> ExitStack:
 
 
 def test_nothing_outlives_ray(mortal):
-    assert len(mortal.processes()) == 2
+    wait(lambda: len(mortal.processes()) == 3, 5)
+    haproxy, guard, watcher = sorted(mortal.processes(), key=psutil.Process.create_time)
+    assert (haproxy.name(), guard.cmdline()) == ("haproxy", watcher.cmdline())
+    watcher.kill()
+    wait(lambda: len(set(mortal.processes()) - {watcher}) == 3, 3)
     mortal.raylet.kill()
     wait(lambda: mortal.processes() == [], 3)
     assert not mortal.folder.path.exists()

@@ -4,6 +4,7 @@ Ray would notice a dead HAProxy after some seconds and replace its actor first, 
 """
 
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -20,14 +21,28 @@ WITHOUT_MANAGER_S = 60  # how long HAProxy goes on after Ray's actor, until Ray 
 
 
 def main() -> None:
-    """Watch until Ray ends, or until HAProxy has had no actor for a while."""
+    """Watch until Ray ends, or until HAProxy has had no actor for a while.
+
+    A second process watches; this one starts another if it fails or is killed, and if this one is, the other goes on.
+    """
     folder, raylet = ProxyFolder(Path(sys.argv[1])), Process.of(int(sys.argv[2]))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes what this process has started
     with folder.lock("guard.lock"):
-        watch(folder, raylet)
-        for process in folder.proxies():
-            process.kill(signal.SIGKILL)
-        shutil.rmtree(folder.path, ignore_errors=True)
+        while True:
+            if (watcher := os.fork()) == 0:
+                guard(folder, raylet)
+                os._exit(0)
+            if os.waitpid(watcher, 0)[1] == 0:
+                return
+            time.sleep(PERIOD_S)
+
+
+def guard(folder: ProxyFolder, raylet: Process) -> None:
+    """Watch, then end HAProxy and remove its files."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel removes what this process has started
+    watch(folder, raylet)
+    for process in folder.proxies():
+        process.kill(signal.SIGKILL)
+    shutil.rmtree(folder.path, ignore_errors=True)
     with contextlib.suppress(OSError):
         folder.path.parent.rmdir()  # unless it has the folders of other nodes
 

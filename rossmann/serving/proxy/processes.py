@@ -78,8 +78,11 @@ class ProxyFolder:
 
     def write_config(self, text: str) -> None:
         """Write the configuration for an HAProxy that is about to start."""
-        self.config.write_text(text)
-        self.served_config.write_text(text)
+        for file in (self.config, self.served_config):
+            if not file.exists() or file.read_text() != text:
+                new = file.with_suffix(".new")
+                new.write_text(text)
+                new.replace(file)
 
     def remember(self, name: str, process: Process) -> None:
         """Store who is `manager`, the actor of Ray that starts HAProxy, or `current`, the newest HAProxy."""
