@@ -17,6 +17,10 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from ray.serve._private.constants import (
+    SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
+    SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
+)
 
 from rossmann.serving.proxy.config import SENDER_TIMEOUT_S, UnknownConfigError, edited
 from rossmann.serving.proxy.contract import CLIENT_HEADER
@@ -69,6 +73,12 @@ def test_a_folder_of_another_user_is_refused(tmp_path):
 def test_the_callers_address_comes_from_the_proxy_only(node):
     headers = node.get("/", headers={CLIENT_HEADER: "203.0.113.9"}).json()["headers"]
     assert headers[CLIENT_HEADER.lower()] == "127.0.0.1"
+
+
+def test_callers_cannot_switch_off_serves_time_out(node):
+    """The names are those that Serve reads."""
+    names = {SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER, SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER}
+    assert not names & set(node.get("/", headers=dict.fromkeys(names, "-1")).json()["headers"])
 
 
 @pytest.mark.parametrize("status", [401, 413, 422, 429, 500, 503, 504])

@@ -90,6 +90,13 @@ def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
     assert "prefect worker start --pool rossmann " in (REPOSITORY / "deployments/supervisord.conf").read_text()
 
 
+@pytest.mark.parametrize("file", ["deployments/supervisord.conf", "deployments/compose.yaml", "ray_cluster.yaml"])
+def test_every_ray_node_has_the_settings_of_its_http_proxy(file: str) -> None:
+    lines = [line for line in (REPOSITORY / file).read_text().splitlines() if re.search(r"^[^#]*\bray start ", line)]
+    assert lines
+    assert [line for line in lines if not re.search(r"\. deployments/(serve|cluster)\.env && .*ray start", line)] == []
+
+
 def test_deployments_and_triggers_have_names_of_their_own() -> None:
     names = [each["name"] for each in PREFECT["deployments"]]
     names += [trigger["name"] for each in PREFECT["deployments"] for trigger in each.get("triggers", [])]

@@ -12,6 +12,10 @@ from rossmann.serving.proxy.contract import CLIENT_HEADER, error_content
 
 MARK = "# edited by rossmann.serving.proxy\n"
 SENDER_TIMEOUT_S = 10  # for the head of a request, and for its body or the first 16 kB of it
+SERVE_HEADERS = (
+    "x-request-timeout-seconds",
+    "x-request-disconnect-disabled",
+)  # switch off its limits
 OWN_ERRORS = (400, 408, 502, 503, 504)
 
 
@@ -66,7 +70,8 @@ def _edits() -> tuple[Edit, ...]:
             r"\1" + _escaped(
                 "    unique-id-format %[uuid()]\n"
                 f"    http-request set-header {CLIENT_HEADER} %[src]\n"
-                f"    http-request wait-for-body time {SENDER_TIMEOUT_S}s\n"
+                + "".join(f"    http-request del-header {name}\n" for name in SERVE_HEADERS)
+                + f"    http-request wait-for-body time {SENDER_TIMEOUT_S}s\n"
             ),
         ),
         Edit(r"http-request return status 404 .*", _escaped(f"http-request return status 503 {_json_reply(503)}")),
