@@ -5,6 +5,7 @@ The raylet and Ray's actor are processes that only start the next one; replicas 
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -31,8 +32,11 @@ MANAGER = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]).wait(); 
 RAYLET = "import subprocess, sys\nfor line in sys.stdin: subprocess.Popen(line.split(chr(0))[:-1])"
 
 
+LARGE = random.Random(7).randbytes(10_000_000)  # as large as an answer of 53,520 rows
+
+
 class Replica(BaseHTTPRequestHandler):
-    """Returns the request's headers, or the status that its path names; without a response for /cut."""
+    """Returns the request's headers, or the status that its path names; LARGE for /large, no response for /cut."""
 
     protocol_version = "HTTP/1.1"
 
@@ -40,9 +44,8 @@ class Replica(BaseHTTPRequestHandler):
         if self.path == "/cut":
             self.close_connection = True
             return
-        content = json.dumps(
-            {"path": self.path, "headers": {name.lower(): value for name, value in self.headers.items()}}
-        ).encode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        content = LARGE if self.path == "/large" else json.dumps({"path": self.path, "headers": headers}).encode()
         status = self.path.strip("/")
         self.send_response(int(status) if status.isdigit() else 200)
         self.send_header("Content-Length", str(len(content)))

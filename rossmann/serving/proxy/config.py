@@ -16,7 +16,7 @@ SERVE_HEADERS = (
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",
 )  # switch off its limits
-OWN_ERRORS = (400, 408, 502, 503, 504)
+OWN_ERRORS = (408, 502, 503, 504)
 
 
 class UnknownConfigError(Exception):

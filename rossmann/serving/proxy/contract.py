@@ -3,8 +3,7 @@
 CLIENT_HEADER = "X-Rossmann-Client"  # the caller's address; HAProxy overwrites what a caller sends
 
 MESSAGES = {  # of errors that a proxy returns by itself
-    400: "the message is not valid HTTP",
-    408: "the forecast took too long; send fewer rows, or try again later",
+    408: "the request took too long to arrive, or to answer; send fewer rows, or try again later",
     429: "too many requests are waiting; try again later",
     502: "the replica ended during the request; try again",
     503: "no replica is running; try again later",
