@@ -23,7 +23,7 @@ from ray.serve._private.constants import (
     SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
 )
 
-from rossmann.serving.proxy.config import SENDER_TIMEOUT_S, UnknownConfigError, edited
+from rossmann.serving.proxy.config import SENDER_TIMEOUT_S, UnknownConfigError, edit_config
 from rossmann.serving.proxy.contract import CLIENT_HEADER
 from tests.support.cluster import wait
 from tests.support.proxy import LARGE, ProxyNode, running_node, running_replica
@@ -172,14 +172,14 @@ def test_a_killed_haproxy_answers_again_within_three_seconds_and_ray_starts_anot
     wait(lambda: not killed.is_alive and mortal.answers(), 3)
     wait(lambda: not actor.is_alive, 5)  # so that Ray notices, and starts the next one
     restarted = mortal.haproxy()
-    with uninterrupted(mortal):
+    with requests_without_failure(mortal):
         mortal.start_actor([])  # as Ray does: it adds the replicas later
         wait(lambda: mortal.haproxy() != restarted and not restarted.is_alive, 10)
 
 
 def test_a_killed_actor_costs_no_request(mortal):
     before = mortal.haproxy()
-    with uninterrupted(mortal):
+    with requests_without_failure(mortal):
         mortal.folder.process("manager").kill(signal.SIGKILL)
         time.sleep(1)
         assert before.is_alive
@@ -187,7 +187,7 @@ def test_a_killed_actor_costs_no_request(mortal):
         wait(lambda: mortal.haproxy() != before and not before.is_alive, 10)
 
 
-def uninterrupted(node: ProxyNode) -> ExitStack:
+def requests_without_failure(node: ProxyNode) -> ExitStack:
     """Requests all the time, each on a new connection; the block fails if one does."""
     stop, failures, answers = threading.Event(), [], []
 
@@ -225,18 +225,18 @@ def test_nothing_outlives_ray(mortal):
 
 def test_a_configuration_that_is_not_rays_is_refused(node):
     text = node.folder.config.read_text()
-    assert edited(text) == text
+    assert edit_config(text) == text
     node.write_config([1])
     fresh = node.folder.config.read_text()
-    assert edited(fresh) != fresh
+    assert edit_config(fresh) != fresh
     with pytest.raises(UnknownConfigError, match="RAY_SERVE_ENABLE_HA_PROXY=0"):
-        edited(fresh.replace("mode 666", "mode 644"))
+        edit_config(fresh.replace("mode 666", "mode 644"))
 
 
 @pytest.mark.parametrize(("host", "server"), [("198.51.100.7", "198.51.100.7"), ("0.0.0.0", "127.0.0.1")])
 def test_replicas_are_asked_where_they_listen(node, host, server):
     node.write_config([4321], host)
-    assert re.search(r"server replica4321 (\S+):4321 ", edited(node.folder.config.read_text()))[1] == server
+    assert re.search(r"server replica4321 (\S+):4321 ", edit_config(node.folder.config.read_text()))[1] == server
 
 
 def serve_env(**settings: str) -> tuple[dict[str, str], str]:

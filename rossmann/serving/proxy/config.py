@@ -33,16 +33,16 @@ class Edit:
 
     def apply(self, text: str) -> str:
         """The text with the replacement. Raises UnknownConfigError."""
-        edited, count = re.subn(self.pattern, self.replacement, text, flags=re.MULTILINE)
+        text, count = re.subn(self.pattern, self.replacement, text, flags=re.MULTILINE)
         if count != self.count:
             raise UnknownConfigError(
                 f"Ray's haproxy.cfg matches {self.pattern!r} {count} times instead of {self.count}: "
                 "adapt rossmann/serving/proxy/config.py, or set RAY_SERVE_ENABLE_HA_PROXY=0"
             )
-        return edited
+        return text
 
 
-def edited(config: str) -> str:
+def edit_config(config: str) -> str:
     """Ray's configuration with all edits; one that has them already stays as it is. Raises UnknownConfigError."""
     if config.startswith(MARK):
         return config
@@ -64,17 +64,17 @@ def _edits() -> tuple[Edit, ...]:
         Edit(r"^frontend prometheus\n(?: .*\n)+", ""),
         Edit(r"^listen stats\n(?: .*\n)+", ""),
         Edit(r"^ +errorfile 50[234] .*\n", "", 3),
-        Edit(r"^defaults\n", _escaped(f"defaults\n    timeout http-request {SENDER_TIMEOUT_S}s\n{own_errors}")),
+        Edit(r"^defaults\n", _escape(f"defaults\n    timeout http-request {SENDER_TIMEOUT_S}s\n{own_errors}")),
         Edit(
             r"^(frontend http_frontend\n    bind .*\n)",
-            r"\1" + _escaped(
+            r"\1" + _escape(
                 "    unique-id-format %[uuid()]\n"
                 f"    http-request set-header {CLIENT_HEADER} %[src]\n"
                 + "".join(f"    http-request del-header {name}\n" for name in SERVE_HEADERS)
                 + f"    http-request wait-for-body time {SENDER_TIMEOUT_S}s\n"
             ),
         ),
-        Edit(r"http-request return status 404 .*", _escaped(f"http-request return status 503 {_json_reply(503)}")),
+        Edit(r"http-request return status 404 .*", _escape(f"http-request return status 503 {_json_reply(503)}")),
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def _json_reply(status: int) -> str:
     return f"content-type application/json lf-string '{content}' hdr X-Request-ID %[unique-id]"
 
 
-def _escaped(replacement: str) -> str:
+def _escape(replacement: str) -> str:
     return replacement.replace("\\", r"\\")
 
 

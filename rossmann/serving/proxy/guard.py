@@ -68,7 +68,7 @@ def restart(folder: ProxyFolder, raylet: Process) -> None:
     if wait(folder.is_answering, START_S if current.is_alive else 0) or not raylet.is_alive:
         return
     current.kill(signal.SIGKILL)
-    folder.write_config(folder.served_config.read_text())
+    folder.write_config(folder.running_config.read_text())
     with (folder.path / "restart.log").open("a") as log:
         command = ["haproxy", "-db", "-f", str(folder.config)]
         proxy = subprocess.Popen(command, executable=binary(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)

