@@ -1,7 +1,6 @@
 """Every process of the running stack is killed in turn, with requests on the endpoint all the time."""
 
 import json
-import os
 import re
 import sys
 import time
@@ -15,10 +14,10 @@ from benchmarks.load import background_load
 from benchmarks.loop import Stack, running_stack
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY
-from rossmann.serving.proxy.processes import ProxyFolder
 from tests.support.cluster import is_open, processes_named, processes_of, wait
 from tests.support.endpoint import save_with_champion
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
+from tests.support.proxy import running_config, stack_folder
 
 pytestmark = pytest.mark.proof
 
@@ -47,7 +46,7 @@ def stack(noisy: SalesHistory, tmp_path_factory: pytest.TempPathFactory) -> Iter
         find(running, "supervisord")[0].terminate()  # as Ctrl-C
         wait(lambda: processes_of(workspace) == [], RESTART_S)
         assert not is_open(running.ports["ROSSMANN_HTTP_PORT"])
-        assert not proxy_folder(running).exists()
+        assert not stack_folder(running.ports["ROSSMANN_HTTP_PORT"]).exists()
     sys.stdout.write((workspace.parent / "up.log").read_text())
 
 
@@ -128,16 +127,11 @@ def test_a_killed_haproxy_is_back_within_three_seconds_and_follows_new_replicas(
 
 def has_both_replicas(stack: Stack) -> bool:
     """Whether the configuration of the running HAProxy has the two replicas that run, and no other."""
-    config = ProxyFolder(next(proxy_folder(stack).iterdir())).running_config.read_text()
+    config = running_config(stack.ports["ROSSMANN_HTTP_PORT"])
     ports = {int(port) for port in re.findall(r"^    server \S+:(\d+) check observe", config, re.MULTILINE)}
     connections = [each for replica in find(stack, "ray::ServeReplica") for each in replica.net_connections("tcp4")]
     listening = {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
     return len(ports) == 2 and ports <= listening
-
-
-def proxy_folder(stack: Stack) -> Path:
-    """The folder in which HAProxy has its files."""
-    return Path(f"/tmp/serve-{os.getuid()}-{stack.ports['ROSSMANN_HTTP_PORT']}")
 
 
 def test_a_killed_actor_of_haproxy_costs_no_request(stack, url, bodies):

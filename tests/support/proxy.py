@@ -60,6 +60,17 @@ class Replica(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+def stack_folder(http_port: int) -> Path:
+    """The folder in which HAProxy has its files, in the stack whose endpoint has this port (deployments/serve.env)."""
+    return Path(f"/tmp/serve-{os.getuid()}-{http_port}")
+
+
+def running_config(http_port: int) -> str:
+    """The configuration of HAProxy in the stack whose endpoint has this port."""
+    (node,) = stack_folder(http_port).iterdir()
+    return ProxyFolder(node).running_config.read_text()
+
+
 @contextmanager
 def running_replica() -> Iterator[int]:
     """A replica; the block gets its port."""
