@@ -279,10 +279,8 @@ def test_the_proxy_passes_what_the_application_refuses(endpoint, first_target):
 
 
 def test_replicas_and_proxies_listen_on_the_loopback_address_only(endpoint, first_target):
-    ports = {
-        int(port) for port in re.findall(r"^    server \S+:(\d+) ", running_config(endpoint.serve.port), re.MULTILINE)
-    }
-    ports.add(endpoint.serve.port)
+    servers = re.findall(r"^    server \S+ \S+:(\d+) ", running_config(endpoint.serve.port), re.MULTILINE)
+    ports = {endpoint.serve.port, *map(int, servers)}
     listening = [each.laddr for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
     assert len(ports) >= 4, "two replicas, Serve's own proxy, and HAProxy"
     assert {address.ip for address in listening if address.port in ports} == {"127.0.0.1"}

@@ -128,7 +128,7 @@ def test_a_killed_haproxy_is_back_within_three_seconds_and_follows_new_replicas(
 def has_both_replicas(stack: Stack) -> bool:
     """Whether the configuration of the running HAProxy has the two replicas that run, and no other."""
     config = running_config(stack.ports["ROSSMANN_HTTP_PORT"])
-    ports = {int(port) for port in re.findall(r"^    server \S+:(\d+) check observe", config, re.MULTILINE)}
+    ports = {int(port) for port in re.findall(r"^    server \S+ \S+:(\d+) check observe", config, re.MULTILINE)}
     connections = [each for replica in find(stack, "ray::ServeReplica") for each in replica.net_connections("tcp4")]
     listening = {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
     return len(ports) == 2 and ports <= listening
