@@ -70,7 +70,7 @@ def restart(folder: ProxyFolder, raylet: Process) -> None:
     current.kill(signal.SIGKILL)
     folder.write_config(folder.running_config.read_text())
     with (folder.path / "restart.log").open("a") as log:
-        command = ["haproxy", "-db", "-f", str(folder.config)]
+        command = ["haproxy", "-db", "-f", str(folder.config), "-dR"]  # as Ray starts it
         proxy = subprocess.Popen(command, executable=binary(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     folder.remember("current", Process.of(proxy.pid))
     wait(folder.is_answering, START_S)
