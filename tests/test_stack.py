@@ -38,7 +38,7 @@ from flows.alarms import (
 )
 from flows.automations import WORKSPACE_ID, definitions
 from rossmann.settings import Settings
-from tests.support.cluster import free_ports, is_open, processes_named, processes_of
+from tests.support.cluster import free_ports, is_open, kill_all, processes_named, processes_of
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
 
 REPOSITORY = Path(__file__).parents[1]
@@ -273,8 +273,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
         try:
             yield running
         finally:
-            for process in {*running.processes(), *processes_of(running.workspace)}:
-                process.kill()
+            kill_all({*running.processes(), *processes_of(running.workspace)})
             make.wait(10)
             sys.stdout.write((tmp_path / "up.log").read_text())
 

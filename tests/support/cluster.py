@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -47,8 +47,7 @@ def running_cluster(workspace: Path, config: Path) -> Iterator[ServeCluster]:
             wait(lambda: is_open(dashboard), 90)
             yield ServeCluster(environment["ROSSMANN_SERVE_ADDRESS"], config, "127.0.0.1", http, None)
         finally:
-            for process in processes_of(workspace):
-                process.kill()
+            kill_all(processes_of(workspace))
             head.wait(10)
 
 
@@ -62,6 +61,13 @@ def processes_of(workspace: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue  # of another user, or ended meanwhile
     return processes
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes; some may end meanwhile, because others are killed."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def processes_named(workspace: Path, name: str) -> list[psutil.Process]:
