@@ -26,7 +26,7 @@ from rich.table import Table
 
 from rossmann.data.kaggle.columns import RAW_PLAN_COLUMNS
 from rossmann.simulation import write_replay_files, write_sample
-from tests.support.cluster import free_ports, processes_of, wait
+from tests.support.cluster import free_ports, kill_all, processes_of, wait
 
 REPOSITORY = Path(__file__).parents[1]
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
@@ -155,8 +155,7 @@ def running_stack(workspace: Path, settings: dict[str, str]) -> Iterator[Stack]:
             os.killpg(make.pid, signal.SIGINT)
             psutil.wait_procs([make], timeout=30)
             time.sleep(1)
-            for process in processes_of(workspace):
-                process.kill()
+            kill_all(processes_of(workspace))
 
 
 def terminal_environment() -> dict[str, str]:

@@ -80,7 +80,7 @@ try_image() { # in namespaces of its own
 
     $run --detach --name endpoint --publish 127.0.0.1:8000:8000 -e ROSSMANN_HTTP_HOST=0.0.0.0 -e ROSSMANN_API_KEYS=try-me \
         -e ROSSMANN_SERVE_ADDRESS=http://127.0.0.1:8265 -e RAY_AUTH_MODE=token -e RAY_AUTH_TOKEN=only-for-this-trial-0123456789abcdef \
-        rossmann ray start --head --block --num-cpus 2
+        rossmann sh -c '. deployments/serve.env && exec ray start --head --block --num-cpus 2'
     timeout 120 sh -c 'until podman logs endpoint 2>&1 | grep -q "runtime started"; do sleep 1; done'
     podman exec endpoint rossmann serve
     podman healthcheck run endpoint && echo healthy

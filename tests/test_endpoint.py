@@ -1,6 +1,7 @@
 """The endpoint on a real Ray Serve: forecasts equal the batch's, under load, promotions, kills and a locked journal."""
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 from prefect import flow
@@ -27,8 +29,9 @@ from rossmann.serving import deployment
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError
-from tests.support.cluster import wait
+from tests.support.cluster import processes_named, wait
 from tests.support.endpoint import RunningEndpoint, fit_on_whole_history, promote, register
+from tests.support.proxy import running_config
 
 pytestmark = pytest.mark.slow
 
@@ -293,6 +296,28 @@ def test_a_full_queue_returns_429(endpoint, first_target, large_body):
     assert error["problems"][0]["message"] in error["error"]
     assert error["request_id"] == responses[-1].headers["X-Request-ID"]
     assert responses[-1].headers["Retry-After"] == "1"
+
+
+def test_the_proxy_passes_what_the_application_refuses(endpoint, first_target):
+    assert processes_named(endpoint.workspace, "haproxy -db"), "the endpoint is behind HAProxy"
+
+    def status(body: bytes, **headers: str) -> int:
+        return httpx.post(f"{endpoint.serve.url}/predict", content=body, headers=headers, timeout=60).status_code
+
+    assert status(json.dumps(next_day(endpoint)).encode()) == 200
+    assert status(b" " * 16_000_001) == 413
+    assert status(b"{}") == 422
+    assert status(b"{}", Forwarded="for=127.0.0.1") == 401
+    assert status(b"{}", Host="attacker.example") == 400
+    assert httpx.get(f"{endpoint.serve.url}/-/healthz", timeout=30).text == "success"
+
+
+def test_replicas_and_proxies_listen_on_the_loopback_address_only(endpoint, first_target):
+    servers = re.findall(r"^    server \S+ \S+:(\d+) ", running_config(endpoint.serve.port), re.MULTILINE)
+    ports = {endpoint.serve.port, *map(int, servers)}
+    listening = [each.laddr for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    assert len(ports) >= 4, "two replicas, Serve's own proxy, and HAProxy"
+    assert {address.ip for address in listening if address.port in ports} == {"127.0.0.1"}
 
 
 def test_metrics_contain_those_of_serve_and_of_the_endpoint(endpoint, first_target):

@@ -1,6 +1,7 @@
 """Every process of the running stack is killed in turn, with requests on the endpoint all the time."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ from benchmarks.load import background_load
 from benchmarks.loop import Stack, running_stack
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY
-from tests.support.cluster import processes_named, wait
+from tests.support.cluster import is_open, processes_named, processes_of, wait
 from tests.support.endpoint import save_with_champion
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
+from tests.support.proxy import running_config, stack_folder
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]  # it waits for more than one recovery
 
@@ -25,8 +27,9 @@ OTHERS = {  # process: where it answers again
     "prefect server start": ("PREFECT_PORT", "api/health"),
     "prefect worker start": None,
 }
-PARTS_OF_RAY = ("ray::ServeReplica", "ray::ProxyActor", "raylet/raylet", "gcs_server", "dashboard.py",
-                "ray start --head")  # fmt: skip
+PARTS_OF_RAY = ("ray::ServeReplica", "ray::ProxyActor", "raylet/raylet", "gcs_server",
+                "dashboard.py", "ray start --head")  # fmt: skip
+HAPROXY, MANAGER, GUARD = "haproxy -db", "ray::HAProxyManager", "rossmann.serving.proxy.guard"
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,11 @@ def stack(noisy: SalesHistory, tmp_path_factory: pytest.TempPathFactory) -> Iter
         wait(lambda: running.served_version() is not None, RECOVERY_S)
         wait(lambda: running.get("PREFECT_PORT", "api/health") is not None, RECOVERY_S)
         yield running
+        assert find(running, HAPROXY), "the endpoint is behind HAProxy"
+        find(running, "supervisord")[0].terminate()  # as Ctrl-C
+        wait(lambda: processes_of(workspace) == [], RESTART_S)
+        assert not is_open(running.ports["ROSSMANN_HTTP_PORT"])
+        assert not stack_folder(running.ports["ROSSMANN_HTTP_PORT"]).exists()
     sys.stdout.write((workspace.parent / "up.log").read_text())
 
 
@@ -102,6 +110,39 @@ def test_requests_do_not_need_serves_controller(stack, url, bodies):
         wait(lambda: is_restarted(stack, "ray::ServeController", before), RECOVERY_S)
         time.sleep(1)
     assert result.failed == 0, result.failures
+
+
+def test_a_killed_haproxy_is_back_within_three_seconds_and_follows_new_replicas(stack, url, bodies):
+    """Serve starts another actor, because the one before cannot reload a process that it has not started."""
+    before = kill(stack, HAPROXY)
+    wait(lambda: is_restarted(stack, HAPROXY, before) and stack.served_version() == 1, 3)
+    with background_load([url], bodies, 2, retries=3) as result:
+        replica = kill(stack, "ray::ServeReplica")
+        wait(lambda: is_restarted(stack, "ray::ServeReplica", replica), RECOVERY_S)
+        wait(lambda: has_both_replicas(stack), RECOVERY_S)
+        time.sleep(1)
+    assert result.failed == 0, result.failures
+    assert len(find(stack, GUARD)) == 2  # which start each other again
+
+
+def has_both_replicas(stack: Stack) -> bool:
+    """Whether the configuration of the running HAProxy has the two replicas that run, and no other."""
+    config = running_config(stack.ports["ROSSMANN_HTTP_PORT"])
+    ports = {int(port) for port in re.findall(r"^    server \S+ \S+:(\d+) check observe", config, re.MULTILINE)}
+    connections = [each for replica in find(stack, "ray::ServeReplica") for each in replica.net_connections("tcp4")]
+    listening = {each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN}
+    return len(ports) == 2 and ports <= listening
+
+
+def test_a_killed_actor_of_haproxy_costs_no_request(stack, url, bodies):
+    with background_load([url], bodies, 2) as result:
+        time.sleep(1)
+        before, proxies = kill(stack, MANAGER), set(find(stack, HAPROXY))
+        wait(lambda: is_restarted(stack, MANAGER, before), RECOVERY_S)
+        wait(lambda: is_restarted(stack, HAPROXY, proxies), RECOVERY_S)
+        time.sleep(1)
+    assert result.failed == 0, result.failures
+    assert result.statuses[200] > 100
 
 
 @pytest.mark.parametrize("command", PARTS_OF_RAY)

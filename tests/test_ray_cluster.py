@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import jsonschema
 import pandas as pd
 import pytest
@@ -40,6 +41,7 @@ SMALL_NODE = "--num-cpus 1 --object-store-memory 100000000"
 STORES, DAYS = 80, 700
 TRAIN_PARAMETERS = {"folds": 4, "candidates": ["lightgbm", "xgboost"], "search": 3}
 API_KEY = "secret"
+FIRST_REPLICA_PORT = 49950  # deployments/serve.env: it follows from the endpoint's port, 8000
 FIT_PROCESS, REPLICA_PROCESS = "ray::_fit", "ServeReplica:rossmann"
 TIMEOUT_S = 150
 
@@ -239,6 +241,9 @@ def test_the_endpoint_runs_on_both_nodes_and_survives_the_loss_of_one(cluster: C
     promote(model_registry, register(model_registry, forecaster, history, snapshot, "ridge"))
     wait_for_success(cluster.start(cluster.head, "rossmann serve"), 150)
     assert [len(node.processes(REPLICA_PROCESS)) for node in (first, second)] == [1, 1]
+    assert all(host.processes("haproxy -db") for host in (cluster.head, first, second))
+    replica = f"http://{first.address}:{FIRST_REPLICA_PORT}/model"  # the network reaches it; it needs the key, too
+    assert [httpx.get(replica, headers=key).status_code for key in ({}, {"X-API-Key": API_KEY})] == [401, 200]
     urls = [f"http://{node.address}:8000/predict" for node in (first, second)]
     plan = history.plan(history.origin, HORIZON_DAYS)
     bodies = [json.dumps({"store": int(plan.store[k]), "date": str(plan.date[k])}).encode() for k in range(len(plan))]

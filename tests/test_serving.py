@@ -32,6 +32,7 @@ from rossmann.registry import ModelCard
 from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
 from rossmann.serving import proxy_errors
 from rossmann.serving.deployment import ServeCluster
+from rossmann.serving.proxy.contract import CLIENT_HEADER
 from rossmann.serving.published_plan import published_plan
 from rossmann.serving.server import parsing, requests, responses
 from rossmann.serving.server.app import create_app
@@ -459,6 +460,15 @@ def test_a_request_that_a_proxy_forwarded_is_not_from_this_machine(client, host,
     assert client.predict(DAY, headers={header: "127.0.0.1"}).status_code == 401
     with_keys = Client(host, Limits.with_keys(1_000_000, 1_000, [KEY]))
     assert with_keys.predict(DAY, headers={header: "127.0.0.1", "X-API-Key": KEY}).status_code == 200
+
+
+@pytest.mark.parametrize(("caller", "status"), [("127.0.0.1", 200), ("10.1.2.3", 401), ("127.0.0.1, 10.1.2.3", 401)])
+def test_behind_our_proxy_which_is_local_the_callers_address_counts(client, caller, status):
+    assert client.predict(DAY, headers={CLIENT_HEADER: caller}).status_code == status
+
+
+def test_nobody_becomes_local_by_the_header_of_our_proxy(host):
+    assert Client(host, address="10.1.2.3").predict(DAY, headers={CLIENT_HEADER: "127.0.0.1"}).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/predict", "/ready", "/docs", "/openapi.json", "/forecasts/1"])

@@ -38,7 +38,7 @@ from flows.alarms import (
 )
 from flows.automations import WORKSPACE_ID, definitions
 from rossmann.settings import Settings
-from tests.support.cluster import free_ports, is_open, processes_named, processes_of
+from tests.support.cluster import free_ports, is_open, kill_all, processes_named, processes_of
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
 
 REPOSITORY = Path(__file__).parents[1]
@@ -88,6 +88,13 @@ def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
     pools = {each["work_pool"]["name"] for each in PREFECT["deployments"]}
     assert pools == {"rossmann"}
     assert "prefect worker start --pool rossmann " in (REPOSITORY / "deployments/supervisord.conf").read_text()
+
+
+@pytest.mark.parametrize("file", ["deployments/supervisord.conf", "deployments/compose.yaml", "ray_cluster.yaml"])
+def test_every_ray_node_has_the_settings_of_its_http_proxy(file: str) -> None:
+    lines = [line for line in (REPOSITORY / file).read_text().splitlines() if re.search(r"^[^#]*\bray start ", line)]
+    assert lines
+    assert [line for line in lines if not re.search(r"\. deployments/(serve|cluster)\.env && .*ray start", line)] == []
 
 
 def test_deployments_and_triggers_have_names_of_their_own() -> None:
@@ -266,8 +273,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
         try:
             yield running
         finally:
-            for process in {*running.processes(), *processes_of(running.workspace)}:
-                process.kill()
+            kill_all({*running.processes(), *processes_of(running.workspace)})
             make.wait(10)
             sys.stdout.write((tmp_path / "up.log").read_text())
 

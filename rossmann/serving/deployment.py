@@ -83,12 +83,12 @@ def deployed_target(serve: ServeCluster) -> ServingTarget | None:
 
 
 def wait_until_ready(serve: ServeCluster, target: ServingTarget, timeout_s: float) -> None:
-    """Wait until all replicas run with the target. DataError with Serve's message if they do not in time."""
+    """Wait until all replicas run with the target, behind a proxy. DataError with Serve's message if not in time."""
     deadline = time.monotonic() + timeout_s
     while True:
         application, deployment = _serve_status(serve)
         status = application.get("status")
-        if deployment and status == "RUNNING" and _runs(deployment, target):
+        if deployment and status == "RUNNING" and _runs(deployment, target) and _has_proxy(serve):
             return
         if status == "DEPLOY_FAILED" or time.monotonic() > deadline:
             message = (deployment or {}).get("message") or application.get("message") or "Serve gives no reason"
@@ -211,6 +211,14 @@ def _runs(deployment: dict, target: ServingTarget) -> bool:
     has_target = deployment["deployment_config"]["user_config"] == asdict(target)
     all_running = all(replica["state"] == "RUNNING" for replica in deployment["replicas"])
     return deployment["status"] == "HEALTHY" and has_target and all_running
+
+
+def _has_proxy(serve: ServeCluster) -> bool:
+    """Whether the proxy answers and has a replica. It starts, and learns of replicas, a moment after Serve has them."""
+    try:
+        return _send(serve, "GET", "/-/healthz").is_success
+    except DataError:
+        return False
 
 
 def _call_dashboard(serve: ServeCluster, call: Callable[[ServeSubmissionClient], T]) -> T:

@@ -1,7 +1,7 @@
-"""Errors of Serve's own proxy in the JSON of all other errors: a full queue, a time-out, no replica.
+"""Errors of Ray Serve in the JSON of all other errors: a full queue, a time-out, no replica.
 
-Serve's Python proxy calls `middlewares` if RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it (deployments/local.env).
-HAProxy, and the part of uvicorn that refuses what is not HTTP, write their own text.
+Replicas behind HAProxy and Serve's Python proxy call `middlewares`, which RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
+names (deployments/serve.env). HAProxy's own errors are in `proxy.config`.
 """
 
 import json
@@ -11,11 +11,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MESSAGES = {
-    408: "the forecast took too long; send fewer rows, or try again later",
-    429: "too many requests are waiting; try again later",
-    503: "no replica is running; try again later",
-}
+from rossmann.serving.proxy.contract import error_content
+
+STATUSES = (408, 429, 503)
 
 
 def middlewares() -> list[Middleware]:
@@ -24,7 +22,7 @@ def middlewares() -> list[Middleware]:
 
 
 class JsonErrors:
-    """ASGI middleware that replaces plain-text errors of MESSAGES by `responses.Error`; other responses pass."""
+    """ASGI middleware that replaces plain-text errors of STATUSES by `responses.Error`; other responses pass."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -45,14 +43,13 @@ class JsonErrors:
 
 
 def _is_text_error(message: Message) -> bool:
-    return message["status"] in MESSAGES and Headers(raw=message["headers"]).get("content-type", "").startswith("text/")
+    return message["status"] in STATUSES and Headers(raw=message["headers"]).get("content-type", "").startswith("text/")
 
 
 def _json_error(start: Message) -> list[Message]:
     """The two messages of the response that replaces one which starts like this; its other headers stay."""
-    text, headers = MESSAGES[start["status"]], MutableHeaders(raw=list(start["headers"]))
+    headers = MutableHeaders(raw=list(start["headers"]))
     request_id = headers.get("x-request-id") or uuid.uuid4().hex
-    problem = {"message": text, "field": None, "row": None}
-    body = json.dumps({"error": f"the request: {text}", "problems": [problem], "request_id": request_id}).encode()
+    body = json.dumps(error_content(start["status"], request_id)).encode()
     headers |= {"content-type": "application/json", "content-length": str(len(body)), "x-request-id": request_id}
     return [{**start, "headers": headers.raw}, {"type": "http.response.body", "body": body}]

@@ -2,11 +2,12 @@
 
 import os
 import random
+import shlex
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -15,6 +16,7 @@ import psutil
 
 from rossmann.serving.deployment import ServeCluster
 
+REPOSITORY = Path(__file__).parents[2]
 PORTS = range(20_000, 32_768)  # neither the system nor Ray assigns these by itself
 
 
@@ -27,23 +29,25 @@ def running_cluster(workspace: Path, config: Path) -> Iterator[ServeCluster]:
         "ROSSMANN_SERVE_ADDRESS": f"http://127.0.0.1:{dashboard}",
         "ROSSMANN_SERVE_CONFIG": str(config),
         "ROSSMANN_HTTP_PORT": str(http),
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "rossmann.serving.proxy_errors:middlewares",  # as in local.env
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     options = {
         "--port": 0, "--num-cpus": 4, "--ray-client-server-port": client, "--dashboard-host": "127.0.0.1",
         "--dashboard-port": dashboard, "--dashboard-agent-listen-port": 0, "--include-log-monitor": "false",
         "--object-store-memory": 100_000_000,
     }  # fmt: skip
-    ray = [Path(sys.executable).parent / "ray", "start", "--head", "--block", "--disable-usage-stats"]
-    command = [str(part) for part in (*ray, *(part for option in options.items() for part in option))]
+    ray = ["ray", "start", "--head", "--block", "--disable-usage-stats"]
+    ray += [str(part) for option in options.items() for part in option]
+    command = ["sh", "-c", f". deployments/serve.env && exec {shlex.join(ray)}"]
     with patch.dict(os.environ, environment), (workspace / "ray.log").open("w") as log:
-        head = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        head = subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             wait(lambda: is_open(dashboard), 90)
             yield ServeCluster(environment["ROSSMANN_SERVE_ADDRESS"], config, "127.0.0.1", http, None)
         finally:
-            for process in processes_of(workspace):
-                process.kill()
+            kill_all(processes_of(workspace))
             head.wait(10)
 
 
@@ -57,6 +61,13 @@ def processes_of(workspace: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue  # of another user, or ended meanwhile
     return processes
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill processes; some may end meanwhile, because others are killed."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def processes_named(workspace: Path, name: str) -> list[psutil.Process]:

@@ -17,6 +17,7 @@ from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rossmann.serving.proxy.contract import CLIENT_HEADER
 from rossmann.serving.server import docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
 from rossmann.serving.server.metrics import Metrics
@@ -143,10 +144,11 @@ def _hash(key: str) -> bytes:
 
 
 def _is_local(scope: Scope) -> bool:
-    """Whether the caller is on this machine, and nobody behind it."""
-    if not FORWARDING_HEADERS.isdisjoint(Headers(scope=scope).keys()):
+    """Whether the caller is on this machine, and nobody behind it. Our own proxy names the caller in CLIENT_HEADER."""
+    headers = Headers(scope=scope)
+    if not FORWARDING_HEADERS.isdisjoint(headers.keys()):
         return False
-    return _is_loopback((scope.get("client") or ("",))[0])
+    return all(map(_is_loopback, ((scope.get("client") or ("",))[0], *headers.getlist(CLIENT_HEADER))))
 
 
 @lru_cache(maxsize=100)  # callers name few hosts

@@ -1,0 +1,275 @@
+"""HAProxy as Ray starts it through our launcher: who can reach it, its errors, slow senders, and what a kill costs."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from ray.serve._private.constants import (
+    SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
+    SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
+)
+
+from rossmann.serving.proxy.config import SENDER_TIMEOUT_S, UnknownConfigError, edit_config
+from rossmann.serving.proxy.contract import CLIENT_HEADER
+from tests.support.cluster import wait
+from tests.support.proxy import LARGE, ProxyNode, running_node, running_replica
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def replica() -> Iterator[int]:
+    with running_replica() as port:
+        yield port
+
+
+@pytest.fixture(scope="module")
+def node(replica: int) -> Iterator[ProxyNode]:
+    """A node that no test changes."""
+    with running_node([replica]) as running:
+        wait(running.answers, 20)
+        yield running
+
+
+@pytest.fixture
+def mortal(replica: int) -> Iterator[ProxyNode]:
+    """A node whose processes are killed."""
+    with running_node([replica]) as running:
+        wait(running.answers, 20)
+        yield running
+
+
+def test_only_the_endpoints_port_is_open_and_its_sockets_are_private(node):
+    connections = psutil.Process(node.haproxy().pid).net_connections()
+    assert {each.laddr for each in connections if each.type == socket.SOCK_DGRAM} == set()
+    assert {each.laddr for each in connections if each.status == psutil.CONN_LISTEN} == {("127.0.0.1", node.port)}
+    assert stat.S_IMODE(node.folder.admin_socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(node.folder.path.parent.stat().st_mode) == 0o700
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path):
+    folder = tmp_path / "folder" / "node"
+    folder.mkdir(parents=True)
+    os.chown(folder.parent, 12345, -1) if os.getuid() == 0 else pytest.skip("needs root")
+    command = [REPOSITORY / "deployments" / "haproxy", "-db", "-f", folder / "haproxy.cfg"]
+    result = subprocess.run(command, env=venv_first(), text=True, capture_output=True)
+    assert result.returncode == 1
+    assert "belongs to another user" in result.stderr
+
+
+def test_the_callers_address_comes_from_the_proxy_only(node):
+    headers = node.get("/", headers={CLIENT_HEADER: "203.0.113.9"}).json()["headers"]
+    assert headers[CLIENT_HEADER.lower()] == "127.0.0.1"
+
+
+def test_callers_cannot_switch_off_serves_time_out(node):
+    """The names are those that Serve reads."""
+    names = {SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER, SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER}
+    assert not names & set(node.get("/", headers=dict.fromkeys(names, "-1")).json()["headers"])
+
+
+@pytest.mark.parametrize("status", [401, 413, 422, 429, 500, 503, 504])
+def test_an_error_of_a_replica_arrives_as_it_is(node, status):
+    response = node.get(f"/{status}")
+    assert response.status_code == status
+    assert response.json()["path"] == f"/{status}"
+
+
+def test_a_large_request_and_its_answer_pass(node):
+    response = httpx.post(f"{node.url}/large", content=b" " * 16_000_000, timeout=30, trust_env=False)
+    assert response.content == LARGE
+
+
+def test_health_and_routes(node):
+    assert (node.get("/-/healthz").status_code, node.get("/-/healthz").text) == (200, "success")
+    assert node.get("/-/routes").json() == {"/": "rossmann"}
+
+
+def assert_is_error(response: httpx.Response, status: int, text: str) -> None:
+    """HAProxy's own errors have the JSON of all others."""
+    assert response.status_code == status
+    content = response.json()
+    assert text in content["error"]
+    assert text in content["problems"][0]["message"]
+    assert content["request_id"] == response.headers["X-Request-ID"]
+
+
+def test_a_replica_that_ends_during_a_request_is_502(node):
+    assert_is_error(node.get("/cut"), 502, "try again")
+
+
+@pytest.mark.parametrize("replicas", [[], [1]], ids=["before the deployment", "no replica listens"])
+def test_without_a_replica_the_status_is_503(replicas):
+    with running_node(replicas) as node:
+        wait(node.folder.is_answering, 20)
+        wait(lambda: replicas == [] or node.get("/-/healthz").status_code == 503, 20)
+        assert_is_error(node.get("/ready"), 503, "no replica is running")
+
+
+def exchange(port: int, sent: bytes) -> tuple[int, bytes]:
+    """The status and the body of the response to a raw message."""
+    with socket.create_connection(("127.0.0.1", port), 20) as connection:
+        connection.sendall(sent)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def test_what_is_not_http_is_400(node):
+    """HAProxy refuses it before it knows what to do with it, and with a page of its own."""
+    assert exchange(node.port, b"hello\r\n\r\n")[0] == 400
+
+
+SLOW = {
+    "head": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
+    "body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n",
+}
+
+
+def send_slowly(port: int, head: bytes) -> bytes:
+    """Send the head, then a byte a second; returns what is received first."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head)
+        connection.settimeout(1)
+        for _ in range(3 * SENDER_TIMEOUT_S):
+            try:
+                connection.sendall(b"x")
+                return connection.recv(4096)
+            except TimeoutError:
+                continue
+    return b"nothing"
+
+
+def test_ten_slow_senders_do_not_stay_and_others_are_served_meanwhile(node):
+    started = time.monotonic()
+    with ThreadPoolExecutor(10) as senders:
+        responses = [senders.submit(send_slowly, node.port, SLOW[part]) for part in ("head", "body") * 5]
+        assert node.answers()
+    assert time.monotonic() - started < SENDER_TIMEOUT_S + 5
+    assert {response.result()[:12] for response in responses} == {b"HTTP/1.1 408"}
+    assert b"too long to arrive" in responses[1].result()
+
+
+def test_a_killed_haproxy_answers_again_within_three_seconds_and_ray_starts_another(mortal):
+    killed, actor = mortal.haproxy(), mortal.folder.process("manager")
+    killed.kill(signal.SIGKILL)
+    wait(lambda: not killed.is_alive and mortal.answers(), 3)
+    wait(lambda: not actor.is_alive, 5)  # so that Ray notices, and starts the next one
+    restarted = mortal.haproxy()
+    with requests_without_failure(mortal):
+        mortal.start_actor([])  # as Ray does: it adds the replicas later
+        wait(lambda: mortal.haproxy() != restarted and not restarted.is_alive, 10)
+
+
+def test_a_killed_actor_costs_no_request(mortal):
+    before = mortal.haproxy()
+    with requests_without_failure(mortal):
+        mortal.folder.process("manager").kill(signal.SIGKILL)
+        time.sleep(1)
+        assert before.is_alive
+        mortal.start_actor([])
+        wait(lambda: mortal.haproxy() != before and not before.is_alive, 10)
+
+
+def requests_without_failure(node: ProxyNode) -> ExitStack:
+    """Requests all the time, each on a new connection; the block fails if one does."""
+    stop, failures, answers = threading.Event(), [], []
+
+    def send() -> None:
+        while not stop.is_set():
+            try:
+                answers.append(node.get("/").status_code)
+            except httpx.HTTPError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=send)
+
+    def end() -> None:
+        stop.set()
+        thread.join()
+        assert failures == []
+        assert set(answers) == {200}
+
+    stack = ExitStack()
+    stack.callback(end)
+    thread.start()
+    return stack
+
+
+def test_nothing_outlives_ray(mortal):
+    wait(lambda: len(mortal.processes()) == 3, 5)
+    haproxy, guard, watcher = sorted(mortal.processes(), key=psutil.Process.create_time)
+    assert (haproxy.name(), guard.cmdline()) == ("haproxy", watcher.cmdline())
+    watcher.kill()
+    wait(lambda: len(set(mortal.processes()) - {watcher}) == 3, 3)
+    mortal.raylet.kill()
+    wait(lambda: mortal.processes() == [], 3)
+    assert not mortal.folder.path.exists()
+
+
+def test_a_configuration_that_is_not_rays_is_refused(node):
+    text = node.folder.config.read_text()
+    assert edit_config(text) == text
+    node.write_config([1])
+    fresh = node.folder.config.read_text()
+    assert edit_config(fresh) != fresh
+    with pytest.raises(UnknownConfigError, match="RAY_SERVE_ENABLE_HA_PROXY=0"):
+        edit_config(fresh.replace("mode 666", "mode 644"))
+
+
+@pytest.mark.parametrize(("host", "server"), [("198.51.100.7", "198.51.100.7"), ("0.0.0.0", "127.0.0.1")])
+def test_replicas_are_asked_where_they_listen(node, host, server):
+    node.write_config([4321], host)
+    assert re.search(r"server replica4321 (\S+):4321 ", edit_config(node.folder.config.read_text()))[1] == server
+
+
+def serve_env(**settings: str) -> tuple[dict[str, str], str]:
+    """The environment after deployments/serve.env, and what it says."""
+    command = '. deployments/serve.env; exec python3 -c "import json, os; print(json.dumps(dict(os.environ)))"'
+    result = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, env=venv_first() | settings, text=True,
+                            capture_output=True, check=True)  # fmt: skip
+    return json.loads(result.stdout), result.stderr
+
+
+def venv_first() -> dict[str, str]:
+    """The environment of a shell in which `python` is this one."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def test_haproxy_is_used_unless_it_is_switched_off_or_does_not_run(tmp_path):
+    assert serve_env()[0]["RAY_SERVE_ENABLE_HA_PROXY"] == "1"
+    assert serve_env(RAY_SERVE_ENABLE_HA_PROXY="0")[0]["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
+    (tmp_path / "python").write_text("#!/bin/sh\necho no such program >&2\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    environment, message = serve_env(PATH=f"{tmp_path}:{venv_first()['PATH']}")
+    assert environment["RAY_SERVE_ENABLE_HA_PROXY"] == "0"
+    assert message == "HAProxy does not run on this machine, so Ray Serve uses its own proxy: no such program\n"
+
+
+def test_two_stacks_share_neither_folders_nor_ports():
+    stacks = [serve_env(ROSSMANN_HTTP_PORT=port)[0] for port in ("8000", "8001", "8100", "9000", "18000")]
+    names = [name for name in stacks[0] if name.startswith("RAY_SERVE_HAPROXY_") and "/tmp/" in stacks[0][name]]
+    assert len(names) == 5
+    assert all(len({stack[name] for stack in stacks}) == len(stacks) for name in names)
+    lowest, highest = (f"RAY_SERVE_DIRECT_INGRESS_{which}_HTTP_PORT" for which in ("MIN", "MAX"))
+    ports = [range(int(each[lowest]), int(each[highest]) + 1) for each in stacks]
+    assert len(set().union(*ports)) == sum(map(len, ports))
+    assert all(
+        int(stack["RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"]) in own for stack, own in zip(stacks, ports, strict=True)
+    )
