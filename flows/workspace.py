@@ -63,7 +63,7 @@ def history(settings: Settings, snapshot: str) -> SalesHistory:
 
 
 def registry(settings: Settings) -> Registry:
-    """The model registry. OSError if it is in a workspace that cannot be written: MLflow writes even to read."""
+    """The model registry. OSError if it is in a workspace that cannot be written."""
     if settings.mlflow_tracking_uri is None:
         check_writable(settings)
     return Registry(settings.mlflow_address, settings.workspace.models)

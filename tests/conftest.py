@@ -17,7 +17,7 @@ import pytest
 import ray
 from prefect.testing.utilities import prefect_test_harness
 
-from rossmann import registry, training
+from rossmann import training
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.registry import Registry
 from rossmann.schema import FRIDAY, HORIZON_DAYS, SUNDAY, WEEK_DAYS
@@ -164,5 +164,5 @@ def without_ray(local_ray: ExitStack) -> Iterator[str]:
 def new_mlflow_database(tmp_path_factory) -> Callable[[Path], None]:
     """Copies an empty MLflow database into a folder; to create its tables there takes seconds."""
     template = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    registry.list_models(Registry(f"sqlite:///{template}", f"{template.parent}/models"))
+    Registry(f"sqlite:///{template}", f"{template.parent}/models").ensure_model()
     return lambda folder: shutil.copy(template, folder / "mlflow.db")

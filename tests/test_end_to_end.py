@@ -25,6 +25,7 @@ from rossmann.settings import Settings
 from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError, ValidationError
+from tests.support.commands import imported_packages
 
 pytestmark = pytest.mark.slow
 
@@ -188,6 +189,14 @@ def test_the_command_without_a_prefect_server_forecasts_what_the_flow_does_and_r
     assert by_command.read_bytes() == by_flow.read_bytes()
     assert journal_rows() == before + 2
     assert (document["rows"], document["file"]) == (2, str(by_command))
+
+
+def test_a_forecast_of_two_rows_waits_for_no_import_that_it_does_not_need(workspace, first_run, tmp_path):
+    """MLflow takes two seconds, Prefect one."""
+    plan = tmp_path / "plan.csv"
+    pd.read_csv(first_run.forecast.file)[["store", "date"]].tail(2).to_csv(plan, index=False)
+    imported = imported_packages(workspace, "forecast", "--plan", str(plan), "--out", str(tmp_path / "out.csv"))
+    assert imported & {"mlflow", "prefect", "ray", "evidently", "matplotlib"} == set()
 
 
 def test_listings_in_a_pipe_are_columns_between_tabs(workspace, first_run, snapshots, monkeypatch, capsys):

@@ -134,7 +134,7 @@ def test_promotions_of_two_processes_make_one_chain(tmp_path, new_mlflow_databas
 
 def register_empty_version(models: Registry, version: int) -> None:
     """A model version without files."""
-    registry.list_models(models)  # creates the registered model
+    models.ensure_model()
     card = (
         '{"candidate": "ridge", "snapshot": "s", "train_end": "2014-01-01", "rmspe": {}, "coverage": 0.9, "seed": 7, '
         '"code_version": "c", "environment": "e", "run_id": "r"}'
@@ -146,7 +146,7 @@ def register_empty_version(models: Registry, version: int) -> None:
 def promote_in_turn(workspace: str, start: Barrier) -> None:
     """Promotions of the version that is not champion, each in place of the champion of that moment."""
     models = registry_of(Path(workspace))
-    registry.list_models(models)  # connects
+    models.ensure_model()  # connects
     start.wait(60)
     for _ in range(PROMOTIONS):
         with workspace_lock(f"sqlite:///{workspace}/journal.db", "promotion", 60):

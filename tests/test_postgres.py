@@ -149,7 +149,7 @@ def model_registry(stack) -> Registry:
 @pytest.fixture(scope="module")
 def retrain_states(stack, model_registry) -> list[str]:
     """Final states of two retrainings that were created at once, with the database restarted while they ran."""
-    registry.list_models(model_registry)  # makes the tables, as MLflow's server does when it starts
+    model_registry.ensure_model()  # makes the tables, as MLflow's server does when it starts
     with ThreadPoolExecutor(2) as threads:
         runs = list(threads.map(lambda _: stack.create_run("retrain"), range(2)))
     wait(lambda: any(stack.state(run) == "RUNNING" for run in runs), RUN_TIMEOUT_S)

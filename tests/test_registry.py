@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from rossmann import evaluation, features, models, registry, training
 from rossmann.evaluation import Verdict
 from rossmann.provenance import code_version
-from rossmann.registry import ModelCard, Registry
+from rossmann.registry import ModelCard, Registry, records
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -389,3 +389,29 @@ def test_a_model_fitted_by_other_code_does_not_forecast(connection, run_id, fore
     registered = next(v for v in registry.list_models(connection) if v.version == version)
     with pytest.raises(DataError, match=r"fitted by another code version \(0123456789abcdef"):
         registry.load_forecaster(connection, registered)
+
+
+def test_a_sqlite_database_is_read_like_mlflow_reads_it(new_connection):
+    """Aliases, tags, order, the statuses of runs; a deleted version and a deleted entry are gone for both."""
+    registry.set_challenger(new_connection, 2)
+    registry.promote(new_connection, 1, YES, None)
+    registry.promote(new_connection, 2, YES, 1)
+    registry.rollback(new_connection)
+    registry.record_refusal(new_connection, 2, NO)
+    deleted = new_connection.client.create_run(new_connection.experiment(registry.LEDGER)).info.run_id
+    new_connection.client.delete_run(deleted)
+    new_connection.client.create_model_version(registry.MODEL, "nowhere")
+    new_connection.client.delete_model_version(registry.MODEL, "3")
+    versions, entries = records.read_versions(new_connection), records.read_runs(new_connection, registry.LEDGER)
+    assert [(version.version, version.aliases) for version in versions] == [(2, ("challenger",)), (1, ("champion",))]
+    assert [entry.tags["action"] for entry in entries] == ["refuse", "rollback", "promote", "promote"]
+    assert versions == records._versions_of_client(new_connection)
+    assert entries == records._runs_of_client(new_connection, registry.LEDGER)
+
+
+def test_a_registry_that_nothing_was_written_to_is_empty_and_stays_so(tmp_path):
+    empty = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
+    assert (registry.list_models(empty), registry.ledger(empty)) == ((), ())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mlflow.db").touch()  # as while MLflow creates its tables
+    assert (registry.list_models(empty), registry.ledger(empty)) == ((), ())

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-
-from mlflow import MlflowClient
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rossmann.settings import without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 MODEL = "rossmann"  # the registered model
 BACKTESTS = "rossmann-backtests"  # experiment with the backtest runs
 LEDGER = "rossmann-ledger"  # experiment with the ledger of promotions
+RUN_KEY_TAG = "backtest_run"  # tag of MLflow runs and of model versions: the key of their backtest run
 CHALLENGER, CHAMPION = "challenger", "champion"  # aliases of model versions
 
 
@@ -21,14 +25,32 @@ class Registry:
     artifacts: str
 
     @cached_property
-    def client(self) -> MlflowClient:
+    def client(self) -> "MlflowClient":
         """The client; it connects with the first use."""
+        from mlflow import MlflowClient  # takes a second, and reading a SQLite database does not need it
+
         return MlflowClient(self.tracking_uri, self.tracking_uri)
 
     @property
     def address(self) -> str:
         """`tracking_uri` without its password."""
         return without_password(self.tracking_uri)
+
+    @property
+    def sqlite_file(self) -> Path | None:
+        """The file of a SQLite database; None for a server or another database."""
+        scheme, _, path = self.tracking_uri.partition(":///")
+        return Path(path) if scheme == "sqlite" else None
+
+    def ensure_model(self) -> None:
+        """Create the registered model, whose versions the models are, unless it exists."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(MODEL)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, which is created with the first use."""

@@ -8,15 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
-from mlflow.entities import Run
 
 from rossmann.evaluation import Verdict
 from rossmann.registry.connection import CHAMPION, LEDGER, MODEL, Registry
+from rossmann.registry.records import RunRecord, read_runs
 from rossmann.registry.versions import champion, find_by_alias, find_version, load_forecaster
 from rossmann.validation import DataError
 
 PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
-NEWEST_FIRST = ["attributes.start_time DESC"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def record_refusal(registry: Registry, version: int, verdict: Verdict) -> None:
     if last and (last.action, last.version, last.reasons) == (REFUSE, version, verdict.reasons):
         return
     entry = _open_entry(registry, REFUSE, version, verdict.reasons)
-    registry.client.set_terminated(entry.info.run_id)
+    registry.client.set_terminated(entry)
 
 
 def withdraw(registry: Registry, version: int, reason: str) -> None:
@@ -81,7 +80,7 @@ def withdraw(registry: Registry, version: int, reason: str) -> None:
             reason = f"{reason}; {error}"
     entry = _open_entry(registry, WITHDRAW, version, (reason,))
     registry.client.delete_registered_model_alias(MODEL, CHAMPION)
-    registry.client.set_terminated(entry.info.run_id)
+    registry.client.set_terminated(entry)
 
 
 def rollback(registry: Registry, reason: str = "by hand") -> int:
@@ -92,7 +91,7 @@ def rollback(registry: Registry, reason: str = "by hand") -> int:
     """
     current = champion(registry).version
     if interrupted := _interrupted_entry(registry, ROLLBACK, current):
-        registry.client.set_terminated(interrupted.info.run_id)
+        registry.client.set_terminated(interrupted)
         return current
     target = _find_version_before(registry, current)
     if target is None:
@@ -127,8 +126,7 @@ def veto_reason(veto: LedgerEntry, version: int) -> str:
 
 def ledger(registry: Registry) -> tuple[LedgerEntry, ...]:
     """All decisions about the champion, newest first."""
-    runs = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST)
-    return tuple(_ledger_entry(run) for run in runs)
+    return tuple(_ledger_entry(run) for run in read_runs(registry, LEDGER))
 
 
 def _champion_version(registry: Registry) -> int | None:
@@ -157,11 +155,11 @@ def _move_champion(registry: Registry, action: str, version: int, reasons: Itera
         return
     entry = _open_entry(registry, action, version, reasons)
     registry.client.set_registered_model_alias(MODEL, CHAMPION, str(version))
-    registry.client.set_terminated(entry.info.run_id)
+    registry.client.set_terminated(entry)
 
 
-def _open_entry(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> Run:
-    """A new entry, or the one that an interrupted attempt at the same decision left open."""
+def _open_entry(registry: Registry, action: str, version: int, reasons: Iterable[str]) -> str:
+    """The run id of a new entry, or of the one that an interrupted attempt at the same decision left open."""
     if interrupted := _interrupted_entry(registry, action, version):
         return interrupted
     current = _champion_version(registry)
@@ -171,23 +169,25 @@ def _open_entry(registry: Registry, action: str, version: int, reasons: Iterable
         "previous": str(current or ""),
         "reasons": json.dumps(list(reasons)),
     }
-    return registry.client.create_run(registry.experiment(LEDGER), run_name=f"{action} version {version}", tags=tags)
+    experiment = registry.experiment(LEDGER)
+    return registry.client.create_run(experiment, run_name=f"{action} version {version}", tags=tags).info.run_id
 
 
-def _interrupted_entry(registry: Registry, action: str, version: int) -> Run | None:
-    """The newest entry, if it is an open one of this decision. Older open entries were superseded."""
-    newest = registry.client.search_runs([registry.experiment(LEDGER)], order_by=NEWEST_FIRST, max_results=1)
-    same = [run for run in newest if (run.data.tags["action"], run.data.tags["version"]) == (action, str(version))]
-    return next((run for run in same if run.info.status == "RUNNING"), None)
+def _interrupted_entry(registry: Registry, action: str, version: int) -> str | None:
+    """The run id of the newest entry, if it is an open one of this decision. Older open entries were superseded."""
+    newest = next(iter(read_runs(registry, LEDGER)), None)
+    if newest is None or newest.status != "RUNNING":
+        return None
+    return newest.run_id if (newest.tags["action"], newest.tags["version"]) == (action, str(version)) else None
 
 
-def _ledger_entry(run: Run) -> LedgerEntry:
-    tags = run.data.tags
+def _ledger_entry(run: RunRecord) -> LedgerEntry:
+    tags = run.tags
     return LedgerEntry(
-        at=pd.Timestamp(run.info.start_time, unit="ms", tz="UTC"),
+        at=pd.Timestamp(run.start_ms, unit="ms", tz="UTC"),
         action=tags["action"],
         version=int(tags["version"]),
         previous=int(tags["previous"]) if tags["previous"] else None,
-        done=run.info.status == "FINISHED",
+        done=run.status == "FINISHED",
         reasons=tuple(json.loads(tags["reasons"])),
     )

@@ -5,20 +5,21 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run
-from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from rossmann import figures
 from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import installed_packages
-from rossmann.registry.connection import BACKTESTS, Registry
+from rossmann.registry.connection import BACKTESTS, RUN_KEY_TAG, Registry
 
-RUN_KEY_TAG = "backtest_run"
+if TYPE_CHECKING:  # importing it takes a second, and reading a registry does not need it
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Run
+
+PARENT_RUN_TAG = "mlflow.parentRunId"  # MLflow shows child runs below their parent by it
 
 
 def record_backtests(
@@ -42,9 +43,11 @@ def record_backtests(
 
 @contextmanager
 def _mlflow_run(
-    client: MlflowClient, experiment: str, name: str, tags: Mapping[str, str], status: str = "FINISHED"
+    client: "MlflowClient", experiment: str, name: str, tags: Mapping[str, str], status: str = "FINISHED"
 ) -> Iterator[str]:
     """The id of a new run. It ends with the context: with this status, or as FAILED after any exception."""
+    from mlflow.exceptions import MlflowException
+
     run_id = client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id
     try:
         yield run_id
@@ -55,20 +58,22 @@ def _mlflow_run(
     client.set_terminated(run_id, status)
 
 
-def _end_interrupted(client: MlflowClient, experiment: str, parent: Run) -> None:
+def _end_interrupted(client: "MlflowClient", experiment: str, parent: "Run") -> None:
     """Mark an earlier attempt and its child runs as killed, as far as they could not end themselves."""
-    children = client.search_runs([experiment], f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent.info.run_id}'")
+    children = client.search_runs([experiment], f"tags.`{PARENT_RUN_TAG}` = '{parent.info.run_id}'")
     for run in (*children, parent):
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _record_candidate(
-    client: MlflowClient, experiment: str, parent: str, run: BacktestRun, board: pd.DataFrame, candidate: Candidate
+    client: "MlflowClient", experiment: str, parent: str, run: BacktestRun, board: pd.DataFrame, candidate: Candidate
 ) -> None:
     """A child run with the parameters, and with scores and figures or the reason of the failure."""
+    from mlflow.entities import Param
+
     failure = run.failures.get(candidate.name, "")
-    tags, status = {MLFLOW_PARENT_RUN_ID: parent, "failure": failure}, "FAILED" if failure else "FINISHED"
+    tags, status = {PARENT_RUN_TAG: parent, "failure": failure}, "FAILED" if failure else "FINISHED"
     with _mlflow_run(client, experiment, candidate.name, tags, status) as child:
         client.log_batch(child, params=[Param(name, str(value)) for name, value in candidate.params])
         if not failure:
@@ -76,13 +81,15 @@ def _record_candidate(
             _log_figures(client, child, run, candidate.name)
 
 
-def _dataset(snapshot: str, address: str, rows: int) -> DatasetInput:
+def _dataset(snapshot: str, address: str, rows: int) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
     source, profile = json.dumps({"uri": address}), json.dumps({"rows": rows})
     dataset = Dataset(name="snapshot", digest=snapshot, source_type="local", source=source, profile=profile)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
 
 
-def _log_scores(client: MlflowClient, run_id: str, scores: pd.Series) -> None:
+def _log_scores(client: "MlflowClient", run_id: str, scores: pd.Series) -> None:
     """The numbers of a row of the leaderboard; RMSPE per fold also as the steps of one metric, oldest first."""
     step = 0
     for name, value in scores.drop("failure").dropna().items():
@@ -93,7 +100,7 @@ def _log_scores(client: MlflowClient, run_id: str, scores: pd.Series) -> None:
             step += 1
 
 
-def _log_figures(client: MlflowClient, run_id: str, run: BacktestRun, candidate: str) -> None:
+def _log_figures(client: "MlflowClient", run_id: str, run: BacktestRun, candidate: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         pictures = figures.backtest_figures(run.backtest, candidate)
         if run.importance[candidate]:
@@ -103,7 +110,7 @@ def _log_figures(client: MlflowClient, run_id: str, run: BacktestRun, candidate:
         client.log_artifacts(run_id, folder, "figures")
 
 
-def _log_rows(client: MlflowClient, run_id: str, run: BacktestRun) -> None:
+def _log_rows(client: "MlflowClient", run_id: str, run: BacktestRun) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run.backtest.rows.to_parquet(Path(folder, "backtest.parquet"), index=False)
         run.leaderboard().to_csv(Path(folder, "leaderboard.csv"))

@@ -2,22 +2,18 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from rossmann import figures, models
 from rossmann.models import Forecaster
 from rossmann.provenance import code_version
 from rossmann.registry import files
 from rossmann.registry.cards import ModelCard, RegisteredModel
-from rossmann.registry.connection import CHALLENGER, CHAMPION, MODEL, Registry
-from rossmann.registry.runs import RUN_KEY_TAG
+from rossmann.registry.connection import CHALLENGER, CHAMPION, MODEL, RUN_KEY_TAG, Registry
+from rossmann.registry.records import VersionRecord, read_versions
 from rossmann.validation import DataError
 
 REMEDY = "roll back (rossmann models rollback) or train another (rossmann retrain)"
@@ -38,6 +34,7 @@ def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, 
         client.log_artifacts(card.run_id, folder, folder_name)
     if version := find_registered(registry, backtest_run):  # another process was quicker
         return version
+    registry.ensure_model()
     source = f"{client.get_run(card.run_id).info.artifact_uri}/{folder_name}"
     about = {"candidate": card.candidate, "snapshot": card.snapshot, "card": files.card_json(card)}
     return int(
@@ -47,9 +44,7 @@ def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, 
 
 def find_registered(registry: Registry, backtest_run: str) -> int | None:
     """The version that is registered under the key of a backtest run and whose files can be read; else None."""
-    query = f"name = '{MODEL}' and tags.{RUN_KEY_TAG} = '{backtest_run}'"
-    versions = {int(version.version) for version in registry.client.search_model_versions(query)}
-    candidates = (model for model in list_models(registry) if model.version in versions)
+    candidates = (model for model in list_models(registry) if model.backtest_run == backtest_run)
     return next((model.version for model in candidates if is_readable(registry, model)), None)
 
 
@@ -60,13 +55,7 @@ def set_challenger(registry: Registry, version: int) -> None:
 
 def list_models(registry: Registry) -> tuple[RegisteredModel, ...]:
     """All versions, newest first."""
-    _ensure_model(registry.client)
-    aliases: dict[int, list[str]] = {}
-    for alias, version in registry.client.get_registered_model(MODEL).aliases.items():
-        aliases.setdefault(int(version), []).append(alias)
-    versions = registry.client.search_model_versions(f"name = '{MODEL}'")
-    registered = [_registered_model(version, aliases.get(int(version.version), ())) for version in versions]
-    return tuple(sorted(registered, key=lambda model: -model.version))
+    return tuple(_registered_model(record) for record in read_versions(registry))
 
 
 def find_by_alias(registry: Registry, alias: str) -> RegisteredModel | None:
@@ -138,6 +127,11 @@ def _load(registry: Registry, model: RegisteredModel) -> Forecaster:
 @contextmanager
 def _downloaded(registry: Registry, model: RegisteredModel) -> Iterator[Path]:
     """A local folder with all files of a version. DataError if they cannot be read."""
+    if registry.sqlite_file and Path(model.source).is_dir():
+        yield Path(model.source)
+        return
+    from mlflow.exceptions import MlflowException
+
     path = model.source.rsplit("/", 1)[-1]
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -156,16 +150,6 @@ def _verify(model: RegisteredModel, expected: Mapping[str, str], actual: Mapping
         raise DataError(f"{name} of model version {model.version} {problem} in {model.source}: {REMEDY}")
 
 
-def _registered_model(version: ModelVersion, aliases: Iterable[str]) -> RegisteredModel:
-    card = ModelCard(**json.loads(version.tags["card"]))
-    return RegisteredModel(
-        int(version.version), tuple(sorted(aliases)), card, version.source, version.tags[RUN_KEY_TAG]
-    )
-
-
-def _ensure_model(client: MlflowClient) -> None:
-    try:
-        client.create_registered_model(MODEL)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
+def _registered_model(record: VersionRecord) -> RegisteredModel:
+    card = ModelCard(**json.loads(record.tags["card"]))
+    return RegisteredModel(record.version, record.aliases, card, record.source, record.tags[RUN_KEY_TAG])

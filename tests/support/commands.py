@@ -15,6 +15,7 @@ from flows.retrain import retrain
 from rossmann.data import current_snapshot
 from rossmann.simulation import write_sample
 
+REPOSITORY = Path(__file__).parents[2]
 STORES, DAYS = 8, 450
 SETTINGS = {
     "ROSSMANN_FOLDS": "2",
@@ -22,6 +23,15 @@ SETTINGS = {
     "ROSSMANN_PROMOTION_PROBABILITY": "0.01",  # with so few stores ridge is hardly better than the median
     "ROSSMANN_SLICE_MARGIN": "9",
 }
+IMPORTED = """
+import sys
+from flows.cli.main import main
+sys.argv = ["rossmann", *sys.argv[1:]]
+try:
+    main()
+finally:
+    sys.stderr.write("imported: " + " ".join(sorted({name.split(".")[0] for name in sys.modules})))
+"""
 
 
 @contextmanager
@@ -53,13 +63,22 @@ def start_command(command: str, home: Path, **settings: str) -> subprocess.Popen
     environment = os.environ | settings | {"PREFECT_API_URL": PREFECT_API_URL.value()}
     return subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *_words(command, home)],
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def imported_packages(workspace: Path, *arguments: str) -> set[str]:
+    """Top-level packages that a command imports, in a process of its own."""
+    environment = {"ROSSMANN_DATA_DIR": str(workspace), "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", IMPORTED, *arguments]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return set(result.stderr.split("imported: ")[1].split())
 
 
 def _words(command: str, home: Path) -> list[str]:
