@@ -8,7 +8,7 @@ from rossmann import data, features, registry
 from rossmann.data import Plan, Snapshot
 from rossmann.features import State
 from rossmann.models import Forecast
-from rossmann.registry import ModelCard, RegisteredModel, Registry
+from rossmann.registry import ModelCard, Registry
 from rossmann.schema import CALENDAR_COLUMNS
 from rossmann.serving.published_plan import published_plan
 from rossmann.serving.server.blocks import BlockForecaster, replace_rows, take
@@ -65,16 +65,11 @@ class LoadedModel:
 
 def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: ServingTarget) -> LoadedModel:
     """Load a model version and a snapshot, and forecast the published plan. Raises DataError."""
-    entry = _registered_model(model_registry, target.model_version)
-    forecaster = BlockForecaster(registry.load_forecaster(model_registry, entry), cores)
+    entry, fitted = registry.fetch_forecaster(model_registry, target.model_version)
+    forecaster = BlockForecaster(fitted, cores)
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
     plan = published_plan(state)
     forecast = forecaster.predict(state, plan)
     return LoadedModel(entry.version, entry.card, snapshot, state, forecaster, plan, forecast)
-
-
-def _registered_model(model_registry: Registry, version: int | None) -> RegisteredModel:
-    """The champion for None."""
-    return registry.champion(model_registry) if version is None else registry.find_version(model_registry, version)
