@@ -72,4 +72,5 @@ def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: S
     state = features.load_state(snapshots, fingerprint)
     plan = published_plan(state)
     forecast = forecaster.predict(state, plan)
+    forecaster.predict(state, take(plan, np.arange(1)))  # prepares what the first request of one row would wait for
     return LoadedModel(entry.version, entry.card, snapshot, state, forecaster, plan, forecast)
