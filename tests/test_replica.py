@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from rossmann import features, registry
 from rossmann.data import Plan, save_snapshot
 from rossmann.registry import Registry, fetch_forecaster
-from rossmann.serving.published_plan import published_plan
+from rossmann.schema import HORIZON_DAYS
 from rossmann.serving.server import blocks
 from rossmann.serving.server.blocks import BlockForecaster, blocks_of_stores
 from rossmann.serving.server.cores import Cores
@@ -80,7 +80,7 @@ def test_a_version_that_another_process_fetches_is_the_same(workspace, noisy):
     (model,) = registry.list_models(registry_of(workspace))
     expected = registry.load_forecaster(registry_of(workspace), model)
     state = features.fit_state(noisy)
-    plan = published_plan(state)
+    plan = noisy.plan(noisy.origin, HORIZON_DAYS)
     for address in (registry_of(workspace), of_client(workspace)):
         fetched, forecaster = fetch_forecaster(address, None)
         assert fetched == model
@@ -97,7 +97,7 @@ def cores(tmp_path):
 def test_many_rows_in_blocks_have_the_numbers_of_all_at_once(noisy, cores, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_ROWS", 100)
     forecaster, state = fit_on_whole_history(noisy, "blend", 7), features.fit_state(noisy)
-    plan = published_plan(state)
+    plan = noisy.plan(noisy.origin, HORIZON_DAYS)
     order = np.random.default_rng(3).permutation(len(plan))
     plan = Plan(**{name: values[order] for name, values in vars(plan).items()})
     expected, actual = forecaster.predict(state, plan), BlockForecaster(forecaster, cores).predict(state, plan)
