@@ -95,7 +95,7 @@ def cores(tmp_path):
 
 
 def test_many_rows_in_blocks_have_the_numbers_of_all_at_once(noisy, cores, monkeypatch):
-    monkeypatch.setattr(blocks, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(blocks, "BLOCK_STORES", 3)
     forecaster, state = fit_on_whole_history(noisy, "blend", 7), features.fit_state(noisy)
     plan = noisy.plan(noisy.origin, HORIZON_DAYS)
     order = np.random.default_rng(3).permutation(len(plan))
@@ -111,7 +111,7 @@ def test_a_store_is_in_one_block_and_every_row_in_some(stores, days):
     parts = blocks_of_stores(store)
     assert sorted(np.concatenate(parts)) == list(range(len(store)))
     assert sum(len(np.unique(store[rows])) for rows in parts) == stores
-    assert max(map(len, parts)) < blocks.BLOCK_ROWS + days
+    assert max(map(len, parts)) <= blocks.BLOCK_STORES * days
 
 
 def test_no_more_threads_compute_than_there_are_cores(tmp_path):

@@ -15,7 +15,7 @@ from rossmann.serving.server.cores import Cores
 
 Rows = TypeVar("Rows", Plan, Forecast)
 
-BLOCK_ROWS = 4_000  # a block takes a tenth of a second; fewer rows are computed where they are
+BLOCK_STORES = 100  # their panels fit into a core's cache; the rows of fewer stores are computed where they are
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class BlockForecaster:
 
     def predict(self, state: State, plan: Plan) -> Forecast:
         """The same numbers as `forecaster.predict(state, plan)`."""
-        if len(plan) <= BLOCK_ROWS:
-            return self.forecaster.predict(state, plan)
         blocks = blocks_of_stores(plan.store)
+        if len(blocks) == 1:
+            return self.forecaster.predict(state, plan)
         forecasts = self.cores.map(lambda rows: self.forecaster.predict(state, take(plan, rows)), blocks)
         forecast = Forecast(*(np.empty(len(plan)) for _ in range(3)))
         for rows, block in zip(blocks, forecasts, strict=True):
@@ -49,8 +49,9 @@ def replace_rows(forecast: Forecast, rows: np.ndarray, other: Forecast) -> None:
 
 
 def blocks_of_stores(store: np.ndarray) -> list[np.ndarray]:
-    """The positions of all rows in blocks of about BLOCK_ROWS: those of one store are in one block."""
+    """The positions of all rows, in blocks of BLOCK_STORES stores."""
+    if len(store) <= BLOCK_STORES:
+        return [np.arange(len(store))]
     order = np.argsort(store, kind="stable")
     first_of_store = np.flatnonzero(np.diff(store[order], prepend=-1))
-    number = first_of_store // BLOCK_ROWS  # of the block in which the store's first row is
-    return np.split(order, first_of_store[1:][np.diff(number) > 0])
+    return np.split(order, first_of_store[BLOCK_STORES::BLOCK_STORES])
