@@ -1,5 +1,6 @@
 """What a replica costs: its modules and memory, and many rows on all cores."""
 
+import asyncio
 import json
 import os
 import random
@@ -13,18 +14,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from starlette.types import ASGIApp, Message
 
 from rossmann import features, registry
 from rossmann.data import Plan, save_snapshot
 from rossmann.registry import Registry, fetch_forecaster
 from rossmann.schema import HORIZON_DAYS
 from rossmann.serving.server import blocks
+from rossmann.serving.server.app import create_app
 from rossmann.serving.server.blocks import BlockForecaster, blocks_of_stores
 from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.requests import PlanRow, RequestRows
 from rossmann.serving.server.usual_rows import read_usual_rows
+from rossmann.serving.target import ServingTarget
 from rossmann.validation import DataError
 from tests.support.endpoint import fit_on_whole_history, promote, register, registry_of
+from tests.test_serving import FIRST, LIMITS, loaded_model, running_host
 
 MAX_MEMORY_MB = 400
 UNWANTED = {"mlflow", "prefect", "matplotlib", "evidently", "streamlit", "pandera", "holidays"}
@@ -174,3 +179,38 @@ def test_usual_rows_are_those_of_pydantic_and_what_pydantic_refuses_is_not_usual
             assert {n: c.tolist() for n, c in usual.codes.items()} == {n: c.tolist() for n, c in expected.codes.items()}
     assert usual_count > 500
     assert refused_count > 500
+
+
+ROW_MS, BATCHES, BATCH_REQUESTS = 0.35, 30, 20
+
+
+def test_a_row_as_published_takes_a_third_of_a_millisecond(toy, tmp_path):
+    """From body to answer, with JSON, look-up and journal. The quickest of many batches: others use the cores, too."""
+    with running_host(lambda _: loaded_model(toy), tmp_path) as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        app, row = create_app(host, LIMITS), {"store": 1, "date": FIRST, "open": True, "school_holiday": False}
+        seconds = asyncio.run(batch_seconds(app, json.dumps(row).encode()))
+    assert min(seconds) / BATCH_REQUESTS < ROW_MS / 1e3
+
+
+async def batch_seconds(app: ASGIApp, body: bytes) -> list[float]:
+    """The processor time of this thread for each batch of requests for one row."""
+    headers = [(b"host", b"127.0.0.1:8000"), (b"accept", b"*/*"), (b"content-length", str(len(body)).encode())]
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": "/predict",
+             "query_string": b"", "root_path": "", "headers": headers, "client": ("127.0.0.1", 1)}  # fmt: skip
+    statuses = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 200))
+
+    seconds = []
+    for _ in range(BATCHES):
+        started = time.thread_time()
+        for _ in range(BATCH_REQUESTS):
+            await app(dict(scope), receive, send)
+        seconds.append(time.thread_time() - started)
+    assert set(statuses) == {200}
+    return seconds
