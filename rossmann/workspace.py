@@ -73,7 +73,7 @@ class Workspace:
 
     @property
     def cores(self) -> str:
-        """Lock files by which the replicas of a machine share its cores."""
+        """Lock files by which the replicas of a machine share its cores, in a folder for each machine."""
         return self._path("cores")
 
     @property

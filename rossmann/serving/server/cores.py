@@ -25,6 +25,8 @@ class Cores:
         count = len(os.sched_getaffinity(0))
         folder.mkdir(parents=True, exist_ok=True)
         self._files = [folder / f"core-{number}" for number in range(count)]
+        for file in self._files:  # a disk that is full or read-only later does not matter
+            file.touch(0o600)
         self._threads = ThreadPoolExecutor(count, "core")
 
     def map(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
@@ -49,7 +51,7 @@ class Cores:
     def _lock_any(self) -> int | None:
         """The descriptor of the first file that nobody has locked."""
         for file in self._files:
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return descriptor

@@ -1,5 +1,6 @@
 """The Ray Serve deployment; deployments/serve.yaml says how many replicas it has and how they are scaled."""
 
+import platform
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def build_host(settings: Settings) -> tuple[ModelHost, Limits]:
     workspace = settings.workspace
     local = Workspace(settings.local_folder)
     registry = Registry(settings.mlflow_address, workspace.models)
-    load = partial(load_model, registry, workspace.snapshots, Cores(Path(local.cores)))
+    load = partial(load_model, registry, workspace.snapshots, Cores(Path(local.cores, platform.node())))
     leftovers = Storage(workspace.journal_log) if workspace.root != settings.local_folder else None
     journal = Journal(settings.journal_address, Path(local.journal_log), leftovers)
     host = ModelHost(load, journal, Metrics())
