@@ -171,4 +171,5 @@ class PlanRows:
     @cached_property
     def _days(self) -> slice:
         """The days from the first to the last that a row asks for: of no others the linear model is computed."""
-        return slice(int(self.row_day.min()), int(self.row_day.max()) + 1)
+        days = len(self.calendar.dates)  # without rows: none
+        return slice(int(self.row_day.min(initial=days)), int(self.row_day.max(initial=-1)) + 1)
