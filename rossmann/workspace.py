@@ -72,6 +72,11 @@ class Workspace:
         return self._path("journal-log")
 
     @property
+    def cores(self) -> str:
+        """Lock files by which the replicas of a machine share its cores, in a folder for each machine."""
+        return self._path("cores")
+
+    @property
     def mlflow_database(self) -> str:
         """The default MLflow database, a file; a bucket cannot contain it."""
         return self._path("mlflow.db")

@@ -332,3 +332,8 @@ def test_a_history_of_a_few_days_still_has_a_state(noisy):
     state = features.fit_state(noisy.until(noisy.dates[9]))
     matrix = features.build(state, noisy.plan(noisy.dates[9], 48), SPEC)
     assert not np.isinf(matrix).any()
+
+
+def test_a_plan_without_rows_has_no_features(toy):
+    plan = Plan(**{name: values[:0] for name, values in vars(toy.plan(toy.origin, 48)).items()})
+    assert features.build(features.fit_state(toy), plan, SPEC).shape == (0, len(SPEC.columns))

@@ -16,7 +16,7 @@ from rossmann.features.columns import SCHOOL_CAP
 from rossmann.schema import DAY, MAX_HORIZON_DAYS, WEEK_DAYS
 from rossmann.serving.server.errors import ApiError
 from rossmann.serving.server.loaded_model import load_model
-from rossmann.serving.server.requests import PlanRow, to_plan
+from rossmann.serving.server.requests import PlanRow, RequestRows, to_plan
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.simulation import write_sample
@@ -68,10 +68,10 @@ def test_a_day_beyond_the_horizon_is_refused_by_name(history):
     state = features.fit_state(history)
     last = history.origin + history.horizon_days * DAY
     row = PlanRow(store=int(state.store_numbers[0]), date=str(last))
-    assert len(to_plan([row], state)) == 1
+    assert len(to_plan(RequestRows.of([row]), state)) == 1
     late = PlanRow(store=int(state.store_numbers[0]), date=str(last + 1))
     with pytest.raises(ApiError) as error:
-        to_plan([late], state)
+        to_plan(RequestRows.of([late]), state)
     assert f"more than {history.horizon_days} days after {history.origin}" in error.value.problems[0].message
     assert f"the last day is {last}" in error.value.problems[0].message
 

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import xgboost
 from threadpoolctl import threadpool_limits
 
 from rossmann import features, models, registry, training
 from rossmann.data import Plan, SalesHistory, read_history, save_snapshot
+from rossmann.models.candidate import random_candidate
+from rossmann.models.flat_trees import FlatTrees
 from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import STATE_HOLIDAYS
 from rossmann.serving import deployment
@@ -61,6 +64,22 @@ def test_one_store_alone_has_the_features_of_the_batch(state, plan):
     for store in np.unique(plan.store):
         own = np.flatnonzero(plan.store == store)
         assert features.build(state, rows_of(plan, own), SPEC).tobytes() == batch[own].tobytes()
+
+
+def test_xgboosts_trees_for_one_row_have_the_bits_of_the_library(noisy, state, plan):
+    """Trees of other depths and sizes, with values that are missing anywhere and values that equal a condition."""
+    windows, random = training_windows(noisy), np.random.default_rng(4)
+    matrix = features.build(state, plan, SPEC)
+    for candidate in [models.default_candidate("xgboost"), *(random_candidate("xgboost", n, 7) for n in (1, 2))]:
+        trees = models.fit(candidate, windows, noisy.origin, seed=7).model
+        flat = FlatTrees.of(trees.booster.save_raw("json"))
+        rows = matrix[random.permutation(len(matrix))[:300]].copy()
+        rows[::2] = np.where(random.random(rows[::2].shape) < 0.2, np.nan, rows[::2])
+        for row in rows[1::2]:
+            node = random.integers(len(flat.feature), size=20)
+            row[flat.feature[node]] = flat.condition[node]
+        expected = trees.booster.predict(xgboost.DMatrix(rows), validate_features=False)
+        assert np.array([flat.sum(row) for row in rows]).tobytes() == expected.tobytes()
 
 
 def test_the_order_of_rows_does_not_matter(state, plan):

@@ -52,13 +52,15 @@ class Stores:
 
     def positions(self, number: np.ndarray) -> np.ndarray:
         """Positions of these store numbers in the arrays. int64, same shape. Raises DataError for an unknown store."""
-        unknown = np.asarray(number)[~self.contains(number)]
-        if len(unknown):
+        nearest = self._nearest(number)
+        is_unknown = self.number[nearest] != number
+        if is_unknown.any():
+            unknown = np.asarray(number)[is_unknown]
             raise DataError(
                 f"{len(unknown)} rows are of stores without a history, the first is store {unknown[0]}; "
                 f"there are {len(self.number)} stores from {self.number[0]} to {self.number[-1]}"
             )
-        return self._nearest(number)
+        return nearest
 
     def at(self, positions: np.ndarray | slice) -> "Stores":
         """The attributes of the stores at these positions, or of those that a bool array [stores] selects."""
@@ -84,7 +86,7 @@ class Stores:
 
     def _nearest(self, number: np.ndarray) -> np.ndarray:
         """Positions of the next larger number, or of the last one."""
-        return np.searchsorted(self.number, number).clip(max=len(self.number) - 1)
+        return np.minimum(np.searchsorted(self.number, number), len(self.number) - 1)
 
 
 @dataclass(frozen=True)

@@ -75,10 +75,15 @@ def shift(values: np.ndarray, days: int) -> np.ndarray:
 
 def count_between(flag: np.ndarray, first: int, last: int) -> np.ndarray:
     """How many of the days day + first … day + last have the flag; none beyond the edges. int64 [stores, days]"""
-    days = flag.shape[1]
-    total = np.zeros((len(flag), days + 1), np.int64)
-    np.cumsum(flag, axis=1, out=total[:, 1:])
+    days, total = flag.shape[1], prefix_counts(flag)
     return total[:, _clipped_positions(days, last + 1, days)] - total[:, _clipped_positions(days, first, days)]
+
+
+def prefix_counts(flag: np.ndarray) -> np.ndarray:
+    """How many of the days before each day have the flag. int64 [stores, days + 1]"""
+    total = np.zeros((len(flag), flag.shape[1] + 1), np.int64)
+    np.cumsum(flag, axis=1, out=total[:, 1:])
+    return total
 
 
 @lru_cache(maxsize=128)

@@ -15,16 +15,13 @@ from rossmann.features.calendar import (
     CLOSURE_CAP_DAYS,
     REOPENING_CAP_DAYS,
     closure_days,
-    count_between,
     days_since,
-    days_since_reopening,
     days_until,
     days_until_closure,
     promo2_phase,
     shift,
 )
 from rossmann.features.plan_rows import PlanRows
-from rossmann.schema import SUNDAY
 
 Feature = Callable[[PlanRows], np.ndarray]
 
@@ -76,33 +73,9 @@ def _month_effect(r: PlanRows) -> np.ndarray:
     return r.state.levels.month_effect[r.store_positions[r.row_store], r.on_date(part)]
 
 
-# Panels of the days around the rows: bool [stores of the plan, days].
-
-
-def _promo(r: PlanRows) -> np.ndarray:
-    return r.calendar.promo == 1
-
-
-def _closed(r: PlanRows) -> np.ndarray:
-    return r.calendar.open == 0
-
-
-def _closed_except_sunday(r: PlanRows) -> np.ndarray:
-    return _closed(r) & (r.date_parts.weekday != SUNDAY)  # most stores are closed on every Sunday
-
-
-def _holiday(r: PlanRows) -> np.ndarray:
-    return r.calendar.state_holiday > 0
-
-
-def _school(r: PlanRows) -> np.ndarray:
-    return r.calendar.school_holiday == 1
-
-
 def _closure_days(r: PlanRows) -> np.ndarray:
     """Length of the long closure before the last reopening. int64 [rows]"""
-    since_reopening = days_since_reopening(_closed(r), REOPENING_CAP_DAYS)
-    return r.on_day(closure_days(_closed(r), since_reopening, REOPENING_CAP_DAYS))
+    return r.on_day(closure_days(r.closed, r.since_reopening, REOPENING_CAP_DAYS))
 
 
 GROUPS = (
@@ -146,26 +119,26 @@ GROUPS = (
     # The days around the row's day. `x_since`, `x_until`: days since the last, until the next x; `x_run`, `x_left`:
     # days of the current x so far, still to come; `x_past_7`, `x_next_7`: days with x among the 7 before, after.
     FeatureGroup("neighbours", {
-        "promo_run": lambda r: r.on_day(days_since(~_promo(r), PROMO_CAP)),
-        "promo_until": lambda r: r.on_day(days_until(_promo(r), PROMO_CAP)),
-        "promo_next_7": lambda r: r.on_day(count_between(_promo(r), 1, 7)),
-        "promo_next_14": lambda r: r.on_day(count_between(_promo(r), 1, 14)),
-        "promo_past_7": lambda r: r.on_day(count_between(_promo(r), -7, -1)),
-        "promo_past_14": lambda r: r.on_day(count_between(_promo(r), -14, -1)),
-        "holiday_since": lambda r: r.on_day(days_since(_holiday(r), HOLIDAY_CAP)),
-        "holiday_until": lambda r: r.on_day(days_until(_holiday(r), HOLIDAY_CAP)),
-        "closed_since": lambda r: r.on_day(days_since(_closed_except_sunday(r), CLOSED_CAP)),
-        "closed_until": lambda r: r.on_day(days_until(_closed_except_sunday(r), CLOSED_CAP)),
-        "open_yesterday": lambda r: r.on_day(~shift(_closed(r), 1)),
-        "open_tomorrow": lambda r: r.on_day(~shift(_closed(r), -1)),
-        "open_past_7": lambda r: r.on_day(count_between(~_closed(r), -7, -1)),
-        "open_next_7": lambda r: r.on_day(count_between(~_closed(r), 1, 7)),
-        "school_run": lambda r: r.on_day(days_since(~_school(r), SCHOOL_CAP)),
-        "school_left": lambda r: r.on_day(days_until(~_school(r), SCHOOL_CAP)),
-        "school_since": lambda r: r.on_day(days_since(_school(r), SCHOOL_CAP)),
-        "school_until": lambda r: r.on_day(days_until(_school(r), SCHOOL_CAP)),
-        "closure_until": lambda r: r.on_day(days_until_closure(_closed(r), CLOSURE_CAP_DAYS)),
-        "reopening_since": lambda r: r.on_day(days_since_reopening(_closed(r), REOPENING_CAP_DAYS)),
+        "promo_run": lambda r: r.on_day(days_since(~r.has_promo, PROMO_CAP)),
+        "promo_until": lambda r: r.on_day(days_until(r.has_promo, PROMO_CAP)),
+        "promo_next_7": lambda r: r.count_around(r.promo_counts, 1, 7),
+        "promo_next_14": lambda r: r.count_around(r.promo_counts, 1, 14),
+        "promo_past_7": lambda r: r.count_around(r.promo_counts, -7, -1),
+        "promo_past_14": lambda r: r.count_around(r.promo_counts, -14, -1),
+        "holiday_since": lambda r: r.on_day(days_since(r.holiday, HOLIDAY_CAP)),
+        "holiday_until": lambda r: r.on_day(days_until(r.holiday, HOLIDAY_CAP)),
+        "closed_since": lambda r: r.on_day(days_since(r.closed_except_sunday, CLOSED_CAP)),
+        "closed_until": lambda r: r.on_day(days_until(r.closed_except_sunday, CLOSED_CAP)),
+        "open_yesterday": lambda r: r.on_day(~shift(r.closed, 1)),
+        "open_tomorrow": lambda r: r.on_day(~shift(r.closed, -1)),
+        "open_past_7": lambda r: r.count_around(r.open_counts, -7, -1),
+        "open_next_7": lambda r: r.count_around(r.open_counts, 1, 7),
+        "school_run": lambda r: r.on_day(days_since(~r.school, SCHOOL_CAP)),
+        "school_left": lambda r: r.on_day(days_until(~r.school, SCHOOL_CAP)),
+        "school_since": lambda r: r.on_day(days_since(r.school, SCHOOL_CAP)),
+        "school_until": lambda r: r.on_day(days_until(r.school, SCHOOL_CAP)),
+        "closure_until": lambda r: r.on_day(days_until_closure(r.closed, CLOSURE_CAP_DAYS)),
+        "reopening_since": lambda r: r.on_day(r.since_reopening),
         "closure_days": _closure_days,
     }),
     # The same season one year before.

@@ -7,9 +7,15 @@ import numpy as np
 
 from rossmann.data import Calendar, Plan, Stores
 from rossmann.features import ridge_design, store_ridge
-from rossmann.features.calendar import DateParts, date_parts
+from rossmann.features.calendar import (
+    REOPENING_CAP_DAYS,
+    DateParts,
+    date_parts,
+    days_since_reopening,
+    prefix_counts,
+)
 from rossmann.features.state import State
-from rossmann.schema import CALENDAR_COLUMNS, DAY
+from rossmann.schema import CALENDAR_COLUMNS, DAY, SUNDAY
 from rossmann.validation import DataError
 
 
@@ -76,6 +82,55 @@ class PlanRows:
         """The value at each row's store and day of the horizon in values [stores, horizon, …]. [rows, …]"""
         return values[self.store_positions[self.row_store], self.lead_days - 1]
 
+    def count_around(self, counts: np.ndarray, first: int, last: int) -> np.ndarray:
+        """How many of the days day + first … day + last of each row have the flag whose `prefix_counts` these are."""
+        days = counts.shape[1] - 1
+        stop = np.minimum(np.maximum(self.row_day + last + 1, 0), days)
+        start = np.minimum(np.maximum(self.row_day + first, 0), days)
+        return counts[self.row_store, stop] - counts[self.row_store, start]
+
+    # Panels of the days around the rows: [stores of the plan, days].
+
+    @cached_property
+    def has_promo(self) -> np.ndarray:
+        """bool"""
+        return self.calendar.promo == 1
+
+    @cached_property
+    def closed(self) -> np.ndarray:
+        """bool"""
+        return self.calendar.open == 0
+
+    @cached_property
+    def closed_except_sunday(self) -> np.ndarray:
+        """Most stores are closed on every Sunday. bool"""
+        return self.closed & (self.date_parts.weekday != SUNDAY)
+
+    @cached_property
+    def holiday(self) -> np.ndarray:
+        """bool"""
+        return self.calendar.state_holiday > 0
+
+    @cached_property
+    def school(self) -> np.ndarray:
+        """bool"""
+        return self.calendar.school_holiday == 1
+
+    @cached_property
+    def since_reopening(self) -> np.ndarray:
+        """Days since the first open day after a long closure. int64"""
+        return days_since_reopening(self.closed, REOPENING_CAP_DAYS)
+
+    @cached_property
+    def promo_counts(self) -> np.ndarray:
+        """Days with a promotion before each day. int64 [stores of the plan, days + 1]"""
+        return prefix_counts(self.has_promo)
+
+    @cached_property
+    def open_counts(self) -> np.ndarray:
+        """Open days before each day. int64 [stores of the plan, days + 1]"""
+        return prefix_counts(~self.closed)
+
     @cached_property
     def lead_days(self) -> np.ndarray:
         """Days after the origin, from 1. int64 [rows]"""
@@ -100,16 +155,21 @@ class PlanRows:
     def ridge(self) -> np.ndarray:
         """Log sales by the linear model, without any correction. float64 [rows]"""
         log_sales = store_ridge.predict(self.state.ridge, self.store_positions, self._design)
-        return log_sales[self.row_store, self.lead_days - 1]
+        return log_sales[self.row_store, self.row_day - self._days.start]
 
     @cached_property
     def variance(self) -> np.ndarray:
         """Variance of the linear model's error. float64 [rows]"""
-        weekday = self.date_parts.weekday[-self.state.horizon_days :]
+        weekday = self.date_parts.weekday[self._days]
         variance = store_ridge.variance(self.state.ridge, self.store_positions, self._design, weekday)
-        return variance[self.row_store, self.lead_days - 1]
+        return variance[self.row_store, self.row_day - self._days.start]
 
     @cached_property
     def _design(self) -> np.ndarray:
-        horizon = slice(-self.state.horizon_days, None)
-        return ridge_design.design(self.calendar, self.stores, self.state.origin, horizon)[1]
+        return ridge_design.design(self.calendar, self.stores, self.state.origin, self._days)[1]
+
+    @cached_property
+    def _days(self) -> slice:
+        """The days from the first to the last that a row asks for: of no others the linear model is computed."""
+        days = len(self.calendar.dates)  # without rows: none
+        return slice(int(self.row_day.min(initial=days)), int(self.row_day.max(initial=-1)) + 1)

@@ -41,8 +41,9 @@ def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
 
 def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
     """The feature matrix of rows that `join_plan` returned. float32 [rows, columns]"""
-    values = np.empty((len(rows), len(spec.columns)), np.float32)
-    for column, feature in enumerate(_features(spec).values()):
+    table = _features(spec)
+    values = np.empty((len(rows), len(table)), np.float32)
+    for column, feature in enumerate(table.values()):
         values[:, column] = feature(rows)
     return values
 

@@ -1,6 +1,7 @@
 """Everything that the features need from the past, computed once per origin."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,7 +23,7 @@ class State:
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
 
-    @property
+    @cached_property
     def horizon_days(self) -> int:
         """How many days after the origin can be forecast."""
         return int((self.calendar.dates[-1] - self.origin).astype(int))

@@ -1,10 +1,10 @@
 """Journal entries as bytes, for the log: their scalar fields as JSON, then their arrays one after the other."""
 
-import json
 from collections import defaultdict
 from datetime import datetime
 
 import numpy as np
+from pydantic_core import from_json, to_json
 
 from rossmann.data import Plan
 from rossmann.journal.entries import BatchRows, ForecastRows, JournalEntry
@@ -21,7 +21,7 @@ def encode_entry(entry: JournalEntry) -> bytes:
     fields |= {"at": entry.at.isoformat(), "origin": str(entry.origin)}
     arrays = _arrays(entry.answer)
     columns = [[part, name, values.dtype.str, len(values)] for part, name, values in arrays]
-    head = json.dumps({"fields": fields, "batch": entry.batch, "columns": columns}).encode()
+    head = to_json({"fields": fields, "batch": entry.batch, "columns": columns})
     return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for *_, values in arrays)])
 
 
@@ -43,7 +43,7 @@ def decode_entry(content: bytes) -> JournalEntry:
     """The entry of `encode_entry`. ValueError for the content of another version of this code."""
     try:
         start = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
-        head = json.loads(content[LENGTH_BYTES:start])
+        head = from_json(content[LENGTH_BYTES:start])
         fields = head["fields"]
         fields |= {"at": datetime.fromisoformat(fields["at"]), "origin": np.datetime64(fields["origin"], "D")}
         arrays: dict[str, dict[str, np.ndarray]] = defaultdict(dict)

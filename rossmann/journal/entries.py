@@ -82,6 +82,8 @@ def _digest(forecast: Forecast) -> str:
 
 def to_ranges(positions: np.ndarray) -> str:
     """Positions in their order as ranges of consecutive ones: [0, 1, 2, 9] as "0-2,9"."""
+    if len(positions) == 1:
+        return str(positions[0])
     breaks = np.flatnonzero(np.diff(positions) != 1) + 1
     return ",".join(
         str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in np.split(positions, breaks) if len(part)

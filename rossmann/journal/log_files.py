@@ -39,20 +39,20 @@ class LogFile:
 
     def __init__(self, path: Path, descriptor: int):
         self.path, self._descriptor = path, descriptor
-        self.rows = 0  # appended by this process
+        self.rows = self._size = 0  # appended by this process
 
     def append(self, content: bytes, rows: int) -> None:
         """Add a record. Raises OSError; then the file is as it was."""
         sizes = SIZES.pack(len(content), rows)
         record = b"".join((sizes, CHECKSUM.pack(_checksum(sizes, content)), content))
-        size = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             if os.write(self._descriptor, record) < len(record):
                 raise OSError(f"{self.path} cannot be extended: the disk is full")
         except OSError:
-            os.ftruncate(self._descriptor, size)
+            os.ftruncate(self._descriptor, self._size)
+            os.lseek(self._descriptor, self._size, os.SEEK_SET)
             raise
-        self.rows += rows
+        self.rows, self._size = self.rows + rows, self._size + len(record)
 
     def read(self) -> bytes:
         """The whole content."""

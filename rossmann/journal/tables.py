@@ -1,9 +1,9 @@
 """The tables of requests and forecasts. Writes are idempotent: an existing request id is ignored."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
@@ -117,9 +117,9 @@ def insert(engine: sa.Engine, entries: Sequence[JournalEntry]) -> None:
         insert_into = insert_or_ignore(connection)
         new = _without_stored_batches(connection, entries)
         connection.execute(insert_into(requests), [_request_row(entry) for entry in entries])
-        rows = [row for entry in new for row in _forecast_rows(entry)]
-        for first in range(0, len(rows), ROWS_PER_STATEMENT):
-            connection.execute(insert_into(forecasts), rows[first : first + ROWS_PER_STATEMENT])
+        rows = (row for entry in new for row in _forecast_rows(entry))
+        while some := list(islice(rows, ROWS_PER_STATEMENT)):
+            connection.execute(insert_into(forecasts), some)
 
 
 def find_missing_batches(engine: sa.Engine, entries: Sequence[JournalEntry]) -> set[str]:
@@ -223,9 +223,10 @@ def _request_row(entry: JournalEntry) -> dict[str, object]:
     }
 
 
-def _forecast_rows(entry: JournalEntry) -> list[dict[str, object]]:
+def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
+    """The rows one by one: those of a whole published plan would take 50 MB."""
     if isinstance(entry.answer, BatchRows):
-        return []
+        return
     plan, forecast, count = entry.answer.plan, entry.answer.forecast, len(entry.answer)
     columns = {
         "request_id": [entry.request_id] * count,
@@ -241,7 +242,8 @@ def _forecast_rows(entry: JournalEntry) -> list[dict[str, object]]:
         "state_holiday": [STATE_HOLIDAYS[code] for code in plan.state_holiday.tolist()],
         "school_holiday": plan.school_holiday.astype(bool).tolist(),
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for row in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, row, strict=True))
 
 
 def _none_for_nan(values: np.ndarray) -> list[float | None]:

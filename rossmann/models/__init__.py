@@ -4,6 +4,7 @@ learners          the table of learners: add a model there
 state_rules       learners without a fit of their own: last week, median, and the linear model of each store, which is
                   fitted in `rossmann.features.store_ridge` because its forecast is a feature of the boosters too
 lightgbm_trees, xgboost_trees, sklearn_trees    the boosters, fitted to the residuals of the linear model
+flat_trees        XGBoost's trees for a forecast of one row
 training_windows  what boosters are fitted to
 candidate         named configurations, random draws of them, and the production blend
 forecaster        fit, predict, save and load; blends

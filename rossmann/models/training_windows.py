@@ -77,8 +77,8 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
 
 def linear_base(rows: PlanRows) -> np.ndarray:
     """Log sales by the linear model, corrected by a share of the store's recent residuals. float64 [rows]"""
-    recent = np.nan_to_num(rows.at_store(rows.state.ridge.recent_residual)[:, RESIDUAL_WINDOW].astype(float))
-    return rows.ridge + RESIDUAL_PERSISTENCE * recent
+    recent = rows.at_store(rows.state.ridge.recent_residual[:, RESIDUAL_WINDOW]).astype(float)
+    return rows.ridge + RESIDUAL_PERSISTENCE * np.where(np.isnan(recent), 0, recent)
 
 
 def train_set(

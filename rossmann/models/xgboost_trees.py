@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rossmann.features import PlanRows
+from rossmann.models.flat_trees import FlatTrees
 from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
 from rossmann.models.training_windows import linear_base
 
@@ -32,8 +34,19 @@ class XGBoostTrees:
 
     def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
         """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
-        correction = self.booster.inplace_predict(matrix, validate_features=False).astype(float)
-        return linear_base(rows) + correction + rmspe_correction(rows)
+        return linear_base(rows) + self._correction(matrix).astype(float) + rmspe_correction(rows)
+
+    def _correction(self, matrix: np.ndarray) -> np.ndarray:
+        """The sum of the trees. float32 [rows]"""
+        if len(matrix) == 1:
+            return np.array([self._flat_trees.sum(matrix[0])])
+        import xgboost
+
+        return self.booster.predict(xgboost.DMatrix(matrix, nthread=1), validate_features=False)
+
+    @cached_property
+    def _flat_trees(self) -> FlatTrees:
+        return FlatTrees.of(self.booster.save_raw("json"))
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain) of the columns that are used, largest first."""

@@ -8,11 +8,13 @@ cards        what is known of a model version
 files        hashes of its files
 runs         backtest runs as MLflow runs, with scores and figures
 versions     registering, finding and loading model versions
+fetch        a model version for a process that only forecasts
 ledger       promotions, refusals, rollbacks and vetoes
 """
 
 from rossmann.registry.cards import ModelCard, RegisteredModel
 from rossmann.registry.connection import BACKTESTS, CHALLENGER, CHAMPION, LEDGER, MODEL, Registry
+from rossmann.registry.fetch import fetch_forecaster
 from rossmann.registry.ledger import (
     LedgerEntry,
     champion_since,
@@ -56,6 +58,7 @@ __all__ = [
     "champion",
     "champion_since",
     "confirm_deployment",
+    "fetch_forecaster",
     "find_by_alias",
     "find_champion",
     "find_registered",

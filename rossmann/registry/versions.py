@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,13 +99,29 @@ def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
     DataError if it was fitted by another code version, because its forecasts could differ from those of its backtest,
     or if its files are damaged; UnavailableError if they cannot be read now.
     """
+    _check_code(model)
+    return _load(registry, model)
+
+
+def copy_files(registry: Registry, model: RegisteredModel, folder: Path) -> None:
+    """Copy the files of a version to a new folder. DataError if they cannot be read."""
+    with _downloaded(registry, model) as local:
+        shutil.copytree(local, folder)
+
+
+def load_files(model: RegisteredModel, folder: Path) -> Forecaster:
+    """What `load_forecaster` returns, from a copy of the version's files."""
+    _check_code(model)
+    return _load_folder(model, folder)
+
+
+def _check_code(model: RegisteredModel) -> None:
     if model.code_mismatch:
         raise DataError(
             f"model version {model.version} was fitted by another code version ({model.card.code_version}, this is "
             f"{code_version()}), so its forecasts could differ from those of its backtest: train and release again "
             "(rossmann retrain)"
         )
-    return _load(registry, model)
 
 
 def is_readable(registry: Registry, model: RegisteredModel) -> bool:
@@ -134,8 +151,12 @@ def _write_files(forecaster: Forecaster, folder: Path) -> None:
 
 def _load(registry: Registry, model: RegisteredModel) -> Forecaster:
     with _downloaded(registry, model) as folder:
-        _verify(model, files.hashes_of_version(model.card), files.hash_files(folder))
-        return models.load(folder)
+        return _load_folder(model, folder)
+
+
+def _load_folder(model: RegisteredModel, folder: Path) -> Forecaster:
+    _verify(model, files.hashes_of_version(model.card), files.hash_files(folder))
+    return models.load(folder)
 
 
 @contextmanager

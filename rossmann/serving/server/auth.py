@@ -7,14 +7,15 @@ forwarded, is refused: a web page or a stranger may be behind it.
 import hashlib
 import hmac
 import ipaddress
-import uuid
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from fastapi import Request
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rossmann.serving.proxy.contract import CLIENT_HEADER
@@ -61,14 +62,15 @@ class AuthMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        scope["request_id"] = uuid.uuid4().hex
+        scope["request_id"] = secrets.token_hex(16)
         if scope["method"] == "HEAD":
             scope |= {"method": "GET", "head_only": True}
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.metrics.count_response(message["status"])
-                MutableHeaders(scope=message)["X-Request-ID"] = scope["request_id"]
+                request_id = (b"x-request-id", scope["request_id"].encode())
+                message = {**message, "headers": [*message["headers"], request_id]}
             elif "head_only" in scope:
                 message = {**message, "body": b""}
             await send(message)
@@ -127,16 +129,23 @@ def is_authorized(scope: Scope, limits: Limits) -> bool:
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body of a request; raises ApiError (413) as soon as it is larger than `max_bytes`."""
-    too_large = ApiError(413, [Problem(f"the body is larger than {max_bytes:,} bytes; send fewer rows")])
     content_length = request.headers.get("content-length", "")
     if content_length.isdecimal() and int(content_length) > max_bytes:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large
-    return bytes(body)
+        raise _too_large(max_bytes)
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        size, more = size + len(chunks[-1]), message.get("more_body", False)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> ApiError:
+    return ApiError(413, [Problem(f"the body is larger than {max_bytes:,} bytes; send fewer rows")])
 
 
 def _hash(key: str) -> bytes:
@@ -161,6 +170,7 @@ def _is_own_name(host: str, allowed_hosts: tuple[str, ...]) -> bool:
     return name == "localhost" or name in map(str.lower, allowed_hosts) or _is_loopback(name)
 
 
+@lru_cache(maxsize=1000)
 def _is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_loopback

@@ -1,20 +1,19 @@
 """The model of a replica with all that a forecast needs; replaced as a whole, never changed."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from rossmann import data, features, registry
 from rossmann.data import Plan, Snapshot
 from rossmann.features import State
-from rossmann.models import Forecast, Forecaster
-from rossmann.registry import ModelCard, RegisteredModel, Registry
-from rossmann.schema import CALENDAR_COLUMNS, DAY
+from rossmann.models import Forecast
+from rossmann.registry import ModelCard, Registry
+from rossmann.schema import CALENDAR_COLUMNS
 from rossmann.serving.published_plan import published_plan
+from rossmann.serving.server.blocks import BlockForecaster, replace_rows, take
+from rossmann.serving.server.cores import Cores
 from rossmann.serving.target import ServingTarget
-
-Rows = TypeVar("Rows", Plan, Forecast)
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class LoadedModel:
     card: ModelCard
     snapshot: Snapshot
     state: State
-    forecaster: Forecaster
+    forecaster: BlockForecaster
     plan: Plan  # the published one: every store × day of the horizon, by store, then date
     plan_forecast: Forecast  # of the rows of `plan`
 
@@ -44,51 +43,34 @@ class LoadedModel:
         A row's features depend on all rows of its store in the plan. So one row that differs from the published plan
         sends all rows of its store to the model.
         """
-        lead_days = (plan.date - self.state.origin) // DAY
+        lead_days = (plan.date - self.state.origin).view(np.int64)
         position = self.state.stores.positions(plan.store) * self.state.horizon_days + lead_days - 1
         differs = np.zeros(len(plan), bool)
         for name in CALENDAR_COLUMNS:
             differs |= getattr(plan, name) != getattr(self.plan, name)[position]
-        published_forecast = _take(self.plan_forecast, position)
+        published_forecast = take(self.plan_forecast, position)
         if not differs.any():
             return Answer(plan, published_forecast, position.astype(np.int32))
-        affected = np.isin(plan.store, plan.store[differs])
+        affected = differs if len(plan) == 1 else np.isin(plan.store, plan.store[differs])
         if affected.all():
             return Answer(plan, self.forecaster.predict(self.state, plan), None)
-        forecast = self.forecaster.predict(self.state, _take(plan, affected))
-        return Answer(plan, _replace(published_forecast, affected, forecast), None)
+        replace_rows(published_forecast, affected, self.forecaster.predict(self.state, take(plan, affected)))
+        return Answer(plan, published_forecast, None)
 
     def store_answer(self, store: int) -> Answer | None:
         """The published plan of one store and its forecast; None for a store without a history."""
         rows = np.flatnonzero(self.plan.store == store).astype(np.int32)
-        return Answer(_take(self.plan, rows), _take(self.plan_forecast, rows), rows) if len(rows) else None
+        return Answer(take(self.plan, rows), take(self.plan_forecast, rows), rows) if len(rows) else None
 
 
-def load_model(model_registry: Registry, snapshots: str, target: ServingTarget) -> LoadedModel:
+def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: ServingTarget) -> LoadedModel:
     """Load a model version and a snapshot, and forecast the published plan. Raises DataError."""
-    entry = _registered_model(model_registry, target.model_version)
-    forecaster = registry.load_forecaster(model_registry, entry)
+    entry, fitted = registry.fetch_forecaster(model_registry, target.model_version)
+    forecaster = BlockForecaster(fitted, cores)
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
     plan = published_plan(state)
     forecast = forecaster.predict(state, plan)
+    forecaster.predict(state, take(plan, np.arange(1)))  # prepares what the first request of one row would wait for
     return LoadedModel(entry.version, entry.card, snapshot, state, forecaster, plan, forecast)
-
-
-def _registered_model(model_registry: Registry, version: int | None) -> RegisteredModel:
-    """The champion for None."""
-    return registry.champion(model_registry) if version is None else registry.find_version(model_registry, version)
-
-
-def _take(table: Rows, rows: np.ndarray) -> Rows:
-    return type(table)(**{name: values[rows] for name, values in vars(table).items()})
-
-
-def _replace(forecast: Forecast, where: np.ndarray, other: Forecast) -> Forecast:
-    """`forecast` with the rows of the mask `where` from `other`, which has only these."""
-    columns = {}
-    for name, values in vars(forecast).items():
-        columns[name] = values.copy()
-        columns[name][where] = getattr(other, name)
-    return Forecast(**columns)

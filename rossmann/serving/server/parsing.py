@@ -14,14 +14,23 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from rossmann.serving.server.errors import ApiError, Problem
-from rossmann.serving.server.requests import EXPECTED, FIELDS, REQUEST_BODY, TAGS, PlanRequest, PlanRow
+from rossmann.serving.server.requests import (
+    EXPECTED,
+    FIELDS,
+    REQUEST_BODY,
+    TAGS,
+    PlanRequest,
+    PlanRow,
+    RequestRows,
+)
+from rossmann.serving.server.usual_rows import read_usual_rows
 
 MAX_ROW_FIELDS = len(PlanRow.model_fields)
 EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that problems of small ones are named
 QUOTED_LENGTH = 40  # of a value in a message
 
 
-def parse_rows(body: bytes, max_rows: int) -> list[PlanRow]:
+def parse_rows(body: bytes, max_rows: int) -> RequestRows:
     """The rows of a body; raises ApiError (422) with the first problems of a body that is not valid."""
     _check_counts(body, max_rows)
     try:
@@ -30,13 +39,21 @@ def parse_rows(body: bytes, max_rows: int) -> list[PlanRow]:
         raise ApiError(422, [Problem(f"the body is not JSON ({error})")]) from None
     rows = _rows_of_plan(document)
     _check_fields(document, rows)
+    valid_rows = read_usual_rows(rows or [document]) if not rows or len(document) == 1 else None
+    if valid_rows is None:
+        valid_rows = _validate(document, rows)
+    if body.count(b":") != len(document) + sum(map(len, rows)):
+        raise ApiError(422, _repeated_keys(body))
+    return valid_rows
+
+
+def _validate(document: object, rows: list) -> RequestRows:
+    """The rows by pydantic; raises ApiError (422)."""
     try:
         request = REQUEST_BODY.validate_python(document)
     except ValidationError as error:
         raise ApiError(422, _problems(document, rows, error)) from None
-    if body.count(b":") != len(document) + sum(map(len, rows)):
-        raise ApiError(422, _repeated_keys(body))
-    return request.plan if isinstance(request, PlanRequest) else [request]
+    return RequestRows.of(request.plan if isinstance(request, PlanRequest) else [request])
 
 
 def _check_counts(body: bytes, max_rows: int) -> None:

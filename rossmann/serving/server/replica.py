@@ -1,5 +1,6 @@
 """The Ray Serve deployment; deployments/serve.yaml says how many replicas it has and how they are scaled."""
 
+import platform
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rossmann.journal import Journal
 from rossmann.registry import Registry
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
+from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.loaded_model import load_model
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
@@ -22,9 +24,11 @@ from rossmann.workspace import Workspace
 def build_host(settings: Settings) -> tuple[ModelHost, Limits]:
     """A host that loads models and snapshots from the workspace of the settings, and the limits of its requests."""
     workspace = settings.workspace
-    load = partial(load_model, Registry(settings.mlflow_address, workspace.models), workspace.snapshots)
+    local = Workspace(settings.local_folder)
+    registry = Registry(settings.mlflow_address, workspace.models)
+    load = partial(load_model, registry, workspace.snapshots, Cores(Path(local.cores, platform.node())))
     leftovers = Storage(workspace.journal_log) if workspace.root != settings.local_folder else None
-    journal = Journal(settings.journal_address, Path(Workspace(settings.local_folder).journal_log), leftovers)
+    journal = Journal(settings.journal_address, Path(local.journal_log), leftovers)
     host = ModelHost(load, journal, Metrics())
     api_keys = [key.get_secret_value() for key in settings.api_keys]
     return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys, settings.allowed_hosts)
