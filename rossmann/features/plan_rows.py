@@ -112,4 +112,5 @@ class PlanRows:
     @cached_property
     def _design(self) -> np.ndarray:
         horizon = slice(-self.state.horizon_days, None)
-        return ridge_design.design(self.calendar, self.stores, self.state.origin, horizon)[1]
+        breaks = self.state.breaks.of_stores(self.store_positions)
+        return ridge_design.design(self.calendar, self.stores, breaks, self.state.origin, horizon)[1]
