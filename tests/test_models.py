@@ -10,12 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from rossmann import features, models, provenance, settings
 from rossmann.models import LEARNERS, sklearn_trees
+from rossmann.models.learner import TrainingInput
 from rossmann.models.learners import SEARCHABLE
 from rossmann.models.training_windows import MIN_SHORT_HISTORY_DAYS, train_set
 from rossmann.schema import DAY, SUNDAY, WEEKS_YEAR_DAYS, weekday
@@ -66,7 +68,7 @@ def test_a_search_draws_the_same_candidates_for_a_seed_within_their_ranges(name)
 
 def test_a_further_learner_does_not_change_what_a_search_draws():
     assert dict(models.candidates(["xgboost"], search=1, seed=5)[-1].params) == {
-        "max_rows": 480_000, "max_rounds": 300, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
+        "max_rows": 480_000, "max_rounds": 300, "day_share": 1.0, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
         "max_depth": 6, "min_child_weight": 25.5,
     }  # fmt: skip
 
@@ -244,6 +246,26 @@ def test_a_training_window_near_the_end_stops_with_the_history(noisy):
     training_window = models.training_window(noisy, noisy.origin - 10 * DAY)
     assert training_window.date.max() == noisy.origin - ((weekday(noisy.origin[None])[0] == SUNDAY) * DAY)
     assert training_window.date.min() > noisy.origin - 10 * DAY
+
+
+def test_boosters_learn_what_a_store_differs_by_and_not_what_the_day_has_in_common(noisy, training_windows):
+    """Sales that are 10 % higher in all stores on one day change no target; ten times the sales count as e^0.35."""
+    window = training_windows[-1]
+    day = window.date == window.date[0]
+    one = int(np.flatnonzero(day)[0])
+    higher = replace(window, log_sales=window.base + np.where(day, 0.1, 0.0), day_difference=np.where(day, 0.1, 0.0))
+    rows = TrainingInput(higher, {}, 1.0, 10, 7, 1)
+    np.testing.assert_allclose(rows.target, 0, atol=1e-12)
+    np.testing.assert_allclose(replace(rows, day_share=0.7).target, np.where(day, 0.03, 0), atol=1e-12)
+    accident = replace(window, log_sales=window.base + np.where(np.arange(len(day)) == one, np.log(10), 0))
+    assert accident.difference[one] == 0.35
+    assert np.abs(accident.difference).sum() == pytest.approx(0.35)
+
+
+def test_the_common_difference_of_a_day_is_its_mean_over_the_stores(training_windows):
+    for window in training_windows:
+        by_day = pd.Series(np.clip(window.log_sales - window.base, -0.35, 0.35)).groupby(window.date)
+        np.testing.assert_allclose(window.day_difference, by_day.transform("mean"), atol=1e-12)
 
 
 def test_fitting_never_writes_to_training_windows(noisy, training_windows, forecasters):

@@ -78,6 +78,12 @@ def test_pay_day_columns_are_those_of_the_almanac():
     assert dates_of("pay_day saturday +3..+5") == ["2014-07-05"]
 
 
+def test_the_first_shopping_days_after_holidays_have_columns_of_their_own():
+    columns = ridge_design.date_columns(YEARS[0], len(YEARS), YEARS[-1])
+    for name, date in (("special_day 12-27", "12-27"), ("special_day 1-2", "01-02"), ("special_day 12-5", "12-05")):
+        assert [str(day)[5:] for day in YEARS[columns[name] != 0]] == [date] * 3
+
+
 def test_the_days_around_the_summer_break_of_bavaria_are_known_years_ahead(bavaria):
     """From 31 July to 11 September 2013, 30 July to 15 September 2014, and 1 August to 14 September 2015."""
     first_days = np.concatenate([days("2013-07-31", "2013-08-02"), days("2014-07-30", "2014-08-01"),

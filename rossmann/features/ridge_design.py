@@ -35,7 +35,8 @@ DAY_OF_MONTH_RANGES = (
     (19, 22),
 )  # first and last day; the rest is the reference
 LATE_DECEMBER = ((15, 24), (22, 23), (27, 30))
-HALF_HOLIDAYS = (24, 31)  # days of December on which shops close early
+# The eve of Saint Nicholas; 24 and 31 December, on which shops close early; and the first open days after each.
+SPECIAL_DATES = ((12, 5), (12, 24), (12, 27), (12, 31), (1, 2))  # month and day
 EASTER_OFFSETS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
 BEFORE_CLOSURE, AFTER_CLOSURE = ((1, 1), (2, 3), (4, 7), (8, 12)), ((0, 0), (1, 2), (3, 6), (7, 20))  # days
 
@@ -88,7 +89,7 @@ def date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dict
     columns |= {f"season cos {k}": np.cos(k * season) for k in SEASON_HARMONICS}
     columns |= {"advent": np.where(december & (day <= 24), day / 24, 0)}
     columns |= {f"december {a}-{b}": december & (day >= a) & (day <= b) for a, b in LATE_DECEMBER}
-    columns |= {f"special_day december {each}": december & (day == each) for each in HALF_HOLIDAYS}
+    columns |= {f"special_day {m}-{day}": (d.month == m - 1) & (d.day_of_month == day) for m, day in SPECIAL_DATES}
     columns |= {f"special_day easter {offset:+d}": d.days_from_easter == offset for offset in EASTER_OFFSETS}
     columns |= {"before easter": np.clip(d.days_from_easter + 9, 0, 8) / 8 * (d.days_from_easter < 0)}
     columns |= {"monday turn of month": (d.weekday == MONDAY) & ((day <= 3) | (d.days_left_in_month <= 1))}
@@ -129,6 +130,7 @@ def store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) -> 
             "before holiday": shift(holiday, -1) | (saturday & shift(holiday, -2)),
             "two before holiday": shift(holiday, -2) & ~saturday,
             "after holiday": shift(holiday, 1),
+            "after holiday saturday": saturday & shift(holiday, 1),
             "closed yesterday": shift(closed, 1) & ~monday,
             "closed tomorrow": shift(closed, -1) & ~saturday,
             "promo2": phase < 3,

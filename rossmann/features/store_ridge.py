@@ -29,7 +29,7 @@ SEASON = "season"
 # share the shocks of a day, so that the evidence for the chain's does not grow with their number: its penalties do.
 PENALTY = {"trend": 10.0, SEASON: 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0, "break": 10.0}  # others 1
 CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
-FINE_SEASON_PENALTY = 6.0  # the same, times the square of how often a year
+FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 RARE_KINDS = ("special_day", "holiday")  # days that Huber's rule must not mistake for outliers
 UNCERTAIN_KINDS = (*RARE_KINDS, "closure")  # days whose error is larger than that of others
 NO_SEASON_PENALTY = 1e9  # leaves nothing of a coefficient

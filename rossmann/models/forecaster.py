@@ -109,11 +109,13 @@ def _training_input(
 ) -> TrainingInput:
     params = dict(candidate.params)
     max_rows, max_rounds = int(params.pop("max_rows")), int(params.pop("max_rounds"))
+    day_share = float(params.pop("day_share"))
     rows = train_set(training_windows, train_end, max_rows, seed)
     if rows.spec != candidate.spec:
         raise ValueError(f"{candidate.name} needs training windows with {candidate.spec}, these have {rows.spec}")
     scaled_rounds = int(max_rounds * min(1.0, (len(rows.date) / FULL_ROUNDS_MIN_ROWS) ** 0.5))
-    return TrainingInput(rows, params, max(min(MIN_ROUNDS, max_rounds), scaled_rounds), seed, threads)
+    rounds = max(min(MIN_ROUNDS, max_rounds), scaled_rounds)
+    return TrainingInput(rows, params, day_share, rounds, seed, threads)
 
 
 def blend(candidate: Candidate, members: Sequence[Forecaster]) -> Forecaster:

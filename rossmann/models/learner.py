@@ -36,24 +36,29 @@ class TrainingInput:
     """What a booster is fitted to: rows, parameters, seed and threads."""
 
     train_set: TrainingWindow
-    params: Mapping[str, Param]  # of the library; without `max_rows` and `max_rounds`, which are applied already
+    params: Mapping[str, Param]  # of the library; without those of ours, which are applied already
+    day_share: float  # of the difference that all stores have in common on a day; it is left out
     rounds: int
     seed: int
     threads: int
 
     @property
     def target(self) -> np.ndarray:
-        """Log sales minus those of the linear model. float64 [rows]"""
-        return self.train_set.log_sales - self.train_set.base
+        """What log sales differ from the linear model's, without a share of what they do in all stores. float64 [rows]
+
+        What a day had in common was weather or an accident more often than something that features explain.
+        """
+        return self.train_set.difference - self.day_share * self.train_set.day_difference
 
 
 @dataclass(frozen=True)
 class Learner:
     """One line of the table in `rossmann.models.learners`.
 
-    `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets) and
-    `max_rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that
-    `candidates(..., search=n)` draws, evenly on a log scale; whole numbers stay whole.
+    `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets),
+    `max_rounds` (of boosting; with few rows there are fewer) and `day_share` (see `TrainingInput.target`). `ranges` are
+    (lowest, highest) of the parameters that `candidates(..., search=n)` draws, evenly on a log scale; whole numbers
+    stay whole.
     """
 
     name: str

@@ -13,6 +13,7 @@ from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 
 RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
 RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
+MAX_DIFFERENCE = 0.35  # of log sales from the linear model: a larger one is an accident that will not repeat itself
 STEP_DAYS = 24  # between the origins
 MIN_HISTORY_DAYS = MIN_SEASON_HISTORY_DAYS  # with less the boosters would fit the bias of a model without season
 MIN_SHORT_HISTORY_DAYS = 120  # the minimum where the whole history is short
@@ -29,6 +30,12 @@ class TrainingWindow:
     date: np.ndarray  # datetime64[D] [rows]
     log_sales: np.ndarray  # float64 [rows]
     base: np.ndarray  # log sales by the linear model; boosters are fitted to the difference. float64 [rows]
+    day_difference: np.ndarray  # mean of the clipped difference over all stores on the row's day. float64 [rows]
+
+    @property
+    def difference(self) -> np.ndarray:
+        """Log sales minus those of the linear model, clipped to ±MAX_DIFFERENCE. [rows]"""
+        return _clipped_difference(self.log_sales, self.base)
 
 
 def window_origins(
@@ -65,14 +72,19 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
     plan, actuals = history.plan(origin, days), history.actuals(origin, days)
     rows = features.join_plan(state, plan)
     sold = np.flatnonzero((plan.open == 1) & (actuals.sales > 0))
-    return TrainingWindow(
-        origin,
-        spec,
-        features.matrix(rows, spec)[sold],
-        plan.date[sold],
-        np.log(actuals.sales[sold]),
-        linear_base(rows)[sold],
-    )
+    date, log_sales, base = plan.date[sold], np.log(actuals.sales[sold]), linear_base(rows)[sold]
+    day_difference = _mean_by_day(date, _clipped_difference(log_sales, base))
+    return TrainingWindow(origin, spec, features.matrix(rows, spec)[sold], date, log_sales, base, day_difference)
+
+
+def _clipped_difference(log_sales: np.ndarray, base: np.ndarray) -> np.ndarray:
+    return np.clip(log_sales - base, -MAX_DIFFERENCE, MAX_DIFFERENCE)
+
+
+def _mean_by_day(date: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The mean of the values of each row's day. [rows]"""
+    _, day, count = np.unique(date, return_inverse=True, return_counts=True)
+    return (np.bincount(day, values) / count)[day]
 
 
 def linear_base(rows: PlanRows) -> np.ndarray:
@@ -98,7 +110,7 @@ def train_set(
         )
     if count > max_rows:
         rows_by_window = _sample(rows_by_window, max_rows, seed)
-    arrays = ("matrix", "date", "log_sales", "base")
+    arrays = ("matrix", "date", "log_sales", "base", "day_difference")
     return replace(
         earlier_windows[-1], **{name: _concatenate(earlier_windows, rows_by_window, name) for name in arrays}
     )
