@@ -68,7 +68,7 @@ def test_a_search_draws_the_same_candidates_for_a_seed_within_their_ranges(name)
 
 def test_a_further_learner_does_not_change_what_a_search_draws():
     assert dict(models.candidates(["xgboost"], search=1, seed=5)[-1].params) == {
-        "max_rows": 480_000, "max_rounds": 300, "day_share": 1.0, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
+        "max_rows": 480_000, "max_rounds": 300, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
         "max_depth": 6, "min_child_weight": 25.5,
     }  # fmt: skip
 
@@ -248,24 +248,37 @@ def test_a_training_window_near_the_end_stops_with_the_history(noisy):
     assert training_window.date.min() > noisy.origin - 10 * DAY
 
 
-def test_boosters_learn_what_a_store_differs_by_and_not_what_the_day_has_in_common(noisy, training_windows):
+def test_boosters_learn_what_a_store_differs_by_and_not_what_the_day_has_in_common(training_windows):
     """Sales that are 10 % higher in all stores on one day change no target; ten times the sales count as e^0.35."""
     window = training_windows[-1]
-    day = window.date == window.date[0]
-    one = int(np.flatnonzero(day)[0])
-    higher = replace(window, log_sales=window.base + np.where(day, 0.1, 0.0), day_difference=np.where(day, 0.1, 0.0))
-    rows = TrainingInput(higher, {}, 1.0, 10, 7, 1)
-    np.testing.assert_allclose(rows.target, 0, atol=1e-12)
-    np.testing.assert_allclose(replace(rows, day_share=0.7).target, np.where(day, 0.03, 0), atol=1e-12)
-    accident = replace(window, log_sales=window.base + np.where(np.arange(len(day)) == one, np.log(10), 0))
-    assert accident.difference[one] == 0.35
-    assert np.abs(accident.difference).sum() == pytest.approx(0.35)
+    higher = np.where(window.date == window.date[0], 0.1, 0.0)
+    common = replace(window, log_sales=window.base + higher, day_difference=higher)
+    np.testing.assert_allclose(TrainingInput(common, {}, 10, 7, 1).target, 0, atol=1e-12)
+    accident = replace(window, log_sales=window.base + np.where(np.arange(len(higher)) == 5, np.log(10), 0))
+    np.testing.assert_allclose(accident.difference, np.where(np.arange(len(higher)) == 5, 0.35, 0), atol=1e-12)
 
 
-def test_the_common_difference_of_a_day_is_its_mean_over_the_stores(training_windows):
+def test_the_common_difference_of_a_day_is_its_mean_over_the_stores_and_ten_without_any(training_windows):
     for window in training_windows:
         by_day = pd.Series(np.clip(window.log_sales - window.base, -0.35, 0.35)).groupby(window.date)
-        np.testing.assert_allclose(window.day_difference, by_day.transform("mean"), atol=1e-12)
+        expected = by_day.transform("sum") / (by_day.transform("count") + 10)
+        np.testing.assert_allclose(window.day_difference, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_boosters_add_nothing_to_the_chain_on_a_day(noisy, forecasters, name):
+    """Their forecast beside the linear model's, in log space: the mean of a day is what the shrinkage leaves of it."""
+    state = features.fit_state(noisy)
+    plan = features.published_plan(state)
+    boosted, linear = (forecasters[each].predict(state, plan).sales for each in (name, "ridge"))
+    is_open = plan.open == 1
+    difference = pd.Series(np.log(boosted[is_open] / linear[is_open]))
+    model, matrix = forecasters[name].model, features.build(state, plan, BY_NAME[name].spec)
+    correction = pd.Series(model.correction(matrix)[is_open])
+    days = plan.date[is_open]
+    shrunk = correction.groupby(days).transform("sum") / (correction.groupby(days).transform("count") + 10)
+    np.testing.assert_allclose(difference, correction - shrunk, atol=1e-9)
+    assert difference.groupby(days).mean().abs().max() < correction.groupby(days).mean().abs().max()
 
 
 def test_fitting_never_writes_to_training_windows(noisy, training_windows, forecasters):

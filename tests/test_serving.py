@@ -31,7 +31,6 @@ from rossmann.registry import ModelCard
 from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
 from rossmann.serving import proxy_errors
 from rossmann.serving.deployment import ServeCluster
-from rossmann.serving.published_plan import published_plan
 from rossmann.serving.server import parsing, requests, responses
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
@@ -55,7 +54,7 @@ def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel
     bounds = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
     forecaster = models.fit(candidate, [], history.origin, 7).with_intervals(bounds)
     state = features.fit_state(history)
-    plan = published_plan(state)
+    plan = features.published_plan(state)
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
     created = datetime(2015, 2, 10, tzinfo=UTC).isoformat()
     snapshot = Snapshot("f" * 16, created, 1, 3, "2014-01-06", str(history.origin), "2015-03-29", None, "", None, True)

@@ -29,6 +29,14 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
     return PlanRows(state, Calendar(state.calendar.dates, **panels), store_positions, row_store, row_day)
 
 
+def published_plan(state: State, stores: slice = slice(None)) -> Plan:
+    """A row for each of these stores and each day of the horizon, by store, then date, as the snapshot has them."""
+    days = slice(-state.horizon_days, None)
+    columns = {name: getattr(state.calendar, name)[stores, days].ravel() for name in CALENDAR_COLUMNS}
+    numbers = state.store_numbers[stores]
+    return Plan(np.repeat(numbers, state.horizon_days), np.tile(state.calendar.dates[days], len(numbers)), **columns)
+
+
 def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
     outside = (lead_days < 1) | (lead_days > state.horizon_days)
     if outside.any():

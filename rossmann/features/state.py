@@ -13,7 +13,7 @@ from rossmann.features.school_breaks import SchoolBreaks, fit_school_breaks
 from rossmann.schema import DAY
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a State is equal to itself only: what is computed from it can be cached
 class State:
     """What was known on `origin`, in the form that `build` needs."""
 

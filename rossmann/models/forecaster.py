@@ -11,10 +11,11 @@ from rossmann.data import Plan
 from rossmann.features import FeatureSpec, PlanRows, State
 from rossmann.models import intervals
 from rossmann.models.candidate import Candidate
+from rossmann.models.day_corrections import day_corrections
 from rossmann.models.intervals import Intervals
-from rossmann.models.learner import FittedModel, TrainingInput
+from rossmann.models.learner import FittedModel, TrainingInput, rmspe_correction
 from rossmann.models.learners import LEARNERS
-from rossmann.models.training_windows import TrainingWindow, train_set
+from rossmann.models.training_windows import TrainingWindow, linear_base, train_set
 
 CANDIDATE_FILE = "candidate.json"
 # From so many rows on all rounds are used; below, they shrink with the square root of the rows.
@@ -76,11 +77,17 @@ class Forecaster:
         """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
         if self.members:
             return geometric_mean([member._sales(rows, matrices) for member in self.members])
+        return np.where(rows.open, np.exp(self._log_sales(rows, matrices)), 0.0)
+
+    def _log_sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
+        """Log sales as if every day were open. [rows]"""
+        if not self.candidate.needs_training_windows:
+            return self.model.log_sales(rows)
         spec = self.candidate.spec
-        if self.candidate.needs_training_windows and spec not in matrices:
+        if spec not in matrices:
             matrices[spec] = features.matrix(rows, spec)
-        log_sales = self.model.log_sales(rows, matrices.get(spec))
-        return np.where(rows.open, np.exp(log_sales), 0.0)
+        common = day_corrections(self.model, rows.state, spec)[rows.lead_days - 1]
+        return linear_base(rows) + self.model.correction(matrices[spec]) - common + rmspe_correction(rows)
 
 
 def fit(
@@ -109,13 +116,11 @@ def _training_input(
 ) -> TrainingInput:
     params = dict(candidate.params)
     max_rows, max_rounds = int(params.pop("max_rows")), int(params.pop("max_rounds"))
-    day_share = float(params.pop("day_share"))
     rows = train_set(training_windows, train_end, max_rows, seed)
     if rows.spec != candidate.spec:
         raise ValueError(f"{candidate.name} needs training windows with {candidate.spec}, these have {rows.spec}")
     scaled_rounds = int(max_rounds * min(1.0, (len(rows.date) / FULL_ROUNDS_MIN_ROWS) ** 0.5))
-    rounds = max(min(MIN_ROUNDS, max_rounds), scaled_rounds)
-    return TrainingInput(rows, params, day_share, rounds, seed, threads)
+    return TrainingInput(rows, params, max(min(MIN_ROUNDS, max_rounds), scaled_rounds), seed, threads)
 
 
 def blend(candidate: Candidate, members: Sequence[Forecaster]) -> Forecaster:

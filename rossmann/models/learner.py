@@ -16,13 +16,7 @@ MAX_VARIANCE = 0.3  # of log sales; a larger variance lowers a forecast no furth
 
 
 class FittedModel(Protocol):
-    """The result of a fit."""
-
-    def log_sales(self, rows: PlanRows, matrix: np.ndarray | None) -> np.ndarray:
-        """Forecast log sales as if every day were open. float64 [rows]
-
-        matrix: the features of the rows; None for a learner that needs no training windows.
-        """
+    """The result of a fit: a Rule or a Booster."""
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first; empty where a model has no such thing."""
@@ -31,34 +25,46 @@ class FittedModel(Protocol):
         """Write into an existing folder, in a format that executes no code when it is loaded."""
 
 
+class Rule(FittedModel, Protocol):
+    """What a learner without training windows returns."""
+
+    def log_sales(self, rows: PlanRows) -> np.ndarray:
+        """Forecast log sales as if every day were open. float64 [rows]"""
+
+
+class Booster(FittedModel, Protocol):
+    """What a learner with training windows returns."""
+
+    def correction(self, matrix: np.ndarray) -> np.ndarray:
+        """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
+
+
 @dataclass(frozen=True)
 class TrainingInput:
     """What a booster is fitted to: rows, parameters, seed and threads."""
 
     train_set: TrainingWindow
-    params: Mapping[str, Param]  # of the library; without those of ours, which are applied already
-    day_share: float  # of the difference that all stores have in common on a day; it is left out
+    params: Mapping[str, Param]  # of the library; without `max_rows` and `max_rounds`, which are applied already
     rounds: int
     seed: int
     threads: int
 
     @property
     def target(self) -> np.ndarray:
-        """What log sales differ from the linear model's, without a share of what they do in all stores. float64 [rows]
+        """By how much log sales differ from the linear model's, without what they differ by in all stores. [rows]
 
-        What a day had in common was weather or an accident more often than something that features explain.
+        What a day had in common was the weather or an accident more often than something that features explain.
         """
-        return self.train_set.difference - self.day_share * self.train_set.day_difference
+        return self.train_set.difference - self.train_set.day_difference
 
 
 @dataclass(frozen=True)
 class Learner:
     """One line of the table in `rossmann.models.learners`.
 
-    `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets),
-    `max_rounds` (of boosting; with few rows there are fewer) and `day_share` (see `TrainingInput.target`). `ranges` are
-    (lowest, highest) of the parameters that `candidates(..., search=n)` draws, evenly on a log scale; whole numbers
-    stay whole.
+    `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets) and
+    `max_rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that
+    `candidates(..., search=n)` draws, evenly on a log scale; whole numbers stay whole.
     """
 
     name: str

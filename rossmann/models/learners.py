@@ -23,7 +23,6 @@ _TABLE = (
         defaults={
             "max_rows": 520_000,
             "max_rounds": 800,
-            "day_share": 0.7,
             "learning_rate": 0.03,
             "num_leaves": 63,
             "min_data_in_leaf": 200,
@@ -46,7 +45,6 @@ _TABLE = (
         defaults={
             "max_rows": 480_000,
             "max_rounds": 300,
-            "day_share": 1.0,
             "learning_rate": 0.08,
             "max_depth": 6,
             "min_child_weight": 100.0,
@@ -69,7 +67,6 @@ _TABLE = (
         defaults={
             "max_rows": 480_000,
             "max_rounds": 300,
-            "day_share": 1.0,
             "learning_rate": 0.08,
             "max_leaf_nodes": 63,
             "min_samples_leaf": 200,

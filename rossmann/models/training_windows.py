@@ -14,6 +14,7 @@ from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
 RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
 MAX_DIFFERENCE = 0.35  # of log sales from the linear model: a larger one is an accident that will not repeat itself
+SHRINK_STORES = 10  # so many stores have the same weight as the assumption that they have nothing in common
 STEP_DAYS = 24  # between the origins
 MIN_HISTORY_DAYS = MIN_SEASON_HISTORY_DAYS  # with less the boosters would fit the bias of a model without season
 MIN_SHORT_HISTORY_DAYS = 120  # the minimum where the whole history is short
@@ -30,7 +31,7 @@ class TrainingWindow:
     date: np.ndarray  # datetime64[D] [rows]
     log_sales: np.ndarray  # float64 [rows]
     base: np.ndarray  # log sales by the linear model; boosters are fitted to the difference. float64 [rows]
-    day_difference: np.ndarray  # mean of the clipped difference over all stores on the row's day. float64 [rows]
+    day_difference: np.ndarray  # the `mean_over_stores` of the difference on the row's day. float64 [rows]
 
     @property
     def difference(self) -> np.ndarray:
@@ -73,7 +74,8 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
     rows = features.join_plan(state, plan)
     sold = np.flatnonzero((plan.open == 1) & (actuals.sales > 0))
     date, log_sales, base = plan.date[sold], np.log(actuals.sales[sold]), linear_base(rows)[sold]
-    day_difference = _mean_by_day(date, _clipped_difference(log_sales, base))
+    lead_days = (date - origin).astype(int)
+    day_difference = mean_over_stores(lead_days, _clipped_difference(log_sales, base), days + 1)[lead_days]
     return TrainingWindow(origin, spec, features.matrix(rows, spec)[sold], date, log_sales, base, day_difference)
 
 
@@ -81,10 +83,12 @@ def _clipped_difference(log_sales: np.ndarray, base: np.ndarray) -> np.ndarray:
     return np.clip(log_sales - base, -MAX_DIFFERENCE, MAX_DIFFERENCE)
 
 
-def _mean_by_day(date: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The mean of the values of each row's day. [rows]"""
-    _, day, count = np.unique(date, return_inverse=True, return_counts=True)
-    return (np.bincount(day, values) / count)[day]
+def mean_over_stores(day: np.ndarray, values: np.ndarray, days: int) -> np.ndarray:
+    """The mean of the values of each day, shrunk to 0 where there are few stores. float64 [days]
+
+    day: from 0, of each value. [rows]
+    """
+    return np.bincount(day, values, days) / (np.bincount(day, minlength=days) + SHRINK_STORES)
 
 
 def linear_base(rows: PlanRows) -> np.ndarray:

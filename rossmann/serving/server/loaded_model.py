@@ -11,7 +11,6 @@ from rossmann.features import State
 from rossmann.models import Forecast, Forecaster
 from rossmann.registry import ModelCard, RegisteredModel, Registry
 from rossmann.schema import CALENDAR_COLUMNS, DAY
-from rossmann.serving.published_plan import published_plan
 from rossmann.serving.target import ServingTarget
 
 Rows = TypeVar("Rows", Plan, Forecast)
@@ -71,7 +70,7 @@ def load_model(model_registry: Registry, snapshots: str, target: ServingTarget) 
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
-    plan = published_plan(state)
+    plan = features.published_plan(state)
     forecast = forecaster.predict(state, plan)
     return LoadedModel(entry.version, entry.card, snapshot, state, forecaster, plan, forecast)
 
