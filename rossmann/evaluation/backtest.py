@@ -8,8 +8,9 @@ import pandas as pd
 from rossmann.evaluation.folds import Fold
 from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, weekday
 
+MAX_ROW_ERROR = 1.0  # of the capped RMSPE: a relative error of 100 %
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
-SCORES = ("rmspe", "rmse", "mae", "mape", "bias", "coverage", "rows")
+SCORES = ("rmspe", "rmspe_capped", "rmse", "mae", "mape", "bias", "coverage", "rows")
 
 # A row of a backtest: the forecast of one store and day, beside its actual sales.
 BACKTEST_COLUMNS = {
@@ -61,6 +62,13 @@ def rmspe(sales: np.ndarray, forecast: np.ndarray) -> float:
     return float(root_mean_squared_error(np.ones(sold.sum()), forecast[sold] / sales[sold]))
 
 
+def rmspe_capped(sales: np.ndarray, forecast: np.ndarray) -> float:
+    """RMSPE with each row's error capped at MAX_ROW_ERROR: one day that nobody could foresee decides no comparison."""
+    sold = sales > 0
+    error = np.minimum(np.abs(forecast[sold] / sales[sold] - 1), MAX_ROW_ERROR)
+    return float(np.sqrt(np.mean(np.square(error))))
+
+
 def scores(rows: pd.DataFrame) -> pd.Series:
     """The SCORES over days with sales; NaN where there is no such day.
 
@@ -76,6 +84,7 @@ def scores(rows: pd.DataFrame) -> pd.Series:
     inside = (sold.lower <= sold.sales) & (sold.sales <= sold.upper)
     values = (
         rmspe(sales, forecast),
+        rmspe_capped(sales, forecast),
         root_mean_squared_error(sales, forecast),
         mean_absolute_error(sales, forecast),
         mean_absolute_percentage_error(sales, forecast),
