@@ -38,6 +38,7 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "forecast": forecast.ravel(),
             "lower": forecast.ravel() * 0.9,
             "upper": forecast.ravel() * 1.1,
+            "standard_deviation": 0.1,
         }
     )
     return table.astype(BACKTEST_COLUMNS)

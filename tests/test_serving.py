@@ -51,7 +51,7 @@ LIMITS = Limits(1_000_000, 1_000)
 def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel:
     """A model that needs no training windows, on a history."""
     candidate = models.default_candidate(name)
-    bounds = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
+    bounds = models.calibrate(np.ones(3), np.array([1.5, -2.0, 0.5]), coverage=0.9)
     forecaster = models.fit(candidate, [], history.origin, 7).with_intervals(bounds)
     state = features.fit_state(history)
     plan = features.published_plan(state)

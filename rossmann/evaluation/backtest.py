@@ -26,11 +26,17 @@ BACKTEST_COLUMNS = {
     "promo": DTYPES["promo"],
     "sales": DTYPES["sales"],
     **{name: DTYPES[name] for name in FORECAST_COLUMNS},
+    "standard_deviation": "float64",  # of the error of log sales, known with the forecast; NaN where it is not needed
 }
 
 
-def backtest_rows(candidate: str, fold: Fold, forecast: np.ndarray) -> pd.DataFrame:
-    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without bounds. `forecast` is [rows of the plan]."""
+def backtest_rows(
+    candidate: str, fold: Fold, forecast: np.ndarray, standard_deviation: np.ndarray | float = np.nan
+) -> pd.DataFrame:
+    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without bounds.
+
+    forecast: [rows of the plan]. standard_deviation: the same; needed for bounds only.
+    """
     plan, stores = fold.plan, fold.past.stores
     lead_days = (plan.date - fold.origin).astype(int)
     rows = pd.DataFrame(
@@ -49,6 +55,7 @@ def backtest_rows(candidate: str, fold: Fold, forecast: np.ndarray) -> pd.DataFr
             "forecast": forecast,
             "lower": np.nan,
             "upper": np.nan,
+            "standard_deviation": standard_deviation,
         }
     )
     return rows.astype(BACKTEST_COLUMNS)

@@ -12,6 +12,8 @@ from rossmann.features.state import State
 from rossmann.schema import CALENDAR_COLUMNS, DAY
 from rossmann.validation import DataError
 
+MIN_STANDARD_DEVIATION = 1e-6  # of sales that the linear model reproduces: bounds must not divide by 0
+
 
 def join_plan(state: State, plan: Plan) -> "PlanRows":
     """The plan's rows laid over a copy of the published plan.
@@ -116,6 +118,11 @@ class PlanRows:
         weekday = self.date_parts.weekday[-self.state.horizon_days :]
         variance = store_ridge.variance(self.state.ridge, self.store_positions, self._design, weekday)
         return variance[self.row_store, self.lead_days - 1]
+
+    @property
+    def standard_deviation(self) -> np.ndarray:
+        """Standard deviation of the linear model's error; never below MIN_STANDARD_DEVIATION. float64 [rows]"""
+        return np.maximum(np.sqrt(self.variance), MIN_STANDARD_DEVIATION)
 
     @cached_property
     def _design(self) -> np.ndarray:

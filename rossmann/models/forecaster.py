@@ -43,10 +43,11 @@ class Forecaster:
 
     def predict(self, state: State, plan: Plan) -> Forecast:
         """One forecast per row of the plan; closed days are exactly 0."""
-        sales = self._sales(features.join_plan(state, plan), {})
+        rows = features.join_plan(state, plan)
+        sales = self._sales(rows, {})
         if self.intervals is None:
             return Forecast(sales, np.full(len(sales), np.nan), np.full(len(sales), np.nan))
-        return Forecast(sales, *self.intervals.around(plan.store, sales))
+        return Forecast(sales, *self.intervals.around(rows.standard_deviation, sales))
 
     def with_intervals(self, intervals: Intervals) -> "Forecaster":
         """A copy with these intervals."""
