@@ -23,7 +23,7 @@ from rossmann.schema import MIN_SEASON_HISTORY_DAYS, WEEK_DAYS, WEEKS_YEAR_DAYS
 
 WEIGHT_HALF_LIFE_DAYS = 1000  # of a day's weight
 HUBER_CLIP = 2.0  # in median absolute deviations
-CLIPPINGS = 2
+CLIPPINGS = 2  # steps with Huber's rule, after one without
 SEASON = "season"
 # Penalties by kind of column: of a store's difference from the chain, and of the chain's own coefficients. All stores
 # share the shocks of a day, so that the evidence for the chain's does not grow with their number: its penalties do.
@@ -160,14 +160,14 @@ def _fit_group(
     is_rare = reduce(np.logical_or, (group.days_of(name) for name in group.names if kind(name) in RARE_KINDS))
     factors = [lapack.dpotrf(matrix, lower=1)[0] for matrix in squares + np.diag(shrinkage)]
     coefficients = np.tile(chain_values, (len(target), 1))
-    residual = target - group.fitted(coefficients)
-    bounded = residual
-    for _ in range(1 + CLIPPINGS):
+    residual = bounded = target - group.fitted(coefficients)
+    for number in range(1 + CLIPPINGS):
+        if number:
+            limit = _huber_limit(residual, weight > 0)
+            bounded = np.where(is_rare, residual, np.clip(residual, -limit, limit))
         gradient = group.products(weight * bounded) - shrinkage * (coefficients - chain_values)
         coefficients = coefficients + _solve(factors, gradient)
         residual = target - group.fitted(coefficients)
-        limit = _huber_limit(residual, weight > 0)
-        bounded = np.where(is_rare, residual, np.clip(residual, -limit, limit))
     return coefficients, residual
 
 
