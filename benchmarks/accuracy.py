@@ -18,6 +18,7 @@ from rossmann.models.candidate import BLEND
 from rossmann.schema import HORIZON_DAYS
 from rossmann.settings import Settings
 from rossmann.storage import Storage
+from rossmann.training.backtests import Progress
 
 ORIGINS = tuple(
     np.array(
@@ -48,10 +49,10 @@ def main() -> None:
         run = backtest(
             arguments.raw, arguments.storage or folder, lambda *done: status.update("{}/{} {}".format(*done))
         )
-    console.print(table(run).to_string(float_format="{:.4f}".format))
+    console.print(table(run).to_string(float_format="{:.4f}".format), soft_wrap=True)
 
 
-def backtest(raw: str, storage: str, progress: training.Progress) -> BacktestRun:
+def backtest(raw: str, storage: str, progress: Progress) -> BacktestRun:
     """The backtest of the blend and its members on ORIGINS."""
     settings = Settings()
     names = (*models.BLEND_MEMBERS, BLEND)
