@@ -11,7 +11,7 @@ from rossmann.data import Plan
 from rossmann.features import FeatureSpec, PlanRows, State
 from rossmann.models import intervals
 from rossmann.models.candidate import Candidate
-from rossmann.models.day_corrections import day_corrections
+from rossmann.models.day_corrections import day_excess
 from rossmann.models.intervals import Intervals
 from rossmann.models.learner import FittedModel, TrainingInput, rmspe_correction
 from rossmann.models.learners import LEARNERS
@@ -87,8 +87,8 @@ class Forecaster:
         spec = self.candidate.spec
         if spec not in matrices:
             matrices[spec] = features.matrix(rows, spec)
-        common = day_corrections(self.model, rows.state, spec)[rows.lead_days - 1]
-        return linear_base(rows) + self.model.correction(matrices[spec]) - common + rmspe_correction(rows)
+        excess = day_excess(self.model, rows.state, spec)[rows.lead_days - 1]
+        return linear_base(rows) + self.model.correction(matrices[spec]) - excess + rmspe_correction(rows)
 
 
 def fit(
