@@ -14,7 +14,7 @@ from rossmann.features import FeatureSpec, State
 from rossmann.models.learner import Booster
 from rossmann.models.training_windows import mean_over_stores
 
-MAX_CORRECTION = 0.02  # of the log sales of the whole chain on a day
+MAX_CORRECTION = 0.015  # of the log sales of the whole chain on a day
 MOST_STORES = 300  # a sample of them says as much as all
 
 _excesses: WeakKeyDictionary[State, WeakKeyDictionary[Booster, np.ndarray]] = WeakKeyDictionary()
