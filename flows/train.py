@@ -33,7 +33,8 @@ def train(
 ) -> TrainResult:
     """Backtest the candidates on the same folds. The best one, fitted again on all days, becomes challenger.
 
-    folds: how many windows, counted back from the end of the history.
+    folds: how many windows, counted back from the end of the history. Default: as many as it allows, ROSSMANN_FOLDS
+        at most.
     candidates: names; the two baselines, last_week and median, are always added. Default: ROSSMANN_CANDIDATES.
     search: hyperparameter draws to add for each booster.
     snapshot: a fingerprint. Default: the current snapshot.
@@ -42,17 +43,18 @@ def train(
     workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
     selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
-    key = backtest(snapshot, selected, folds or settings.folds)
+    key = backtest(snapshot, selected, folds)
     run_id = record(key, snapshot, selected)
     return TrainResult(key, run_id, register(key, run_id, snapshot, selected))
 
 
 @task(**retries.ON_RAY)
-def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int) -> str:
+def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None) -> str:
     """Backtest the candidates on the folds of the snapshot. Returns the key of the backtest run."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
-    origins = training.fold_origins(history, candidates, folds, settings.fold_step_days, history.horizon_days)
+    cut, count = (training.usual_fold_origins, settings.folds) if folds is None else (training.fold_origins, folds)
+    origins = cut(history, candidates, count, settings.fold_step_days, history.horizon_days)
     entries = [training.BacktestEntry(candidate.name, candidate) for candidate in candidates]
     with progress("backtests") as report:
         options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 FORECAST_CODE = ("schema.py", "data", "features", "models")  # modules and packages whose code changes a forecast
 # Distributions whose version can change a forecast. xgboost-cpu is a second distribution of XGBoost's code.
-NUMERIC_DISTRIBUTIONS = {"numpy", "lightgbm", "xgboost", "xgboost-cpu", "scikit-learn"}
+NUMERIC_DISTRIBUTIONS = {"numpy", "scipy", "holidays", "lightgbm", "xgboost", "xgboost-cpu", "scikit-learn"}
 
 
 def code_version() -> str:

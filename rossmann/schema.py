@@ -23,6 +23,8 @@ DTYPES = {
     **dict.fromkeys((*ACTUAL_COLUMNS, *FORECAST_COLUMNS), "float64"),
 }
 
+COUNTRY = "DE"  # ISO code of the country whose public holidays and school breaks the stores have
+
 # Codes: the arrays hold a code's index.
 STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas
 STORE_TYPES = ("a", "b", "c", "d")

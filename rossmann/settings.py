@@ -114,7 +114,9 @@ class Settings(BaseSettings):
     horizon_days: int = Field(
         HORIZON_DAYS, ge=1, le=MAX_HORIZON_DAYS, description="Days in a forecast; takes effect with the next ingest."
     )
-    folds: int = Field(3, ge=MIN_FOLDS, description="Backtest windows, counted back from the end of the history.")
+    folds: int = Field(
+        8, ge=MIN_FOLDS, description="Most backtest windows; there are fewer where the history is short."
+    )
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),

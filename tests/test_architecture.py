@@ -23,6 +23,7 @@ VENDOR_PACKAGES = {
     "xgboost": {"models"},
     "sklearn": {"models", "evaluation"},
     "skops": {"models"},
+    "scipy": {"features"},
     "ray": {"training", "serving"},
     "fastapi": {"serving"},
     "sqlalchemy": {"journal"},

@@ -38,6 +38,7 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "forecast": forecast.ravel(),
             "lower": forecast.ravel() * 0.9,
             "upper": forecast.ravel() * 1.1,
+            "standard_deviation": 0.1,
         }
     )
     return table.astype(BACKTEST_COLUMNS)
@@ -54,6 +55,11 @@ def backtest_with_errors(**error: float) -> Backtest:
 def test_rmspe_is_kaggles():
     sales, forecast = np.array([100.0, 200.0, 0.0]), np.array([110.0, 180.0, 50.0])
     assert evaluation.rmspe(sales, forecast) == pytest.approx(0.1)  # both 10 % off; the day without sales is left out
+
+
+def test_an_error_of_more_than_100_percent_is_capped():
+    sales, forecast = np.array([100.0, 100.0, 0.0]), np.array([90.0, 900.0, 50.0])
+    assert evaluation.rmspe_capped(sales, forecast) == pytest.approx(np.sqrt((0.01 + 1) / 2))
 
 
 def test_scores_are_those_computed_by_hand():

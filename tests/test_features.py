@@ -8,7 +8,7 @@ import pytest
 
 from rossmann import features, schema
 from rossmann.data import Plan
-from rossmann.features import calendar, columns, levels, ridge_design, store_ridge
+from rossmann.features import calendar, columns, levels
 from rossmann.schema import DAY, HORIZON_DAYS, MEAN_YEAR_DAYS, WEEKS_YEAR_DAYS
 from rossmann.validation import DataError
 from tests.conftest import toy_sales
@@ -276,45 +276,6 @@ def test_an_unknown_store_is_refused(toy):
     state, plan = features.fit_state(toy), toy.plan(toy.origin, 48)
     with pytest.raises(DataError, match="48 rows are of stores without a history, the first is store 9"):
         features.build(state, replace(plan, store=np.where(plan.store == 2, 9, plan.store)), SPEC)
-
-
-def test_the_batched_ridge_is_one_regression_per_store(noisy):
-    """One store after the other with lstsq on rows scaled by √weight, beside √penalty rows that shrink to the chain."""
-    days = len(noisy.dates)
-    log_sales = np.log(np.where(noisy.sales > 0, noisy.sales, np.nan))
-    ridge = store_ridge.fit(noisy.calendar, noisy.stores, log_sales)
-    names, values = ridge_design.design(noisy.calendar, noisy.stores, noisy.origin, slice(days))
-    values = values.astype(float)
-    valid = ~np.isnan(log_sales)
-    age_weight = 0.5 ** (np.arange(days)[::-1] / store_ridge.WEIGHT_HALF_LIFE_DAYS)
-
-    levels = [np.average(log_sales[s, valid[s]], weights=age_weight[valid[s]]) for s in range(len(values))]
-    rows = np.concatenate([values[s, valid[s]] * np.sqrt(age_weight[valid[s], None]) for s in range(len(values))])
-    target = np.concatenate(
-        [(log_sales[s, valid[s]] - levels[s]) * np.sqrt(age_weight[valid[s]]) for s in range(len(values))]
-    )
-    penalty = np.array([store_ridge.PENALTY.get(name.split()[0], 1.0) for name in names])
-    pull = np.diag(np.sqrt(penalty))
-    none = np.zeros(len(names))
-    chain = np.linalg.lstsq(np.vstack([rows, pull]), np.append(target, none), rcond=None)[0]
-    rare = [k for k, name in enumerate(names) if name.split()[0] in store_ridge.RARE_KINDS]
-
-    for s in range(len(values)):
-        A, y = values[s, valid[s]], log_sales[s, valid[s]] - levels[s]
-        weight = age_weight[valid[s]]
-        robust = np.ones_like(weight)
-        for _ in range(1 + store_ridge.REWEIGHTINGS):
-            root = np.sqrt(weight * robust)[:, None]
-            stacked = np.vstack([A * root, pull])
-            coefficients = (
-                chain + np.linalg.lstsq(stacked, np.append((y - A @ chain) * root[:, 0], none), rcond=None)[0]
-            )
-            residual = y - A @ coefficients
-            limit = store_ridge.HUBER_CLIP * np.median(np.abs(residual))
-            robust = np.minimum(1, limit / np.abs(residual))
-            robust[(A[:, rare] != 0).any(axis=1)] = 1
-        np.testing.assert_allclose(store_ridge.predict(ridge, np.array([s]), values[[s]])[0, valid[s]] - levels[s],
-                                   A @ coefficients, atol=2e-4)  # fmt: skip
 
 
 def test_a_store_without_a_single_sale_has_the_chains_level(noisy):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from flows.retrain import decide_retraining
@@ -36,7 +37,7 @@ def forecaster(noisy):
         for name in MEMBERS
     )
     windows = [models.training_window(noisy, o) for o in models.window_origins(noisy.dates[0], noisy.origin)]
-    intervals = models.calibrate(noisy.stores.number[:3], [0.1, -0.2, 0.05], coverage=0.9)
+    intervals = models.calibrate(np.ones(3), [0.1, -0.2, 0.05], coverage=0.9)
     blend = replace(models.candidates(("blend",))[-1], members=members)
     return models.fit(blend, windows, noisy.origin, seed=7).with_intervals(intervals)
 
@@ -133,7 +134,7 @@ def test_a_damaged_champion_is_a_reason_to_retrain(connection, registered, monke
 
 def test_two_registrations_of_one_run_do_not_share_files(connection, registered, forecaster):
     """The same run fitted again on another machine may differ in its last bits: the first version stays readable."""
-    other = forecaster.with_intervals(models.calibrate([1], [0.3], coverage=0.9))
+    other = forecaster.with_intervals(models.calibrate([1.0], [0.3], coverage=0.9))
     registry.register_model(connection, other, registered.card, BACKTEST_RUN)
     assert registry.find_registered(connection, BACKTEST_RUN) == 1
 

@@ -10,12 +10,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from rossmann import features, models, provenance, settings
-from rossmann.models import LEARNERS, sklearn_trees
+from rossmann.models import LEARNERS, day_corrections, sklearn_trees
+from rossmann.models.learner import TrainingInput
 from rossmann.models.learners import SEARCHABLE
 from rossmann.models.training_windows import MIN_SHORT_HISTORY_DAYS, train_set
 from rossmann.schema import DAY, SUNDAY, WEEKS_YEAR_DAYS, weekday
@@ -177,7 +179,7 @@ def test_bounds_are_nan_without_intervals(noisy, forecasters):
     state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
     without = forecasters["ridge"].predict(state, plan)
     assert np.isnan(without.lower).all()
-    intervals = models.calibrate(plan.store, np.random.default_rng(1).normal(0, 0.1, len(plan)), coverage=0.8)
+    intervals = models.calibrate(np.ones(50), np.random.default_rng(1).normal(size=50), coverage=0.8)
     forecast = forecasters["ridge"].with_intervals(intervals).predict(state, plan)
     np.testing.assert_array_equal(forecast.sales, without.sales)
     assert (forecast.lower <= forecast.sales).all()
@@ -246,6 +248,39 @@ def test_a_training_window_near_the_end_stops_with_the_history(noisy):
     assert training_window.date.min() > noisy.origin - 10 * DAY
 
 
+def test_boosters_learn_what_a_store_differs_by_and_not_what_the_day_has_in_common(training_windows):
+    """Sales that are 10 % higher in all stores on one day change no target; ten times the sales count as e^0.35."""
+    window = training_windows[-1]
+    higher = np.where(window.date == window.date[0], 0.1, 0.0)
+    common = replace(window, log_sales=window.base + higher, day_difference=higher)
+    np.testing.assert_allclose(TrainingInput(common, {}, 10, 7, 1).target, 0, atol=1e-12)
+    accident = replace(window, log_sales=window.base + np.where(np.arange(len(higher)) == 5, np.log(10), 0))
+    np.testing.assert_allclose(accident.difference, np.where(np.arange(len(higher)) == 5, 0.35, 0), atol=1e-12)
+
+
+def test_the_common_difference_of_a_day_is_its_mean_over_the_stores_and_ten_without_any(training_windows):
+    for window in training_windows:
+        by_day = pd.Series(np.clip(window.log_sales - window.base, -0.35, 0.35)).groupby(window.date)
+        expected = by_day.transform("sum") / (by_day.transform("count") + 10)
+        np.testing.assert_allclose(window.day_difference, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_what_boosters_add_to_the_chain_on_a_day_is_clipped(noisy, forecasters, name, monkeypatch):
+    """Their forecast beside the linear model's, in log space, and a slow version with pandas."""
+    monkeypatch.setattr(day_corrections, "MAX_CORRECTION", 0.002)
+    state = features.fit_state(noisy)
+    plan = features.published_plan(state)
+    boosted, linear = (forecasters[each].predict(state, plan).sales for each in (name, "ridge"))
+    is_open = plan.open == 1
+    matrix = features.build(state, plan, BY_NAME[name].spec)
+    by_day = pd.Series(forecasters[name].model.correction(matrix)[is_open]).groupby(plan.date[is_open])
+    mean = by_day.transform("sum") / (by_day.transform("count") + 10)
+    assert (mean.abs() > 0.002).any()
+    excess = mean - mean.clip(-0.002, 0.002)
+    np.testing.assert_allclose(np.log(boosted[is_open] / linear[is_open]), by_day.obj - excess, atol=1e-9)
+
+
 def test_fitting_never_writes_to_training_windows(noisy, training_windows, forecasters):
     read_only = []
     for training_window in training_windows:
@@ -286,36 +321,31 @@ def test_a_stored_booster_with_any_other_type_in_it_is_not_loaded(tmp_path):
         sklearn_trees.load(tmp_path, ())
 
 
-def test_intervals_have_their_nominal_coverage():
+def test_intervals_have_their_nominal_coverage_on_quiet_and_on_noisy_days():
     random = np.random.default_rng(3)
-    store = np.repeat(np.arange(1, 41), 300)
-    noise = np.repeat(random.uniform(0.03, 0.3, 40), 300) * random.standard_t(5, len(store))
-    intervals = models.calibrate(store, noise, coverage=0.9)
-    spread = np.repeat(intervals.scale, 300) / np.sqrt(2 / np.pi)  # E|x| of N(0, σ) is σ √(2/π)
-    new_noise = spread * random.standard_normal(len(store))
-    lower, upper = intervals.around(store, np.full(len(store), 100.0))
-    inside = (lower <= 100 * np.exp(noise)) & (100 * np.exp(noise) <= upper)
-    assert inside.mean() == pytest.approx(0.9, abs=0.003)
-    assert ((lower <= 100 * np.exp(new_noise)) & (100 * np.exp(new_noise) <= upper)).mean() > 0.85
-    per_store = inside.reshape(40, 300).mean(axis=1)
-    assert per_store.min() > 0.8
+    deviation = np.repeat(random.uniform(0.03, 0.3, 40), 300)
+    noise, new_noise = (deviation * random.standard_t(5, len(deviation)) for _ in range(2))
+    intervals = models.calibrate(deviation, noise, coverage=0.9)
+    lower, upper = intervals.around(deviation, np.full(len(deviation), 100.0))
+    inside = (lower <= 100 * np.exp(new_noise)) & (100 * np.exp(new_noise) <= upper)
+    assert inside.mean() == pytest.approx(0.9, abs=0.01)
+    assert inside.reshape(40, 300).mean(axis=1).min() > 0.8
 
 
 def test_the_conformal_rank_uses_n_plus_1():
     """Of 9 residuals the largest exceeds the next with probability 9/10: 0.8 in the middle needs both extremes."""
     residual = np.arange(-4, 5) / 10
-    intervals = models.calibrate(np.ones(9, int), residual, coverage=0.8)
-    assert intervals.low * intervals.scale[0] == pytest.approx(-0.4)
-    assert intervals.high * intervals.scale[0] == pytest.approx(0.4)
+    intervals = models.calibrate(np.full(9, 2.0), residual, coverage=0.8)
+    assert (intervals.low, intervals.high) == pytest.approx((-0.2, 0.2))
 
 
-def test_an_unknown_store_has_the_chains_interval():
-    intervals = models.calibrate(np.array([3, 3, 5, 5]), np.array([0.1, -0.1, 0.3, -0.3]), coverage=0.5)
-    lower, upper = intervals.around(np.array([4, 99]), np.array([100.0, 100.0]))
-    np.testing.assert_allclose(np.log(upper / 100), intervals.high * 0.2)
-    np.testing.assert_allclose(np.log(lower / 100), intervals.low * 0.2)
+def test_bounds_are_as_wide_as_the_standard_deviation_of_the_row():
+    intervals = models.calibrate(np.ones(4), np.array([0.1, -0.1, 0.3, -0.3]), coverage=0.5)
+    lower, upper = intervals.around(np.array([1.0, 2.0]), np.array([100.0, 100.0]))
+    np.testing.assert_allclose(upper, 100 * np.exp([0.3, 0.6]))
+    np.testing.assert_allclose(lower, 100 * np.exp([-0.3, -0.6]))
 
 
 def test_calibration_without_rows_is_refused():
     with pytest.raises(ValueError, match="no backtest rows with sales"):
-        models.calibrate(np.array([], int), np.array([]), coverage=0.9)
+        models.calibrate(np.array([]), np.array([]), coverage=0.9)

@@ -122,7 +122,7 @@ def test_forecasts_are_the_same_alone_and_together(state, plan, forecasters, nam
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_loaded_forecaster_forecasts_to_the_last_bit_as_before(state, plan, forecasters, name, tmp_path):
-    intervals = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
+    intervals = models.calibrate(np.ones(3), np.array([1.5, -2.0, 0.5]), coverage=0.9)
     forecaster = forecasters[name].with_intervals(intervals)
     forecaster.save(tmp_path / "model")
     loaded = models.load(tmp_path / "model")

@@ -33,7 +33,6 @@ from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
 from rossmann.serving import proxy_errors
 from rossmann.serving.deployment import ServeCluster
 from rossmann.serving.proxy.contract import CLIENT_HEADER
-from rossmann.serving.published_plan import published_plan
 from rossmann.serving.server import parsing, requests, responses
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
@@ -54,10 +53,10 @@ LIMITS = Limits(1_000_000, 1_000)
 def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel:
     """A model that needs no training windows, on a history."""
     candidate = models.default_candidate(name)
-    bounds = models.calibrate(np.array([1, 1, 2]), np.array([0.1, -0.2, 0.05]), coverage=0.9)
+    bounds = models.calibrate(np.ones(3), np.array([1.5, -2.0, 0.5]), coverage=0.9)
     forecaster = models.fit(candidate, [], history.origin, 7).with_intervals(bounds)
     state = features.fit_state(history)
-    plan = published_plan(state)
+    plan = features.published_plan(state)
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
     created = datetime(2015, 2, 10, tzinfo=UTC).isoformat()
     snapshot = Snapshot("f" * 16, created, 1, 3, "2014-01-06", str(history.origin), "2015-03-29", None, "", None, True)

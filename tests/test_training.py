@@ -65,10 +65,12 @@ def test_a_run_has_the_forecasts_of_the_single_fits(finished, noisy, small, orig
         state = features.fit_state(fold.past)
         starts = models.window_origins(noisy.dates[0], noisy.origin)
         training_windows = [models.training_window(noisy, start) for start in starts if start < origin]
+        deviation = features.join_plan(state, fold.plan).standard_deviation
         for name, candidate in small.items():
             alone = models.fit(candidate, training_windows, origin, 7).predict(state, fold.plan).sales
             rows = run.backtest.of(name)
             np.testing.assert_array_equal(rows[rows.origin == origin].forecast, alone, err_msg=name)
+            np.testing.assert_array_equal(rows[rows.origin == origin].standard_deviation, deviation)
 
 
 def test_every_row_of_every_fold_is_in_the_backtest(finished, noisy, small, origins):
@@ -82,8 +84,8 @@ def test_bounds_come_from_the_other_folds_only(finished, origins):
     rows = run.backtest.of("ridge")
     first, others = rows[rows.origin == origins[0]], rows[(rows.origin != origins[0]) & (rows.sales > 0)]
     residual = np.log(others.sales / others.forecast).to_numpy()
-    intervals = models.calibrate(others.store.to_numpy(), residual, 0.9)
-    lower, upper = intervals.around(first.store.to_numpy(), first.forecast.to_numpy())
+    intervals = models.calibrate(others.standard_deviation.to_numpy(), residual, 0.9)
+    lower, upper = intervals.around(first.standard_deviation.to_numpy(), first.forecast.to_numpy())
     np.testing.assert_allclose(first.lower, lower)
     np.testing.assert_allclose(first.upper, upper)
 
@@ -252,6 +254,16 @@ def test_six_folds_take_more_days_for_boosters_and_the_error_says_how_many_are_p
         training.fold_origins(history, candidates, 6, 48, 48)
     assert len(training.fold_origins(history, candidates, 5, 48, 48)) == 5
     assert len(training.fold_origins(history_of_days(712), candidates, 6, 48, 48)) == 6
+
+
+def test_by_default_there_are_as_many_folds_as_the_history_allows():
+    candidates = models.candidates(("ridge", "lightgbm"))
+    for days, count in ((894, 8), (600, 5), (340, 3)):
+        origins = training.usual_fold_origins(history_of_days(days), candidates, 8, 48, 48)
+        assert origins == training.fold_origins(history_of_days(days), candidates, count, 48, 48)
+    assert len(training.usual_fold_origins(history_of_days(894), candidates, 3, 48, 48)) == 3
+    with pytest.raises(DataError, match="too short for 2 folds"):
+        training.usual_fold_origins(history_of_days(200), candidates, 8, 48, 48)
 
 
 @pytest.mark.parametrize("name", ["backtest.parquet", "run.json"])

@@ -97,7 +97,8 @@ def show_leaderboard(board: "pd.DataFrame") -> None:
     columns = [
         Column("candidate"),
         Column("RMSPE", numeric=True),
-        *(Column(fold, numeric=True, wrapped=f"{fold[:4]}\n{fold[5:]}") for fold in folds),
+        Column("capped", numeric=True),
+        *(Column(fold, numeric=True, wrapped=f"{fold[2:4]}\n{fold[5:]}") for fold in folds),
         Column("MAE", numeric=True),
         Column("bias", numeric=True),
         Column("coverage", numeric=True, wrapped="cover-\nage"),
@@ -106,10 +107,14 @@ def show_leaderboard(board: "pd.DataFrame") -> None:
     ]
     rows = []
     for candidate, line in board.iterrows():
-        scores = [f"{line.rmspe:.4f}", *(f"{line[name]:.4f}" for name in folds)]
+        scores = [f"{line.rmspe:.4f}", f"{line.rmspe_capped:.4f}", *(f"{line[name]:.3f}" for name in folds)]
         scores += [f"{line.mae:,.0f}", f"{line.bias:+.1%}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
         rows.append([str(candidate), *(["–"] * len(scores) if line.failure else scores), str(line.failure)])
-    show_table(columns, rows, "Leaderboard: RMSPE over all folds and per fold (by origin); lower is better")
+    show_table(
+        columns,
+        rows,
+        "Leaderboard: RMSPE over all folds, with the error of a row capped at 100 %, and per fold (by origin)",
+    )
 
 
 def show_verdict(verdict: "Verdict") -> None:

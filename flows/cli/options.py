@@ -33,7 +33,9 @@ AllowShrink = Annotated[
 ]
 Folds = Annotated[
     int | None,
-    typer.Option(min=2, help="Backtest windows, counted back from the end of the history. [default: ROSSMANN_FOLDS]"),
+    typer.Option(
+        min=2, help="Backtest windows, counted back from the end of the history. [default: ROSSMANN_FOLDS at most]"
+    ),
 ]
 Candidates = Annotated[
     str | None,

@@ -4,6 +4,7 @@ from rossmann.data.cleaning import CleaningResult, RawTables, clean
 from rossmann.data.completeness import MissingData, check_completeness, check_newer, find_missing_data
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
+from rossmann.data.holiday_calendar import regional_breaks
 from rossmann.data.ingest import IngestResult, read_history
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import RawFiles, read_raw, require_raw_files
@@ -54,6 +55,7 @@ __all__ = [
     "read_history",
     "read_plan",
     "read_raw",
+    "regional_breaks",
     "remove_snapshot",
     "require_plan",
     "require_raw_files",

@@ -32,6 +32,10 @@ class Calendar:
         days = slice(int(self.positions(first)), int(self.positions(last)) + 1)
         return Calendar(self.dates[days], **{name: getattr(self, name)[:, days] for name in CALENDAR_COLUMNS})
 
+    def of_stores(self, positions: np.ndarray) -> "Calendar":
+        """The panels of the stores at these positions."""
+        return Calendar(self.dates, **{name: getattr(self, name)[positions] for name in CALENDAR_COLUMNS})
+
 
 @dataclass(frozen=True)
 class Stores:

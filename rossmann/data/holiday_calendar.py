@@ -6,10 +6,12 @@ They are public years ahead, so that they may be used for any planned day.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 from dateutil.easter import easter
 
+from rossmann.data.history import SalesHistory
 from rossmann.schema import SATURDAY, STATE_HOLIDAYS, weekday
 
 PUBLIC, CATHOLIC, SCHOOL = "public", "catholic", "school"  # categories of the package
@@ -28,6 +30,17 @@ class HolidayCalendar:
     holiday: np.ndarray  # which holiday a day is in any region: index of its name, -1 none. int64 [days]
     state_holiday: np.ndarray  # index into STATE_HOLIDAYS. int8 [regions, days]
     school_holiday: np.ndarray  # 1 in a break, 0 out of it, NaN where the breaks are unknown. float64 [regions, days]
+
+    def from_day(self, position: int) -> "HolidayCalendar":
+        """The same from this position of the dates on."""
+        days = slice(position, None)
+        return HolidayCalendar(
+            self.regions,
+            self.dates[days],
+            self.holiday[days],
+            self.state_holiday[:, days],
+            self.school_holiday[:, days],
+        )
 
 
 def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
@@ -62,6 +75,31 @@ def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
         state_holiday=np.stack([_codes(days, each) for each in public.values()]),
         school_holiday=np.stack([_in_break(days, each) for each in breaks.values()]),
     )
+
+
+def regional_breaks(
+    country: str, past: SalesHistory, first: np.datetime64, last: np.datetime64
+) -> tuple[np.ndarray, np.ndarray]:
+    """The region of each store [stores], and which days from `first` to `last` are in a school break of every region.
+
+    The region is an index into bool [regions, days]; region 0 is not known, and has no breaks. Of the history only the
+    past is read. `first` is not after the first day of the history, and `last` not before its origin.
+    """
+    calendar = _calendar_of_years(country, first.astype("datetime64[Y]"), last.astype("datetime64[Y]"))
+    begin, days = int((past.dates[0] - calendar.dates[0]).astype(int)), len(past.dates)
+    region = nearest_region(
+        calendar.from_day(begin),
+        past.calendar.state_holiday[:, :days] > 0,
+        past.calendar.school_holiday[:, :days] == 1,
+        ~np.isnan(past.sales),
+    )
+    asked = (calendar.dates >= first) & (calendar.dates <= last)
+    return region, calendar.school_holiday[:, asked] == 1
+
+
+@lru_cache(maxsize=8)  # takes half a second, and the origins of a training lie in a few years
+def _calendar_of_years(country: str, first: np.datetime64, last: np.datetime64) -> HolidayCalendar:
+    return holiday_calendar(country, np.arange(first.astype("datetime64[D]"), (last + 1).astype("datetime64[D]")))
 
 
 def nearest_region(

@@ -15,9 +15,10 @@ from rossmann.evaluation.backtest import (
     BacktestRun,
     backtest_rows,
     rmspe,
+    rmspe_capped,
     scores,
 )
-from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins
+from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins, possible_folds
 from rossmann.evaluation.verdict import (
     SLICES,
     Comparison,
@@ -45,8 +46,10 @@ __all__ = [
     "cut_fold",
     "fold_origins",
     "judge",
+    "possible_folds",
     "probability_better",
     "rmspe",
+    "rmspe_capped",
     "scores",
     "worse_slices",
 ]

@@ -8,8 +8,9 @@ import pandas as pd
 from rossmann.evaluation.folds import Fold
 from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, weekday
 
+MAX_ROW_ERROR = 1.0  # of the capped RMSPE: a relative error of 100 %
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
-SCORES = ("rmspe", "rmse", "mae", "mape", "bias", "coverage", "rows")
+SCORES = ("rmspe", "rmspe_capped", "rmse", "mae", "mape", "bias", "coverage", "rows")
 
 # A row of a backtest: the forecast of one store and day, beside its actual sales.
 BACKTEST_COLUMNS = {
@@ -25,11 +26,17 @@ BACKTEST_COLUMNS = {
     "promo": DTYPES["promo"],
     "sales": DTYPES["sales"],
     **{name: DTYPES[name] for name in FORECAST_COLUMNS},
+    "standard_deviation": "float64",  # of the error of log sales, known with the forecast; NaN where it is not needed
 }
 
 
-def backtest_rows(candidate: str, fold: Fold, forecast: np.ndarray) -> pd.DataFrame:
-    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without bounds. `forecast` is [rows of the plan]."""
+def backtest_rows(
+    candidate: str, fold: Fold, forecast: np.ndarray, standard_deviation: np.ndarray | float = np.nan
+) -> pd.DataFrame:
+    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without bounds.
+
+    forecast: [rows of the plan]. standard_deviation: the same; needed for bounds only.
+    """
     plan, stores = fold.plan, fold.past.stores
     lead_days = (plan.date - fold.origin).astype(int)
     rows = pd.DataFrame(
@@ -48,6 +55,7 @@ def backtest_rows(candidate: str, fold: Fold, forecast: np.ndarray) -> pd.DataFr
             "forecast": forecast,
             "lower": np.nan,
             "upper": np.nan,
+            "standard_deviation": standard_deviation,
         }
     )
     return rows.astype(BACKTEST_COLUMNS)
@@ -59,6 +67,13 @@ def rmspe(sales: np.ndarray, forecast: np.ndarray) -> float:
 
     sold = sales > 0
     return float(root_mean_squared_error(np.ones(sold.sum()), forecast[sold] / sales[sold]))
+
+
+def rmspe_capped(sales: np.ndarray, forecast: np.ndarray) -> float:
+    """RMSPE with each row's error capped at MAX_ROW_ERROR: one day that nobody could foresee decides no comparison."""
+    sold = sales > 0
+    error = np.minimum(np.abs(forecast[sold] / sales[sold] - 1), MAX_ROW_ERROR)
+    return float(np.sqrt(np.mean(np.square(error))))
 
 
 def scores(rows: pd.DataFrame) -> pd.Series:
@@ -76,6 +91,7 @@ def scores(rows: pd.DataFrame) -> pd.Series:
     inside = (sold.lower <= sold.sales) & (sold.sales <= sold.upper)
     values = (
         rmspe(sales, forecast),
+        rmspe_capped(sales, forecast),
         root_mean_squared_error(sales, forecast),
         mean_absolute_error(sales, forecast),
         mean_absolute_percentage_error(sales, forecast),

@@ -33,6 +33,17 @@ def cut_fold(history: SalesHistory, origin: np.datetime64, horizon_days: int) ->
     )
 
 
+def possible_folds(
+    history: SalesHistory,
+    step_days: int,
+    horizon_days: int,
+    past_days: Callable[[int], int] = lambda days: MIN_PAST_DAYS,
+) -> int:
+    """How many folds `fold_origins` can cut."""
+    days = len(history.dates)
+    return max((days - past_days(days) - horizon_days) // step_days + 1, 0)
+
+
 def fold_origins(
     history: SalesHistory,
     count: int,
@@ -46,13 +57,13 @@ def fold_origins(
     history is too short.
     """
     days = len(history.dates)
-    possible = (days - past_days(days) - horizon_days) // step_days + 1
+    possible = possible_folds(history, step_days, horizon_days, past_days)
     if count > possible:
         needed = next(n for n in itertools.count(days) if n - past_days(n) >= horizon_days + (count - 1) * step_days)
         raise DataError(
             f"history too short for {count} folds of {horizon_days} days, {step_days} days apart: it has {days} days "
             f"({history.dates[0]} to {history.origin}) and {needed} are needed; provide {needed - days} more days or "
-            f"ask for fewer folds (--folds): {max(possible, 0)} are possible"
+            f"ask for fewer folds (--folds): {possible} are possible"
         )
     last = history.origin - horizon_days * DAY
     return tuple(last - number * step_days * DAY for number in range(count))

@@ -5,15 +5,16 @@ backtests, batch forecasts and HTTP requests share these two calls.
 
 calendar       helpers that need nothing but dates and calendar panels
 levels         usual sales of a store by weekday and promotion, and recent deviations from them
-store_ridge    the linear model of each store; ridge_design has its regressors
+store_ridge    the linear model of each store; ridge_design has its regressors, store_groups its normal equations
+school_breaks  the days around the school breaks of the region of a store
 state          fit_state: all of the above for one origin
 state_files    load_state: the State of a snapshot, stored beside it
-plan_rows      join_plan: a plan's rows beside the State
+plan_rows      join_plan: a plan's rows beside the State; published_plan: those of the snapshot
 columns        the table of features: add a feature there
 spec           FeatureSpec: which features of the table a model uses
 """
 
-from rossmann.features.plan_rows import PlanRows, join_plan
+from rossmann.features.plan_rows import PlanRows, join_plan, published_plan
 from rossmann.features.spec import FeatureSpec, build, matrix
 from rossmann.features.state import State, fit_state
 from rossmann.features.state_files import load_state, save_state
@@ -27,5 +28,6 @@ __all__ = [
     "join_plan",
     "load_state",
     "matrix",
+    "published_plan",
     "save_state",
 ]  # fmt: skip

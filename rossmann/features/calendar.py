@@ -13,6 +13,7 @@ from rossmann.data import Calendar, Stores
 from rossmann.schema import DAY, LEFT_CHAIN_DAYS, WEEK_DAYS, weekday
 
 LONG_CLOSURE_DAYS = 4  # longer than any run of public holidays: the store is being refurbished
+NOT_A_BUSINESS_DAY = -99
 # Caps of the days until a closure and since a reopening: beyond them, further away makes no difference.
 CLOSURE_CAP_DAYS, REOPENING_CAP_DAYS = 14, 28
 
@@ -51,6 +52,28 @@ def _date_parts(dates_bytes: bytes) -> DateParts:
         day_of_year=(dates - year.astype("datetime64[D]")).astype(np.int64),
         days_from_easter=(dates - easters[year.astype(np.int64) + 1970 - first_year]).astype(np.int64),
     )
+
+
+@dataclass(frozen=True)
+class PayDayDistance:
+    """How far consecutive dates are from the nearest last business day (Monday to Friday) of a month. [days] each"""
+
+    days: np.ndarray  # after it, negative before it; of two equally near the earlier one. int64
+    business_days: np.ndarray  # the same, counted in business days; NOT_A_BUSINESS_DAY on weekends. int64
+
+
+def pay_day_distance(dates: np.ndarray) -> PayDayDistance:
+    """The distance of `dates`, datetime64[D] [days], from pay days."""
+    this_month = dates.astype("datetime64[M]")
+    previous, following = (_last_business_day(this_month + months) for months in (-1, 0))
+    nearest = np.where(dates - previous <= following - dates, previous, following)
+    business_days = np.where(np.is_busday(dates), np.busday_count(nearest, dates), NOT_A_BUSINESS_DAY)
+    return PayDayDistance((dates - nearest).astype(np.int64), business_days)
+
+
+def _last_business_day(month: np.ndarray) -> np.ndarray:
+    """The last Monday to Friday of each month, datetime64[M] → datetime64[D]."""
+    return np.busday_offset((month + 1).astype("datetime64[D]") - DAY, 0, roll="backward")
 
 
 def days_since(event: np.ndarray, cap: int) -> np.ndarray:

@@ -150,7 +150,7 @@ GROUPS = (
     # The linear model's forecast, its uncertainty and its recent residuals.
     FeatureGroup("ridge", {
         "ridge_over_expected": lambda r: r.ridge - r.in_cell(r.state.levels.expected),
-        "ridge_sd": lambda r: np.sqrt(r.variance),
+        "ridge_sd": lambda r: r.standard_deviation,
     } | {
         f"ridge_residual_{days}": _ridge_residual(index) for index, days in enumerate(store_ridge.RESIDUAL_DAYS)
     }),

@@ -18,6 +18,8 @@ from rossmann.features.state import State
 from rossmann.schema import CALENDAR_COLUMNS, DAY, SUNDAY
 from rossmann.validation import DataError
 
+MIN_STANDARD_DEVIATION = 1e-6  # of sales that the linear model reproduces: bounds must not divide by 0
+
 
 def join_plan(state: State, plan: Plan) -> "PlanRows":
     """The plan's rows laid over a copy of the published plan.
@@ -33,6 +35,14 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
         panels[name] = getattr(state.calendar, name)[store_positions]  # a copy, as the positions are an array
         panels[name][row_store, row_day] = getattr(plan, name)
     return PlanRows(state, Calendar(state.calendar.dates, **panels), store_positions, row_store, row_day)
+
+
+def published_plan(state: State, stores: slice = slice(None)) -> Plan:
+    """A row for each of these stores and each day of the horizon, by store, then date, as the snapshot has them."""
+    days = slice(-state.horizon_days, None)
+    columns = {name: getattr(state.calendar, name)[stores, days].ravel() for name in CALENDAR_COLUMNS}
+    numbers = state.store_numbers[stores]
+    return Plan(np.repeat(numbers, state.horizon_days), np.tile(state.calendar.dates[days], len(numbers)), **columns)
 
 
 def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
@@ -164,9 +174,15 @@ class PlanRows:
         variance = store_ridge.variance(self.state.ridge, self.store_positions, self._design, weekday)
         return variance[self.row_store, self.row_day - self._days.start]
 
+    @property
+    def standard_deviation(self) -> np.ndarray:
+        """Standard deviation of the linear model's error; never below MIN_STANDARD_DEVIATION. float64 [rows]"""
+        return np.maximum(np.sqrt(self.variance), MIN_STANDARD_DEVIATION)
+
     @cached_property
     def _design(self) -> np.ndarray:
-        return ridge_design.design(self.calendar, self.stores, self.state.origin, self._days)[1]
+        breaks = self.state.breaks.of_stores(self.store_positions)
+        return ridge_design.design(self.calendar, self.stores, breaks, self.state.origin, self._days)[1]
 
     @cached_property
     def _days(self) -> slice:

@@ -14,13 +14,18 @@ from rossmann.features.calendar import (
     date_parts,
     days_since_reopening,
     days_until_closure,
+    pay_day_distance,
     promo2_phase,
     shift,
 )
+from rossmann.features.school_breaks import NAMES as BREAK_NAMES
 from rossmann.schema import MEAN_YEAR_DAYS, MONDAY, SATURDAY, WEEK_DAYS
 
 CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS = 126, 17  # how many days before and after a day its columns depend on
-SEASON_HARMONICS = range(1, 5)
+SEASON_HARMONICS, FINE_SEASON_HARMONICS = range(1, 5), range(5, 21)  # times a year
+FINE_SEASON = "fine_season"  # a kind that one store has too few years for
+BUSINESS_DAYS_FROM_PAY_DAY = range(-3, 3)
+SATURDAYS_FROM_PAY_DAY = ((-1, 2), (3, 5))  # first and last day
 DAY_OF_MONTH_RANGES = (
     (1, 2),
     (3, 5),
@@ -30,29 +35,46 @@ DAY_OF_MONTH_RANGES = (
     (19, 22),
 )  # first and last day; the rest is the reference
 LATE_DECEMBER = ((15, 24), (22, 23), (27, 30))
-HALF_HOLIDAYS = (24, 31)  # days of December on which shops close early
+# The eve of Saint Nicholas; 24 and 31 December, on which shops close early; and the first open days after each.
+SPECIAL_DATES = ((12, 5), (12, 24), (12, 27), (12, 31), (1, 2))  # month and day
 EASTER_OFFSETS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
 BEFORE_CLOSURE, AFTER_CLOSURE = ((1, 1), (2, 3), (4, 7), (8, 12)), ((0, 0), (1, 2), (3, 6), (7, 20))  # days
 
 
+def kind(name: str) -> str:
+    """The kind of a column: the first word of its name."""
+    return name.split()[0]
+
+
+def harmonic(name: str) -> int:
+    """How many times a year a column of the season repeats."""
+    return int(name.split()[-1])
+
+
+def is_for_chain_only(name: str) -> bool:
+    """Whether all stores have the chain's coefficient of this column."""
+    return kind(name) == FINE_SEASON
+
+
 def design(
-    calendar: Calendar, stores: Stores, origin: np.datetime64, days: slice
+    calendar: Calendar, stores: Stores, breaks: np.ndarray, origin: np.datetime64, days: slice
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and values of the regressors of `days` of the calendar: float32 [stores, days, columns], C-order.
 
     A day's values depend on the CONTEXT_DAYS before and the DESIGN_LOOKAHEAD_DAYS after it, as far as the calendar has
-    them.
+    them. breaks: the school breaks of the stores. bool [stores, days of the calendar, school_breaks.NAMES]
     """
-    dates = _date_columns(calendar.dates[0], len(calendar.dates), origin)
-    columns = {**dates, **_store_columns(calendar, stores, origin)}
-    values = np.empty((len(stores.number), len(calendar.dates[days]), len(columns)), np.float32)
+    columns = date_columns(calendar.dates[0], len(calendar.dates), origin) | store_columns(calendar, stores, origin)
+    names = (*columns, *BREAK_NAMES)
+    values = np.empty((len(stores.number), len(calendar.dates[days]), len(names)), np.float32)
     for k, column in enumerate(columns.values()):
         values[:, :, k] = column[..., days]
-    return tuple(columns), values
+    values[:, :, len(columns) :] = breaks[:, days]
+    return names, values
 
 
 @lru_cache(maxsize=8)  # every forecast of a row needs those of the same State
-def _date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dict[str, np.ndarray]:
+def date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dict[str, np.ndarray]:
     """The columns that are the same for all stores. [days] each"""
     dates = first + np.arange(days)
     d = date_parts(dates)
@@ -67,7 +89,7 @@ def _date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dic
     columns |= {f"season cos {k}": np.cos(k * season) for k in SEASON_HARMONICS}
     columns |= {"advent": np.where(december & (day <= 24), day / 24, 0)}
     columns |= {f"december {a}-{b}": december & (day >= a) & (day <= b) for a, b in LATE_DECEMBER}
-    columns |= {f"special_day december {each}": december & (day == each) for each in HALF_HOLIDAYS}
+    columns |= {f"special_day {m}-{day}": (d.month == m - 1) & (d.day_of_month == day) for m, day in SPECIAL_DATES}
     columns |= {f"special_day easter {offset:+d}": d.days_from_easter == offset for offset in EASTER_OFFSETS}
     columns |= {"before easter": np.clip(d.days_from_easter + 9, 0, 8) / 8 * (d.days_from_easter < 0)}
     columns |= {"monday turn of month": (d.weekday == MONDAY) & ((day <= 3) | (d.days_left_in_month <= 1))}
@@ -75,10 +97,22 @@ def _date_columns(first: np.datetime64, days: int, origin: np.datetime64) -> dic
         "season saturday sin": (d.weekday == SATURDAY) * np.sin(season),
         "season saturday cos": (d.weekday == SATURDAY) * np.cos(season),
     }
-    return columns | {"trend": np.clip(age, -2.5, 0), "trend recent": np.clip(age, -0.5, 0)}
+    columns |= {"trend": np.clip(age, -2.5, 0), "trend recent": np.clip(age, -0.5, 0)}
+    columns |= _pay_day_columns(dates)
+    columns |= {f"{FINE_SEASON} sin {k}": np.sin(k * season) for k in FINE_SEASON_HARMONICS}
+    return columns | {f"{FINE_SEASON} cos {k}": np.cos(k * season) for k in FINE_SEASON_HARMONICS}
 
 
-def _store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) -> dict[str, np.ndarray]:
+def _pay_day_columns(dates: np.ndarray) -> dict[str, np.ndarray]:
+    """The business days and Saturdays around the last business day of a month, on which wages are paid. [days] each"""
+    d, saturday = pay_day_distance(dates), date_parts(dates).weekday == SATURDAY
+    columns = {f"pay_day {k:+d}": d.business_days == k for k in BUSINESS_DAYS_FROM_PAY_DAY}
+    return columns | {
+        f"pay_day saturday {a:+d}..{b:+d}": saturday & (d.days >= a) & (d.days <= b) for a, b in SATURDAYS_FROM_PAY_DAY
+    }
+
+
+def store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) -> dict[str, np.ndarray]:
     """The columns that differ between stores. [stores, days] each"""
     d = date_parts(calendar.dates)
     promo, school = calendar.promo == 1, calendar.school_holiday == 1
@@ -96,6 +130,7 @@ def _store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) ->
             "before holiday": shift(holiday, -1) | (saturday & shift(holiday, -2)),
             "two before holiday": shift(holiday, -2) & ~saturday,
             "after holiday": shift(holiday, 1),
+            "after holiday saturday": saturday & shift(holiday, 1),
             "closed yesterday": shift(closed, 1) & ~monday,
             "closed tomorrow": shift(closed, -1) & ~saturday,
             "promo2": phase < 3,

@@ -10,16 +10,18 @@ from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import levels, store_ridge
 from rossmann.features.calendar import extend_calendar
 from rossmann.features.ridge_design import CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS
+from rossmann.features.school_breaks import SchoolBreaks, fit_school_breaks
 from rossmann.schema import DAY
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a State is equal to itself only: what is computed from it can be cached
 class State:
     """What was known on `origin`, in the form that `build` needs."""
 
     origin: np.datetime64  # the last known day
     stores: Stores
     calendar: Calendar  # the CONTEXT_DAYS up to the origin and the published plan of the horizon after it
+    breaks: SchoolBreaks  # on the days of the calendar
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
 
@@ -44,10 +46,13 @@ def fit_state(past: SalesHistory) -> State:
     sales = np.where(sold, past.sales, np.nan)
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
     ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
+    breaks = fit_school_breaks(past, calendar.dates)
+    context = slice(max(days - CONTEXT_DAYS, 0), days + horizon_days)
     return State(
         origin=origin,
         stores=past.stores,
-        calendar=calendar.between(dates[-min(CONTEXT_DAYS, days)], origin + horizon_days * DAY),
+        calendar=calendar.between(calendar.dates[context][0], calendar.dates[context][-1]),
+        breaks=breaks.of_days(context),
         levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, horizon_days),
-        ridge=store_ridge.fit(ridge_calendar, past.stores, np.log(sales)),
+        ridge=store_ridge.fit(ridge_calendar, past.stores, breaks.of_days(slice(days)), np.log(sales)),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from rossmann.data import Calendar, Stores, load_snapshot
 from rossmann.features.levels import Levels
+from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.state import State, fit_state
 from rossmann.features.store_ridge import StoreRidge
 from rossmann.provenance import code_version
@@ -21,7 +22,13 @@ from rossmann.storage import Storage
 log = logging.getLogger(__name__)
 
 PREFIX = "state-"  # of the file's name, before the code version
-PARTS = {"stores": Stores, "calendar": Calendar, "levels": Levels, "ridge": StoreRidge}  # of a State
+PARTS = {
+    "stores": Stores,
+    "calendar": Calendar,
+    "breaks": SchoolBreaks,
+    "levels": Levels,
+    "ridge": StoreRidge,
+}  # of a State
 
 
 def load_state(snapshots: str, fingerprint: str) -> State:

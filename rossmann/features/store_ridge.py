@@ -6,20 +6,30 @@ by Huber's rule. Trees cannot extrapolate a season and learn little from one sto
 its residuals are features. The learner `ridge` of `rossmann.models.learners` forecasts with it alone.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
+from scipy.linalg import lapack
 
 from rossmann.data import Calendar, Stores
 from rossmann.features.calendar import date_parts
 from rossmann.features.levels import nanmean
-from rossmann.features.ridge_design import design
+from rossmann.features.ridge_design import FINE_SEASON, date_columns, design, harmonic, is_for_chain_only, kind
+from rossmann.features.school_breaks import SchoolBreaks
+from rossmann.features.store_groups import StoreGroup, group_stores
 from rossmann.schema import MIN_SEASON_HISTORY_DAYS, WEEK_DAYS, WEEKS_YEAR_DAYS
 
 WEIGHT_HALF_LIFE_DAYS = 1000  # of a day's weight
 HUBER_CLIP = 2.0  # in median absolute deviations
-REWEIGHTINGS = 2
-PENALTY = {"trend": 10.0, "season": 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0}  # by kind; others 1
+CLIPPINGS = 2  # steps with Huber's rule, after one without
+SEASON = "season"
+# Penalties by kind of column: of a store's difference from the chain, and of the chain's own coefficients. All stores
+# share the shocks of a day, so that the evidence for the chain's does not grow with their number: its penalties do.
+PENALTY = {"trend": 10.0, SEASON: 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0, "break": 10.0}  # others 1
+CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
+FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 RARE_KINDS = ("special_day", "holiday")  # days that Huber's rule must not mistake for outliers
 UNCERTAIN_KINDS = (*RARE_KINDS, "closure")  # days whose error is larger than that of others
 NO_SEASON_PENALTY = 1e9  # leaves nothing of a coefficient
@@ -28,12 +38,9 @@ RESIDUAL_DAYS = (14, 28, 91)
 VARIANCE_DAYS = WEEKS_YEAR_DAYS
 MAX_VARIANCE_RESIDUAL = 0.5
 VARIANCE_SHRINK_DAYS = 20  # a group's own variance has the same weight as the larger group's with so many days
-STORES_AT_ONCE = 64  # bounds the memory of the design
 # Matrix products of different CPU types differ in their last bits: by 1e-13 here, in float64. Rounding removes the
 # difference, and is finer than float32 features of log sales, whose steps are 5e-7.
 DECIMALS = 7
-
-Gram = tuple[np.ndarray, np.ndarray]  # AᵀWA [stores, columns, columns] and AᵀWy [stores, columns], float64
 
 
 @dataclass(frozen=True)
@@ -47,29 +54,36 @@ class StoreRidge:
     standard_deviation: np.ndarray  # of the clipped residuals. float64 [stores, 7 weekdays]
 
 
-def fit(calendar: Calendar, stores: Stores, log_sales: np.ndarray) -> StoreRidge:
+def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.ndarray) -> StoreRidge:
     """Fit the model to `log_sales` of the first days of `calendar`; NaN days are left out. [stores, days]"""
     days = log_sales.shape[1]
     valid = ~np.isnan(log_sales)
-    age_weight = 0.5 ** (np.arange(days - 1, -1, -1) / WEIGHT_HALF_LIFE_DAYS)
-    weight = valid * age_weight
+    weight = valid * 0.5 ** (np.arange(days - 1, -1, -1) / WEIGHT_HALF_LIFE_DAYS)
     level = _store_level(log_sales, weight)
     target = np.where(valid, log_sales - level[:, None], 0)
 
-    batches = [slice(i, i + STORES_AT_ONCE) for i in range(0, len(level), STORES_AT_ONCE)]
-    names, designs = _designs(calendar, stores, batches, days)
-    coefficients, residual = _fit_batches(names, designs, batches, target, weight)
+    origin = calendar.dates[days - 1]
+    dates = date_columns(calendar.dates[0], len(calendar.dates), origin)
+    dates = {name: column[:days] for name, column in dates.items()}
+    groups = group_stores(calendar, stores, breaks, dates)
+    squares = [group.squares(weight[group.stores]) for group in groups]
+    chain = _chain_coefficients(groups, squares, dates, weight, target)
+    one = np.array([0])
+    names, _ = design(calendar.of_stores(one), stores.at(one), breaks.of_stores(one), origin, slice(1))
+    coefficients = np.tile([chain[name] for name in names], (len(level), 1))
+    residual = target - sum(chain[name] * dates[name] for name in dates if is_for_chain_only(name))
+    for group, square in zip(groups, squares, strict=True):
+        own, of_group = np.array([names.index(name) for name in group.names]), group.stores
+        coefficients[of_group[:, None], own], residual[of_group] = _fit_group(
+            group, square, residual[of_group], weight[of_group], chain
+        )
     residual = np.where(valid, residual, np.nan)
-    uncertain = _of_kind(names, UNCERTAIN_KINDS)
-    extra_variance = np.zeros(len(names))
-    extra_variance[uncertain] = _extra_variance(residual, np.concatenate([A[:, :, uncertain] for A in designs]) != 0)
-    weekday = date_parts(calendar.dates[:days]).weekday
     return StoreRidge(
         level,
         np.round(coefficients, DECIMALS),
         _recent_residual(residual),
-        np.round(extra_variance, DECIMALS),
-        np.round(_standard_deviation(residual, weekday), DECIMALS),
+        np.round(_extra_variance(names, groups, residual), DECIMALS),
+        np.round(_standard_deviation(residual, date_parts(calendar.dates[:days]).weekday), DECIMALS),
     )
 
 
@@ -85,50 +99,6 @@ def variance(ridge: StoreRidge, positions: np.ndarray, values: np.ndarray, weekd
     return np.square(ridge.standard_deviation[positions])[:, weekday] + extra_variance
 
 
-def _designs(
-    calendar: Calendar, stores: Stores, batches: list[slice], days: int
-) -> tuple[tuple[str, ...], list[np.ndarray]]:
-    """Names of the columns, and the design of each batch of stores on the first `days` of the calendar."""
-    origin = calendar.dates[days - 1]
-    names, designs = (), []
-    for batch in batches:
-        names, values = design(_calendar_of(calendar, batch), stores.at(batch), origin, slice(days))
-        designs.append(values)
-    return names, designs
-
-
-def _calendar_of(calendar: Calendar, batch: slice) -> Calendar:
-    c = calendar
-    return Calendar(c.dates, c.open[batch], c.promo[batch], c.state_holiday[batch], c.school_holiday[batch])
-
-
-def _fit_batches(
-    names: tuple[str, ...], designs: list[np.ndarray], batches: list[slice], target: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [stores, columns] and residuals [stores, days] of all stores."""
-    grams = [_gram(A.astype(float), weight[batch], target[batch]) for A, batch in zip(designs, batches, strict=True)]
-    penalty = np.array([PENALTY.get(_kind(name), 1.0) for name in names])
-    no_season = _of_kind(names, ("season",)) & (target.shape[1] < MIN_SEASON_HISTORY_DAYS)
-    chain = _chain_coefficients(grams, np.where(no_season, NO_SEASON_PENALTY, penalty))
-    rare = _of_kind(names, RARE_KINDS)
-    fits = [
-        _fit_batch(A.astype(float), target[batch], weight[batch], gram, chain, penalty, rare)
-        for A, batch, gram in zip(designs, batches, grams, strict=True)
-    ]
-    coefficients, residuals = zip(*fits, strict=True)
-    return np.concatenate(coefficients), np.concatenate(residuals)
-
-
-def _kind(name: str) -> str:
-    """The first word of a column's name."""
-    return name.split()[0]
-
-
-def _of_kind(names: tuple[str, ...], kinds: tuple[str, ...]) -> np.ndarray:
-    """Which of the columns are of these kinds. bool [columns]"""
-    return np.array([_kind(name) in kinds for name in names])
-
-
 def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Weighted mean per store; a store that never sold has the chain's. [stores]"""
     sums, weights = np.nansum(log_sales * weight, axis=1), weight.sum(axis=1)
@@ -136,56 +106,80 @@ def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return np.where(weights > 0, sums / np.maximum(weights, 1e-12), chain)
 
 
-def _gram(A: np.ndarray, weight: np.ndarray, target: np.ndarray) -> Gram:
-    """AᵀWA and AᵀWy per store. A is [stores, days, columns], here and below; weight and target are [stores, days]."""
-    transposed = (A * weight[:, :, None]).transpose(0, 2, 1)
-    return transposed @ A, (transposed @ target[:, :, None])[:, :, 0]
-
-
-def _chain_coefficients(grams: list[Gram], penalty: np.ndarray) -> np.ndarray:
-    """One ridge regression over all stores, towards which every store's is shrunk. [columns]"""
-    quadratic = sum(quadratic.sum(axis=0) for quadratic, _ in grams)
-    linear = sum(linear.sum(axis=0) for _, linear in grams)
-    return np.linalg.solve(quadratic + np.diag(penalty), linear)
-
-
-def _fit_batch(
-    A: np.ndarray,
-    target: np.ndarray,
+def _chain_coefficients(
+    groups: Sequence[StoreGroup],
+    squares: Sequence[np.ndarray],
+    dates: Mapping[str, np.ndarray],
     weight: np.ndarray,
-    gram: Gram,
-    chain: np.ndarray,
-    penalty: np.ndarray,
-    rare: np.ndarray,
+    target: np.ndarray,
+) -> dict[str, float]:
+    """One ridge regression over all stores, by column: towards it every store's is shrunk."""
+    chain_only = {name: column for name, column in dates.items() if is_for_chain_only(name)}
+    names = (*groups[0].names, *chain_only)
+    fine = np.stack(list(chain_only.values()), axis=1).astype(float)
+    count = len(groups[0].names)
+    quadratic, linear = np.zeros((len(names), len(names))), np.zeros(len(names))
+    for group, square in zip(groups, squares, strict=True):
+        order = [names.index(name) for name in group.names]
+        own_weight, own_target = weight[group.stores], (weight * target)[group.stores]
+        quadratic[np.ix_(order, order)] += square.sum(axis=0)
+        quadratic[order, count:] += group.total_products(own_weight, fine)
+        linear[order] += group.products(own_target).sum(axis=0)
+    quadratic[count:, :count] = quadratic[:count, count:].T
+    quadratic[count:, count:] = (fine * weight.sum(axis=0)[:, None]).T @ fine
+    linear[count:] = (weight * target).sum(axis=0) @ fine
+    shrinkage = np.diag([chain_penalty(name, len(weight), len(fine)) for name in names])
+    return dict(zip(names, np.linalg.solve(quadratic + shrinkage, linear), strict=True))
+
+
+def penalty(name: str) -> float:
+    """How strongly a store's coefficient of this column is shrunk to the chain's."""
+    return PENALTY.get(kind(name), 1.0)
+
+
+def chain_penalty(name: str, stores: int, days: int) -> float:
+    """How strongly the chain's coefficient of this column is shrunk to 0, in a chain of so many stores and days."""
+    if kind(name) in (SEASON, FINE_SEASON) and days < MIN_SEASON_HISTORY_DAYS:
+        return NO_SEASON_PENALTY
+    if kind(name) == FINE_SEASON:
+        return FINE_SEASON_PENALTY * harmonic(name) ** 2 * stores
+    if kind(name) in CHAIN_PENALTY_PER_STORE:
+        return CHAIN_PENALTY_PER_STORE[kind(name)] * stores
+    return penalty(name)
+
+
+def _fit_group(
+    group: StoreGroup, squares: np.ndarray, target: np.ndarray, weight: np.ndarray, chain: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [stores, columns] and residuals [stores, days] after reducing the weights of outliers."""
-    coefficients = _shrink_to_chain(chain, gram, penalty)
-    residual = _residual(A, target, coefficients)
-    is_rare = (A[:, :, rare] != 0).any(axis=2)
-    for _ in range(REWEIGHTINGS):
-        gram = _gram(A, weight * np.where(is_rare, 1, _huber_weights(residual, weight > 0)), target)
-        coefficients = _shrink_to_chain(chain, gram, penalty)
-        residual = _residual(A, target, coefficients)
+    """Coefficients [stores, columns] and residuals [stores, days] of a group.
+
+    Huber's loss with the squares of the first step: later steps fit residuals that are clipped, and need no new ones.
+    """
+    shrinkage = np.array([penalty(name) for name in group.names])
+    chain_values = np.array([chain[name] for name in group.names])
+    is_rare = reduce(np.logical_or, (group.days_of(name) for name in group.names if kind(name) in RARE_KINDS))
+    factors = [lapack.dpotrf(matrix, lower=1)[0] for matrix in squares + np.diag(shrinkage)]
+    coefficients = np.tile(chain_values, (len(target), 1))
+    residual = bounded = target - group.fitted(coefficients)
+    for number in range(1 + CLIPPINGS):
+        if number:
+            limit = _huber_limit(residual, weight > 0)
+            bounded = np.where(is_rare, residual, np.clip(residual, -limit, limit))
+        gradient = group.products(weight * bounded) - shrinkage * (coefficients - chain_values)
+        coefficients = coefficients + _solve(factors, gradient)
+        residual = target - group.fitted(coefficients)
     return coefficients, residual
 
 
-def _shrink_to_chain(chain: np.ndarray, gram: Gram, penalty: np.ndarray) -> np.ndarray:
-    """chain + (AᵀWA + diag(penalty))⁻¹ (AᵀWy − AᵀWA chain), per store. [stores, columns]"""
-    quadratic, linear = gram
-    step = np.linalg.solve(quadratic + np.diag(penalty), (linear - quadratic @ chain)[:, :, None])
-    return chain + step[:, :, 0]
+def _solve(factors: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """The solution of each store's equations, given their Cholesky factors. [stores, columns]"""
+    return np.stack([lapack.dpotrs(factor, right, lower=1)[0] for factor, right in zip(factors, values, strict=True)])
 
 
-def _residual(A: np.ndarray, target: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Target minus fitted log sales. [stores, days]"""
-    return target - (A @ coefficients[:, :, None])[:, :, 0]
-
-
-def _huber_weights(residual: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Weights that bound the influence of a day at HUBER_CLIP median absolute deviations. [stores, days]"""
+def _huber_limit(residual: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The residual beyond which a day has no more influence: HUBER_CLIP median absolute deviations. [stores, 1]"""
     size = np.where(valid, np.abs(residual), np.nan)
-    limit = HUBER_CLIP * np.maximum(_nanmedian(size), 1e-3)[:, None]
-    return np.minimum(1, limit / np.maximum(np.abs(residual), 1e-6))
+    return HUBER_CLIP * np.maximum(_nanmedian(size), 1e-3)[:, None]
 
 
 def _nanmedian(values: np.ndarray) -> np.ndarray:
@@ -197,16 +191,18 @@ def _nanmedian(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, middle, 0)
 
 
-def _extra_variance(residual: np.ndarray, active: np.ndarray) -> np.ndarray:
-    """Mean squared residual on the days of a column minus that of all days, shrunk to 0. [columns]
-
-    active: which days are days of the column. bool [stores, days, columns]
-    """
-    square = np.nan_to_num(np.square(residual))
-    valid = ~np.isnan(residual)
+def _extra_variance(names: Sequence[str], groups: Sequence[StoreGroup], residual: np.ndarray) -> np.ndarray:
+    """Mean squared residual on the days of a column minus that of all days, shrunk to 0. [columns]"""
+    square, valid = np.nan_to_num(np.square(residual)), ~np.isnan(residual)
     mean_square = square.sum() / max(valid.sum(), 1)
-    count = (active & valid[:, :, None]).sum(axis=(0, 1))
-    total = (active * square[:, :, None]).sum(axis=(0, 1))
+    count, total = np.zeros(len(names)), np.zeros(len(names))
+    uncertain = [k for k, name in enumerate(names) if kind(name) in UNCERTAIN_KINDS]
+    for group in groups:
+        own_square, own_valid = square[group.stores], valid[group.stores]
+        for k in uncertain:
+            days = np.broadcast_to(group.days_of(names[k]), own_valid.shape)
+            count[k] += own_valid[days].sum()
+            total[k] += own_square[days].sum()
     return np.maximum(total - count * mean_square, 0) / (count + VARIANCE_SHRINK_DAYS)
 
 

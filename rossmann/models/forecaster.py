@@ -11,10 +11,11 @@ from rossmann.data import Plan
 from rossmann.features import FeatureSpec, PlanRows, State
 from rossmann.models import intervals
 from rossmann.models.candidate import Candidate
+from rossmann.models.day_corrections import day_excess
 from rossmann.models.intervals import Intervals
-from rossmann.models.learner import FittedModel, TrainingInput
+from rossmann.models.learner import FittedModel, TrainingInput, rmspe_correction
 from rossmann.models.learners import LEARNERS
-from rossmann.models.training_windows import TrainingWindow, train_set
+from rossmann.models.training_windows import TrainingWindow, linear_base, train_set
 
 CANDIDATE_FILE = "candidate.json"
 # From so many rows on all rounds are used; below, they shrink with the square root of the rows.
@@ -42,10 +43,11 @@ class Forecaster:
 
     def predict(self, state: State, plan: Plan) -> Forecast:
         """One forecast per row of the plan; closed days are exactly 0."""
-        sales = self._sales(features.join_plan(state, plan), {})
+        rows = features.join_plan(state, plan)
+        sales = self._sales(rows, {})
         if self.intervals is None:
             return Forecast(sales, np.full(len(sales), np.nan), np.full(len(sales), np.nan))
-        return Forecast(sales, *self.intervals.around(plan.store, sales))
+        return Forecast(sales, *self.intervals.around(rows.standard_deviation, sales))
 
     def with_intervals(self, intervals: Intervals) -> "Forecaster":
         """A copy with these intervals."""
@@ -76,11 +78,17 @@ class Forecaster:
         """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
         if self.members:
             return geometric_mean([member._sales(rows, matrices) for member in self.members])
+        return np.where(rows.open, np.exp(self._log_sales(rows, matrices)), 0.0)
+
+    def _log_sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
+        """Log sales as if every day were open. [rows]"""
+        if not self.candidate.needs_training_windows:
+            return self.model.log_sales(rows)
         spec = self.candidate.spec
-        if self.candidate.needs_training_windows and spec not in matrices:
+        if spec not in matrices:
             matrices[spec] = features.matrix(rows, spec)
-        log_sales = self.model.log_sales(rows, matrices.get(spec))
-        return np.where(rows.open, np.exp(log_sales), 0.0)
+        excess = day_excess(self.model, rows.state, spec)[rows.lead_days - 1]
+        return linear_base(rows) + self.model.correction(matrices[spec]) - excess + rmspe_correction(rows)
 
 
 def fit(

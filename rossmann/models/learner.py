@@ -16,19 +16,27 @@ MAX_VARIANCE = 0.3  # of log sales; a larger variance lowers a forecast no furth
 
 
 class FittedModel(Protocol):
-    """The result of a fit."""
-
-    def log_sales(self, rows: PlanRows, matrix: np.ndarray | None) -> np.ndarray:
-        """Forecast log sales as if every day were open. float64 [rows]
-
-        matrix: the features of the rows; None for a learner that needs no training windows.
-        """
+    """The result of a fit: a Rule or a Booster."""
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first; empty where a model has no such thing."""
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder, in a format that executes no code when it is loaded."""
+
+
+class Rule(FittedModel, Protocol):
+    """What a learner without training windows returns."""
+
+    def log_sales(self, rows: PlanRows) -> np.ndarray:
+        """Forecast log sales as if every day were open. float64 [rows]"""
+
+
+class Booster(FittedModel, Protocol):
+    """What a learner with training windows returns."""
+
+    def correction(self, matrix: np.ndarray) -> np.ndarray:
+        """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,11 @@ class TrainingInput:
 
     @property
     def target(self) -> np.ndarray:
-        """Log sales minus those of the linear model. float64 [rows]"""
-        return self.train_set.log_sales - self.train_set.base
+        """By how much log sales differ from the linear model's, without what they differ by in all stores. [rows]
+
+        What a day had in common was the weather or an accident more often than something that features explain.
+        """
+        return self.train_set.difference - self.train_set.day_difference
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rossmann.features import PlanRows
-from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
-from rossmann.models.training_windows import linear_base
+from rossmann.models.learner import TrainingInput, rank_by_gain
 
 if TYPE_CHECKING:
     import lightgbm
@@ -28,9 +26,9 @@ class LightGBMTrees:
 
     booster: lightgbm.Booster
 
-    def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
-        """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
-        return linear_base(rows) + self.booster.predict(matrix, num_threads=1) + rmspe_correction(rows)
+    def correction(self, matrix: np.ndarray) -> np.ndarray:
+        """What to add to the log sales of the linear model. float64 [rows]"""
+        return self.booster.predict(matrix, num_threads=1)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first."""

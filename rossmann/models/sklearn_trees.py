@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from rossmann.features import PlanRows
-from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
-from rossmann.models.training_windows import linear_base
+from rossmann.models.learner import TrainingInput, rank_by_gain
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
@@ -35,11 +33,10 @@ class SklearnTrees:
     regressor: HistGradientBoostingRegressor
     columns: tuple[str, ...]
 
-    def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
-        """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
+    def correction(self, matrix: np.ndarray) -> np.ndarray:
+        """What to add to the log sales of the linear model. float64 [rows]"""
         with _threads(1):
-            correction = self.regressor.predict(matrix)
-        return linear_base(rows) + correction + rmspe_correction(rows)
+            return self.regressor.predict(matrix)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first: the sum over all splits, which scikit-learn itself does not offer."""

@@ -17,7 +17,7 @@ class StateRule:
 
     formula: Callable[[PlanRows], np.ndarray]
 
-    def log_sales(self, rows: PlanRows, matrix: np.ndarray | None) -> np.ndarray:
+    def log_sales(self, rows: PlanRows) -> np.ndarray:
         """The formula's log sales. float64 [rows]"""
         return self.formula(rows)
 

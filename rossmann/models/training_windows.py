@@ -13,6 +13,8 @@ from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 
 RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
 RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
+MAX_DIFFERENCE = 0.35  # of log sales from the linear model: a larger one is an accident that will not repeat itself
+SHRINK_STORES = 10  # so many stores have the same weight as the assumption that they have nothing in common
 STEP_DAYS = 24  # between the origins
 MIN_HISTORY_DAYS = MIN_SEASON_HISTORY_DAYS  # with less the boosters would fit the bias of a model without season
 MIN_SHORT_HISTORY_DAYS = 120  # the minimum where the whole history is short
@@ -29,6 +31,12 @@ class TrainingWindow:
     date: np.ndarray  # datetime64[D] [rows]
     log_sales: np.ndarray  # float64 [rows]
     base: np.ndarray  # log sales by the linear model; boosters are fitted to the difference. float64 [rows]
+    day_difference: np.ndarray  # the `mean_over_stores` of the difference on the row's day. float64 [rows]
+
+    @property
+    def difference(self) -> np.ndarray:
+        """Log sales minus those of the linear model, clipped to ±MAX_DIFFERENCE. [rows]"""
+        return _clipped_difference(self.log_sales, self.base)
 
 
 def window_origins(
@@ -65,14 +73,22 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
     plan, actuals = history.plan(origin, days), history.actuals(origin, days)
     rows = features.join_plan(state, plan)
     sold = np.flatnonzero((plan.open == 1) & (actuals.sales > 0))
-    return TrainingWindow(
-        origin,
-        spec,
-        features.matrix(rows, spec)[sold],
-        plan.date[sold],
-        np.log(actuals.sales[sold]),
-        linear_base(rows)[sold],
-    )
+    date, log_sales, base = plan.date[sold], np.log(actuals.sales[sold]), linear_base(rows)[sold]
+    lead_days = (date - origin).astype(int)
+    day_difference = mean_over_stores(lead_days, _clipped_difference(log_sales, base), days + 1)[lead_days]
+    return TrainingWindow(origin, spec, features.matrix(rows, spec)[sold], date, log_sales, base, day_difference)
+
+
+def _clipped_difference(log_sales: np.ndarray, base: np.ndarray) -> np.ndarray:
+    return np.clip(log_sales - base, -MAX_DIFFERENCE, MAX_DIFFERENCE)
+
+
+def mean_over_stores(day: np.ndarray, values: np.ndarray, days: int) -> np.ndarray:
+    """The mean of the values of each day, shrunk to 0 where there are few stores. float64 [days]
+
+    day: from 0, of each value. [rows]
+    """
+    return np.bincount(day, values, days) / (np.bincount(day, minlength=days) + SHRINK_STORES)
 
 
 def linear_base(rows: PlanRows) -> np.ndarray:
@@ -98,7 +114,7 @@ def train_set(
         )
     if count > max_rows:
         rows_by_window = _sample(rows_by_window, max_rows, seed)
-    arrays = ("matrix", "date", "log_sales", "base")
+    arrays = ("matrix", "date", "log_sales", "base", "day_difference")
     return replace(
         earlier_windows[-1], **{name: _concatenate(earlier_windows, rows_by_window, name) for name in arrays}
     )

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rossmann.features import PlanRows
 from rossmann.models.flat_trees import FlatTrees
-from rossmann.models.learner import TrainingInput, rank_by_gain, rmspe_correction
-from rossmann.models.training_windows import linear_base
+from rossmann.models.learner import TrainingInput, rank_by_gain
 
 if TYPE_CHECKING:
     import xgboost
@@ -32,17 +30,13 @@ class XGBoostTrees:
 
     booster: xgboost.Booster
 
-    def log_sales(self, rows: PlanRows, matrix: np.ndarray) -> np.ndarray:
-        """Log sales: the linear model's plus the trees' correction. float64 [rows]"""
-        return linear_base(rows) + self._correction(matrix).astype(float) + rmspe_correction(rows)
-
-    def _correction(self, matrix: np.ndarray) -> np.ndarray:
-        """The sum of the trees. float32 [rows]"""
+    def correction(self, matrix: np.ndarray) -> np.ndarray:
+        """What to add to the log sales of the linear model. float64 [rows]"""
         if len(matrix) == 1:
-            return np.array([self._flat_trees.sum(matrix[0])])
+            return np.array([self._flat_trees.sum(matrix[0])], float)
         import xgboost
 
-        return self.booster.predict(xgboost.DMatrix(matrix, nthread=1), validate_features=False)
+        return self.booster.predict(xgboost.DMatrix(matrix, nthread=1), validate_features=False).astype(float)
 
     @cached_property
     def _flat_trees(self) -> FlatTrees:

@@ -19,10 +19,9 @@ from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import AuthenticationError
 
 from rossmann.data import Plan
-from rossmann.features import State
+from rossmann.features import State, published_plan
 from rossmann.models import Forecaster
 from rossmann.provenance import code_version
-from rossmann.serving.published_plan import published_plan
 from rossmann.serving.target import SMOKE_HEADERS, ServingTarget
 from rossmann.validation import DataError, UnavailableError
 

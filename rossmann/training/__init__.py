@@ -15,7 +15,7 @@ from rossmann.training.files import (
     save_backtest_run,
 )
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
-from rossmann.training.folds import fold_origins
+from rossmann.training.folds import fold_origins, usual_fold_origins
 
 __all__ = [
     "FITS_FOLDER",
@@ -33,4 +33,5 @@ __all__ = [
     "run_backtests",
     "run_fits",
     "save_backtest_run",
+    "usual_fold_origins",
 ]

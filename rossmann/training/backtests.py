@@ -138,7 +138,9 @@ def _assemble_run(
 def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:
     """The rows of one entry on all folds; of a blend from the pooled forecasts of its members."""
     forecasts = [models.geometric_mean([result.forecast for result in members]) for members in by_fold]
-    return pd.concat([evaluation.backtest_rows(name, *pair) for pair in zip(folds, forecasts, strict=True)])
+    deviations = [members[0].standard_deviation for members in by_fold]  # it depends on the origin only
+    columns = zip(folds, forecasts, deviations, strict=True)
+    return pd.concat([evaluation.backtest_rows(name, *of_fold) for of_fold in columns])
 
 
 def _mean_importance(shares: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -152,7 +154,7 @@ def _with_bounds(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
     tables = []
     for origin, fold_rows in rows.groupby("origin"):
         intervals = _calibrate(rows[rows.origin != origin], coverage)
-        lower, upper = intervals.around(fold_rows.store.to_numpy(), fold_rows.forecast.to_numpy())
+        lower, upper = intervals.around(fold_rows.standard_deviation.to_numpy(), fold_rows.forecast.to_numpy())
         tables.append(fold_rows.assign(lower=lower, upper=upper))
     return pd.concat(tables)
 
@@ -160,4 +162,4 @@ def _with_bounds(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
 def _calibrate(rows: pd.DataFrame, coverage: float) -> Intervals:
     sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
     log_residual = np.log(sold.sales.to_numpy() / sold.forecast.to_numpy())
-    return models.calibrate(sold.store.to_numpy(), log_residual, coverage)
+    return models.calibrate(sold.standard_deviation.to_numpy(), log_residual, coverage)

@@ -71,7 +71,8 @@ def save_fit(result: FitResult, storage: Storage, name: str) -> None:
     """Write a result without failure."""
     buffer = io.BytesIO()
     names, gains = np.array(list(result.importance), dtype=str), np.array(list(result.importance.values()))
-    np.savez(buffer, forecast=result.forecast, cpu_seconds=result.cpu_seconds, names=names, gains=gains)
+    arrays = {"forecast": result.forecast, "standard_deviation": result.standard_deviation}
+    np.savez(buffer, **arrays, cpu_seconds=result.cpu_seconds, names=names, gains=gains)
     storage.write(name, buffer.getvalue())
 
 
@@ -80,7 +81,8 @@ def load_fit(storage: Storage, name: str) -> FitResult | None:
     try:
         with np.load(io.BytesIO(storage.read(name)), allow_pickle=False) as arrays:
             importance = dict(zip(arrays["names"].tolist(), arrays["gains"].tolist(), strict=True))
-            return FitResult(arrays["forecast"], float(arrays["cpu_seconds"]), importance)
+            rows = (arrays[name] for name in ("forecast", "standard_deviation"))
+            return FitResult(*rows, float(arrays["cpu_seconds"]), importance)
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
 

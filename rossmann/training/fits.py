@@ -40,6 +40,7 @@ class FitResult:
     """The forecast of a FitTask, or the reason why there is none."""
 
     forecast: np.ndarray | None  # sales. float64 [rows of the fold's plan]
+    standard_deviation: np.ndarray | None  # of the error of log sales, as the linear model estimates it. [rows]
     cpu_seconds: float
     importance: dict[str, float]  # share of the gain by feature; empty without boosters
     failure: str = ""  # type and message of the error; empty where there is a forecast
@@ -138,8 +139,10 @@ def _fit_and_forecast(
     started = time.process_time()
     forecaster = models.fit(task.candidate, training_windows, task.train_end, seed)
     cpu_seconds = time.process_time() - started
-    forecast = forecaster.predict(state, history.plan(task.origin, horizon_days)).sales
-    return FitResult(forecast, cpu_seconds, dict(forecaster.importance()))
+    plan = history.plan(task.origin, horizon_days)
+    standard_deviation = features.join_plan(state, plan).standard_deviation
+    forecast = forecaster.predict(state, plan).sales
+    return FitResult(forecast, standard_deviation, cpu_seconds, dict(forecaster.importance()))
 
 
 @ray.remote(max_retries=MAX_CRASH_RETRIES)
@@ -161,11 +164,11 @@ def _result(task: FitTask, finished: ray.ObjectRef) -> FitResult:
     try:
         return ray.get(finished)
     except ray.exceptions.OutOfMemoryError as error:  # of the fit, or of the State or a window that it needs
-        return FitResult(None, 0.0, {}, _memory_failure(task.name, error))
+        return FitResult(None, None, 0.0, {}, _memory_failure(task.name, error))
     except ray.exceptions.RayTaskError as error:
-        return FitResult(None, 0.0, {}, f"{type(error.cause).__name__}: {error.cause}")
+        return FitResult(None, None, 0.0, {}, f"{type(error.cause).__name__}: {error.cause}")
     except ray.exceptions.RayError as error:  # the worker died more often than MAX_CRASH_RETRIES
-        return FitResult(None, 0.0, {}, f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return FitResult(None, None, 0.0, {}, f"{type(error).__name__}: {str(error).splitlines()[0]}")
 
 
 def _memory_failure(fit: str, error: ray.exceptions.OutOfMemoryError) -> str:

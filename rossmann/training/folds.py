@@ -1,12 +1,13 @@
 """Which folds the candidates of a training can be backtested on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.models import Candidate
+from rossmann.schema import MIN_FOLDS
 
 
 def fold_origins(
@@ -16,8 +17,21 @@ def fold_origins(
 
     DataError if the history is too short.
     """
+    return evaluation.fold_origins(history, count, step_days, horizon_days, _past_days(candidates))
+
+
+def usual_fold_origins(
+    history: SalesHistory, candidates: Iterable[Candidate], most: int, step_days: int, horizon_days: int
+) -> tuple[np.datetime64, ...]:
+    """The same for as many folds as the history allows, `most` at most. DataError if it allows fewer than MIN_FOLDS."""
+    past_days = _past_days(candidates)
+    possible = evaluation.possible_folds(history, step_days, horizon_days, past_days)
+    count = max(min(most, possible), MIN_FOLDS)
+    return evaluation.fold_origins(history, count, step_days, horizon_days, past_days)
+
+
+def _past_days(candidates: Iterable[Candidate]) -> Callable[[int], int]:
+    """How many of a history's days must lie before the first origin."""
     if not any(candidate.needs_training_windows for candidate in candidates):
-        return evaluation.fold_origins(history, count, step_days, horizon_days)
-    return evaluation.fold_origins(
-        history, count, step_days, horizon_days, lambda days: max(evaluation.MIN_PAST_DAYS, models.min_train_days(days))
-    )
+        return lambda days: evaluation.MIN_PAST_DAYS
+    return lambda days: max(evaluation.MIN_PAST_DAYS, models.min_train_days(days))

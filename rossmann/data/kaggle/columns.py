@@ -3,7 +3,6 @@
 from rossmann.data.csv_parsing import CELL_TYPES, NUMBERS, TEXT, codes
 from rossmann.schema import ACTUAL_COLUMNS, ASSORTMENTS, CALENDAR_COLUMNS, FLAG_COLUMNS, KEYS, STORE_TYPES
 
-COUNTRY = "DE"  # whose public holidays and school breaks the stores have
 TRAIN_FILE, STORE_FILE, TEST_FILE = "train.csv", "store.csv", "test.csv"
 
 # Kaggle's name by our name, for the columns of days, plans and submissions.

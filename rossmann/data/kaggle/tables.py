@@ -7,9 +7,9 @@ import pandas as pd
 
 from rossmann.data.cleaning import RawTables
 from rossmann.data.history import Stores
-from rossmann.data.kaggle.columns import COUNTRY, KAGGLE_NAMES, MONTHS, TEST_FILE
+from rossmann.data.kaggle.columns import KAGGLE_NAMES, MONTHS, TEST_FILE
 from rossmann.data.kaggle.reading import RawFiles
-from rossmann.schema import ACTUAL_COLUMNS, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
+from rossmann.schema import ACTUAL_COLUMNS, COUNTRY, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
 
 
 def raw_tables(files: RawFiles, is_unusable: np.ndarray | None = None) -> RawTables:

@@ -10,7 +10,6 @@ from rossmann.features import State
 from rossmann.models import Forecast
 from rossmann.registry import ModelCard, Registry
 from rossmann.schema import CALENDAR_COLUMNS
-from rossmann.serving.published_plan import published_plan
 from rossmann.serving.server.blocks import BlockForecaster, replace_rows, take
 from rossmann.serving.server.cores import Cores
 from rossmann.serving.target import ServingTarget
@@ -70,7 +69,7 @@ def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: S
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
-    plan = published_plan(state)
+    plan = features.published_plan(state)
     forecast = forecaster.predict(state, plan)
     forecaster.predict(state, take(plan, np.arange(1)))  # prepares what the first request of one row would wait for
     return LoadedModel(entry.version, entry.card, snapshot, state, forecaster, plan, forecast)
