@@ -14,10 +14,10 @@ from benchmarks.load import background_load
 from benchmarks.loop import Stack, running_stack
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY
-from tests.support.cluster import is_open, processes_named, processes_of, wait
+from tests.support.cluster import is_open, processes_named, processes_of, stack_folder, wait
 from tests.support.endpoint import save_with_champion
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
-from tests.support.proxy import running_config, stack_folder
+from tests.support.proxy import running_config
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]  # it waits for more than one recovery
 

@@ -3,6 +3,7 @@
 import os
 import random
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def running_cluster(workspace: Path, config: Path) -> Iterator[ServeCluster]:
         finally:
             kill_all(processes_of(workspace))
             head.wait(10)
+            shutil.rmtree(stack_folder(http), ignore_errors=True)
+
+
+def stack_folder(http_port: int) -> Path:
+    """The folder in which HAProxy has its files, in the stack whose endpoint has this port (deployments/serve.env)."""
+    return Path(f"/tmp/serve-{os.getuid()}-{http_port}")
 
 
 def processes_of(workspace: Path) -> list[psutil.Process]:

@@ -25,7 +25,7 @@ from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig,
 from ray.serve.config import HTTPOptions
 
 from rossmann.serving.proxy.processes import Process, ProxyFolder
-from tests.support.cluster import free_ports
+from tests.support.cluster import free_ports, stack_folder
 
 LAUNCHER = Path(__file__).parents[2] / "deployments" / "haproxy"
 MANAGER = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]).wait(); time.sleep(600)"
@@ -58,11 +58,6 @@ class Replica(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
-
-
-def stack_folder(http_port: int) -> Path:
-    """The folder in which HAProxy has its files, in the stack whose endpoint has this port (deployments/serve.env)."""
-    return Path(f"/tmp/serve-{os.getuid()}-{http_port}")
 
 
 def running_config(http_port: int) -> str:
