@@ -6,6 +6,7 @@ state_rules       learners without a fit of their own: last week, median, and th
 lightgbm_trees, xgboost_trees, sklearn_trees    the boosters, fitted to the residuals of the linear model
 flat_trees        XGBoost's trees for a forecast of one row
 training_windows  what boosters are fitted to
+day_corrections   what their trees add to the whole chain on a day, which is clipped
 candidate         named configurations, random draws of them, and the production blend
 forecaster        fit, predict, save and load; blends
 intervals         lower and upper bounds around a forecast
