@@ -22,8 +22,14 @@ class FlatTrees:
 
     @staticmethod
     def of(model: bytes | bytearray) -> "FlatTrees":
-        """The trees of a booster that was saved as JSON; its base score must be 0."""
-        trees = json.loads(model)["learner"]["gradient_booster"]["model"]["trees"]
+        """The trees of a booster, saved as JSON. ValueError if its forecast is more than the sum of its trees."""
+        learner = json.loads(model)["learner"]
+        base_score = np.asarray(json.loads(learner["learner_model_param"]["base_score"]), float)
+        if base_score.any() or learner["gradient_booster"]["name"] != "gbtree":
+            raise ValueError(
+                f"these trees cannot be summed: base score {base_score}, {learner['gradient_booster']['name']}"
+            )
+        trees = learner["gradient_booster"]["model"]["trees"]
         counts = np.array([len(tree["left_children"]) for tree in trees])
         roots = np.cumsum(counts) - counts
 

@@ -38,9 +38,9 @@ class Registry:
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The file of a SQLite database; None for a server or another database."""
+        """The file of a SQLite database; None for a server, another database, or an address with options."""
         scheme, _, path = self.tracking_uri.partition(":///")
-        return Path(path) if scheme == "sqlite" else None
+        return Path(path) if scheme == "sqlite" and "?" not in path else None
 
     def ensure_model(self) -> None:
         """Create the registered model, whose versions the models are, unless it exists."""

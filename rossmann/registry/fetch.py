@@ -34,7 +34,7 @@ def fetch_forecaster(registry: Registry, version: int | None) -> tuple[Registere
 
 def _run_process(request: dict[str, object]) -> None:
     """Run `main`; the request goes through a pipe, since the address may contain a password."""
-    command = [sys.executable, "-m", "rossmann.registry.fetch"]
+    command = [sys.executable, "-c", "from rossmann.registry.fetch import main; main()"]
     subprocess.run(command, input=json.dumps(request), text=True, check=True, timeout=TIMEOUT_S)
 
 
@@ -59,7 +59,3 @@ def main() -> None:
         (folder / MODEL).write_text(json.dumps(asdict(model)))
     except DataError as error:
         (folder / ERROR).write_text(str(error))
-
-
-if __name__ == "__main__":
-    main()

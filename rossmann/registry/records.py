@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from rossmann.registry.connection import MODEL, Registry
+from rossmann.validation import DataError
 
 BUSY_TIMEOUT_S = 60  # how long a writer may hold the database
 
+HAS_TABLES = "select 1 from sqlite_master where name = 'registered_model_aliases'"
 VERSIONS = """
 select version, source from model_versions
 where name = ? and workspace = 'default' and current_stage <> 'Deleted_Internal' order by version desc
@@ -87,17 +89,30 @@ def _query(file: Path, queries: Iterable[str], name: str) -> list[list[tuple[Any
         file.stat()
     except FileNotFoundError:
         return [[] for _ in queries]
-    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", BUSY_TIMEOUT_S, uri=True)) as database:
-        database.execute("begin")
-        if database.execute("select 1 from sqlite_master where name = 'registered_model_aliases'").fetchone() is None:
-            return [[] for _ in queries]
-        return [database.execute(query, (name,)).fetchall() for query in queries]
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", BUSY_TIMEOUT_S, uri=True)) as database:
+            database.execute("begin")
+            if database.execute(HAS_TABLES).fetchone() is None:
+                return [[] for _ in queries]
+            return [database.execute(query, (name,)).fetchall() for query in queries]
+    except sqlite3.Error as error:
+        raise DataError(
+            f"the model registry {file} cannot be read ({error}): free it if another process locks it; if another "
+            f"version of MLflow wrote it, run mlflow db upgrade sqlite:///{file}"
+        ) from error
 
 
 def _versions_of_client(registry: Registry) -> list[VersionRecord]:
-    registry.ensure_model()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = registry.client.get_registered_model(MODEL)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return []
+        raise
     aliases: dict[int, list[str]] = {}
-    for alias, version in registry.client.get_registered_model(MODEL).aliases.items():
+    for alias, version in model.aliases.items():
         aliases.setdefault(int(version), []).append(alias)
     records = (
         VersionRecord(
@@ -109,5 +124,11 @@ def _versions_of_client(registry: Registry) -> list[VersionRecord]:
 
 
 def _runs_of_client(registry: Registry, experiment: str) -> list[RunRecord]:
-    runs = registry.client.search_runs([registry.experiment(experiment)], order_by=["attributes.start_time DESC"])
-    return [RunRecord(run.info.run_id, run.info.start_time, run.info.status, run.data.tags) for run in runs]
+    records, token = [], None
+    while True:
+        page = registry.client.search_runs(
+            [registry.experiment(experiment)], order_by=["attributes.start_time DESC"], page_token=token
+        )
+        records += [RunRecord(run.info.run_id, run.info.start_time, run.info.status, run.data.tags) for run in page]
+        if (token := page.token) is None:
+            return records

@@ -27,7 +27,9 @@ from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openap
 from rossmann.serving.target import PURPOSE_HEADER
 from rossmann.validation import DataError
 
-THREAD_BODY_BYTES = 20_000  # a larger request is computed in a thread, so that small ones need not wait for it
+# A larger request is computed in a thread, so that small ones need not wait for it. A smaller one has fewer rows than
+# blocks.BLOCK_STORES, so that it never waits for a core.
+THREAD_BODY_BYTES = 3_000
 METRICS_INTERVAL_S = 5
 JOURNAL_TIMEOUT_S = 15  # how long a shutdown waits until the journal is written
 JSON = "application/json"
