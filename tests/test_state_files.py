@@ -15,6 +15,7 @@ from rossmann.data import save_snapshot
 from rossmann.features import State
 from rossmann.features.state_files import file_name
 from rossmann.schema import HORIZON_DAYS
+from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.loaded_model import load_model
 from rossmann.serving.target import ServingTarget
 from rossmann.validation import DataError
@@ -111,7 +112,7 @@ def test_a_replica_forecasts_from_the_state_that_the_driver_stored(noisy, snapsh
     version = at.register(models, forecaster, noisy, fingerprint, "first")
     state = features.load_state(snapshots, fingerprint)
     without_days(snapshots, fingerprint)
-    model = load_model(models, snapshots, ServingTarget(version, fingerprint))
+    model = load_model(models, snapshots, Cores(tmp_path / "cores"), ServingTarget(version, fingerprint))
     assert content(model.state) == content(state)
     assert model.plan_forecast.sales.tobytes() == forecaster.predict(state, model.plan).sales.tobytes()
 
