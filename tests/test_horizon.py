@@ -14,6 +14,7 @@ from rossmann import features, models, registry, training
 from rossmann.data import SalesHistory, load_snapshot, read_history, save_snapshot
 from rossmann.features.columns import SCHOOL_CAP
 from rossmann.schema import DAY, MAX_HORIZON_DAYS, WEEK_DAYS
+from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.errors import ApiError
 from rossmann.serving.server.loaded_model import load_model
 from rossmann.serving.server.requests import PlanRow, RequestRows, to_plan
@@ -83,7 +84,7 @@ def test_a_replica_serves_the_whole_horizon(history, tmp_path, new_mlflow_databa
     store = at.registry_of(tmp_path)
     forecaster = at.fit_on_whole_history(history, "xgboost", 7)
     version = at.register(store, forecaster, history, fingerprint, "run")
-    model = load_model(store, f"{tmp_path}/snapshots", ServingTarget(version, fingerprint))
+    model = load_model(store, f"{tmp_path}/snapshots", Cores(tmp_path / "cores"), ServingTarget(version, fingerprint))
     batch = forecaster.predict(features.fit_state(history), history.plan(history.origin, history.horizon_days))
     np.testing.assert_array_equal(model.plan_forecast.sales, batch.sales)
     answer = model.store_answer(int(history.stores.number[2]))
