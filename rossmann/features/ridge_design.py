@@ -64,13 +64,21 @@ def design(
     A day's values depend on the CONTEXT_DAYS before and the DESIGN_LOOKAHEAD_DAYS after it, as far as the calendar has
     them. breaks: the school breaks of the stores. bool [stores, days of the calendar, school_breaks.NAMES]
     """
-    columns = date_columns(calendar.dates[0], len(calendar.dates), origin) | store_columns(calendar, stores, origin)
-    names = (*columns, *BREAK_NAMES)
+    of_dates = _date_values(calendar.dates[0], len(calendar.dates), origin)
+    of_stores = store_columns(calendar, stores, origin)
+    names = (*date_columns(calendar.dates[0], len(calendar.dates), origin), *of_stores, *BREAK_NAMES)
     values = np.empty((len(stores.number), len(calendar.dates[days]), len(names)), np.float32)
-    for k, column in enumerate(columns.values()):
-        values[:, :, k] = column[..., days]
-    values[:, :, len(columns) :] = breaks[:, days]
+    values[:, :, : of_dates.shape[1]] = of_dates[days]
+    for k, column in enumerate(of_stores.values(), of_dates.shape[1]):
+        values[:, :, k] = column[:, days]
+    values[:, :, -len(BREAK_NAMES) :] = breaks[:, days]
     return names, values
+
+
+@lru_cache(maxsize=8)  # every forecast of a row needs those of the same State
+def _date_values(first: np.datetime64, days: int, origin: np.datetime64) -> np.ndarray:
+    """The columns that are the same for all stores. float32 [days, columns]"""
+    return np.stack(list(date_columns(first, days, origin).values()), axis=1).astype(np.float32)
 
 
 @lru_cache(maxsize=8)  # every forecast of a row needs those of the same State
