@@ -55,6 +55,7 @@ def workspace(noisy, tmp_path_factory, new_mlflow_database) -> Path:
     folder = tmp_path_factory.mktemp("workspace")
     new_mlflow_database(folder)
     snapshot = save_snapshot(noisy, f"{folder}/snapshots", datetime.now(UTC), "test")
+    features.save_state(f"{folder}/snapshots", snapshot, features.fit_state(noisy))
     model_registry = registry_of(folder)
     version = register(model_registry, fit_on_whole_history(noisy, "blend", 7), noisy, snapshot, "first")
     promote(model_registry, version)
