@@ -23,7 +23,7 @@ from ray.serve._private.constants import (
     SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
 )
 
-from rossmann.serving.proxy.config import SENDER_TIMEOUT_S, UnknownConfigError, edit_config
+from rossmann.serving.proxy.config import REQUEST_TIMEOUT_S, UnknownConfigError, edit_config
 from rossmann.serving.proxy.contract import CLIENT_HEADER
 from tests.support.cluster import wait
 from tests.support.proxy import LARGE, ProxyNode, running_node, running_replica
@@ -41,15 +41,15 @@ def replica() -> Iterator[int]:
 def node(replica: int) -> Iterator[ProxyNode]:
     """A node that no test changes."""
     with running_node([replica]) as running:
-        wait(running.answers, 20)
+        wait(running.is_ready, 20)
         yield running
 
 
 @pytest.fixture
-def mortal(replica: int) -> Iterator[ProxyNode]:
+def disposable_node(replica: int) -> Iterator[ProxyNode]:
     """A node whose processes are killed."""
     with running_node([replica]) as running:
-        wait(running.answers, 20)
+        wait(running.is_ready, 20)
         yield running
 
 
@@ -120,7 +120,7 @@ def test_without_a_replica_the_status_is_503(replicas):
         assert_is_error(node.get("/ready"), 503, "no replica is running")
 
 
-def exchange(port: int, sent: bytes) -> tuple[int, bytes]:
+def send_raw(port: int, sent: bytes) -> tuple[int, bytes]:
     """The status and the body of the response to a raw message."""
     with socket.create_connection(("127.0.0.1", port), 20) as connection:
         connection.sendall(sent)
@@ -133,7 +133,7 @@ def exchange(port: int, sent: bytes) -> tuple[int, bytes]:
 
 def test_what_is_not_http_is_400(node):
     """HAProxy refuses it before it knows what to do with it, and with a page of its own."""
-    assert exchange(node.port, b"hello\r\n\r\n")[0] == 400
+    assert send_raw(node.port, b"hello\r\n\r\n")[0] == 400
 
 
 SLOW = {
@@ -147,7 +147,7 @@ def send_slowly(port: int, head: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(head)
         connection.settimeout(1)
-        for _ in range(3 * SENDER_TIMEOUT_S):
+        for _ in range(3 * REQUEST_TIMEOUT_S):
             try:
                 connection.sendall(b"x")
                 return connection.recv(4096)
@@ -160,31 +160,31 @@ def test_ten_slow_senders_do_not_stay_and_others_are_served_meanwhile(node):
     started = time.monotonic()
     with ThreadPoolExecutor(10) as senders:
         responses = [senders.submit(send_slowly, node.port, SLOW[part]) for part in ("head", "body") * 5]
-        assert node.answers()
-    assert time.monotonic() - started < SENDER_TIMEOUT_S + 5
+        assert node.is_ready()
+    assert time.monotonic() - started < REQUEST_TIMEOUT_S + 5
     assert {response.result()[:12] for response in responses} == {b"HTTP/1.1 408"}
     assert b"too long to arrive" in responses[1].result()
 
 
-def test_a_killed_haproxy_answers_again_within_three_seconds_and_ray_starts_another(mortal):
-    killed, actor = mortal.haproxy(), mortal.folder.process("manager")
+def test_a_killed_haproxy_answers_again_within_three_seconds_and_ray_starts_another(disposable_node):
+    killed, actor = disposable_node.haproxy(), disposable_node.folder.process("actor")
     killed.kill(signal.SIGKILL)
-    wait(lambda: not killed.is_alive and mortal.answers(), 3)
+    wait(lambda: not killed.is_alive and disposable_node.is_ready(), 3)
     wait(lambda: not actor.is_alive, 5)  # so that Ray notices, and starts the next one
-    restarted = mortal.haproxy()
-    with requests_without_failure(mortal):
-        mortal.start_actor([])  # as Ray does: it adds the replicas later
-        wait(lambda: mortal.haproxy() != restarted and not restarted.is_alive, 10)
+    restarted = disposable_node.haproxy()
+    with requests_without_failure(disposable_node):
+        disposable_node.start_actor([])  # as Ray does: it adds the replicas later
+        wait(lambda: disposable_node.haproxy() != restarted and not restarted.is_alive, 10)
 
 
-def test_a_killed_actor_costs_no_request(mortal):
-    before = mortal.haproxy()
-    with requests_without_failure(mortal):
-        mortal.folder.process("manager").kill(signal.SIGKILL)
+def test_a_killed_actor_costs_no_request(disposable_node):
+    before = disposable_node.haproxy()
+    with requests_without_failure(disposable_node):
+        disposable_node.folder.process("actor").kill(signal.SIGKILL)
         time.sleep(1)
         assert before.is_alive
-        mortal.start_actor([])
-        wait(lambda: mortal.haproxy() != before and not before.is_alive, 10)
+        disposable_node.start_actor([])
+        wait(lambda: disposable_node.haproxy() != before and not before.is_alive, 10)
 
 
 def requests_without_failure(node: ProxyNode) -> ExitStack:
@@ -212,15 +212,15 @@ def requests_without_failure(node: ProxyNode) -> ExitStack:
     return stack
 
 
-def test_nothing_outlives_ray(mortal):
-    wait(lambda: len(mortal.processes()) == 3, 5)
-    haproxy, guard, watcher = sorted(mortal.processes(), key=psutil.Process.create_time)
+def test_nothing_outlives_ray(disposable_node):
+    wait(lambda: len(disposable_node.processes()) == 3, 5)
+    haproxy, guard, watcher = sorted(disposable_node.processes(), key=psutil.Process.create_time)
     assert (haproxy.name(), guard.cmdline()) == ("haproxy", watcher.cmdline())
     watcher.kill()
-    wait(lambda: len(set(mortal.processes()) - {watcher}) == 3, 3)
-    mortal.raylet.kill()
-    wait(lambda: mortal.processes() == [], 3)
-    assert not mortal.folder.path.exists()
+    wait(lambda: len(set(disposable_node.processes()) - {watcher}) == 3, 3)
+    disposable_node.raylet.kill()
+    wait(lambda: disposable_node.processes() == [], 3)
+    assert not disposable_node.folder.path.exists()
 
 
 def test_a_configuration_that_is_not_rays_is_refused(node):

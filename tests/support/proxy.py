@@ -28,7 +28,7 @@ from rossmann.serving.proxy.processes import Process, ProxyFolder
 from tests.support.cluster import free_ports, stack_folder
 
 LAUNCHER = Path(__file__).parents[2] / "deployments" / "haproxy"
-MANAGER = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]).wait(); time.sleep(600)"
+ACTOR = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]).wait(); time.sleep(600)"
 RAYLET = "import subprocess, sys\nfor line in sys.stdin: subprocess.Popen(line.split(chr(0))[:-1])"
 
 
@@ -90,7 +90,7 @@ class ProxyNode:
     def get(self, path: str, **options: object) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", timeout=20, trust_env=False, **options)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a replica answers through HAProxy."""
         try:
             return self.get("/ready").status_code == 200
@@ -115,7 +115,7 @@ class ProxyNode:
         """Start an actor, which starts HAProxy as Ray does."""
         self.write_config(replicas)
         arguments = [str(LAUNCHER), "-db", "-f", str(self.folder.config), "-dR"]
-        self.raylet.stdin.write("\0".join([sys.executable, "-c", MANAGER, *arguments, "\n"]))
+        self.raylet.stdin.write("\0".join([sys.executable, "-c", ACTOR, *arguments, "\n"]))
         self.raylet.stdin.flush()
 
     def haproxy(self) -> Process:
@@ -125,7 +125,7 @@ class ProxyNode:
     def processes(self) -> list[psutil.Process]:
         """HAProxy and its guard."""
         lines = {each: _command_line(each) for each in psutil.process_iter()}
-        return [each for each, line in lines.items() if str(self.folder.path) in line and MANAGER not in line]
+        return [each for each, line in lines.items() if str(self.folder.path) in line and ACTOR not in line]
 
 
 @contextmanager
