@@ -111,10 +111,10 @@ class ProxyNode:
         backends = {"http-rossmann": backend} if replicas else {}
         HAProxyApi(config, backends, str(self.folder.config))._generate_config_file_internal()
 
-    def start_actor(self, replicas: list[int]) -> None:
+    def start_actor(self, replicas: list[int], *more_arguments: str) -> None:
         """Start an actor, which starts HAProxy as Ray does."""
         self.write_config(replicas)
-        arguments = [str(LAUNCHER), "-db", "-f", str(self.folder.config), "-dR"]
+        arguments = [str(LAUNCHER), "-db", "-f", str(self.folder.config), "-dR", *more_arguments]
         self.raylet.stdin.write("\0".join([sys.executable, "-c", ACTOR, *arguments, "\n"]))
         self.raylet.stdin.flush()
 
@@ -122,10 +122,11 @@ class ProxyNode:
         """The HAProxy that answers."""
         return self.folder.process("current")
 
-    def processes(self) -> list[psutil.Process]:
-        """HAProxy and its guard."""
+    def processes(self, name: str = "") -> list[psutil.Process]:
+        """HAProxy and its guard, or those with `name` in their command; the oldest first."""
         lines = {each: _command_line(each) for each in psutil.process_iter()}
-        return [each for each, line in lines.items() if str(self.folder.path) in line and ACTOR not in line]
+        own = [each for each, line in lines.items() if str(self.folder.path) in line and ACTOR not in line]
+        return sorted((each for each in own if name in lines[each]), key=psutil.Process.create_time)
 
 
 @contextmanager
