@@ -50,7 +50,7 @@ from tests.support.cluster import free_ports, is_open, processes_named, running_
 SERVE_YAML = Path(__file__).parents[1] / "deployments" / "serve.yaml"
 COLUMNS = ("request", "conn", "server", "req/s", "p50 ms", "p99 ms", "CPU ms per request", "MB")
 UVICORN, PYTHON_PROXY, HAPROXY = "uvicorn", "Python proxy", "HAProxy"
-PROXY_PROCESSES = ("ProxyActor", "HAProxyManager", "haproxy")
+PROXY_PROCESSES = ("ProxyActor", "HAProxyManager", "haproxy -db")
 STORES = 1115
 TRAINING_WINDOWS = 6
 WARM_UP_S = 0.3

@@ -29,7 +29,7 @@ OTHERS = {  # process: where it answers again
 }
 PARTS_OF_RAY = ("ray::ServeReplica", "ray::ProxyActor", "raylet/raylet", "gcs_server",
                 "dashboard.py", "ray start --head")  # fmt: skip
-HAPROXY, MANAGER, GUARD = "haproxy -db", "ray::HAProxyManager", "rossmann.serving.proxy.guard"
+HAPROXY, ACTOR, GUARD = "haproxy -db", "ray::HAProxyManager", "rossmann.serving.proxy.guard"
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_a_killed_haproxy_is_back_within_three_seconds_and_follows_new_replicas(
         wait(lambda: has_both_replicas(stack), RECOVERY_S)
         time.sleep(1)
     assert result.failed == 0, result.failures
-    assert len(find(stack, GUARD)) == 2  # which start each other again
+    assert len(find(stack, GUARD)) == 2  # each starts the other again
 
 
 def has_both_replicas(stack: Stack) -> bool:
@@ -137,8 +137,8 @@ def has_both_replicas(stack: Stack) -> bool:
 def test_a_killed_actor_of_haproxy_costs_no_request(stack, url, bodies):
     with background_load([url], bodies, 2) as result:
         time.sleep(1)
-        before, proxies = kill(stack, MANAGER), set(find(stack, HAPROXY))
-        wait(lambda: is_restarted(stack, MANAGER, before), RECOVERY_S)
+        before, proxies = kill(stack, ACTOR), set(find(stack, HAPROXY))
+        wait(lambda: is_restarted(stack, ACTOR, before), RECOVERY_S)
         wait(lambda: is_restarted(stack, HAPROXY, proxies), RECOVERY_S)
         time.sleep(1)
     assert result.failed == 0, result.failures

@@ -41,7 +41,7 @@ SMALL_NODE = "--num-cpus 1 --object-store-memory 100000000"
 STORES, DAYS = 80, 700
 TRAIN_PARAMETERS = {"folds": 4, "candidates": ["lightgbm", "xgboost"], "search": 3}
 API_KEY = "secret"
-FIRST_REPLICA_PORT = 49950  # deployments/serve.env: it follows from the endpoint's port, 8000
+FIRST_REPLICA_PORT = 22000  # deployments/serve.env: it follows from the endpoint's port, 8000
 FIT_PROCESS, REPLICA_PROCESS = "ray::_fit", "ServeReplica:rossmann"
 TIMEOUT_S = 150
 

@@ -18,7 +18,7 @@ import psutil
 from rossmann.serving.deployment import ServeCluster
 
 REPOSITORY = Path(__file__).parents[2]
-PORTS = range(20_000, 32_768)  # neither the system nor Ray assigns these by itself
+PORTS = range(30_000, 32_768)  # neither the system, Ray nor deployments/serve.env assigns these by itself
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from rossmann.serving.proxy.processes import Process, ProxyFolder
 from tests.support.cluster import free_ports, stack_folder
 
 LAUNCHER = Path(__file__).parents[2] / "deployments" / "haproxy"
-MANAGER = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]).wait(); time.sleep(600)"
+ACTOR = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]).wait(); time.sleep(600)"
 RAYLET = "import subprocess, sys\nfor line in sys.stdin: subprocess.Popen(line.split(chr(0))[:-1])"
 
 
@@ -90,7 +90,7 @@ class ProxyNode:
     def get(self, path: str, **options: object) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", timeout=20, trust_env=False, **options)
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether a replica answers through HAProxy."""
         try:
             return self.get("/ready").status_code == 200
@@ -111,21 +111,22 @@ class ProxyNode:
         backends = {"http-rossmann": backend} if replicas else {}
         HAProxyApi(config, backends, str(self.folder.config))._generate_config_file_internal()
 
-    def start_actor(self, replicas: list[int]) -> None:
+    def start_actor(self, replicas: list[int], *more_arguments: str) -> None:
         """Start an actor, which starts HAProxy as Ray does."""
         self.write_config(replicas)
-        arguments = [str(LAUNCHER), "-db", "-f", str(self.folder.config), "-dR"]
-        self.raylet.stdin.write("\0".join([sys.executable, "-c", MANAGER, *arguments, "\n"]))
+        arguments = [str(LAUNCHER), "-db", "-f", str(self.folder.config), "-dR", *more_arguments]
+        self.raylet.stdin.write("\0".join([sys.executable, "-c", ACTOR, *arguments, "\n"]))
         self.raylet.stdin.flush()
 
     def haproxy(self) -> Process:
         """The HAProxy that answers."""
         return self.folder.process("current")
 
-    def processes(self) -> list[psutil.Process]:
-        """HAProxy and its guard."""
+    def processes(self, name: str = "") -> list[psutil.Process]:
+        """HAProxy and its guard, or those with `name` in their command; the oldest first."""
         lines = {each: _command_line(each) for each in psutil.process_iter()}
-        return [each for each, line in lines.items() if str(self.folder.path) in line and MANAGER not in line]
+        own = [each for each, line in lines.items() if str(self.folder.path) in line and ACTOR not in line]
+        return sorted((each for each in own if name in lines[each]), key=psutil.Process.create_time)
 
 
 @contextmanager

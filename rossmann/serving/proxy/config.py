@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from rossmann.serving.proxy.contract import CLIENT_HEADER, error_content
 
-MARK = "# edited by rossmann.serving.proxy\n"
-SENDER_TIMEOUT_S = 10  # for the head of a request, and for its body or the first 16 kB of it
+EDITED_MARKER = "# edited by rossmann.serving.proxy\n"
+REQUEST_TIMEOUT_S = 10  # for the head of a request, and for its body or the first 16 kB of it
 SERVE_HEADERS = (
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",
 )  # switch off its limits
 OWN_ERRORS = (408, 502, 503, 504)
+_ADAPT = "Ray's haproxy.cfg {}: adapt rossmann/serving/proxy/config.py, or set RAY_SERVE_ENABLE_HA_PROXY=0"
 
 
 class UnknownConfigError(Exception):
@@ -35,20 +36,17 @@ class Edit:
         """The text with the replacement. Raises UnknownConfigError."""
         text, count = re.subn(self.pattern, self.replacement, text, flags=re.MULTILINE)
         if count != self.count:
-            raise UnknownConfigError(
-                f"Ray's haproxy.cfg matches {self.pattern!r} {count} times instead of {self.count}: "
-                "adapt rossmann/serving/proxy/config.py, or set RAY_SERVE_ENABLE_HA_PROXY=0"
-            )
+            raise UnknownConfigError(_ADAPT.format(f"matches {self.pattern!r} {count} times instead of {self.count}"))
         return text
 
 
 def edit_config(config: str) -> str:
     """Ray's configuration with all edits; one that has them already stays as it is. Raises UnknownConfigError."""
-    if config.startswith(MARK):
+    if config.startswith(EDITED_MARKER):
         return config
     for edit in _edits():
         config = edit.apply(config)
-    return MARK + _with_replicas_at_bind_address(config)
+    return EDITED_MARKER + _with_replicas_at_bind_address(config)
 
 
 def has_replicas(config: str) -> bool:
@@ -64,14 +62,14 @@ def _edits() -> tuple[Edit, ...]:
         Edit(r"^frontend prometheus\n(?: .*\n)+", ""),
         Edit(r"^listen stats\n(?: .*\n)+", ""),
         Edit(r"^ +errorfile 50[234] .*\n", "", 3),
-        Edit(r"^defaults\n", _escape(f"defaults\n    timeout http-request {SENDER_TIMEOUT_S}s\n{own_errors}")),
+        Edit(r"^defaults\n", _escape(f"defaults\n    timeout http-request {REQUEST_TIMEOUT_S}s\n{own_errors}")),
         Edit(
             r"^(frontend http_frontend\n    bind .*\n)",
             r"\1" + _escape(
                 "    unique-id-format %[uuid()]\n"
                 f"    http-request set-header {CLIENT_HEADER} %[src]\n"
                 + "".join(f"    http-request del-header {name}\n" for name in SERVE_HEADERS)
-                + f"    http-request wait-for-body time {SENDER_TIMEOUT_S}s\n"
+                + f"    http-request wait-for-body time {REQUEST_TIMEOUT_S}s\n"
             ),
         ),
         Edit(r"http-request return status 404 .*", _escape(f"http-request return status 503 {_json_reply(503)}")),
@@ -91,9 +89,19 @@ def _escape(replacement: str) -> str:
 def _with_replicas_at_bind_address(config: str) -> str:
     """The servers of the proxy's own host at the address where it listens, if that is one address.
 
-    The replicas listen there, too. Ray writes the loopback address for them.
+    The replicas listen there, too. Ray writes the loopback address for them. Raises UnknownConfigError.
     """
-    host = re.search(r"^    bind (.*):\d+$", config, re.MULTILINE)[1]
-    if host in ("*", "localhost"):
+    bind = re.search(r"^    bind (.*):\d+$", config, re.MULTILINE)
+    if bind is None:
+        raise UnknownConfigError(_ADAPT.format("has no line `bind HOST:PORT`"))
+    if bind[1] in ("*", "localhost"):
         return config
-    return re.sub(r"^(    server \S+) (?:127\.0\.0\.1|::1|localhost):", rf"\1 {host}:", config, flags=re.MULTILINE)
+    addresses = re.findall(r"^    server \S+ (\S+):\d+ ", config, re.MULTILINE)
+    if len(addresses) != len(re.findall(r"^ *server ", config, re.MULTILINE)):
+        raise UnknownConfigError(_ADAPT.format("has servers that are not `server NAME HOST:PORT …`"))
+    own = Edit(
+        r"^(    server \S+) (?:127\.0\.0\.1|::1|localhost):",
+        rf"\1 {bind[1]}:",
+        sum(address in ("127.0.0.1", "::1", "localhost") for address in addresses),
+    )
+    return own.apply(config)

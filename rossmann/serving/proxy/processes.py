@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,8 @@ class Process:
     @staticmethod
     def of(pid: int) -> "Process":
         """The process with this id now; one that has ended if there is none."""
-        return Process(pid, _stat(pid)[19] if _stat(pid) else "")
+        stat = _stat(pid)
+        return Process(pid, stat[19] if stat else "")
 
     @property
     def is_alive(self) -> bool:
@@ -31,14 +32,16 @@ class Process:
         return bool(stat) and stat[19] == self.start and stat[0] != "Z"
 
     @property
-    def parent(self) -> "Process":
-        """Its parent, while it is alive."""
-        return Process.of(int(_stat(self.pid)[1]))
+    def parent(self) -> "Process | None":
+        """Its parent; None if it has ended."""
+        stat = _stat(self.pid)
+        return Process.of(int(stat[1])) if stat and stat[19] == self.start else None
 
     def kill(self, signal: int) -> None:
         """Send a signal, if it is alive."""
         if self.is_alive:
-            os.kill(self.pid, signal)
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(self.pid, signal)
 
 
 @dataclass(frozen=True)
@@ -53,44 +56,45 @@ class ProxyFolder:
 
     @property
     def running_config(self) -> Path:
-        """A copy of what the newest HAProxy has read; Ray overwrites `config` before it starts another."""
+        """A copy of the last configuration that HAProxy accepted; Ray overwrites `config` before it starts another."""
         return self.path / "running.cfg"
 
     @property
     def admin_socket(self) -> Path:
         return self.path / "admin.sock"
 
+    @property
+    def guard_lock(self) -> Path:
+        """Locked while a guard runs."""
+        return self.path / "guard.lock"
+
     @contextmanager
-    def lock(self, name: str = "start.lock") -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Only one process at a time starts HAProxy."""
-        with (self.path / name).open("w") as file:
+        with (self.path / "start.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def has_guard(self) -> bool:
-        """Whether a guard runs."""
-        with (self.path / "guard.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+    def is_guarded_through(self, descriptor: int) -> bool:
+        """Whether a descriptor is of this folder's guard lock: not if the folder was removed, or is a new one."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.guard_lock.stat())
+        except FileNotFoundError:
+            return False
 
     def write_config(self, text: str) -> None:
-        """Write the configuration for an HAProxy that is about to start."""
+        """Write an accepted configuration for an HAProxy that is about to start."""
         for file in (self.config, self.running_config):
             if not file.exists() or file.read_text() != text:
-                new = file.with_suffix(".new")
-                new.write_text(text)
-                new.replace(file)
+                _replace(file, text)
 
     def remember(self, name: str, process: Process) -> None:
-        """Store who is `manager`, the actor of Ray that starts HAProxy, or `current`, the newest HAProxy."""
-        (self.path / name).write_text(f"{process.pid} {process.start}")
+        """Store who is `actor`, Ray's process that starts HAProxy, or `current`, the newest HAProxy."""
+        _replace(self.path / name, f"{process.pid} {process.start}")
 
     def process(self, name: str) -> Process:
         """The process that was stored under this name."""
-        pid, start = (self.path / name).read_text().split()
+        pid, start = (self.path / name).read_text().split(" ")
         return Process(int(pid), start)
 
     def is_answering(self) -> bool:
@@ -124,6 +128,13 @@ def wait(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         time.sleep(POLL_S)
     return True
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file so that a reader, or a process that starts after a kill, has all of the old text or of the new."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
 
 
 def _stat(pid: int) -> list[str]:
