@@ -92,14 +92,15 @@ def withdraw_pending(
     """Take back the promotion of the target's version if it is pending.
 
     Returns what was requested in place of the target: something only if a release was killed after it had requested
-    the target, so that nobody knows any more what was deployed before.
+    the version, so that nobody knows any more what was deployed before.
     """
     model_registry = workspace.registry(settings)
     if not registry.is_deployment_pending(model_registry, target.model_version):
         return None
     registry.withdraw(model_registry, target.model_version, reason)
     champion = champion_target(settings)
-    if champion is None or deployment.deployed_target(host) != target:
+    deployed = deployment.deployed_target(host)
+    if champion is None or deployed is None or deployed.model_version != target.model_version:
         return None
     deployment.deploy(host, champion)
     return champion

@@ -154,6 +154,7 @@ def test_the_promotion_of_a_killed_release_is_taken_back_if_the_endpoint_cannot_
     endpoint, first_target, prefect_server
 ):
     """The release was killed after it had requested the version, whose files are missing."""
+    restore_snapshot(f"{endpoint.workspace}/snapshots", endpoint.snapshot)
     forecaster = fit_on_whole_history(endpoint.history, "median", 8)
     broken = register(endpoint.registry, forecaster, endpoint.history, endpoint.snapshot, "killed")
     shutil.rmtree(registry.find_version(endpoint.registry, broken).source.removeprefix("file://"))

@@ -202,8 +202,8 @@ def test_settings_given_to_make_up_reach_a_terminal_that_is_given_the_same() -> 
         'echo "$(python -c "from rossmann.settings import Settings; s = Settings(); print(len(s.api_keys), s.folds)")"'
     )
     assert _sh(f'eval "$(make -s env ROSSMANN_API_KEYS=one,tw-o== ROSSMANN_FOLDS=5)"; {echo}', settings) == "2 5"
-    assert _sh(f'eval "$(ROSSMANN_API_KEYS=one make -s env)"; {echo}', settings) == "1 3"
-    assert _sh(f'eval "$(make -s env)"; {echo}', settings) == "0 3"
+    assert _sh(f'eval "$(ROSSMANN_API_KEYS=one make -s env)"; {echo}', settings) == "1 8"
+    assert _sh(f'eval "$(make -s env)"; {echo}', settings) == "0 8"
 
 
 def test_a_venv_is_created_once_and_again_if_incomplete_or_older_than_the_lock(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def _fit_group(
     shrinkage = np.array([penalty(name) for name in group.names])
     chain_values = np.array([chain[name] for name in group.names])
     is_rare = reduce(np.logical_or, (group.days_of(name) for name in group.names if kind(name) in RARE_KINDS))
-    factors = [lapack.dpotrf(matrix, lower=1)[0] for matrix in squares + np.diag(shrinkage)]
+    factors = [_cholesky_factor(matrix) for matrix in squares + np.diag(shrinkage)]
     coefficients = np.tile(chain_values, (len(target), 1))
     residual = bounded = target - group.fitted(coefficients)
     for number in range(1 + CLIPPINGS):
@@ -169,6 +169,14 @@ def _fit_group(
         coefficients = coefficients + _solve(factors, gradient)
         residual = target - group.fitted(coefficients)
     return coefficients, residual
+
+
+def _cholesky_factor(matrix: np.ndarray) -> np.ndarray:
+    """The lower Cholesky factor. LinAlgError for a matrix that is not positive definite, as one with NaN."""
+    factor, info = lapack.dpotrf(matrix, lower=1)
+    if info:
+        raise np.linalg.LinAlgError(f"the equations of a store cannot be solved: LAPACK's dpotrf returned {info}")
+    return factor
 
 
 def _solve(factors: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.models import Candidate
-from rossmann.schema import MIN_FOLDS
+from rossmann.schema import MIN_FOLDS, MIN_SEASON_HISTORY_DAYS
 
 
 def fold_origins(
@@ -23,10 +23,15 @@ def fold_origins(
 def usual_fold_origins(
     history: SalesHistory, candidates: Iterable[Candidate], most: int, step_days: int, horizon_days: int
 ) -> tuple[np.datetime64, ...]:
-    """The same for as many folds as the history allows, `most` at most. DataError if it allows fewer than MIN_FOLDS."""
+    """The same for as many folds as the history allows with a full year before each, `most` at most.
+
+    Where it allows fewer than MIN_FOLDS of them, MIN_FOLDS whatever is before them. DataError if it is too short.
+    """
     past_days = _past_days(candidates)
-    possible = evaluation.possible_folds(history, step_days, horizon_days, past_days)
-    count = max(min(most, possible), MIN_FOLDS)
+    with_season = evaluation.possible_folds(
+        history, step_days, horizon_days, lambda days: max(past_days(days), MIN_SEASON_HISTORY_DAYS)
+    )
+    count = max(min(most, with_season), MIN_FOLDS)
     return evaluation.fold_origins(history, count, step_days, horizon_days, past_days)
 
 
