@@ -115,7 +115,9 @@ class Settings(BaseSettings):
         HORIZON_DAYS, ge=1, le=MAX_HORIZON_DAYS, description="Days in a forecast; takes effect with the next ingest."
     )
     folds: int = Field(
-        8, ge=MIN_FOLDS, description="Most backtest windows; there are fewer where the history is short."
+        8,
+        ge=MIN_FOLDS,
+        description="Most backtest windows; there are only as many as have a full year before them, and at least two.",
     )
     fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(

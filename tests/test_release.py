@@ -41,6 +41,7 @@ def home(tmp_path_factory, prefect_server, local_ray, new_mlflow_database) -> It
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(folder))
         patch.setenv("ROSSMANN_CANDIDATES", "xgboost")
+        patch.setenv("ROSSMANN_FOLDS", "3")  # more would leave a stale champion no training window before the oldest
         patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         yield folder
 
