@@ -101,6 +101,8 @@ def test_a_flow_run_whose_worker_is_killed_ends_and_its_place_is_free(stack, tmp
     wait(lambda: not nap.is_running(), 30)
     stack.run("prefect deployment run nap/nap")
     wait(lambda: processes_named(stack.workspace, NAPPING), RESTART_S)
+    kill(stack, "prefect worker start")  # with the second nap, whose Ray would be taken for the stack's
+    wait(lambda: len(find(stack, "gcs_server")) == 1, RESTART_S)
 
 
 def test_requests_do_not_need_serves_controller(stack, url, bodies):

@@ -258,7 +258,9 @@ def test_an_actor_that_ends_before_its_haproxy_starts_leaves_the_one_before(disp
         disposable_node.start_actor([])
         wait(lambda: any(os.getsid(each.pid) == each.pid for each in disposable_node.processes(LAUNCHER)), 5)
         (launcher,) = disposable_node.processes(LAUNCHER)
-        launcher.parent().kill()
+        actor = Process.of(launcher.ppid())
+        actor.kill(signal.SIGKILL)
+        wait(lambda: not actor.is_alive, 5)
     wait(lambda: not Process.of(launcher.pid).is_alive, 5)
     assert disposable_node.haproxy() == before
     assert before.is_alive
