@@ -33,8 +33,8 @@ def train(
 ) -> TrainResult:
     """Backtest the candidates on the same folds. The best one, fitted again on all days, becomes challenger.
 
-    folds: how many windows, counted back from the end of the history. Default: as many as have a year before them, ROSSMANN_FOLDS
-        at most.
+    folds: how many windows, counted back from the end of the history. Default: as many as have a full year before
+        them, ROSSMANN_FOLDS at most.
     candidates: names; the two baselines, last_week and median, are always added. Default: ROSSMANN_CANDIDATES.
     search: hyperparameter draws to add for each booster.
     snapshot: a fingerprint. Default: the current snapshot.
