@@ -70,6 +70,6 @@ def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: S
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
     plan = features.published_plan(state)
+    forecaster.predict(state, take(plan, np.arange(1)))  # prepares what all blocks, and the first request, need
     forecast = forecaster.predict(state, plan)
-    forecaster.predict(state, take(plan, np.arange(1)))  # prepares what the first request of one row would wait for
     return LoadedModel(entry.version, entry.card, snapshot, state, forecaster, plan, forecast)
