@@ -153,6 +153,14 @@ def test_a_run_in_which_all_entries_fail_fails(noisy, small, origins, local_ray,
         )
 
 
+def is_fit(process: psutil.Process) -> bool:
+    """Whether a process is a worker of Ray that fits a candidate now."""
+    try:
+        return " ".join(process.cmdline()).startswith("ray::_fit")
+    except psutil.Error:
+        return False  # it has ended
+
+
 def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, local_ray, tmp_path):
     long = with_params(small["xgboost"], max_rounds=20_000)
     killed = []
@@ -160,8 +168,8 @@ def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, loc
     def kill_one():
         deadline = time.monotonic() + 60
         while not killed and time.monotonic() < deadline:
-            for process in psutil.process_iter(["name", "cmdline"]):
-                if (process.info["cmdline"] or [""])[0].startswith("ray::_fit"):
+            for process in psutil.Process().children(recursive=True):  # other tests have workers, too
+                if is_fit(process):
                     process.kill()
                     killed.append(process.pid)
                     break
