@@ -123,11 +123,11 @@ class Backtest:
         return groups[list(self.rows.columns)].apply(scores)
 
     def score(self) -> pd.DataFrame:
-        """The scores per candidate, each the mean over the folds, best RMSPE first."""
-        return self.by("origin").groupby(level="candidate", observed=True).mean().sort_values("rmspe")
+        """The scores per candidate, each the mean over the folds, best first, which is the lowest capped RMSPE."""
+        return self.by("origin").groupby(level="candidate", observed=True).mean().sort_values("rmspe_capped")
 
     def best(self) -> str:
-        """The candidate with the lowest mean RMSPE. The baseline only if it is the only candidate."""
+        """The candidate with the lowest mean capped RMSPE. The baseline only if it is the only candidate."""
         ranking = [str(name) for name in self.score().index]
         return next((name for name in ranking if name != BASELINE), ranking[0])
 

@@ -1,4 +1,7 @@
-"""The release rule: whether a challenger becomes champion."""
+"""The release rule: whether a challenger becomes champion.
+
+Every score here is the capped RMSPE: the error of a row counts as at most 100 %, so that no few rows decide.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rossmann.evaluation.backtest import Backtest, BacktestRun
+from rossmann.evaluation.backtest import MAX_ROW_ERROR, Backtest, BacktestRun
 from rossmann.schema import WEEK_DAYS
 
 SLICES = ("store_type", "promo", "lead_week")
@@ -72,7 +75,7 @@ def judge(
 
 
 def compare(backtest: Backtest, challenger: str, rival: str, seed: int) -> Comparison:
-    """Compare on the same rows, with a bootstrap over stores and weeks; RMSPE is the leaderboard's."""
+    """Compare on the same rows, with a bootstrap over stores and weeks; the scores are those of the leaderboard."""
     paired = _paired_rows(backtest, challenger, rival)
     errors, rival_errors = (_sums(paired, paired[column].to_numpy()) for column in ("error", "rival_error"))
     days = _sums(paired, np.ones(len(paired)))
@@ -137,7 +140,7 @@ def worse_slices(backtest: Backtest, challenger: str, rival: str, margin: float)
 
 
 def _paired_rows(backtest: Backtest, challenger: str, rival: str) -> pd.DataFrame:
-    """The rows with sales that both forecast, with the squared percentage errors `error` and `rival_error`."""
+    """The rows with sales that both forecast, with the capped and squared errors `error` and `rival_error`."""
     keys = ["origin", "store", "date"]
     own, others = backtest.of(challenger), backtest.of(rival)
     both = own.merge(others[[*keys, "forecast"]], on=keys, suffixes=("", "_rival"), validate="one_to_one")
@@ -145,9 +148,13 @@ def _paired_rows(backtest: Backtest, challenger: str, rival: str) -> pd.DataFram
         raise ValueError(f"{challenger} and {rival} were not scored on the same rows; backtest both on the same folds")
     both = both[both.sales > 0]
     return both.assign(
-        error=np.square(both.forecast / both.sales - 1),
-        rival_error=np.square(both.forecast_rival / both.sales - 1),
+        error=_capped_square(both.forecast / both.sales - 1),
+        rival_error=_capped_square(both.forecast_rival / both.sales - 1),
     )
+
+
+def _capped_square(error: pd.Series) -> pd.Series:
+    return np.square(np.minimum(np.abs(error), MAX_ROW_ERROR))
 
 
 def _absence_reason(rival: str, failure: str) -> str:
@@ -157,7 +164,7 @@ def _absence_reason(rival: str, failure: str) -> str:
 def _comparison_reason(comparison: Comparison, promotion_probability: float) -> str:
     verb = "beats" if comparison.p_better >= promotion_probability else "does not beat"
     return (
-        f"{verb} {comparison.rival}: RMSPE {comparison.rmspe:.4f} against {comparison.rival_rmspe:.4f}, "
+        f"{verb} {comparison.rival}: capped RMSPE {comparison.rmspe:.4f} against {comparison.rival_rmspe:.4f}, "
         f"P(better) {comparison.p_better:.3f}, {promotion_probability:.2f} needed"
     )
 
@@ -166,7 +173,7 @@ def _slice_reasons(worse: Sequence[WorseSlice], rival: str, margin: float) -> li
     if not worse:
         return [f"no slice ({', '.join(SLICES)}) is more than {margin:.0%} worse than {rival}"]
     return [
-        f"slice {each.name}: RMSPE {each.rmspe:.4f} against {each.rival_rmspe:.4f} of {rival}, "
+        f"slice {each.name}: capped RMSPE {each.rmspe:.4f} against {each.rival_rmspe:.4f} of {rival}, "
         f"more than {margin:.0%} worse"
         for each in worse
     ]
