@@ -316,10 +316,10 @@ def test_a_guard_whose_folder_was_removed_ends_and_leaves_haproxy_to_ray(disposa
     before = disposable_node.haproxy()
     shutil.rmtree(disposable_node.folder.path)
     wait(lambda: disposable_node.processes(GUARD) == [], 5)
-    with requests_without_failure(disposable_node):
-        disposable_node.folder.path.mkdir()
-        disposable_node.start_actor([replica])
-        wait(lambda: not before.is_alive, 10)
+    disposable_node.folder.path.mkdir()  # without the socket through which the next HAProxy would take over
+    disposable_node.start_actor([replica])
+    wait(lambda: not before.is_alive, 10)
+    wait(disposable_node.is_ready, 10)
     assert len(disposable_node.processes(GUARD)) == 2
 
 
