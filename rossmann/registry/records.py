@@ -95,10 +95,11 @@ def _query(file: Path, queries: Iterable[str], name: str) -> list[list[tuple[Any
             if database.execute(HAS_TABLES).fetchone() is None:
                 return [[] for _ in queries]
             return [database.execute(query, (name,)).fetchall() for query in queries]
-    except sqlite3.Error as error:
+    except sqlite3.OperationalError as error:
+        if "no such" not in str(error):
+            raise
         raise DataError(
-            f"the model registry {file} cannot be read ({error}): free it if another process locks it; if another "
-            f"version of MLflow wrote it, run mlflow db upgrade sqlite:///{file}"
+            f"another version of MLflow wrote {file} ({error}): run mlflow db upgrade sqlite:///{file}"
         ) from error
 
 
