@@ -63,7 +63,7 @@ def processes_of(workspace: Path) -> list[psutil.Process]:
     processes = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("ROSSMANN_DATA_DIR") == str(workspace) and process.pid != os.getpid():
+            if process.environ().get("ROSSMANN_DATA_DIR") == str(workspace) and not _is_of_tests(process):
                 processes.append(process)
         except psutil.Error:
             continue  # of another user, or ended meanwhile
@@ -75,6 +75,11 @@ def kill_all(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def _is_of_tests(process: psutil.Process) -> bool:
+    """Whether it is this process, or the one that removes this process's semaphores."""
+    return process.pid == os.getpid() or "multiprocessing.resource_tracker" in " ".join(process.cmdline())
 
 
 def processes_named(workspace: Path, name: str) -> list[psutil.Process]:
