@@ -149,8 +149,13 @@ def test_a_killed_actor_of_haproxy_costs_no_request(stack, url, bodies):
 
 @pytest.mark.parametrize("command", PARTS_OF_RAY)
 def test_the_endpoint_recovers_from_the_death_of_any_part_of_ray(stack, command):
-    """A replica and the proxy are restarted by Ray, everything else together with the head."""
+    """A replica and the proxy are restarted by Ray, everything else together with the head and all replicas."""
+    replicas = set(find(stack, "ray::ServeReplica"))
     before, started = kill(stack, command), time.monotonic()
-    wait(lambda: is_restarted(stack, command, before) and stack.served_version() == 1, RECOVERY_S)
+    wait(lambda: is_restarted(stack, command, before), RECOVERY_S)
+    if not command.startswith("ray::"):
+        wait(lambda: not any(replica.is_running() for replica in replicas), RECOVERY_S)
+    wait(lambda: stack.served_version() == 1, RECOVERY_S)
     sys.stdout.write(f"{command}: {time.monotonic() - started:.1f} s\n")
     wait(lambda: len(find(stack, "ray::ServeReplica")) == 2, RECOVERY_S)
+    assert stack.served_version() == 1

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -80,9 +81,11 @@ def test_a_holder_that_dies_frees_the_lock(url, end):
 
 def test_a_waiter_gets_the_lock_when_the_holder_is_done(url):
     with holder(url) as process:
-        process.stdin.close()  # the holder goes on to its end
+        end = threading.Timer(1, process.stdin.close)  # the holder goes on to its end
+        end.start()
+        started = time.monotonic()
         with workspace_lock(url, "ingest", 20):
-            pass
+            assert time.monotonic() - started > 0.9
     with workspace_lock(url, "ingest", 1):
         pass
 

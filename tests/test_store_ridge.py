@@ -131,7 +131,7 @@ def test_products_of_common_and_own_columns_are_those_of_the_whole_design(noisy,
         design = whole[group.stores][:, :, [names.index(name) for name in group.names]].astype(float)
         own_weight = weight[group.stores]
         np.testing.assert_allclose(
-            group.squares(own_weight), np.einsum("sda,sd,sdb->sab", design, own_weight, design), atol=1e-4
+            group.gram(own_weight), np.einsum("sda,sd,sdb->sab", design, own_weight, design), atol=1e-4
         )
         np.testing.assert_allclose(group.products(own_weight), np.einsum("sda,sd->sa", design, own_weight), atol=1e-4)
         coefficients = np.random.default_rng(7).normal(size=(len(group.stores), len(group.names)))

@@ -13,7 +13,7 @@ def main() -> None:
     gc.disable()  # looking for garbage while thousands of modules are imported is a quarter of a listing's time
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # those that the caller can correct become a message; all others go on
         message = user_message(error) or outside_message(error)
         if message is None:
             raise

@@ -80,10 +80,11 @@ def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
 def regional_breaks(
     country: str, past: SalesHistory, first: np.datetime64, last: np.datetime64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The region of each store [stores], and which days from `first` to `last` are in a school break of every region.
+    """The region of each store [stores], and for every region which days from `first` to `last` are in a school break.
 
-    The region is an index into bool [regions, days]; region 0 is not known, and has no breaks. Of the history only the
-    past is read. `first` is not after the first day of the history, and `last` not before its origin.
+    The region is an index into bool [regions, days]. Region 0 stands for an unknown region and has no breaks; neither
+    have days for which the package has none. Of the history only the past is read. `first` is not after the first day
+    of the history, and `last` not before its origin.
     """
     calendar = _calendar_of_years(country, first.astype("datetime64[Y]"), last.astype("datetime64[Y]"))
     begin, days = int((past.dates[0] - calendar.dates[0]).astype(int)), len(past.dates)
@@ -93,8 +94,8 @@ def regional_breaks(
         past.calendar.school_holiday[:, :days] == 1,
         ~np.isnan(past.sales),
     )
-    asked = (calendar.dates >= first) & (calendar.dates <= last)
-    return region, calendar.school_holiday[:, asked] == 1
+    in_period = (calendar.dates >= first) & (calendar.dates <= last)
+    return region, calendar.school_holiday[:, in_period] == 1
 
 
 @lru_cache(maxsize=8)  # takes half a second, and the origins of a training lie in a few years

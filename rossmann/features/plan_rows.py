@@ -103,27 +103,27 @@ class PlanRows:
 
     @cached_property
     def has_promo(self) -> np.ndarray:
-        """bool"""
+        """Whether the store has a promotion. bool"""
         return self.calendar.promo == 1
 
     @cached_property
     def closed(self) -> np.ndarray:
-        """bool"""
+        """Whether the store is closed. bool"""
         return self.calendar.open == 0
 
     @cached_property
     def closed_except_sunday(self) -> np.ndarray:
-        """Most stores are closed on every Sunday. bool"""
+        """Whether the store is closed and the day is no Sunday, on which most stores always are. bool"""
         return self.closed & (self.date_parts.weekday != SUNDAY)
 
     @cached_property
     def holiday(self) -> np.ndarray:
-        """bool"""
+        """Whether the day is a state holiday of the store. bool"""
         return self.calendar.state_holiday > 0
 
     @cached_property
     def school(self) -> np.ndarray:
-        """bool"""
+        """Whether the day is a school holiday of the store. bool"""
         return self.calendar.school_holiday == 1
 
     @cached_property
@@ -186,6 +186,6 @@ class PlanRows:
 
     @cached_property
     def _days(self) -> slice:
-        """The days from the first to the last that a row asks for: of no others the linear model is computed."""
+        """The days from the first to the last row's. The linear model is computed for these days only."""
         days = len(self.calendar.dates)  # without rows: none
         return slice(int(self.row_day.min(initial=days)), int(self.row_day.max(initial=-1)) + 1)

@@ -1,7 +1,8 @@
 """The days around the start and the end of a school break of the region in which a store is.
 
 The region is inferred from the holidays of the store's past. Its breaks are public years ahead, so that these days are
-known at any lead, also where the plan does not reach the start or the end of a break.
+known at any lead, also where the plan does not reach the start or the end of a break. Beyond the years that the package
+`holidays` has, there are no breaks.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class SchoolBreaks:
     """Which days of a calendar are around the start or the end of a break, by region."""
 
     region: np.ndarray  # of each store: index into `days`. int64 [stores]
-    days: np.ndarray  # all False in region 0, which is not known. bool [regions, days of the calendar, NAMES]
+    days: np.ndarray  # all False in region 0, for stores of unknown region. bool [regions, days of the calendar, NAMES]
 
     def of_days(self, days: slice) -> "SchoolBreaks":
         """The same for some days of the calendar."""

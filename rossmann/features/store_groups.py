@@ -1,7 +1,7 @@
 """The normal equations of the linear models of many stores.
 
 Columns that all stores of a group share (those of dates, usually promotions, the school breaks of a region) are stored
-once. One matrix product gives their squares in all stores; only the other columns need a product per store.
+once. One matrix product gives their part of the Gram matrices of all stores; only the other columns need one per store.
 """
 
 from collections.abc import Mapping
@@ -26,8 +26,8 @@ class StoreGroup:
     common: np.ndarray  # float64 [days, common columns]
     own: np.ndarray  # float64 [stores, own columns, days]
 
-    def squares(self, weight: np.ndarray) -> np.ndarray:
-        """AᵀWA of every store. weight: [stores, days]; result: [stores, columns, columns]"""
+    def gram(self, weight: np.ndarray) -> np.ndarray:
+        """The Gram matrices AᵀWA of every store. weight: [stores, days]; result: [stores, columns, columns]"""
         count = self.common.shape[1]
         is_active = (self.common != 0).astype(np.float32)
         # Most columns are 0 or 1, and many exclude each other: their product is 0 on all days.

@@ -66,16 +66,16 @@ def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.
     dates = date_columns(calendar.dates[0], len(calendar.dates), origin)
     dates = {name: column[:days] for name, column in dates.items()}
     groups = group_stores(calendar, stores, breaks, dates)
-    squares = [group.squares(weight[group.stores]) for group in groups]
-    chain = _chain_coefficients(groups, squares, dates, weight, target)
+    gram = [group.gram(weight[group.stores]) for group in groups]
+    chain = _chain_coefficients(groups, gram, dates, weight, target)
     one = np.array([0])
     names, _ = design(calendar.of_stores(one), stores.at(one), breaks.of_stores(one), origin, slice(1))
     coefficients = np.tile([chain[name] for name in names], (len(level), 1))
     residual = target - sum(chain[name] * dates[name] for name in dates if is_for_chain_only(name))
-    for group, square in zip(groups, squares, strict=True):
+    for group, matrices in zip(groups, gram, strict=True):
         own, of_group = np.array([names.index(name) for name in group.names]), group.stores
         coefficients[of_group[:, None], own], residual[of_group] = _fit_group(
-            group, square, residual[of_group], weight[of_group], chain
+            group, matrices, residual[of_group], weight[of_group], chain
         )
     residual = np.where(valid, residual, np.nan)
     return StoreRidge(
@@ -108,7 +108,7 @@ def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _chain_coefficients(
     groups: Sequence[StoreGroup],
-    squares: Sequence[np.ndarray],
+    gram: Sequence[np.ndarray],
     dates: Mapping[str, np.ndarray],
     weight: np.ndarray,
     target: np.ndarray,
@@ -119,10 +119,10 @@ def _chain_coefficients(
     fine = np.stack(list(chain_only.values()), axis=1).astype(float)
     count = len(groups[0].names)
     quadratic, linear = np.zeros((len(names), len(names))), np.zeros(len(names))
-    for group, square in zip(groups, squares, strict=True):
+    for group, matrices in zip(groups, gram, strict=True):
         order = [names.index(name) for name in group.names]
         own_weight, own_target = weight[group.stores], (weight * target)[group.stores]
-        quadratic[np.ix_(order, order)] += square.sum(axis=0)
+        quadratic[np.ix_(order, order)] += matrices.sum(axis=0)
         quadratic[order, count:] += group.total_products(own_weight, fine)
         linear[order] += group.products(own_target).sum(axis=0)
     quadratic[count:, :count] = quadratic[:count, count:].T
@@ -149,16 +149,16 @@ def chain_penalty(name: str, stores: int, days: int) -> float:
 
 
 def _fit_group(
-    group: StoreGroup, squares: np.ndarray, target: np.ndarray, weight: np.ndarray, chain: Mapping[str, float]
+    group: StoreGroup, gram: np.ndarray, target: np.ndarray, weight: np.ndarray, chain: Mapping[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [stores, columns] and residuals [stores, days] of a group.
 
-    Huber's loss with the squares of the first step: later steps fit residuals that are clipped, and need no new ones.
+    Huber's loss with the Gram matrices of the first step: later steps fit clipped residuals and need no new ones.
     """
     shrinkage = np.array([penalty(name) for name in group.names])
     chain_values = np.array([chain[name] for name in group.names])
     is_rare = reduce(np.logical_or, (group.days_of(name) for name in group.names if kind(name) in RARE_KINDS))
-    factors = [_cholesky_factor(matrix) for matrix in squares + np.diag(shrinkage)]
+    factors = [_cholesky_factor(matrix) for matrix in gram + np.diag(shrinkage)]
     coefficients = np.tile(chain_values, (len(target), 1))
     residual = bounded = target - group.fitted(coefficients)
     for number in range(1 + CLIPPINGS):

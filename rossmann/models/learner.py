@@ -53,7 +53,7 @@ class TrainingInput:
     def target(self) -> np.ndarray:
         """By how much log sales differ from the linear model's, without what they differ by in all stores. [rows]
 
-        What a day had in common was the weather or an accident more often than something that features explain.
+        What all stores share on a day is mostly weather or chance, so it is removed from the target.
         """
         return self.train_set.difference - self.train_set.day_difference
 

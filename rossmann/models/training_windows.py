@@ -14,7 +14,7 @@ from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
 RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
 MAX_DIFFERENCE = 0.35  # of log sales from the linear model: a larger one is an accident that will not repeat itself
-SHRINK_STORES = 10  # so many stores have the same weight as the assumption that they have nothing in common
+SHRINK_STORES = 10  # weight, in stores, of the assumption that stores share no residual
 STEP_DAYS = 24  # between the origins
 MIN_HISTORY_DAYS = MIN_SEASON_HISTORY_DAYS  # with less the boosters would fit the bias of a model without season
 MIN_SHORT_HISTORY_DAYS = 120  # the minimum where the whole history is short
