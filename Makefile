@@ -56,7 +56,7 @@ env: ## the environment in which a terminal reaches the stack: eval "$(make -s e
 	@grep ^export deployments/local.env
 
 test: install ## all tests except the proofs
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 proof: install ## the tests that take minutes: a cluster of three hosts, a week with drift through the whole stack
 	@$(BIN)/python -m pytest -m proof

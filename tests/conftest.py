@@ -37,13 +37,6 @@ def toy_sales(store: np.ndarray, weekday: np.ndarray, promo: np.ndarray) -> np.n
     return TOY_LEVEL[store - 1] * TOY_WEEKDAY[weekday] * np.where(promo == 1, TOY_PROMO, 1.0)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes, a file's tests run in one of them, and all tests of the endpoint share it in one."""
-    for item in items:
-        group = "endpoint" if "endpoint" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def object_store():
     """A real S3 server with a bucket BUCKET. The environment has its address, since a process creates one S3 client."""
