@@ -70,7 +70,7 @@ def run_fits(
                 task = running.pop(finished)
                 yield task, _result(task, finished)
         finally:
-            for reference in running:
+            for reference in (*running, *states.values(), *windows.values()) if running else ():
                 ray.cancel(reference, force=True)
 
 
