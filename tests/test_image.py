@@ -52,7 +52,8 @@ def test_the_build_gets_code_and_configuration_and_nothing_else() -> None:
     patterns = (REPOSITORY / ".dockerignore").read_text().splitlines()
     sent = {name for name in exclude_paths(str(REPOSITORY), patterns) if (REPOSITORY / name).is_file()}
     code = {str(file.relative_to(REPOSITORY)) for part in ("flows", "rossmann") for file in _files(REPOSITORY / part)}
-    configuration = {"prefect.yaml", "deployments/serve.yaml", "deployments/automations.yaml"}
+    deployments = {f"deployments/{name}" for name in ("serve.yaml", "serve.env", "haproxy", "automations.yaml")}
+    configuration = {"prefect.yaml", *deployments}
     build_files = {"Dockerfile", ".dockerignore"}  # always sent, never copied
     assert sent - build_files == code | configuration | {"pyproject.toml", "requirements.lock", "LICENSE", "README.md"}
 
@@ -63,6 +64,9 @@ def test_the_command_of_a_service_exists(name: str) -> None:
     line = command if isinstance(command, str) else shlex.join(command) if command[0] == "python" else command[-1]
     for part in re.split(r" && (?:exec )?", line):
         program, subcommand = part.split()[:2]
+        if program == ".":  # the shell reads a file
+            assert f"!{subcommand}" in (REPOSITORY / ".dockerignore").read_text().splitlines()
+            continue
         assert (Path(sys.executable).parent / program).exists()
         assert program != "rossmann" or subcommand in typer.main.get_command(app).commands
 
