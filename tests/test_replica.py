@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -137,6 +138,12 @@ def test_no_more_threads_compute_than_there_are_cores(tmp_path):
     for result in results:
         assert list(result) == [None] * 20
     assert most == len(os.sched_getaffinity(0))
+
+
+def test_cores_whose_folder_was_cleared_are_shared_again(tmp_path):
+    cores = Cores(tmp_path / "cores")
+    shutil.rmtree(tmp_path / "cores")
+    assert list(cores.map(str, range(3))) == ["0", "1", "2"]
 
 
 VALUES = {

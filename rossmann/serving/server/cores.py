@@ -24,6 +24,7 @@ class Cores:
     def __init__(self, folder: Path):
         count = len(os.sched_getaffinity(0))
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._files = [folder / f"core-{number}" for number in range(count)]
         for file in self._files:  # a disk that is full or read-only later does not matter
             file.touch(0o600)
@@ -50,6 +51,7 @@ class Cores:
 
     def _lock_any(self) -> int | None:
         """The descriptor of the first file that nobody has locked."""
+        self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have cleared the temporary files
         for file in self._files:
             descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
