@@ -96,6 +96,7 @@ try_stack() { # in namespaces of its own
     curl --silent --show-error --fail http://127.0.0.1:8000/predict -H "X-API-Key: $key" \
         -d '{"store": 1, "date": "2015-08-03", "promo": true}'
     echo
+    podman exec "$(container ray-head)" sh -c 'cat /proc/[0-9]*/comm' | grep -x haproxy
     podman ps --format '{{.Names}} {{.Status}}'
     free --mega | sed -n 2p
 }

@@ -84,6 +84,7 @@ try_image() { # in namespaces of its own
     timeout 120 sh -c 'until podman logs endpoint 2>&1 | grep -q "runtime started"; do sleep 1; done'
     podman exec endpoint rossmann serve
     podman healthcheck run endpoint && echo healthy
+    podman exec endpoint sh -c 'cat /proc/[0-9]*/comm' | grep -x haproxy
     curl --silent --show-error --fail http://127.0.0.1:8000/predict -H 'X-API-Key: try-me' \
         -d '{"store": 1, "date": "2015-08-03", "promo": true}'
     echo
