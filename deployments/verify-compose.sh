@@ -90,7 +90,8 @@ try_stack() { # in namespaces of its own
     start deploy serve
     worker=$(container worker)
     podman exec "$worker" rossmann sample --stores 20 --out /tmp/raw
-    podman exec "$worker" prefect deployment run retrain/retrain-weekly --param raw=/tmp/raw --param folds=2 --param 'candidates=["ridge"]' --watch
+    podman exec "$worker" prefect deployment run retrain/retrain-weekly --param raw=/tmp/raw --param folds=2 --param 'candidates=["ridge"]' --watch ||
+        { podman logs --tail 60 "$worker" >&2; return 1; }
     echo "$SECONDS s: retrained"
     podman exec "$worker" rossmann models
     curl --silent --show-error --fail http://127.0.0.1:8000/predict -H "X-API-Key: $key" \
