@@ -25,7 +25,7 @@ from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.retrain import RetrainResult, retrain
-from rossmann import figures, journal, simulation, training
+from rossmann import data, figures, journal, simulation, training
 from rossmann.monitoring import performance
 from rossmann.settings import Settings
 from rossmann.storage import Storage
@@ -62,6 +62,7 @@ class PolicyResult:
     alarms: tuple[tuple[date, str], ...]  # day and cause
     cpu_minutes: float
     weekly_rmspe: pd.Series  # of all batch forecasts, by the last day of the week
+    lead_rmspe: pd.Series  # of all forecasts, by schema.LEAD_RANGES
 
     @property
     def rmspe(self) -> float:
@@ -80,11 +81,12 @@ class PolicyResult:
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """All policies, and the addresses of their table and plot."""
+    """All policies, and the addresses of their tables and plot."""
 
     policies: tuple[PolicyResult, ...]
     fault_start: date | None
-    table: str
+    table: str  # weeks
+    leads: str
     plot: str
 
 
@@ -134,9 +136,11 @@ def _stage(raw: str, home: str, stores: int | None, fault: str | None, fault_sta
 def _write(folder: Storage, results: tuple[PolicyResult, ...], fault_start: date | None) -> ReplayResult:
     weeks = pd.DataFrame({each.policy: each.weekly_rmspe for each in results})
     table = folder.write("weeks.csv", weeks.to_csv(index_label="week_end", float_format="%.5f").encode())
+    leads = pd.DataFrame({each.policy: each.lead_rmspe for each in results})
+    lead_table = folder.write("leads.csv", leads.to_csv(float_format="%.5f").encode())
     marks = {each.policy: [day for day, _ in each.alarms] for each in results}
     plot = folder.write("weeks.png", figures.replay_figure(weeks, marks, str(fault_start) if fault_start else None))
-    return ReplayResult(results, fault_start, table, plot)
+    return ReplayResult(results, fault_start, table, lead_table, plot)
 
 
 def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -> PolicyResult:
@@ -151,7 +155,7 @@ def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -
             last_training = day if due else last_training
             steps.append(run_step(policy, raw, day, candidates, due))
     cpu_seconds = time.process_time() - started + training.fit_cpu_seconds(workspace.backtests(Settings()))
-    return _policy_result(policy, steps, cpu_seconds / 60, weekly_rmspe(Settings(), days[0], days[-1]))
+    return _policy_result(policy, steps, cpu_seconds / 60, *errors(Settings(), days[0], days[-1]))
 
 
 def run_step(policy: str, raw: str, day: date, candidates: list[str], due: bool) -> ReplayStep:
@@ -174,7 +178,16 @@ def _cause(alarm: Alarm) -> str:
     return alarm.name if isinstance(alarm, DriftDetected) else alarm.reason.split(":")[0]
 
 
-def _policy_result(policy: str, steps: list[ReplayStep], cpu_minutes: float, weekly: pd.Series) -> PolicyResult:
+def errors(settings: Settings, first: date, last: date) -> tuple[pd.Series, pd.Series]:
+    """`weekly_rmspe` and `lead_rmspe` of the days first … last."""
+    history = workspace.history(settings, data.current_snapshot(settings.workspace.snapshots))
+    by_lead = performance.rmspe_by_lead(workspace.daily_forecasts(settings, history, first, last))
+    return weekly_rmspe(settings, first, last), by_lead
+
+
+def _policy_result(
+    policy: str, steps: list[ReplayStep], cpu_minutes: float, weekly: pd.Series, by_lead: pd.Series
+) -> PolicyResult:
     retrainings = [each.retraining for each in steps if each.retraining]
     verdicts = [each.verdict.promote for each in retrainings if each.verdict]
     return PolicyResult(
@@ -186,6 +199,7 @@ def _policy_result(policy: str, steps: list[ReplayStep], cpu_minutes: float, wee
         alarms=tuple((each.day, cause) for each in steps for cause in each.causes),
         cpu_minutes=cpu_minutes,
         weekly_rmspe=weekly,
+        lead_rmspe=by_lead,
     )
 
 

@@ -37,6 +37,7 @@ WEEK_DAYS = 7
 WEEKS_YEAR_DAYS = 364  # 52 whole weeks: the same weekday one year before
 MEAN_YEAR_DAYS = 365.25  # the calendar year, for seasons and ages in years
 MIN_SEASON_HISTORY_DAYS = 400  # a shorter history does not show a full year, so no season can be fitted to it
+LEAD_RANGES = {"1": 1, "2 to 7": 2, "8 to 14": 8, "15 and later": 15}  # name and first day after the origin
 MIN_FOLDS = 2  # of a backtest: a fold's bounds are calibrated on the other folds
 DAY = np.timedelta64(1, "D")
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY, SATURDAY, SUNDAY = range(7)
@@ -53,6 +54,12 @@ MAX_TIMES_MEDIAN = 20  # sales or customers of a day against the store's median 
 def lead_week(lead_days: np.ndarray) -> np.ndarray:
     """The week after the origin to which so many days after it belong, from 1. Same shape and type."""
     return (lead_days - 1) // WEEK_DAYS + 1
+
+
+def lead_range(lead_days: np.ndarray) -> np.ndarray:
+    """The name in LEAD_RANGES of the range that so many days after the origin belong to. str, same shape"""
+    position = np.searchsorted(list(LEAD_RANGES.values()), lead_days, side="right") - 1
+    return np.asarray(list(LEAD_RANGES))[position]
 
 
 def weekday(dates: np.ndarray) -> np.ndarray:

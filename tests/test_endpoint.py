@@ -9,10 +9,11 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -21,13 +22,15 @@ from prefect import flow
 from benchmarks.load import background_load
 from flows import alarms, workspace
 from flows.endpoint import champion_target, switch_endpoint, sync_endpoint, system_alarms
+from flows.refresh import refresh
 from rossmann import features, registry
-from rossmann.data import restore_snapshot, save_snapshot
+from rossmann.data import current_snapshot, restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, HORIZON_DAYS
 from rossmann.serving import deployment
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
+from rossmann.simulation import write_sample
 from rossmann.validation import DataError
 from tests.support.cluster import processes_named, wait
 from tests.support.endpoint import RunningEndpoint, fit_on_whole_history, promote, register
@@ -119,6 +122,23 @@ def test_ten_promotions_and_five_new_snapshots_under_load_fail_no_request(endpoi
     assert result.failed == 0, result.failures
     assert set(result.versions) == {1, *versions}
     assert result.statuses[200] > 100
+
+
+def test_a_new_day_reaches_the_endpoint_and_the_batch_in_one_call(endpoint, first_target, prefect_server, tmp_path):
+    """The history of another chain, and then one more day of it."""
+    raw, last = str(write_sample(tmp_path / "raw", 6, 700, seed=3)), date(2014, 12, 1)
+    try:
+        refresh(raw, last - timedelta(days=1), allow_shrink=True)
+        delivered = refresh(raw, last)
+        batch = pd.read_csv(delivered.file)
+        plan = batch[["store", "date"]].to_dict("records")
+        answer = deployment.request_forecast(endpoint.serve, {"plan": plan})
+        assert [batch.date.min(), batch.date.max()] == ["2014-12-02", "2015-01-18"]
+        assert [row["forecast"] for row in answer["forecasts"]] == pytest.approx(batch.forecast.tolist(), rel=1e-9)
+        assert deployment.readiness(endpoint.serve)["snapshot"] == current_snapshot(Settings().workspace.snapshots)
+        assert delivered.model_version == 1
+    finally:
+        restore_snapshot(f"{endpoint.workspace}/snapshots", endpoint.snapshot)
 
 
 def test_if_a_version_cannot_be_loaded_the_old_one_serves_on(endpoint, first_target, bodies):

@@ -19,7 +19,7 @@ from rossmann import features, models, provenance, settings
 from rossmann.models import LEARNERS, day_corrections, sklearn_trees
 from rossmann.models.learner import TrainingInput
 from rossmann.models.learners import SEARCHABLE
-from rossmann.models.training_windows import MIN_SHORT_HISTORY_DAYS, train_set
+from rossmann.models.training_windows import MIN_SHORT_HISTORY_DAYS, linear_base, train_set
 from rossmann.schema import DAY, SUNDAY, WEEKS_YEAR_DAYS, weekday
 from tests.conftest import toy_sales
 
@@ -240,6 +240,20 @@ def test_a_training_window_has_open_days_with_sales_only(noisy):
     np.testing.assert_array_equal(training_window.date, plan.date[sold])
     expected = features.build(features.fit_state(noisy.until(origin)), plan, features.FeatureSpec())[sold]
     np.testing.assert_array_equal(training_window.matrix, expected)
+
+
+def test_yesterdays_error_corrects_tomorrow_more_than_later_weeks_and_no_other_store(toy):
+    """Store 1 sells 20 % more than expected on the last day; nobody else does."""
+    sales = toy.sales.copy()
+    sales[0, -1] *= 1.2
+    plan = features.published_plan(features.fit_state(toy))
+    states = [features.fit_state(history) for history in (toy, replace(toy, sales=sales))]
+    before, after = (linear_base(features.join_plan(state, plan)) for state in states)
+    change = np.where(plan.open == 1, after - before, np.nan).reshape(3, -1)
+    lead_1, lead_15, lead_47 = change[:, 0], change[:, 14], change[:, 46]
+    assert 0.02 < lead_1[0] < 0.1
+    assert lead_47[0] < lead_15[0] < 0.7 * lead_1[0]
+    assert np.nanmax(np.abs(change[1:])) < 0.1 * lead_1[0]
 
 
 def test_a_training_window_near_the_end_stops_with_the_history(noisy):

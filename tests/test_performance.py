@@ -156,6 +156,16 @@ def test_daily_sums_add_up_to_the_scores_of_all_rows(noisy):
     assert scores.rmspe["all", ""] == pytest.approx(evaluation.scores(rows).rmspe)
 
 
+def test_the_error_by_days_ahead_is_over_all_rows_of_all_days(week):
+    """10 % on the seven days ahead; 30 % on as many rows 20 days ahead, in another table."""
+    later = week.assign(lead_days=20, forecast=week.sales * 1.3)
+    both = week.assign(lead_days=20)
+    scores = performance.rmspe_by_lead([week, later, both])
+    assert scores.index.tolist() == ["1", "2 to 7", "8 to 14", "15 and later"]
+    expected = [0.1, 0.1, np.nan, np.sqrt((0.1**2 + 0.3**2) / 2)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+
+
 def test_daily_sums_are_stored_as_they_are(week, url):
     sums = monitoring.daily_sums(week)
     for _ in range(2):

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -59,4 +60,10 @@ def test_the_scores_of_a_policy_are_those_of_its_forecasts(tmp_path, monkeypatch
         week = rows[(rows.date <= week_end) & (rows.date > week_end - pd.Timedelta(days=7))]
         assert rmspe(week.Sales.to_numpy(float), week.forecast.to_numpy()) == pytest.approx(score, abs=1e-5)
     assert list(scores.index) == [pd.Timestamp("2014-09-17"), pd.Timestamp(LAST)]
+    rows["error"] = (rows.forecast / rows.Sales - 1).where(rows.Sales > 0)
+    by_lead = pd.read_csv(result.leads, index_col="lead_days").never
+    for name, first, last in (("1", 1, 1), ("2 to 7", 2, 7), ("8 to 14", 8, 14)):
+        errors = rows[rows.lead_days.between(first, last)].error
+        assert by_lead[name] == pytest.approx((errors**2).mean() ** 0.5, abs=1e-5)
+    assert np.isnan(by_lead["15 and later"]), "the replay ends two weeks after its first origin"
     assert not (tmp_path / "home/journal.db").exists(), "the workspace itself is untouched"

@@ -84,7 +84,7 @@ def test_a_deployment_names_a_flow_and_its_parameters(deployment: dict) -> None:
 
 def test_every_flow_is_deployed_to_the_pool_that_the_worker_polls() -> None:
     deployed = {each["entrypoint"].split(":")[1] for each in PREFECT["deployments"]}
-    assert deployed == {"sweep", "ingest", "train", "release", "forecast", "monitor", "retrain"}
+    assert deployed == {"sweep", "ingest", "refresh", "train", "release", "forecast", "monitor", "retrain"}
     pools = {each["work_pool"]["name"] for each in PREFECT["deployments"]}
     assert pools == {"rossmann"}
     assert "prefect worker start --pool rossmann " in (REPOSITORY / "deployments/supervisord.conf").read_text()

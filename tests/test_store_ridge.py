@@ -177,3 +177,19 @@ def test_the_batched_ridge_is_one_regression_per_store(noisy, breaks, log_sales)
             bounded[is_rare] = residual[is_rare]
         np.testing.assert_allclose(store_ridge.predict(ridge, np.array([s]), values[[s]])[0, valid[s]] - levels[s],
                                    A @ coefficients, atol=2e-4)  # fmt: skip
+
+
+def test_decayed_residuals_agree_with_a_loop(noisy, breaks, log_sales):
+    """Each open day of the last quarter of a year counts half as much per half-life, and a day without a residual 1."""
+    ridge = store_ridge.fit(noisy.calendar, noisy.stores, breaks, log_sales)
+    positions, length = np.arange(len(log_sales)), len(noisy.dates)
+    _, values = ridge_design.design(
+        noisy.calendar, noisy.stores, breaks.of_stores(positions), noisy.origin, slice(length)
+    )
+    residual = np.clip(log_sales - store_ridge.predict(ridge, positions, values), -0.2, 0.2)
+    for column, half_life in enumerate((2, 14)):
+        for s in positions:
+            weights = {day: 0.5 ** ((length - 1 - day) / half_life) for day in range(length - 91, length)}
+            open_days = {day: weight for day, weight in weights.items() if not np.isnan(residual[s, day])}
+            total = sum(weight * residual[s, day] for day, weight in open_days.items())
+            assert ridge.decayed_residual[s, column] == pytest.approx(total / (1 + sum(open_days.values())), abs=1e-5)

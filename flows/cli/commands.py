@@ -85,6 +85,22 @@ def ingest(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink 
 
 
 @app.command()
+def refresh(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink = False, json: AsJson = False) -> None:
+    """Ingest new days, switch the endpoint to them and forecast from them, without a training."""
+    settings = prepare_environment()
+    inputs.check_raw(settings, raw)
+    inputs.check_champion(settings)
+    from flows.cli import console, documents
+    from flows.refresh import refresh as flow
+
+    delivered = run_flow(flow, raw, as_of, allow_shrink)
+    if json:
+        documents.write(documents.forecast(delivered))
+    else:
+        console.show_forecast(settings.workspace.root, delivered)
+
+
+@app.command()
 def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0, json: AsJson = False) -> None:
     """Backtest the candidates of ROSSMANN_CANDIDATES on the current snapshot; the best becomes challenger."""
     settings = prepare_environment()

@@ -10,6 +10,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rossmann.schema import LEAD_RANGES
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -178,7 +180,7 @@ def show_performance(performance: "Performance") -> None:
 
 
 def show_replay(home: str, result: "ReplayResult") -> None:
-    """The policies side by side, then the alarms of each."""
+    """The policies side by side, their errors by days after the origin, then the alarms of each."""
     names = ("RMSPE", "last 8 weeks", "retrained", "promoted", "refused", "skipped", "alarms", "false", "CPU min")
     rows = []
     for each in result.policies:
@@ -187,10 +189,13 @@ def show_replay(home: str, result: "ReplayResult") -> None:
         scores = (f"{each.rmspe:.4f}", f"{each.last_weeks_rmspe:.4f}")
         rows.append([each.policy, *scores, *map(str, counts), f"{each.cpu_minutes:.1f}"])
     show_table([Column("policy"), *(Column(each, numeric=True) for each in names)], rows)
+    leads = [Column(f"{lead} days ahead", numeric=True) for lead in LEAD_RANGES]
+    rows = [[each.policy, *(f"{value:.4f}" for value in each.lead_rmspe)] for each in result.policies]
+    show_table([Column("policy"), *leads], rows)
     for each in result.policies:
         text = ", ".join(f"{day} {cause}" for day, cause in each.alarms)
         show(f"{each.policy}: {text or 'no alarm'}")
-    show_files(home, weeks=result.table, plot=result.plot)
+    show_files(home, weeks=result.table, leads=result.leads, plot=result.plot)
 
 
 def show_alarms(records: "Sequence[AlarmRecord]") -> None:

@@ -153,12 +153,16 @@ def monitoring(result: "MonitorResult") -> Document:
 
 
 def replay(result: "ReplayResult") -> Document:
-    """`weekly_rmspe` is keyed by the last day of the week; `false_alarms` were raised before the injected fault."""
+    """`weekly_rmspe` is keyed by the last day of the week, `lead_rmspe` by days after the origin.
+
+    `false_alarms` were raised before the injected fault.
+    """
     fault_start = result.fault_start
     return {
         "policies": [{**_policy(each), "false_alarms": each.false_alarms(fault_start)} for each in result.policies],
         "fault_start": fault_start.isoformat() if fault_start else None,
         "table": result.table,
+        "leads": result.leads,
         "plot": result.plot,
     }
 
@@ -175,6 +179,7 @@ def _policy(result: "PolicyResult") -> Document:
         "alarms": [{"day": day.isoformat(), "cause": cause} for day, cause in result.alarms],
         "cpu_minutes": _number(result.cpu_minutes),
         "weekly_rmspe": {f"{week:%Y-%m-%d}": _number(value) for week, value in result.weekly_rmspe.items()},
+        "lead_rmspe": {lead: _number(value) for lead, value in result.lead_rmspe.items()},
     }
 
 

@@ -40,6 +40,14 @@ def check_snapshot(settings: "Settings") -> None:
     current_snapshot(settings.workspace.snapshots)
 
 
+def check_champion(settings: "Settings") -> None:
+    """There must be a champion that this code can load."""
+    from flows import workspace
+    from rossmann import registry
+
+    registry.champion(workspace.registry(settings))
+
+
 def check_challenger(settings: "Settings") -> None:
     """There must be a challenger."""
     from flows import workspace

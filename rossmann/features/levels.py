@@ -86,7 +86,7 @@ def _recent_deviations(deviation: np.ndarray, horizon_days: int) -> dict[str, np
     ]
     return {
         "recent_deviation": np.stack([sums.mean(-days, 0) for days in DEVIATION_DAYS], axis=1).astype(np.float32),
-        "decayed_deviation": _decayed_mean(deviation),
+        "decayed_deviation": decayed_mean(deviation, DEVIATION_HALF_LIFE_DAYS),
         "deviation_slope": _slope(deviation[:, -SLOPE_DAYS:]).astype(np.float32),
         "year_ago": _year_ago(sums, horizon_days).astype(np.float32),
         "year_over_year": np.stack(year_over_year, axis=1).astype(np.float32),
@@ -114,6 +114,13 @@ def nanmean(values: np.ndarray) -> np.ndarray:
     valid = ~np.isnan(values)
     count = valid.sum(axis=1)
     return np.where(count > 0, np.where(valid, values, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
+
+
+def decayed_mean(values: np.ndarray, half_life_days: float) -> np.ndarray:
+    """Mean of each row with weights that halve every `half_life_days` back from the last, shrunk to 0. [rows]"""
+    valid = ~np.isnan(values)
+    weight = valid * 0.5 ** (np.arange(values.shape[1])[::-1] / half_life_days)
+    return (weight * np.where(valid, values, 0)).sum(axis=1) / (weight.sum(axis=1) + 1)
 
 
 class _PrefixSums:
@@ -189,14 +196,6 @@ def _cell_last(sales: np.ndarray, sold: np.ndarray, cell: np.ndarray, default: n
     store, day = np.nonzero(sold)
     last[store, cell[store, day]] = sales[store, day]  # days are in ascending order: the last one stays
     return last
-
-
-def _decayed_mean(deviation: np.ndarray) -> np.ndarray:
-    """Mean deviation with weights that halve every DEVIATION_HALF_LIFE_DAYS, shrunk to 0. [stores]"""
-    days = deviation.shape[1]
-    valid = ~np.isnan(deviation)
-    weight = valid * 0.5 ** (np.arange(days - 1, -1, -1) / DEVIATION_HALF_LIFE_DAYS)
-    return (weight * np.where(valid, deviation, 0)).sum(axis=1) / (weight.sum(axis=1) + 1)
 
 
 def _slope(deviation: np.ndarray) -> np.ndarray:

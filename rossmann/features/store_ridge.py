@@ -15,7 +15,7 @@ from scipy.linalg import lapack
 
 from rossmann.data import Calendar, Stores
 from rossmann.features.calendar import date_parts
-from rossmann.features.levels import nanmean
+from rossmann.features.levels import decayed_mean, nanmean
 from rossmann.features.ridge_design import FINE_SEASON, date_columns, design, harmonic, is_for_chain_only, kind
 from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.store_groups import StoreGroup, group_stores
@@ -35,6 +35,7 @@ UNCERTAIN_KINDS = (*RARE_KINDS, "closure")  # days whose error is larger than th
 NO_SEASON_PENALTY = 1e9  # leaves nothing of a coefficient
 MAX_RESIDUAL = 0.2  # a larger residual says nothing more about the coming days
 RESIDUAL_DAYS = (14, 28, 91)
+RESIDUAL_HALF_LIVES_DAYS = (2, 14)
 VARIANCE_DAYS = WEEKS_YEAR_DAYS
 MAX_VARIANCE_RESIDUAL = 0.5
 VARIANCE_SHRINK_DAYS = 20  # a group's own variance has the same weight as the larger group's with so many days
@@ -50,6 +51,7 @@ class StoreRidge:
     level: np.ndarray  # mean log sales, subtracted from the target. float64 [stores]
     coefficients: np.ndarray  # float64 [stores, columns of the design]
     recent_residual: np.ndarray  # mean over the last RESIDUAL_DAYS; NaN without open days. float32 [stores, windows]
+    decayed_residual: np.ndarray  # `decayed_mean` for RESIDUAL_HALF_LIVES_DAYS. float64 [stores, half-lives]
     extra_variance: np.ndarray  # additional variance on days of a column; 0 but for UNCERTAIN_KINDS. float64 [columns]
     standard_deviation: np.ndarray  # of the clipped residuals. float64 [stores, 7 weekdays]
 
@@ -78,10 +80,12 @@ def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.
             group, matrices, residual[of_group], weight[of_group], chain
         )
     residual = np.where(valid, residual, np.nan)
+    recent = np.clip(residual[:, -RESIDUAL_DAYS[-1] :], -MAX_RESIDUAL, MAX_RESIDUAL)
     return StoreRidge(
         level,
         np.round(coefficients, DECIMALS),
-        _recent_residual(residual),
+        _recent_residual(recent),
+        np.round(_decayed_residual(recent), DECIMALS),
         np.round(_extra_variance(names, groups, residual), DECIMALS),
         np.round(_standard_deviation(residual, date_parts(calendar.dates[:days]).weekday), DECIMALS),
     )
@@ -215,9 +219,13 @@ def _extra_variance(names: Sequence[str], groups: Sequence[StoreGroup], residual
 
 
 def _recent_residual(residual: np.ndarray) -> np.ndarray:
-    """Mean clipped residual over the last RESIDUAL_DAYS; NaN without open days. float32 [stores, windows]"""
-    means = [nanmean(np.clip(residual[:, -days:], -MAX_RESIDUAL, MAX_RESIDUAL)) for days in RESIDUAL_DAYS]
-    return np.stack(means, axis=1).astype(np.float32)
+    """Mean residual over the last RESIDUAL_DAYS; NaN without open days. float32 [stores, windows]"""
+    return np.stack([nanmean(residual[:, -days:]) for days in RESIDUAL_DAYS], axis=1).astype(np.float32)
+
+
+def _decayed_residual(residual: np.ndarray) -> np.ndarray:
+    """Mean residual with weights that halve every RESIDUAL_HALF_LIVES_DAYS, shrunk to 0. [stores, half-lives]"""
+    return np.stack([decayed_mean(residual, days) for days in RESIDUAL_HALF_LIVES_DAYS], axis=1)
 
 
 def _standard_deviation(residual: np.ndarray, weekday: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ import numpy as np
 from rossmann import features
 from rossmann.data import SalesHistory
 from rossmann.features import FeatureSpec, PlanRows
-from rossmann.features.store_ridge import RESIDUAL_DAYS
 from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
 
-RESIDUAL_PERSISTENCE = 0.6  # share of a store's mean residual of the last 28 days that is expected to last
-RESIDUAL_WINDOW = RESIDUAL_DAYS.index(28)
+# How much of a store's recent residuals is expected to last, by half-life of their mean: what the last days say fades
+# with the lead, what the last weeks say stays. Estimated by `python -m benchmarks.freshness`.
+FADING_WEIGHT, FADING_HALF_LIFE_DAYS = 0.45, 10  # of RESIDUAL_HALF_LIVES_DAYS[0]
+LASTING_WEIGHT = 1.0  # of RESIDUAL_HALF_LIVES_DAYS[1]
 MAX_DIFFERENCE = 0.35  # of log sales from the linear model: a larger one is an accident that will not repeat itself
 SHRINK_STORES = 10  # weight, in stores, of the assumption that stores share no residual
 STEP_DAYS = 24  # between the origins
@@ -92,9 +93,10 @@ def mean_over_stores(day: np.ndarray, values: np.ndarray, days: int) -> np.ndarr
 
 
 def linear_base(rows: PlanRows) -> np.ndarray:
-    """Log sales by the linear model, corrected by a share of the store's recent residuals. float64 [rows]"""
-    recent = rows.at_store(rows.state.ridge.recent_residual[:, RESIDUAL_WINDOW]).astype(float)
-    return rows.ridge + RESIDUAL_PERSISTENCE * np.where(np.isnan(recent), 0, recent)
+    """Log sales by the linear model, corrected by the store's recent residuals. float64 [rows]"""
+    last_days, last_weeks = rows.at_store(rows.state.ridge.decayed_residual).T
+    fading_weight = FADING_WEIGHT * 0.5 ** (rows.lead_days / FADING_HALF_LIFE_DAYS)
+    return rows.ridge + fading_weight * last_days + LASTING_WEIGHT * last_weeks
 
 
 def train_set(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, STORE_TYPES, WEEK_DAYS, lead_week
+from rossmann.schema import DAY, LEAD_RANGES, STORE_TYPES, WEEK_DAYS, lead_range, lead_week
 
 KEY = ["date", "source", "model_version"]
 SCORED_SLICES = ("lead_week", "store_type", "promo", "store")
@@ -102,6 +102,14 @@ def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
             "rows": total.rows,
         }
     )
+
+
+def rmspe_by_lead(forecasts: Iterable[pd.DataFrame]) -> pd.Series:
+    """RMSPE of forecasts, tables as of `join_actuals`, by the LEAD_RANGES; NaN where a range has none."""
+    tables = [rows[rows.sales > 0] for rows in forecasts]
+    squares = [np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days)) for rows in tables]
+    totals = pd.concat([each.agg(["sum", "count"]) for each in squares]).groupby(level=0).sum()
+    return np.sqrt(totals["sum"] / totals["count"]).reindex(list(LEAD_RANGES)).rename_axis("lead_days")
 
 
 def week_ends(sums: pd.DataFrame, last: np.datetime64) -> pd.Series:
