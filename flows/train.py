@@ -64,7 +64,7 @@ def search_hyperparameters(
         results = training.run_search(
             history, candidates, trials, origins, horizon_days=history.horizon_days, **options, progress=report
         )
-    create_table_artifact(training.trial_table(results), key="search", description=f"snapshot {snapshot}")
+    create_table_artifact(training.trial_table(results), key="trials", description=f"snapshot {snapshot}")
     return training.search_results(results, candidates)
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -149,6 +150,15 @@ def test_the_blend_gets_the_best_configurations(finished):
     assert best.candidate.name != "xgboost"
     assert [blend.name for blend in blends] == ["blend-s"]
     assert blends[0].members[-1] == best.candidate
+
+
+def test_trials_that_fail_are_reported_and_become_no_candidates(noisy, local_ray, tmp_path, monkeypatch):
+    learner = LEARNERS["xgboost"]
+    monkeypatch.setitem(LEARNERS, "xgboost", replace(learner, defaults={**learner.defaults, "tree_method": "wrong"}))
+    trials = search(noisy, Storage(str(tmp_path)), trials=5)
+    assert [trial.state for trial in trials] == ["failed"] * 6
+    assert all("tree_method" in trial.failure for trial in trials)
+    assert training.search_results(trials, CANDIDATES) == ()
 
 
 def test_a_search_without_a_booster_is_refused(noisy, tmp_path):
