@@ -122,9 +122,9 @@ def search_results(trials: Iterable[Trial], candidates: Sequence[Candidate]) -> 
     for trial in _ranking(trials):
         by_learner.setdefault(trial.candidate.learner, []).append(trial.candidate)
     best = {learner: ranking[0] for learner, ranking in by_learner.items()}
-    found = [trial for ranking in by_learner.values() for trial in _without(candidates, ranking)[:BEST_TRIALS]]
+    additions = [each for ranking in by_learner.values() for each in _without(candidates, ranking)[:BEST_TRIALS]]
     blends = [models.replace_members(candidate, best) for candidate in candidates if candidate.members]
-    return (*found, *_without(candidates, blends))
+    return (*additions, *_without(candidates, blends))
 
 
 def trial_table(trials: Iterable[Trial]) -> list[dict[str, object]]:
