@@ -64,8 +64,9 @@ proof: install ## the tests that take minutes: a cluster of three hosts, a week 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
-bench: install ## times and memory of every stage and of the endpoint; RAW=folder adds the raw files there
+bench: install ## times and memory of every stage, of a search and of the endpoint; RAW=folder adds the raw files there
 	@$(BIN)/python -m benchmarks $(RAW)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.search
 	@$(BIN)/python -m benchmarks.endpoint
 
 lock: install ## resolve the dependencies of pyproject.toml again

@@ -6,13 +6,14 @@ snapshot, candidate, fold, seed and code version and is not repeated: a run that
 
 from dataclasses import dataclass
 
+import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows import retries, workspace
 from flows.progress import progress
 from rossmann import models, registry, training
-from rossmann.data import resolve_snapshot
+from rossmann.data import SalesHistory, resolve_snapshot
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.settings import Settings
@@ -36,16 +37,35 @@ def train(
     folds: how many windows, counted back from the end of the history. Default: as many as have a full year before
         them, ROSSMANN_FOLDS at most.
     candidates: names; the two baselines, last_week and median, are always added. Default: ROSSMANN_CANDIDATES.
-    search: hyperparameter draws to add for each booster.
+    search: hyperparameter configurations to try for each booster; the best join the candidates.
     snapshot: a fingerprint. Default: the current snapshot.
     """
     settings = Settings()
     workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
-    selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
+    selected = models.candidates(tuple(candidates or settings.candidates))
+    if search:
+        selected += search_hyperparameters(snapshot, selected, folds, search)
     key = backtest(snapshot, selected, folds)
     run_id = record(key, snapshot, selected)
     return TrainResult(key, run_id, register(key, run_id, snapshot, selected))
+
+
+@task(**retries.ON_RAY)
+def search_hyperparameters(
+    snapshot: str, candidates: tuple[Candidate, ...], folds: int | None, trials: int
+) -> tuple[Candidate, ...]:
+    """Search the parameters of the boosters on the folds of the snapshot. Returns the candidates that it adds."""
+    settings = Settings()
+    history = workspace.history(settings, snapshot)
+    origins = fold_origins(settings, history, candidates, folds)
+    options = {name: value for name, value in workspace.backtest_options(settings).items() if name != "coverage"}
+    with progress("search") as report:
+        results = training.run_search(
+            history, candidates, trials, origins, horizon_days=history.horizon_days, **options, progress=report
+        )
+    create_table_artifact(training.trial_table(results), key="trials", description=f"snapshot {snapshot}")
+    return training.search_results(results, candidates)
 
 
 @task(**retries.ON_RAY)
@@ -53,8 +73,7 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
     """Backtest the candidates on the folds of the snapshot. Returns the key of the backtest run."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
-    cut, count = (training.usual_fold_origins, settings.folds) if folds is None else (training.fold_origins, folds)
-    origins = cut(history, candidates, count, settings.fold_step_days, history.horizon_days)
+    origins = fold_origins(settings, history, candidates, folds)
     entries = [training.BacktestEntry(candidate.name, candidate) for candidate in candidates]
     with progress("backtests") as report:
         options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
@@ -62,6 +81,14 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
     leaderboard = run.leaderboard().reset_index().to_dict("records")
     create_table_artifact(leaderboard, key="leaderboard", description=f"snapshot {snapshot}")
     return run.key
+
+
+def fold_origins(
+    settings: Settings, history: SalesHistory, candidates: tuple[Candidate, ...], folds: int | None
+) -> tuple[np.datetime64, ...]:
+    """The origins of so many folds, or of as many as are usual."""
+    cut, count = (training.usual_fold_origins, settings.folds) if folds is None else (training.fold_origins, folds)
+    return cut(history, candidates, count, settings.fold_step_days, history.horizon_days)
 
 
 @task(**retries.OVER_NETWORK)

@@ -25,6 +25,7 @@ VENDOR_PACKAGES = {
     "skops": {"models"},
     "scipy": {"features"},
     "ray": {"training", "serving"},
+    "optuna": {"training"},
     "fastapi": {"serving"},
     "sqlalchemy": {"journal"},
     "alembic": {"journal"},

@@ -159,15 +159,18 @@ def test_too_many_folds_are_refused(workspace, first_run):
         train(folds=9)
 
 
-def test_new_days_make_a_new_snapshot_and_a_challenger_is_compared_with_champion_and_median(
-    workspace, first_run, snapshots
-):
+def test_new_days_are_searched_and_the_challenger_is_compared_with_champion_and_median(workspace, first_run, snapshots):
     ingest()
     newer = next(s for s in list_snapshots(snapshots) if s.current)
     assert newer.origin == str(LAST_DAY)
     assert newer.parent == first_run.snapshot
-    trained = train()
+    trained = train(search=1)
     assert trained.challenger == 2
+    leaderboard = training.load_backtest_run(Storage(str(workspace / "backtests")), trained.backtest_run).leaderboard()
+    assert {"lightgbm", "lightgbm-s1", "xgboost", "xgboost-s1"} <= set(leaderboard.index)
+    trials = json.loads(Artifact.get("trials").data)
+    assert [trial["candidate"] for trial in trials] == ["lightgbm", "lightgbm-s1", "xgboost", "xgboost-s1"]
+    assert trials[1]["score"] == pytest.approx(leaderboard.rmspe_capped["lightgbm-s1"])
     verdict = release()
     assert any("champion v1" in reason for reason in verdict.reasons)
     assert any("median" in reason for reason in verdict.reasons)

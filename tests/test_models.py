@@ -53,28 +53,17 @@ def test_an_unknown_candidate_is_refused_with_the_names_to_choose_from():
         models.candidates(["ridge", "prophet"])
 
 
-@pytest.mark.parametrize("name", SEARCHABLE)
-def test_a_search_draws_the_same_candidates_for_a_seed_within_their_ranges(name):
-    draws = models.candidates([name], search=3, seed=5)
-    assert [c.name for c in draws[-3:]] == [f"{name}-s1", f"{name}-s2", f"{name}-s3"]
-    assert draws == models.candidates([name], search=3, seed=5)
-    assert draws[-3:-1] == models.candidates([name], search=2, seed=5)[-2:]
-    assert len({c.params for c in draws[-3:]} | {BY_NAME[name].params}) == 4
-    assert models.candidates([name], search=3, seed=6)[-1] != draws[-1]
-    for candidate in draws[-3:]:
-        for param, (low, high) in LEARNERS[name].ranges.items():
-            assert low <= dict(candidate.params)[param] <= high
+def test_a_trial_has_its_parameters_beside_the_defaults():
+    trial = models.trial_candidate("xgboost", 3, {"max_depth": 5, "lambda": 12.3456})
+    assert trial.name == "xgboost-s3"
+    assert dict(trial.params) == LEARNERS["xgboost"].defaults | {"max_depth": 5, "lambda": 12.3}
 
 
-def test_a_further_learner_does_not_change_what_a_search_draws():
-    assert dict(models.candidates(["xgboost"], search=1, seed=5)[-1].params) == {
-        "max_rows": 480_000, "max_rounds": 300, "colsample_bynode": 0.71, "lambda": 38.9, "learning_rate": 0.105,
-        "max_depth": 6, "min_child_weight": 25.5,
-    }  # fmt: skip
-
-
-def test_a_search_draws_only_named_boosters():
-    assert [c.name for c in models.candidates(["ridge"], search=4)] == ["last_week", "median", "ridge"]
+def test_a_blend_takes_the_members_of_a_search_by_their_learner():
+    trial = models.trial_candidate("xgboost", 3, {"max_depth": 5})
+    blend = models.replace_members(BY_NAME["blend"], {"xgboost": trial})
+    assert (blend.name, blend.members) == ("blend-s", (BY_NAME["ridge"], BY_NAME["lightgbm"], trial))
+    assert models.replace_members(BY_NAME["blend"], {"xgboost": BY_NAME["xgboost"]}) == BY_NAME["blend"]
 
 
 def test_the_production_blend_is_the_linear_model_and_two_boosters():
@@ -109,7 +98,7 @@ def test_the_libraries_of_all_learners_are_in_the_code_version():
     assert {name for library in libraries for name in installed.get(library, ())} <= provenance.NUMERIC_DISTRIBUTIONS
 
 
-def test_every_drawn_parameter_has_a_default_within_its_range():
+def test_every_searched_parameter_has_a_default_within_its_range():
     for learner in LEARNERS.values():
         for param, (low, high) in learner.ranges.items():
             assert low <= learner.defaults[param] <= high

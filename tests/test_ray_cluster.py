@@ -153,13 +153,14 @@ def wait_for_success(command: subprocess.Popen, timeout_s: float) -> None:
 def undisturbed_run(cluster: Cluster, history: SalesHistory, tmp_path_factory) -> BacktestRun:
     """The same backtests on this machine alone, without failures."""
     started, storage = time.monotonic(), Storage(str(tmp_path_factory.mktemp("undisturbed")))
-    candidates = models.candidates(tuple(TRAIN_PARAMETERS["candidates"]), TRAIN_PARAMETERS["search"])
+    candidates = models.candidates(tuple(TRAIN_PARAMETERS["candidates"]))
     origins = evaluation.fold_origins(history, TRAIN_PARAMETERS["folds"], HORIZON_DAYS, 48)
+    options = {"horizon_days": HORIZON_DAYS, "seed": 7, "ray_address": None, "storage": storage}
+    quiet = options | {"progress": lambda *_: None}
+    trials = training.run_search(history, candidates, TRAIN_PARAMETERS["search"], origins, **quiet)
+    candidates += training.search_results(trials, candidates)
     entries = [BacktestEntry(candidate.name, candidate) for candidate in candidates]
-    run = training.run_backtests(
-        history, entries, origins, horizon_days=HORIZON_DAYS, coverage=0.9, seed=7, ray_address=None, storage=storage,
-        progress=lambda *_: None,
-    )  # fmt: skip
+    run = training.run_backtests(history, entries, origins, coverage=0.9, **quiet)
     cluster.seconds["undisturbed, on one machine"] = time.monotonic() - started
     return run
 

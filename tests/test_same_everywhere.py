@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_limits
 
 from rossmann import features, models, registry, training
 from rossmann.data import Plan, SalesHistory, read_history, save_snapshot
-from rossmann.models.candidate import random_candidate
 from rossmann.models.flat_trees import FlatTrees
 from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import STATE_HOLIDAYS
@@ -70,7 +69,9 @@ def test_xgboosts_trees_for_one_row_have_the_bits_of_the_library(noisy, state, p
     """Trees of other depths and sizes, with values that are missing anywhere and values that equal a condition."""
     windows, random = training_windows(noisy), np.random.default_rng(4)
     matrix = features.build(state, plan, SPEC)
-    for candidate in [models.default_candidate("xgboost"), *(random_candidate("xgboost", n, 7) for n in (1, 2))]:
+    others = ({"max_depth": 4, "min_child_weight": 20.0}, {"max_depth": 9, "colsample_bynode": 0.8})
+    trials = [models.trial_candidate("xgboost", n, params) for n, params in enumerate(others)]
+    for candidate in [models.default_candidate("xgboost"), *trials]:
         trees = models.fit(candidate, windows, noisy.origin, seed=7).model
         flat = FlatTrees.of(trees.booster.save_raw("json"))
         rows = matrix[random.permutation(len(matrix))[:300]].copy()

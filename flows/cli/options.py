@@ -44,7 +44,7 @@ Candidates = Annotated[
         "[default: ROSSMANN_CANDIDATES]"
     ),
 ]
-Search = Annotated[int, typer.Option(min=0, help="Hyperparameter draws to backtest for each booster.")]
+Search = Annotated[int, typer.Option(min=0, help="Hyperparameter configurations to try for each booster.")]
 PlanFile = Annotated[
     str | None,
     typer.Option(

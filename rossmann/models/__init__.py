@@ -7,12 +7,20 @@ lightgbm_trees, xgboost_trees, sklearn_trees    the boosters, fitted to the resi
 flat_trees        XGBoost's trees for a forecast of one row
 training_windows  what boosters are fitted to
 day_corrections   what their trees add to the whole chain on a day, which is clipped
-candidate         named configurations, random draws of them, and the production blend
+candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
 intervals         lower and upper bounds around a forecast
 """
 
-from rossmann.models.candidate import BLEND_MEMBERS, CANDIDATE_NAMES, Candidate, candidates, default_candidate
+from rossmann.models.candidate import (
+    BLEND_MEMBERS,
+    CANDIDATE_NAMES,
+    Candidate,
+    candidates,
+    default_candidate,
+    replace_members,
+    trial_candidate,
+)
 from rossmann.models.forecaster import (
     Forecast,
     Forecaster,
@@ -42,6 +50,8 @@ __all__ = [
     "geometric_mean",
     "load",
     "min_train_days",
+    "replace_members",
     "training_window",
+    "trial_candidate",
     "window_origins",
 ]  # fmt: skip

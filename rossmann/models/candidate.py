@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-
-import numpy as np
+from dataclasses import asdict, dataclass, field, replace
 
 from rossmann.features import FeatureSpec
 from rossmann.models.learner import Param
-from rossmann.models.learners import BASELINES, LEARNERS, SEARCHABLE
+from rossmann.models.learners import BASELINES, LEARNERS
 from rossmann.validation import DataError
 
 BLEND = "blend"
@@ -43,25 +41,12 @@ class Candidate:
         return _from_json(json.loads(key))
 
 
-def candidates(names: Sequence[str], search: int = 0, seed: int = 7) -> tuple[Candidate, ...]:
-    """The named candidates and the baselines, then `search` random draws of each named booster.
-
-    DataError for an unknown name.
-    """
+def candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
+    """The named candidates and the baselines. DataError for an unknown name."""
     unknown = [name for name in names if name not in CANDIDATE_NAMES]
     if unknown:
         raise DataError(f"unknown candidate {', '.join(unknown)}; choose from {', '.join(CANDIDATE_NAMES)}")
-    selection = [default_candidate(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names]
-    boosters = [name for name in SEARCHABLE if name in names]
-    return (*selection, *(random_candidate(name, n, seed) for name in boosters for n in range(1, search + 1)))
-
-
-def random_candidate(learner: str, number: int, seed: int) -> Candidate:
-    """The `number`th random configuration of a learner; it does not depend on how many are drawn."""
-    rng = np.random.default_rng([seed, SEARCHABLE.index(learner), number])
-    defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
-    params = {name: _draw(rng, low, high, type(defaults[name])) for name, (low, high) in ranges.items()}
-    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**defaults, **params}))
+    return tuple(default_candidate(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names)
 
 
 def default_candidate(name: str) -> Candidate:
@@ -71,9 +56,16 @@ def default_candidate(name: str) -> Candidate:
     return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults))
 
 
-def _draw(rng: np.random.Generator, low: float, high: float, kind: type) -> Param:
-    value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-    return round(value) if kind is int else float(f"{value:.3g}")
+def trial_candidate(learner: str, number: int, params: Mapping[str, float]) -> Candidate:
+    """The `number`th trial of a search: the learner's defaults with these parameters, rounded to three digits."""
+    rounded = {name: value if isinstance(value, int) else float(f"{value:.3g}") for name, value in params.items()}
+    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**LEARNERS[learner].defaults, **rounded}))
+
+
+def replace_members(blend: Candidate, members: Mapping[str, Candidate]) -> Candidate:
+    """The blend with these candidates in place of the members of the same learner; the same where none differs."""
+    replaced = tuple(members.get(member.learner, member) for member in blend.members)
+    return blend if replaced == blend.members else replace(blend, name=f"{blend.name}-s", members=replaced)
 
 
 def _sorted_pairs(params: Mapping[str, Param]) -> tuple[tuple[str, Param], ...]:

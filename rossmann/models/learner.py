@@ -63,8 +63,8 @@ class Learner:
     """One line of the table in `rossmann.models.learners`.
 
     `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets) and
-    `max_rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that
-    `candidates(..., search=n)` draws, evenly on a log scale; whole numbers stay whole.
+    `max_rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that a
+    search tries, on a log scale; whole numbers stay whole.
     """
 
     name: str

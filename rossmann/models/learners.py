@@ -1,10 +1,9 @@
 """The table of learners: everything that the rest of the library knows about a model.
 
-To add a learner, write a module with its `fit` and `load` (see `lightgbm_trees`) and add an entry at the end of the
-table: the random draws of a search depend on the position. Add its distribution to `NUMERIC_DISTRIBUTIONS` in
-`rossmann.provenance`, and its import to `VENDOR_PACKAGES` in tests/test_architecture.py. The new learner is a candidate
-where it is named; the production blend has the members in `candidate.BLEND_MEMBERS`, and the default candidates are in
-`Settings.candidates`.
+To add a learner, write a module with its `fit` and `load` (see `lightgbm_trees`) and add an entry to the table. Add its
+distribution to `NUMERIC_DISTRIBUTIONS` in `rossmann.provenance`, and its import to `VENDOR_PACKAGES` in
+tests/test_architecture.py. The new learner is a candidate where it is named; the production blend has the members in
+`candidate.BLEND_MEMBERS`, and the default candidates are in `Settings.candidates`.
 """
 
 from rossmann.models import lightgbm_trees, sklearn_trees, state_rules, xgboost_trees

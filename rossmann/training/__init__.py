@@ -1,6 +1,7 @@
 """Backtests of many candidates on a Ray cluster, and the final fit of the best one.
 
 fits        single fits as Ray tasks
+search      hyperparameters of boosters: which configurations join the candidates (Optuna)
 backtests   candidates × folds: what must be fitted, and the run made of the results
 folds       the windows of the past on which all candidates can be fitted
 files       finished fits and backtest runs in a storage: what was computed once is not computed again
@@ -16,12 +17,14 @@ from rossmann.training.files import (
 )
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
 from rossmann.training.folds import fold_origins, usual_fold_origins
+from rossmann.training.search import Trial, run_search, search_results, trial_table
 
 __all__ = [
     "FITS_FOLDER",
     "BacktestEntry",
     "FitResult",
     "FitTask",
+    "Trial",
     "backtest_intervals",
     "fit_cpu_seconds",
     "fit_final",
@@ -32,6 +35,9 @@ __all__ = [
     "remove_backtest_run",
     "run_backtests",
     "run_fits",
+    "run_search",
     "save_backtest_run",
+    "search_results",
+    "trial_table",
     "usual_fold_origins",
 ]

@@ -99,17 +99,15 @@ def _fit_all(
     progress: Progress,
 ) -> Results:
     """The results of all tasks: read from the storage where it has them, else fitted on Ray and saved."""
-    keys = {task: files.fit_key(history.fingerprint, horizon_days, seed, task) for task in tasks}
-    names = {task: f"{files.FITS_FOLDER}/{key}.npz" for task, key in keys.items()}
-    results = {task: result for task, name in names.items() if (result := files.load_fit(storage, name))}
+    fit_files = files.FitFiles(storage, history.fingerprint, horizon_days, seed)
+    results = {task: result for task in tasks if (result := fit_files.load(task))}
     missing = [task for task in tasks if task not in results]
     progress(len(results), len(tasks), "fitted before" if results else "starting Ray")
     if not missing:
         return results
     for task, result in run_fits(history, missing, horizon_days, seed, ray_address):
         results[task] = result
-        if not result.failure:
-            files.save_fit(result, storage, names[task])
+        fit_files.save(task, result)
         progress(len(results), len(tasks), task.name)
     return results
 

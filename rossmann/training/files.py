@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from rossmann import evaluation
 from rossmann.evaluation import Backtest, BacktestRun
 from rossmann.provenance import FORECAST_CODE, code_hash
 from rossmann.storage import Storage
-from rossmann.training.fits import FitResult
+from rossmann.training.fits import FitResult, FitTask
 from rossmann.validation import DataError
 
 FITS_FOLDER = "fits"  # in the storage of backtest runs
@@ -34,6 +35,29 @@ def fit_key(*parts: object) -> str:
 def run_key(*parts: object) -> str:
     """16 hex digits: a hash of the arguments of a backtest run and of the code behind it."""
     return _hash(RUN_CODE, parts)
+
+
+@dataclass(frozen=True)
+class FitFiles:
+    """The finished fits in a storage that were fitted to one history, with one horizon and one seed."""
+
+    storage: Storage
+    fingerprint: str  # of the history
+    horizon_days: int
+    seed: int
+
+    def name(self, task: FitTask) -> str:
+        """The file of a task's result in the storage."""
+        return f"{FITS_FOLDER}/{fit_key(self.fingerprint, self.horizon_days, self.seed, task)}.npz"
+
+    def load(self, task: FitTask) -> FitResult | None:
+        """The result of an earlier fit; None if there is none or its file is damaged: the fit is then done again."""
+        return load_fit(self.storage, self.name(task))
+
+    def save(self, task: FitTask, result: FitResult) -> None:
+        """Save a result; one with a failure is not saved, so that the next run tries the fit again."""
+        if not result.failure:
+            save_fit(result, self.storage, self.name(task))
 
 
 def save_backtest_run(run: BacktestRun, storage: Storage) -> None:

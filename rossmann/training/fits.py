@@ -6,8 +6,10 @@ The history goes once into Ray's object store; a State or a training window is c
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import ray
@@ -46,32 +48,72 @@ class FitResult:
     failure: str = ""  # type and message of the error; empty where there is a forecast
 
 
+class FitPool:
+    """Fits on Ray that share States and training windows; more can be added while others run.
+
+    A context manager: Ray starts with the first fit, and leaving the context early cancels what still runs.
+    """
+
+    def __init__(self, history: SalesHistory, horizon_days: int, seed: int, ray_address: str | None) -> None:
+        self._history, self._horizon_days, self._seed, self._ray_address = history, horizon_days, seed, ray_address
+        self._cluster = ExitStack()
+        self._states: dict[np.datetime64, ray.ObjectRef] = {}
+        self._windows: dict[np.datetime64, ray.ObjectRef] = {}
+        self._running: dict[ray.ObjectRef, FitTask] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reference in (*self._running, *self._states.values(), *self._windows.values()) if self._running else ():
+            ray.cancel(reference, force=True)
+        self._cluster.close()
+
+    def __len__(self) -> int:
+        """How many fits have not been returned yet."""
+        return len(self._running)
+
+    def submit(self, task: FitTask) -> None:
+        """Start a fit as soon as a CPU is free."""
+        history, state = self._shared_history, self._state_at(task.origin)
+        windows = self._windows_before(task.train_end) if task.candidate.needs_training_windows else ()
+        reference = _fit_and_forecast.remote(task, history, self._horizon_days, self._seed, state, *windows)
+        self._running[reference] = task
+
+    def next_result(self) -> tuple[FitTask, FitResult]:
+        """Wait for the next fit that is finished. At least one must run."""
+        (finished,), _ = ray.wait(list(self._running), num_returns=1)
+        task = self._running.pop(finished)
+        return task, _result(task, finished)
+
+    @cached_property
+    def _shared_history(self) -> ray.ObjectRef:
+        self._cluster.enter_context(ray_cluster(self._ray_address))
+        return ray.put(self._history)
+
+    def _state_at(self, origin: np.datetime64) -> ray.ObjectRef:
+        if origin not in self._states:
+            self._states[origin] = _state.remote(self._shared_history, origin, self._horizon_days)
+        return self._states[origin]
+
+    def _windows_before(self, last: np.datetime64) -> list[ray.ObjectRef]:
+        """The training windows with origins before `last`, ascending."""
+        origins = _window_origins_before(self._history, last)
+        for origin in origins:
+            if origin not in self._windows:
+                self._windows[origin] = _training_window.remote(self._shared_history, origin)
+        return [self._windows[origin] for origin in origins]
+
+
 def run_fits(
     history: SalesHistory, tasks: Sequence[FitTask], horizon_days: int, seed: int, ray_address: str | None
 ) -> Iterator[tuple[FitTask, FitResult]]:
     """Run the tasks on Ray and yield each when it is finished. Leaving the loop early cancels what still runs."""
-    with ray_cluster(ray_address):
-        shared_history = ray.put(history)
-        states = {origin: _state.remote(shared_history, origin, horizon_days)
-                  for origin in {task.origin for task in tasks}}  # fmt: skip
-        booster_ends = [task.train_end for task in tasks if task.candidate.needs_training_windows]
-        windows = _training_windows(history, shared_history, max(booster_ends)) if booster_ends else {}
-        running = {}
+    with FitPool(history, horizon_days, seed, ray_address) as pool:
         for task in tasks:
-            needed = windows if task.candidate.needs_training_windows else {}
-            earlier_windows = [window for origin, window in needed.items() if origin < task.train_end]
-            reference = _fit_and_forecast.remote(
-                task, shared_history, horizon_days, seed, states[task.origin], *earlier_windows
-            )
-            running[reference] = task
-        try:
-            while running:
-                (finished,), _ = ray.wait(list(running), num_returns=1)
-                task = running.pop(finished)
-                yield task, _result(task, finished)
-        finally:
-            for reference in (*running, *states.values(), *windows.values()) if running else ():
-                ray.cancel(reference, force=True)
+            pool.submit(task)
+        while len(pool):
+            yield pool.next_result()
 
 
 def fit_final(
@@ -82,11 +124,9 @@ def fit_final(
     DataError where there is too little memory.
     """
     with ray_cluster(ray_address):
-        windows = (
-            list(_training_windows(history, ray.put(history), history.origin).values())
-            if candidate.needs_training_windows
-            else []
-        )
+        shared_history = ray.put(history)
+        origins = _window_origins_before(history, history.origin) if candidate.needs_training_windows else ()
+        windows = [_training_window.remote(shared_history, origin) for origin in origins]
         members = [
             _fit.remote(member, history.origin, seed, *(windows if member.needs_training_windows else ()))
             for member in candidate.members or (candidate,)
@@ -152,12 +192,9 @@ def _fit(
     return models.fit(candidate, training_windows, train_end, seed)
 
 
-def _training_windows(
-    history: SalesHistory, shared_history: ray.ObjectRef, last: np.datetime64
-) -> dict[np.datetime64, ray.ObjectRef]:
-    """The windows with origins before `last`, by origin; Ray computes them."""
-    origins = models.window_origins(history.dates[0], history.origin)
-    return {origin: _training_window.remote(shared_history, origin) for origin in origins if origin < last}
+def _window_origins_before(history: SalesHistory, last: np.datetime64) -> list[np.datetime64]:
+    """The origins of the training windows that begin before `last`, ascending."""
+    return [origin for origin in models.window_origins(history.dates[0], history.origin) if origin < last]
 
 
 def _result(task: FitTask, finished: ray.ObjectRef) -> FitResult:
