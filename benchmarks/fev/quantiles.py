@@ -10,8 +10,12 @@ from rossmann.data import SalesHistory
 
 
 def log_residual_quantiles(history: SalesHistory, model: str, earlier_windows: Sequence[pd.DataFrame]) -> np.ndarray:
-    """Quantiles at LEVELS of log(sales / median), in units of each row's own standard deviation. float64 [levels]"""
-    return np.quantile(np.concatenate([_scaled_residuals(history, model, table) for table in earlier_windows]), LEVELS)
+    """Quantiles at LEVELS of log(sales / median), in units of each row's own standard deviation. float64 [levels]
+
+    Their median is moved to 0: what the sales of a few weeks had in common does not repeat itself.
+    """
+    residuals = np.concatenate([_scaled_residuals(history, model, table) for table in earlier_windows])
+    return np.quantile(residuals, LEVELS) - np.median(residuals)
 
 
 def sales_quantiles(model: str, table: pd.DataFrame, scaled: np.ndarray) -> np.ndarray:
