@@ -16,13 +16,14 @@ LOCAL_STATE = $(if $(BUCKET),$(CURDIR)/data/$(subst ://,/,$(WORKSPACE)),$(WORKSP
 OTHER_SETTINGS = $(filter-out ROSSMANN_DATA_DIR ROSSMANN_HTTP_PORT,$(filter ROSSMANN_%,$(.VARIABLES)))
 LINE_SETTINGS = $(foreach name,$(OTHER_SETTINGS),$(if $(filter command,$(origin $(name))),$(name),$(filter %_API_KEYS,$(name))))
 BIN := .venv/bin
+FEV_WORK ?= data/fev
 MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 EDITABLE := .venv/installed-project
 
-.PHONY: help install demo up deploy env test proof check bench lock
+.PHONY: help install demo up deploy env test proof check bench benchmark-fev lock
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 install: $(EDITABLE) ## .venv with exactly what requirements.lock names
 $(INSTALLED): requirements.lock  # the stamp is written last, inside: an incomplete .venv has none
@@ -68,6 +69,12 @@ bench: install ## times and memory of every stage, of a search and of the endpoi
 	@$(BIN)/python -m benchmarks $(RAW)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.search
 	@$(BIN)/python -m benchmarks.endpoint
+
+benchmark-fev: install ## the public benchmark fev-bench on Kaggle's files: make benchmark-fev RAW=folder
+	@test -n "$(RAW)" || { echo "name the folder of Kaggle's files: make benchmark-fev RAW=data/raw" >&2; exit 2; }
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(FEV_WORK)/environment
+	@$(BIN)/uv pip sync --quiet --python $(FEV_WORK)/environment/bin/python benchmarks/fev/requirements.lock
+	@$(BIN)/python -m benchmarks.fev $(RAW) --work $(FEV_WORK) --fev-python $(FEV_WORK)/environment/bin/python
 
 lock: install ## resolve the dependencies of pyproject.toml again
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-emit-index-url --no-header --no-annotate -o requirements.lock

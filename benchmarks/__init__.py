@@ -5,6 +5,9 @@ endpoint   the endpoint under load: speed, CPU time and memory
 detection  false alarms of every week, and the days until injected faults are found
 loop       the closed loop on the whole stack: one week of drifted data
 ray_up     `ray up` and `ray down` on several hosts
+accuracy   the candidates of the blend on eight folds of one year
+cold_start stores with few days of history or none
+fev        the public benchmark fev-bench, scored by fev's own code (`make benchmark-fev`)
 load       requests from several connections; for `endpoint` and for tests
 """
 

@@ -52,6 +52,11 @@ def test_the_same_history_or_a_longer_one_has_lost_nothing(history):
     assert find_missing_data(reduced(history, slice(1, 3), 10, 50), history) is None
 
 
+def test_a_store_that_lost_all_its_rows_is_lost_even_if_it_is_still_planned(history):
+    missing = find_missing_data(history, without_rows(history, 1, slice(None)))
+    assert str(missing) == "1 store (2)"
+
+
 def test_lost_stores_are_named(history):
     missing = find_missing_data(history, reduced(history, slice(None, None, 2)))
     assert missing.stores.tolist() == [2, 8]

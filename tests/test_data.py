@@ -300,11 +300,27 @@ def test_planned_days_before_or_far_after_the_origin_are_left_out_and_missing_on
     assert ingest.history.calendar.dates[-1] == ORIGIN + 48
 
 
-def test_a_store_without_any_row_is_left_out_and_counted(files, read):
+def test_a_store_without_any_row_and_any_plan_is_left_out_and_counted(files, read):
     files.train = files.train[files.train["Store"] != 8]
+    far = files.test[(files.test["Store"] == 8) & (files.test["Date"] == "2014-05-02")].assign(Date="2014-06-06")
+    files.test = pd.concat([files.test[files.test["Store"] != 8], far])
     ingest = read(files)
     assert ingest.history.stores.number.tolist() == [1, 2, 3]
-    assert repairs(ingest) == {"store_without_history": 1, "plan_store_without_history": 48}
+    assert repairs(ingest) == {"store_without_history": 1, "plan_store_without_history": 1}
+
+
+def test_a_planned_store_without_any_row_is_a_new_store(files, read):
+    files.train = files.train[files.train["Store"] != 8]
+    files.test = files.test[(files.test["Store"] != 8) | (files.test["Date"] > "2014-03-20")]
+    ingest = read(files)
+    history = ingest.history
+    assert history.stores.number.tolist() == [1, 2, 3, 8]
+    assert np.isnan(history.sales[3]).all()
+    assert repairs(ingest) == {"store_new": 1, "plan_row_missing": 4}
+    planned = files.test[files.test["Store"] == 8].sort_values("Date")
+    np.testing.assert_array_equal(history.calendar.open[3, PAST_DAYS + 4 :], planned["Open"])
+    assert (history.plan(history.origin, 48).store == 8).sum() == 48
+    assert len(history.actuals(history.dates[0], PAST_DAYS - 1).sales) == 3 * (PAST_DAYS - 1)
 
 
 # Replay

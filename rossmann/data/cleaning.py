@@ -56,8 +56,15 @@ REPAIRS = {
     ),
     "plan_row_past": ("a planned day on or before the origin", "left out: the sales file has this day"),
     "plan_row_beyond_horizon": ("a planned day beyond the horizon", "left out"),
-    "plan_store_without_history": ("a planned day of a store without any row of sales", "left out"),
-    "store_without_history": ("a store with attributes, but without any row of sales that can be used", "left out"),
+    "plan_store_without_history": (
+        "a planned day of a store without any row of sales and without any planned day within the horizon",
+        "left out",
+    ),
+    "store_new": (
+        "a store without any row of sales that can be used, and with planned days within the horizon",
+        "unchanged: it is forecast from stores of its type and assortment",
+    ),
+    "store_without_history": ("a store with attributes, but without such rows and planned days", "left out"),
 }
 
 
@@ -89,7 +96,8 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
 
     Attributes of stores that begin later than what is known on the last day are left out, as in any earlier past.
     """
-    stores = _stores_with_sales(raw.stores, raw.days)
+    has_sales, is_planned = _has_sales(raw.stores, raw.days), _is_planned(raw, horizon_days)
+    stores = raw.stores.at(has_sales | is_planned)
     past, sales, customers = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
     is_expected = _expected_days(is_open)
@@ -103,6 +111,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
         "open_missing": (np.isnan(past.open) & ~np.isnan(sales)).sum(),
         "open_without_sales": ((is_open == 1) & (sales == 0)).sum(),
         "closed_day_missing": is_added.sum(),
+        "store_new": (is_planned & ~has_sales).sum(),
         "store_without_history": len(raw.stores.number) - len(stores.number),
     }
     sales, customers, is_open = (np.where(is_added, 0.0, values) for values in (sales, customers, is_open))
@@ -117,8 +126,16 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     return CleaningResult(SalesHistory(stores, calendar, sales, customers), repairs, set_aside_days)
 
 
-def _stores_with_sales(stores: Stores, days: pd.DataFrame) -> Stores:
-    return stores.at(np.isin(stores.number, days.loc[days["sales"].notna(), "store"].unique()))
+def _has_sales(stores: Stores, days: pd.DataFrame) -> np.ndarray:
+    """Whether a store has a row of sales that can be used. bool [stores]"""
+    return np.isin(stores.number, days.loc[days["sales"].notna(), "store"].unique())
+
+
+def _is_planned(raw: RawTables, horizon_days: int) -> np.ndarray:
+    """Whether a store has a planned day within the horizon. bool [stores]"""
+    lead = raw.plan["date"] - raw.days["date"].max()
+    within = (lead > pd.Timedelta(0)) & (lead <= pd.Timedelta(days=horizon_days))
+    return np.isin(raw.stores.number, raw.plan.loc[within, "store"].unique())
 
 
 def _past(days: pd.DataFrame, stores: Stores) -> tuple[RawCalendar, np.ndarray, np.ndarray]:

@@ -95,7 +95,8 @@ def find_missing_data(
         [_lost_at_start(previous, history), dates[expected.any(axis=0) & (dates > history.origin)]]
     )
     expected &= (dates >= history.dates[0]) & (dates <= history.origin)
-    remains = history.stores.contains(stores)
+    with_sales = history.stores.number[~np.isnan(history.sales).all(axis=1)]
+    remains = np.isin(stores, with_sales)
     lost_stores = stores[expected.any(axis=1) & ~remains]
     expected &= remains[:, np.newaxis]
     sales = _sales_on(history, stores, dates)

@@ -52,14 +52,18 @@ def fit_levels(
     sales: np.ndarray,
     customers: np.ndarray,
     horizon_days: int,
+    lifetime_level: np.ndarray,
 ) -> Levels:
-    """The levels on the last of `dates`; the other arrays are [stores, days]. Sales of 0 or NaN do not count."""
+    """The levels on the last of `dates`; the other arrays are [stores, days]. Sales of 0 or NaN do not count.
+
+    lifetime_level: mean log sales over all days, the level of a store without sales in the last year. [stores]
+    """
     sold = sales > 0
     log_sales = np.log(np.where(sold, sales, np.nan))
     parts = date_parts(dates)
     cell = parts.weekday * 2 + promo  # [stores, days]
     year = slice(-WEEKS_YEAR_DAYS, None)  # whole weeks, so that every weekday has the same weight
-    expected, count, standard_deviation = _cells(log_sales[:, year], cell[:, year], _lifetime_level(log_sales))
+    expected, count, standard_deviation = _cells(log_sales[:, year], cell[:, year], lifetime_level)
     deviation = log_sales - np.take_along_axis(expected, cell, axis=1)
     median_sales = _cell_medians(sales[:, year], sold[:, year], cell[:, year], np.exp(expected))
     with np.errstate(invalid="ignore"):
@@ -143,13 +147,6 @@ class _PrefixSums:
 def _by_cell(values: np.ndarray) -> np.ndarray:
     """[stores, CELLS] as [stores, weekday, promo]."""
     return values.reshape(len(values), WEEK_DAYS, 2)
-
-
-def _lifetime_level(log_sales: np.ndarray) -> np.ndarray:
-    """Mean log sales over all days; the chain's for a store that never sold, and 0 if none ever did. [stores]"""
-    store_mean = nanmean(log_sales)
-    chain = nanmean(store_mean[None])[0]
-    return np.nan_to_num(np.where(np.isnan(store_mean), chain, store_mean))
 
 
 def _cells(

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import levels, store_ridge
 from rossmann.features.calendar import extend_calendar
+from rossmann.features.new_stores import lifetime_level
 from rossmann.features.ridge_design import CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS
 from rossmann.features.school_breaks import SchoolBreaks, fit_school_breaks
 from rossmann.schema import DAY
@@ -44,6 +45,7 @@ def fit_state(past: SalesHistory) -> State:
     calendar = extend_calendar(past.calendar, origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
+    log_sales = np.log(sales)
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
     ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     breaks = fit_school_breaks(past, calendar.dates)
@@ -53,6 +55,8 @@ def fit_state(past: SalesHistory) -> State:
         stores=past.stores,
         calendar=calendar.between(calendar.dates[context][0], calendar.dates[context][-1]),
         breaks=breaks.of_days(context),
-        levels=levels.fit_levels(dates, promo, school_holiday, sales, past.customers, horizon_days),
-        ridge=store_ridge.fit(ridge_calendar, past.stores, breaks.of_days(slice(days)), np.log(sales)),
+        levels=levels.fit_levels(
+            dates, promo, school_holiday, sales, past.customers, horizon_days, lifetime_level(log_sales, past.stores)
+        ),
+        ridge=store_ridge.fit(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales),
     )

@@ -16,6 +16,7 @@ from scipy.linalg import lapack
 from rossmann.data import Calendar, Stores
 from rossmann.features.calendar import date_parts
 from rossmann.features.levels import decayed_mean, nanmean
+from rossmann.features.new_stores import fit_new_stores
 from rossmann.features.ridge_design import FINE_SEASON, date_columns, design, harmonic, is_for_chain_only, kind
 from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.store_groups import StoreGroup, group_stores
@@ -62,6 +63,8 @@ def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.
     valid = ~np.isnan(log_sales)
     weight = valid * 0.5 ** (np.arange(days - 1, -1, -1) / WEIGHT_HALF_LIFE_DAYS)
     level = _store_level(log_sales, weight)
+    new_stores = fit_new_stores(log_sales, level, stores)
+    level[new_stores.positions] = new_stores.level
     target = np.where(valid, log_sales - level[:, None], 0)
 
     origin = calendar.dates[days - 1]
@@ -81,13 +84,14 @@ def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.
         )
     residual = np.where(valid, residual, np.nan)
     recent = np.clip(residual[:, -RESIDUAL_DAYS[-1] :], -MAX_RESIDUAL, MAX_RESIDUAL)
+    weekday = date_parts(calendar.dates[:days]).weekday
     return StoreRidge(
         level,
         np.round(coefficients, DECIMALS),
         _recent_residual(recent),
         np.round(_decayed_residual(recent), DECIMALS),
         np.round(_extra_variance(names, groups, residual), DECIMALS),
-        np.round(_standard_deviation(residual, date_parts(calendar.dates[:days]).weekday), DECIMALS),
+        np.round(new_stores.standard_deviation(_standard_deviation(residual, weekday)), DECIMALS),
     )
 
 
