@@ -18,6 +18,7 @@ from rossmann import data, features, figures, forecasting, journal, registry
 from rossmann.data import SalesHistory
 from rossmann.forecasting import DeliveredForecast
 from rossmann.journal import OPERATIONAL, QUESTION, BatchRows, ForecastRows, JournalEntry
+from rossmann.models import Quantiles
 from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 from rossmann.storage import Storage
@@ -49,10 +50,12 @@ def deliver(
     rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, history.horizon_days), None)
     forecaster = registry.load_forecaster(workspace.registry(settings), champion)
     state = features.load_state(settings.workspace.snapshots, snapshot)
-    table = forecasting.forecast_table(forecaster, state, rows, ids)
-    title = f"From {history.origin}, model version {champion.version}, {forecaster.intervals.coverage:.0%} intervals"
+    forecasts = forecaster.predict(state, rows)
+    table = forecasting.forecast_table(rows, forecasts, forecaster.quantiles, ids)
+    title = f"From {history.origin}, model version {champion.version}"
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)
-    file, plot = _write_files(folder, name, history, table, title, out, kaggle)
+    file = _write_table(folder, name, table, out, kaggle)
+    plot = _draw(folder, name, history, table, title, forecaster.quantiles)
     entry = JournalEntry(
         request_id=f"batch-{run_id}",
         at=datetime.now(UTC),
@@ -62,23 +65,27 @@ def deliver(
         snapshot=snapshot,
         origin=history.origin,
         latency_ms=(time.perf_counter() - started) * 1e3,
-        answer=ForecastRows(rows, forecasting.as_forecast(table)),
+        answer=ForecastRows(rows, forecasts, forecaster.quantiles),
     )
     forecast = DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot)
     return forecast, [entry] if plan else _as_published(entry)
 
 
-def _write_files(
-    folder: Storage, name: str, history: SalesHistory, table: pd.DataFrame, title: str, out: str | None, kaggle: bool
-) -> tuple[str, str | None]:
-    """Write the table and, of MIN_PLOT_DAYS or more, its plot. Returns their addresses; None without a plot."""
+def _write_table(folder: Storage, name: str, table: pd.DataFrame, out: str | None, kaggle: bool) -> str:
+    """Write the table. Returns the address of the CSV."""
     if out is None:
         folder.write(f"{name}.parquet", forecasting.to_parquet_bytes(table))
     csv = forecasting.to_csv_bytes(data.kaggle_submission(table) if kaggle else table)
-    file = folder.write(Path(out).name if out else f"{name}.csv", csv)
+    return folder.write(Path(out).name if out else f"{name}.csv", csv)
+
+
+def _draw(
+    folder: Storage, name: str, history: SalesHistory, table: pd.DataFrame, title: str, quantiles: Quantiles
+) -> str | None:
+    """Plot a table of MIN_PLOT_DAYS or more. Returns the plot's address; None without a plot."""
     if table["date"].nunique() < MIN_PLOT_DAYS:
-        return file, None
-    return file, folder.write(f"{name}.png", figures.forecast_figure(history, table, title))
+        return None
+    return folder.write(f"{name}.png", figures.forecast_figure(history, table, title, quantiles.bands))
 
 
 def _as_published(entry: JournalEntry) -> list[JournalEntry]:

@@ -115,8 +115,8 @@ def refit(settings: Settings, key: str, run_id: str, snapshot: str, candidates: 
     run = workspace.backtest_run(settings, key)
     best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
     history = workspace.history(settings, snapshot)
-    intervals = training.backtest_intervals(run.backtest, best.name, settings.coverage)
-    forecaster = training.fit_final(history, best, intervals, seed=settings.seed, ray_address=settings.ray_address)
+    quantiles = training.backtest_quantiles(run.backtest, best.name, settings.coverage, settings.quantile_levels)
+    forecaster = training.fit_final(history, best, quantiles, seed=settings.seed, ray_address=settings.ray_address)
     card = registry.ModelCard(
         candidate=best.name,
         snapshot=snapshot,

@@ -121,6 +121,7 @@ def backtest_options(settings: Settings) -> dict[str, object]:
     """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
     return {
         "coverage": settings.coverage,
+        "quantile_levels": settings.quantile_levels,
         "seed": settings.seed,
         "ray_address": settings.ray_address,
         "storage": backtests(settings),

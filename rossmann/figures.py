@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 ACTUAL_COLOUR, FORECAST_COLOUR, INTERVAL_COLOUR = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of actual sales before a forecast
-MIN_BAND_DAYS = 7  # with fewer days, an interval is drawn as vertical lines
+MIN_BAND_DAYS = 7  # with fewer days, bands are drawn as vertical lines
+BAND_ALPHA = 0.25
 DPI = 110
+
+Bands = Sequence[tuple[float, str, str]]  # share of days, columns of the lower and of the upper edge; the widest first
 
 
 def backtest_figures(backtest: Backtest, candidate: str) -> dict[str, bytes]:
@@ -41,16 +44,19 @@ def importance_figure(importance: Mapping[str, float], features: int = 25) -> by
     return _png(figure)
 
 
-def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, stores: int = 4) -> bytes:
-    """The last weeks of actual sales and the forecast: the total of all stores, and the first `stores` separately."""
+def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, bands: Bands, stores: int = 4) -> bytes:
+    """The last weeks of actual sales and the forecast: the total of all stores, and the first `stores` separately.
+
+    bands: which columns of the table a band is drawn between, and what share of days should be in it.
+    """
     numbers = [int(number) for number in table["store"].drop_duplicates().iloc[:stores]]
     figure = _figure(10, 2.1 * (len(numbers) + 1))
     subplots = figure.subplots(len(numbers) + 1, sharex=True)
     _draw_total(subplots[0], history, table)
     for axes, number in zip(subplots[1:], numbers, strict=True):
-        _draw_store(axes, history, table[table["store"] == number].sort_values("date"), number)
+        _draw_store(axes, history, table[table["store"] == number].sort_values("date"), number, bands)
     figure.suptitle(title)
-    figure.legend(*subplots[-1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(*subplots[-1].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
     return _png(figure)
 
 
@@ -80,18 +86,24 @@ def _draw_total(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
     axes.set(title=f"{is_in_table.sum():,} stores in total", ylabel="sales, millions", ylim=(0, None))
 
 
-def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int) -> None:
+def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int, bands: Bands) -> None:
     """Only days with sales: with closed days, the line would fall to zero every Sunday and hide everything else."""
     sales = history.sales[history.stores.positions(number), -PAST_DAYS:]
     sells, forecast = sales > 0, rows[rows["forecast"] > 0]
     dates = history.dates[-PAST_DAYS:]
     axes.plot(dates[sells], sales[sells], color=ACTUAL_COLOUR, marker=".", lw=1, label="actual")
-    as_lines = len(forecast) < MIN_BAND_DAYS
-    draw_interval, width = (axes.vlines, 6) if as_lines else (axes.fill_between, 0)
-    bounds = forecast["date"], forecast["lower"], forecast["upper"]
-    draw_interval(*bounds, color=INTERVAL_COLOUR, alpha=0.5, lw=width, label="interval")
+    _draw_bands(axes, forecast, bands)
     axes.plot(forecast["date"], forecast["forecast"], color=FORECAST_COLOUR, marker=".", lw=1, label="forecast")
     axes.set(title=f"store {number}", ylabel="sales", ylim=(0, None))
+
+
+def _draw_bands(axes: Axes, forecast: pd.DataFrame, bands: Bands) -> None:
+    """Each band over the wider ones."""
+    as_lines = len(forecast) < MIN_BAND_DAYS
+    draw_band, width = (axes.vlines, 6) if as_lines else (axes.fill_between, 0)
+    for share, lower, upper in bands:
+        edges = forecast["date"], forecast[lower], forecast[upper]
+        draw_band(*edges, color=INTERVAL_COLOUR, alpha=BAND_ALPHA, lw=width, label=f"{share:.0%}")
 
 
 def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:

@@ -8,8 +8,7 @@ import pandas as pd
 
 from rossmann import validation
 from rossmann.data import Plan, SalesHistory
-from rossmann.features import State
-from rossmann.models import Forecast, Forecaster
+from rossmann.models import Forecast, Quantiles
 from rossmann.schema import DAY, DTYPES, FORECAST_COLUMNS, WEEKS_YEAR_DAYS
 
 
@@ -35,23 +34,18 @@ class DeliveredForecast:
     plot: str | None  # path or s3:// address; None for a few days, whose plot says no more than the table
 
 
-def forecast_table(forecaster: Forecaster, state: State, plan: Plan, ids: np.ndarray | None = None) -> pd.DataFrame:
-    """One row per row of the plan, in its order: id if `ids` are passed, store, date, forecast, lower, upper.
+def forecast_table(plan: Plan, forecast: Forecast, quantiles: Quantiles, ids: np.ndarray | None = None) -> pd.DataFrame:
+    """One row per row of the plan, in its order: id if `ids` are passed, store, date, forecast, lower, upper, q05, ….
 
     Raises ValidationError if the forecast is impossible: negative, infinite, or not 0 on a closed day.
     """
-    forecast = forecaster.predict(state, plan)
     amounts = dict(zip(FORECAST_COLUMNS, (forecast.sales, forecast.lower, forecast.upper), strict=True))
+    amounts |= quantiles.by_name(forecast.standard_deviation, forecast.sales)
     table = pd.DataFrame({"store": plan.store, "date": plan.date.astype(DTYPES["date"]), **amounts})
-    validation.check_forecast(table, plan.open)
+    validation.check_forecast(table, plan.open, quantiles.columns)
     if ids is not None:
         table.insert(0, "id", ids)
     return table
-
-
-def as_forecast(table: pd.DataFrame) -> Forecast:
-    """The values of a forecast table as arrays. float64 [rows] each"""
-    return Forecast(*(table[name].to_numpy() for name in FORECAST_COLUMNS))
 
 
 def summarise(table: pd.DataFrame, history: SalesHistory) -> ForecastSummary:

@@ -23,6 +23,8 @@ DTYPES = {
     **dict.fromkeys((*ACTUAL_COLUMNS, *FORECAST_COLUMNS), "float64"),
 }
 
+QUANTILE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # unless a setting says otherwise
+
 COUNTRY = "DE"  # ISO code of the country whose public holidays and school breaks the stores have
 
 # Codes: the arrays hold a code's index.

@@ -6,13 +6,14 @@ Built once, at the edges; functions of the library take plain arguments.
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS
+from rossmann.schema import HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -128,6 +129,11 @@ class Settings(BaseSettings):
     coverage: float = Field(
         0.9, gt=0, lt=1, description="Share of days whose sales should be between the lower and upper bound."
     )
+    quantile_levels: Annotated[tuple[float, ...], NoDecode] = Field(
+        QUANTILE_LEVELS,
+        description="Levels of the quantiles of every forecast, between 0 and 1, ascending, separated by commas; "
+        "those of the two bounds are added.",
+    )
 
     promotion_probability: float = Field(
         0.95, gt=0, le=1, description="Bootstrap probability of being better that a promotion requires."
@@ -136,10 +142,17 @@ class Settings(BaseSettings):
         0.05, ge=0, description="Largest relative increase of the error in any slice that a promotion allows."
     )
 
-    @field_validator("candidates", "api_keys", "allowed_hosts", mode="before")
+    @field_validator("candidates", "quantile_levels", "api_keys", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
+
+    @field_validator("quantile_levels")
+    @classmethod
+    def _check_levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(lower < upper for lower, upper in pairwise((0, *levels, 1))):
+            raise ValueError("the levels must ascend, and be above 0 and below 1, like 0.05,0.5,0.95")
+        return levels
 
     @field_validator("api_keys")
     @classmethod

@@ -32,6 +32,7 @@ from tests.support.commands import imported_packages
 pytestmark = pytest.mark.slow
 
 STORES, DAYS = 12, 520
+QUANTILES = ("q05", "q10", "q20", "q30", "q40", "q50", "q60", "q70", "q80", "q90", "q95")
 LAST_DAY = date(2013, 1, 1) + timedelta(days=DAYS - 1)
 
 
@@ -81,7 +82,7 @@ def test_one_run_leads_from_raw_files_to_forecasts(workspace, first_run, snapsho
     assert champion.version == first_run.training.challenger == first_run.forecast.model_version
     assert champion.card.snapshot == first_run.snapshot
     table = pd.read_csv(first_run.forecast.file, parse_dates=["date"])
-    assert list(table.columns) == ["store", "date", "forecast", "lower", "upper"]
+    assert list(table.columns) == ["store", "date", "forecast", "lower", "upper", *QUANTILES]
     history = load_snapshot(snapshots)
     plan = history.plan(history.origin, 48)
     np.testing.assert_array_equal(table.store, plan.store)
@@ -130,7 +131,7 @@ def test_the_rows_of_a_plan_are_forecast_in_its_order_with_its_ids(workspace, fi
     plan.to_csv(tmp_path / "plan.csv", index=False)
     delivered = forecast(plan=str(tmp_path / "plan.csv"), out=str(tmp_path / "out.csv"))
     table = pd.read_csv(delivered.file)
-    assert list(table.columns) == ["id", "store", "date", "forecast", "lower", "upper"]
+    assert list(table.columns) == ["id", "store", "date", "forecast", "lower", "upper", *QUANTILES]
     assert table.id.tolist() == plan.id.tolist()
     same = plan.merge(whole, on=["store", "date"], how="left")
     np.testing.assert_array_equal(table.forecast, same.forecast)

@@ -39,6 +39,7 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "lower": forecast.ravel() * 0.9,
             "upper": forecast.ravel() * 1.1,
             "standard_deviation": 0.1,
+            "quantile_loss": np.abs(forecast.ravel() - sales.ravel()) / 4,
         }
     )
     return table.astype(BACKTEST_COLUMNS)
@@ -68,8 +69,15 @@ def test_scores_are_those_computed_by_hand():
     assert scores.mae == pytest.approx(15)
     assert scores.mape == pytest.approx(0.1)
     assert scores.bias == pytest.approx(-10 / 300)
+    assert scores.wql == pytest.approx((10 + 20) / 4 / 300)  # the loss of the day without sales does not count
     assert scores.coverage == pytest.approx(0.5)  # 100 is inside 99 … 121, 200 is outside 162 … 198
     assert scores.rows == 2
+
+
+def test_the_quantile_loss_is_twice_the_pinball_loss():
+    """At level 0.9 a unit below the sales costs 0.9, a unit above them 0.1; at 0.5 both cost 0.5."""
+    loss = evaluation.quantile_loss(np.array([100.0, 100.0]), np.array([[90.0, 90.0], [120.0, 120.0]]), (0.5, 0.9))
+    np.testing.assert_allclose(loss, [2 * (5 + 9) / 2, 2 * (10 + 2) / 2])
 
 
 def test_scores_are_nan_where_no_day_has_sales():

@@ -27,7 +27,7 @@ READERS = [  # a file, and a command that reads it
     ("snapshots/*/manifest.json", "forecast"),
     ("snapshots/current", "forecast"),
     ("models/**/candidate.json", "forecast"),
-    ("models/**/intervals.npz", "forecast"),
+    ("models/**/quantiles.npz", "forecast"),
     ("models/**/card.json", "forecast"),
     ("alarms/*.json", "alarms"),
 ]

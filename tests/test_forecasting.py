@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rossmann import figures, forecasting
+from rossmann import features, figures, forecasting, models
 from rossmann.schema import DAY, HORIZON_DAYS, WEEKS_YEAR_DAYS
+
+BANDS = ((0.9, "lower", "upper"), (0.4, "lower", "forecast"))
 
 
 @pytest.fixture
@@ -41,13 +43,21 @@ def test_a_csv_has_plain_names_two_decimals_and_iso_dates(table):
     ]  # a Tuesday without promo
 
 
-def test_the_arrays_of_a_forecast_are_those_of_the_table(table):
-    forecast = forecasting.as_forecast(table)
-    np.testing.assert_array_equal(forecast.sales, table["forecast"])
-    np.testing.assert_array_equal(forecast.lower, table["lower"])
-    np.testing.assert_array_equal(forecast.upper, table["upper"])
+def test_a_table_has_a_column_for_each_quantile_and_the_bounds_are_two_of_them(toy):
+    plan = toy.plan(toy.origin, HORIZON_DAYS)
+    quantiles = models.calibrate(np.ones(99), np.linspace(-2, 2, 99), coverage=0.9)
+    forecaster = models.fit(models.default_candidate("ridge"), (), toy.origin, 7).with_quantiles(quantiles)
+    forecast = forecaster.predict(features.fit_state(toy), plan)
+    table = forecasting.forecast_table(plan, forecast, quantiles)
+    names = ["q05", "q10", "q20", "q30", "q40", "q50", "q60", "q70", "q80", "q90", "q95"]
+    assert list(table.columns) == ["store", "date", "forecast", "lower", "upper", *names]
+    assert (table.q05 == table.lower).all()
+    assert (table.q95 == table.upper).all()
+    is_open = plan.open == 1
+    assert (np.diff(table.loc[is_open, names]) > 0).all()
+    assert (table.loc[~is_open, names] == 0).all(axis=None)
 
 
 @pytest.mark.parametrize("rows", [slice(None), slice(0, 3)], ids=["all rows", "three days of one store"])
 def test_a_forecast_is_plotted_with_few_and_with_many_days(rows, toy, table):
-    assert figures.forecast_figure(toy, table.iloc[rows], "title").startswith(b"\x89PNG")
+    assert figures.forecast_figure(toy, table.iloc[rows], "title", BANDS).startswith(b"\x89PNG")

@@ -40,11 +40,12 @@ from rossmann.journal.encoding import decode_entry, encode_entry, read_log
 from rossmann.journal.entries import from_ranges, published_batch, to_ranges
 from rossmann.journal.log_files import create_file
 from rossmann.journal.tables import alembic_config, connect, metadata
-from rossmann.models import Forecast
+from rossmann.models import Forecast, Quantiles
 from rossmann.validation import DataError
 
 NOW = datetime(2015, 2, 10, 12, tzinfo=UTC)
 ORIGIN = np.datetime64("2015-02-09", "D")
+QUANTILES = Quantiles((0.05, 0.5, 0.95), (-1.7, 0.1 + 0.2, 1.6), 0.9)
 
 
 def entry(request_id: str, rows: int = 1, at: datetime = NOW, sales: float = 100.0) -> JournalEntry:
@@ -58,8 +59,10 @@ def entry(request_id: str, rows: int = 1, at: datetime = NOW, sales: float = 100
         np.zeros(rows, np.int8),
     )
     values = np.full(rows, sales) + np.arange(rows)
-    forecast = Forecast(values, values - 10, np.full(rows, np.nan))
-    return JournalEntry(request_id, at, "http", QUESTION, 3, "f" * 16, ORIGIN, 1.5, ForecastRows(plan, forecast))
+    forecast = Forecast(values, values - 10, np.full(rows, np.nan), np.full(rows, 0.1))
+    return JournalEntry(
+        request_id, at, "http", QUESTION, 3, "f" * 16, ORIGIN, 1.5, ForecastRows(plan, forecast, QUANTILES)
+    )
 
 
 @pytest.fixture
@@ -126,11 +129,12 @@ def test_a_batch_that_is_forecast_again_after_a_rollback_is_the_newest(url):
 def test_an_entry_is_written_with_its_plan_and_its_forecast(url):
     write_entries(url, [entry("a", rows=2)])
     assert select(url, "select * from requests") == [
-        ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 2, 1.5, "question", None, None)
-    ]
+        ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 2, 1.5, "question", None, None,
+         '{"levels": [0.05, 0.5, 0.95], "offsets": [-1.7, 0.30000000000000004, 1.6], "coverage": 0.9}')
+    ]  # fmt: skip
     assert select(url, "select * from forecasts") == [
-        ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0),
-        ("a", 1, 2, "2015-02-10", 1, 101.0, 91.0, None, 1, 1, "a", 0),
+        ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0, 0.1),
+        ("a", 1, 2, "2015-02-10", 1, 101.0, 91.0, None, 1, 1, "a", 0, 0.1),
     ]
 
 
@@ -169,6 +173,21 @@ def test_a_batch_is_stored_once_and_answers_refer_to_its_rows(url):
     assert journal.read_answer(url, "a").store.tolist() == [2, 3, 6]
     assert journal.read_answer(url, "a").forecast.tolist() == [101.0, 102.0, 105.0]
     assert journal.read_answer(url, "c").store.tolist() == [6, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("written", [entry("a", rows=3), reference("a", [4, 0])], ids=["own rows", "rows of a batch"])
+def test_an_answer_has_its_quantiles_to_the_last_bit(url, written):
+    write_entries(url, [batch(), written])
+    rows = journal.read_answer(url, "a")
+    expected = QUANTILES.around(np.full(len(rows), 0.1), rows.forecast.to_numpy())
+    assert rows[["q05", "q50", "q95"]].to_numpy().tolist() == expected.tolist()
+
+
+def test_an_answer_of_a_model_without_quantiles_has_none(url):
+    plain = entry("a")
+    write_entries(url, [replace(plain, answer=replace(plain.answer, quantiles=None))])
+    assert "q50" not in journal.read_answer(url, "a")
+    assert select(url, "select quantiles from requests") == [(None,)]
 
 
 @pytest.mark.parametrize(("request_id", "message"), [("nobody", "no request nobody"), ("a", "request a are lost")])
@@ -318,6 +337,7 @@ def test_a_database_of_version_0_2_is_upgraded_with_its_rows(url):
         ("a", "question"),
         ("batch-1", "operational"),
     ]
+    assert "q50" not in journal.read_answer(url, "a")
     write_entries(url, [batch(), reference("b", [4])])
     assert journal.read_answer(url, "b").store.tolist() == [5]
 
@@ -560,6 +580,7 @@ def test_a_decoded_entry_is_equal_to_the_one_that_was_encoded():
         decoded = decode_entry(encode_entry(original))
         scalars = ("request_id", "at", "source", "purpose", "model_version", "snapshot", "origin", "latency_ms")
         assert [getattr(decoded, name) for name in scalars] == [getattr(original, name) for name in scalars]
+        assert decoded.answer.quantiles == QUANTILES
         for part in ("plan", "forecast"):
             for name, values in vars(getattr(original.answer, part)).items():
                 np.testing.assert_array_equal(getattr(getattr(decoded.answer, part), name), values)

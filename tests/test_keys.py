@@ -63,7 +63,7 @@ def run_with(library: Path, code: str, *arguments: str) -> list[str]:
 @pytest.mark.parametrize(
     ("module", "before", "after", "changed"),
     [
-        ("models/intervals.py", "(1 - coverage) / 2", "(1 - coverage) / 3", {"code", "fit", "run"}),
+        ("models/quantiles.py", "(rows + 1) *", "(rows + 2) *", {"code", "fit", "run"}),
         ("features/levels.py", "HALF_LIFE_DAYS = 28.0", "HALF_LIFE_DAYS = 27.0", {"code", "fit", "run"}),
         ("training/fits.py", "if origin < task.train_end", "if origin <= task.train_end", {"fit", "run"}),
         ("training/backtests.py", "rows.origin != origin", "rows.origin == origin", {"run"}),
@@ -91,7 +91,7 @@ def test_a_changed_calibration_is_another_run_of_the_same_fits(library, noisy, l
     )
     arguments = tmp_path / "arguments.pickle"
     arguments.write_bytes(pickle.dumps((noisy, entries, origins, OPTIONS, storage.root)))
-    change(library, "training/backtests.py", "log_residual, coverage)", "2 * log_residual, coverage)")
+    change(library, "training/backtests.py", "log_residual, coverage, levels)", "2 * log_residual, coverage, levels)")
     key, all_fits_reused, coverage = run_with(library, RUN_AGAIN, str(arguments))
     assert all_fits_reused == "True"
     assert float(coverage) > run.coverage("ridge")

@@ -20,7 +20,7 @@ MEMBERS = ("lightgbm", "xgboost", "hist_gradient_boosting")
 KINDS = (
     "candidate.json",
     "card.json",
-    "intervals.npz",
+    "quantiles.npz",
     "member-0/model.txt",
     "member-1/model.ubj",
     "member-2/model.skops",
@@ -37,9 +37,9 @@ def forecaster(noisy):
         for name in MEMBERS
     )
     windows = [models.training_window(noisy, o) for o in models.window_origins(noisy.dates[0], noisy.origin)]
-    intervals = models.calibrate(np.ones(3), [0.1, -0.2, 0.05], coverage=0.9)
+    quantiles = models.calibrate(np.ones(3), [0.1, -0.2, 0.05], coverage=0.9)
     blend = replace(models.candidates(("blend",))[-1], members=members)
-    return models.fit(blend, windows, noisy.origin, seed=7).with_intervals(intervals)
+    return models.fit(blend, windows, noisy.origin, seed=7).with_quantiles(quantiles)
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def test_a_missing_file_raises_an_error_of_one_line(connection, registered, name
 
 
 def test_a_file_that_was_added_is_not_read(connection, registered):
-    other = folder(registered) / "member-0" / "intervals.npz"
-    other.write_bytes((folder(registered) / "intervals.npz").read_bytes())
-    with pytest.raises(DataError, match=r"member-0/intervals\.npz of model version 1 does not belong there"):
+    other = folder(registered) / "member-0" / "quantiles.npz"
+    other.write_bytes((folder(registered) / "quantiles.npz").read_bytes())
+    with pytest.raises(DataError, match=r"member-0/quantiles\.npz of model version 1 does not belong there"):
         registry.load_forecaster(connection, registered)
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_version_does_not_count_as_registered(connection, registered, 
 
 def test_the_same_fit_registered_again_repairs_the_damaged_version(connection, forecaster, noisy):
     """So a damaged champion is repaired by a retraining on the same data. skops' files have the time in them."""
-    booster = forecaster.members[1].with_intervals(forecaster.intervals)
+    booster = forecaster.members[1].with_quantiles(forecaster.quantiles)
     at.register(connection, booster, noisy, "feedfacefeedface", BACKTEST_RUN)
     (damaged,) = registry.list_models(connection)
     flip_byte(folder(damaged) / "model.ubj")
@@ -134,7 +134,7 @@ def test_a_damaged_champion_is_a_reason_to_retrain(connection, registered, monke
 
 def test_two_registrations_of_one_run_do_not_share_files(connection, registered, forecaster):
     """The same run fitted again on another machine may differ in its last bits: the first version stays readable."""
-    other = forecaster.with_intervals(models.calibrate([1.0], [0.3], coverage=0.9))
+    other = forecaster.with_quantiles(models.calibrate([1.0], [0.3], coverage=0.9))
     registry.register_model(connection, other, registered.card, BACKTEST_RUN)
     assert registry.find_registered(connection, BACKTEST_RUN) == 1
 

@@ -1,4 +1,4 @@
-"""Candidates, learners, training windows, forecasters, blends and intervals."""
+"""Candidates, learners, training windows, forecasters, blends and quantiles."""
 
 import ast
 import subprocess
@@ -164,12 +164,12 @@ def test_a_fitted_model_is_better_than_the_last_week(noisy, name):
     assert error(name) < 0.9 * error("last_week")
 
 
-def test_bounds_are_nan_without_intervals(noisy, forecasters):
+def test_bounds_are_nan_without_quantiles(noisy, forecasters):
     state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
     without = forecasters["ridge"].predict(state, plan)
     assert np.isnan(without.lower).all()
-    intervals = models.calibrate(np.ones(50), np.random.default_rng(1).normal(size=50), coverage=0.8)
-    forecast = forecasters["ridge"].with_intervals(intervals).predict(state, plan)
+    quantiles = models.calibrate(np.ones(50), np.random.default_rng(1).normal(size=50), coverage=0.8)
+    forecast = forecasters["ridge"].with_quantiles(quantiles).predict(state, plan)
     np.testing.assert_array_equal(forecast.sales, without.sales)
     assert (forecast.lower <= forecast.sales).all()
     assert (forecast.sales <= forecast.upper).all()
@@ -324,27 +324,52 @@ def test_a_stored_booster_with_any_other_type_in_it_is_not_loaded(tmp_path):
         sklearn_trees.load(tmp_path, ())
 
 
-def test_intervals_have_their_nominal_coverage_on_quiet_and_on_noisy_days():
+def test_quantiles_have_their_nominal_coverage_on_quiet_and_on_noisy_days():
     random = np.random.default_rng(3)
     deviation = np.repeat(random.uniform(0.03, 0.3, 40), 300)
     noise, new_noise = (deviation * random.standard_t(5, len(deviation)) for _ in range(2))
-    intervals = models.calibrate(deviation, noise, coverage=0.9)
-    lower, upper = intervals.around(deviation, np.full(len(deviation), 100.0))
-    inside = (lower <= 100 * np.exp(new_noise)) & (100 * np.exp(new_noise) <= upper)
-    assert inside.mean() == pytest.approx(0.9, abs=0.01)
-    assert inside.reshape(40, 300).mean(axis=1).min() > 0.8
+    quantiles = models.calibrate(deviation, noise, coverage=0.9)
+    sales, values = 100 * np.exp(new_noise), quantiles.around(deviation, np.full(len(deviation), 100.0))
+    below = sales[:, None] <= values
+    np.testing.assert_allclose(below.mean(axis=0), quantiles.levels, atol=0.01)
+    lower, upper = quantiles.bounds(deviation, np.full(len(deviation), 100.0))
+    inside = ((lower <= sales) & (sales <= upper)).reshape(40, 300)
+    assert inside.mean(axis=1).min() > 0.8
+
+
+@pytest.mark.parametrize("coverage", [0.9, 0.95, 0.02])
+def test_quantiles_ascend_and_the_bounds_are_two_of_them_around_the_forecast(coverage):
+    """Also where the forecast is biased, so that its middle quantiles are all above it."""
+    random = np.random.default_rng(4)
+    quantiles = models.calibrate(np.ones(500), random.normal(0.3, 0.1, 500), coverage)
+    deviation, forecast = random.uniform(0.05, 0.3, 50), random.uniform(0, 9000, 50) * (np.arange(50) > 3)
+    values = quantiles.around(deviation, forecast)
+    assert (np.diff(values) >= 0).all()
+    assert (values[forecast == 0] == 0).all()
+    lower, upper = quantiles.bounds(deviation, forecast)
+    assert (lower == values[:, quantiles.levels.index(round((1 - coverage) / 2, 6))]).all()
+    assert (upper == values[:, quantiles.levels.index(round((1 + coverage) / 2, 6))]).all()
+    assert ((lower <= forecast) & (forecast <= upper)).all()
+
+
+def test_the_levels_of_the_bounds_are_added_and_every_level_has_a_name():
+    quantiles = models.calibrate(np.ones(9), np.arange(9.0), coverage=0.95, levels=(0.05, 0.5, 0.9))
+    assert quantiles.levels == (0.025, 0.05, 0.5, 0.9, 0.975)
+    assert quantiles.columns == ("q02.5", "q05", "q50", "q90", "q97.5")
+    assert quantiles.bands == ((0.95, "q02.5", "q97.5"),)
 
 
 def test_the_conformal_rank_uses_n_plus_1():
     """Of 9 residuals the largest exceeds the next with probability 9/10: 0.8 in the middle needs both extremes."""
     residual = np.arange(-4, 5) / 10
-    intervals = models.calibrate(np.full(9, 2.0), residual, coverage=0.8)
-    assert (intervals.low, intervals.high) == pytest.approx((-0.2, 0.2))
+    quantiles = models.calibrate(np.full(9, 2.0), residual, coverage=0.8, levels=(0.2, 0.5))
+    assert quantiles.levels == (0.1, 0.2, 0.5, 0.9)
+    assert quantiles.offsets == pytest.approx((-0.2, -0.15, 0, 0.2))
 
 
-def test_bounds_are_as_wide_as_the_standard_deviation_of_the_row():
-    intervals = models.calibrate(np.ones(4), np.array([0.1, -0.1, 0.3, -0.3]), coverage=0.5)
-    lower, upper = intervals.around(np.array([1.0, 2.0]), np.array([100.0, 100.0]))
+def test_quantiles_are_as_far_from_the_forecast_as_the_standard_deviation_of_the_row():
+    quantiles = models.calibrate(np.ones(4), np.array([0.1, -0.1, 0.3, -0.3]), coverage=0.5)
+    lower, upper = quantiles.bounds(np.array([1.0, 2.0]), np.array([100.0, 100.0]))
     np.testing.assert_allclose(upper, 100 * np.exp([0.3, 0.6]))
     np.testing.assert_allclose(lower, 100 * np.exp([-0.3, -0.6]))
 

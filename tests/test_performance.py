@@ -33,7 +33,7 @@ def url(tmp_path):
 def journal_entry(
     request_id: str, source: str, origin: np.datetime64, plan: Plan, sales: np.ndarray, purpose: str = OPERATIONAL
 ) -> JournalEntry:
-    rows = ForecastRows(plan, Forecast(sales, sales * 0.9, sales * 1.1))
+    rows = ForecastRows(plan, Forecast(sales, sales * 0.9, sales * 1.1, sales * 0), None)
     return JournalEntry(request_id, NOW, source, purpose, 1, "f" * 16, origin, 2.5, rows)
 
 

@@ -58,8 +58,8 @@ def run_id(connection, backtest_run, candidates):
 @pytest.fixture(scope="module")
 def forecaster(noisy, backtest_run, candidates):
     ridge = next(candidate for candidate in candidates if candidate.name == "ridge")
-    intervals = training.backtest_intervals(backtest_run.backtest, "ridge", 0.9)
-    return models.fit(ridge, (), noisy.origin, 7).with_intervals(intervals)
+    quantiles = training.backtest_quantiles(backtest_run.backtest, "ridge", 0.9)
+    return models.fit(ridge, (), noisy.origin, 7).with_quantiles(quantiles)
 
 
 def card(run_id: str, **changes) -> ModelCard:
@@ -87,7 +87,8 @@ def test_a_backtest_run_is_a_parent_run_with_a_child_per_candidate(connection, r
     assert {child.info.run_name for child in children} == set(backtest_run.backtest.candidates)
     board = backtest_run.leaderboard()
     for child in children:
-        assert child.data.metrics["rmspe"] == pytest.approx(board.rmspe[child.info.run_name])
+        for score in ("rmspe", "wql"):
+            assert child.data.metrics[score] == pytest.approx(board[score][child.info.run_name])
         folds = [point.value for point in client.get_metric_history(child.info.run_id, "fold_rmspe")]
         assert folds == pytest.approx(list(backtest_run.rmspe_by_fold(child.info.run_name).values()))
         figures = {file.path for file in client.list_artifacts(child.info.run_id, "figures")}

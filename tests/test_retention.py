@@ -68,7 +68,7 @@ def set_modified(folder: Path, modified: datetime) -> None:
 def request(request_id: str, at: datetime, history: SalesHistory) -> JournalEntry:
     plan = history.plan(history.origin, 1)
     sales = np.ones(len(plan))
-    rows = ForecastRows(plan, Forecast(sales, sales, sales))
+    rows = ForecastRows(plan, Forecast(sales, sales, sales, sales), None)
     return JournalEntry(request_id, at, "http", QUESTION, 1, "f" * 16, history.origin, 1.0, rows)
 
 

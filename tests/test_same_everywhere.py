@@ -22,7 +22,7 @@ from tests.support.endpoint import RunningEndpoint
 
 CANDIDATES = {candidate.name: candidate for candidate in models.candidates(models.CANDIDATE_NAMES)}
 SPEC = features.FeatureSpec()
-FORECAST_PARTS = ("sales", "lower", "upper")
+FORECAST_PARTS = ("sales", "lower", "upper", "standard_deviation")
 
 
 def training_windows(history: SalesHistory) -> list[models.TrainingWindow]:
@@ -123,12 +123,13 @@ def test_forecasts_are_the_same_alone_and_together(state, plan, forecasters, nam
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_a_loaded_forecaster_forecasts_to_the_last_bit_as_before(state, plan, forecasters, name, tmp_path):
-    intervals = models.calibrate(np.ones(3), np.array([1.5, -2.0, 0.5]), coverage=0.9)
-    forecaster = forecasters[name].with_intervals(intervals)
+    quantiles = models.calibrate(np.ones(3), np.array([1.5, -2.0, 0.5]), coverage=0.9)
+    forecaster = forecasters[name].with_quantiles(quantiles)
     forecaster.save(tmp_path / "model")
     loaded = models.load(tmp_path / "model")
     assert loaded.candidate == forecaster.candidate
     assert loaded.importance() == forecaster.importance()
+    assert loaded.quantiles == quantiles
     before, after = forecaster.predict(state, plan), loaded.predict(state, plan)
     for part in FORECAST_PARTS:
         assert getattr(before, part).tobytes() == getattr(after, part).tobytes()
@@ -175,8 +176,8 @@ def backtest(endpoint: RunningEndpoint, local_ray, tmp_path_factory):
     snapshot = save_snapshot(cut, f"{endpoint.workspace}/snapshots", datetime.now(UTC), "test")
     origins = [each for each in models.window_origins(history.dates[0], history.origin) if each < origin]
     forecaster = models.fit(candidate, [models.training_window(cut, each) for each in origins], origin, 7)
-    intervals = training.backtest_intervals(run.backtest, "blend", 0.9)
-    version = at.register(endpoint.registry, forecaster.with_intervals(intervals), cut, snapshot, "fold")
+    quantiles = training.backtest_quantiles(run.backtest, "blend", 0.9)
+    version = at.register(endpoint.registry, forecaster.with_quantiles(quantiles), cut, snapshot, "fold")
     target = ServingTarget(version, snapshot)
     deployment.deploy(endpoint.serve, target)
     deployment.wait_until_ready(endpoint.serve, target, 120)
@@ -207,18 +208,22 @@ def request_rows(plan: Plan, rows: np.ndarray) -> list[dict]:
     ]  # fmt: skip
 
 
-def served(
-    endpoint: RunningEndpoint, body: dict, parts: tuple[str, ...] = ("forecast", "lower", "upper")
-) -> list[list[float]]:
-    rows = deployment.request_forecast(endpoint.serve, body)["forecasts"]
-    return [[row[part] for row in rows] for part in parts]
+def served(endpoint: RunningEndpoint, body: dict) -> list[list[float]]:
+    """Forecasts, bounds and quantiles of the rows of a body."""
+    rows = deployment.request_forecast(endpoint.serve, body | {"quantiles": True})["forecasts"]
+    return [
+        *([row[name] for row in rows] for name in ("forecast", "lower", "upper")),
+        *([row["quantiles"][name] for row in rows] for name in rows[0]["quantiles"]),
+    ]
 
 
 @pytest.mark.slow
 def test_the_endpoint_returns_the_forecasts_of_the_backtest(endpoint, backtest, batch):
     """Every store: all at once, a store at a time, a row at a time, over HTTP; the batch; the fold on Ray."""
     plan, forecast = batch
-    expected = [getattr(forecast, part) for part in FORECAST_PARTS]
+    quantiles = load_registered(endpoint, backtest[1].model_version).quantiles
+    values = quantiles.around(forecast.standard_deviation, forecast.sales)
+    expected = [forecast.sales, forecast.lower, forecast.upper, *values.T]
     fold = backtest[0].loc[zip(plan.store, plan.date, strict=True)].forecast.to_numpy()
     np.testing.assert_allclose(forecast.sales, fold, rtol=1e-9)
     together = served(endpoint, {"plan": request_rows(plan, np.arange(len(plan)))})
@@ -239,6 +244,6 @@ def test_a_plan_that_differs_from_the_published_one_is_forecast_as_in_the_batch(
     other = replace(plan, promo=np.where(differs, 1 - plan.promo, plan.promo).astype(np.int8))
     state = features.fit_state(endpoint.history.until(endpoint.history.origin - 48))
     expected = load_registered(endpoint, backtest[1].model_version).predict(state, other).sales
-    (sales,) = served(endpoint, {"plan": request_rows(other, np.arange(len(other)))}, ("forecast",))
+    sales, *_ = served(endpoint, {"plan": request_rows(other, np.arange(len(other)))})
     np.testing.assert_allclose(sales, expected, rtol=1e-9)
     assert (np.abs(np.array(sales)[differs] / published.sales[differs].clip(1) - 1) > 1e-6).any()

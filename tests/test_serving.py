@@ -54,7 +54,7 @@ def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel
     """A model that needs no training windows, on a history."""
     candidate = models.default_candidate(name)
     bounds = models.calibrate(np.ones(3), np.array([1.5, -2.0, 0.5]), coverage=0.9)
-    forecaster = models.fit(candidate, [], history.origin, 7).with_intervals(bounds)
+    forecaster = models.fit(candidate, [], history.origin, 7).with_quantiles(bounds)
     state = features.fit_state(history)
     plan = features.published_plan(state)
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
@@ -160,6 +160,32 @@ def test_a_stores_forecast_is_that_of_a_request_for_its_published_days(client, h
     assert len(rows) == HORIZON_DAYS
 
 
+def test_a_forecast_has_its_quantiles_on_request(client, host):
+    """The same numbers as without them."""
+    quantiles = host.model.quantiles
+    for body in (DAY, DAY | {"promo": True}, {"plan": [DAY, {"Store": 2, "Date": LAST}]}):
+        for wanted in (False, True):
+            rows = client.predict(body | {"quantiles": wanted}).json()["forecasts"]
+            values = [row.pop("quantiles", None) for row in rows]
+            assert rows == client.predict(body).json()["forecasts"]
+            assert [list(each or ()) for each in values] == [list(quantiles.columns) if wanted else []] * len(rows)
+        for row, own in zip(rows, values, strict=True):
+            assert (own["q05"], own["q95"]) == (row["lower"], row["upper"])
+            assert list(own.values()) == sorted(own.values())
+
+
+def test_a_stores_forecast_has_its_quantiles_on_request(client, host):
+    rows = client.get("/forecasts/2?quantiles=true").json()["forecasts"]
+    body = {"plan": json_rows(host.model.plan, range(HORIZON_DAYS, 2 * HORIZON_DAYS)), "quantiles": True}
+    assert rows == client.predict(body).json()["forecasts"]
+    assert {len(row["quantiles"]) for row in rows} == {len(host.model.quantiles.levels)}
+    closed = next(row for row in rows if row["forecast"] == 0)
+    assert set(closed["quantiles"].values()) == {0}
+    response = client.get("/forecasts/2?quantiles=perhaps")
+    assert response.status_code == 422
+    assert '"perhaps" is not valid; expected true or false' in response.json()["error"]
+
+
 def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path):
     """Rows as published refer to the published forecast, which is stored once; others are stored with the question."""
     smoke = {"X-Rossmann-Purpose": "smoke"}
@@ -167,9 +193,9 @@ def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path)
     plan = {"plan": [{"store": 3, "date": LAST}, {"store": 2, "date": FIRST}]}
     question = DAY | {"promo": bool(promo)}
     responses = {
-        "store": client.get("/forecasts/2"),
+        "store": client.get("/forecasts/2?quantiles=true"),
         "rows": client.predict(plan),
-        "question": client.predict(question),
+        "question": client.predict(question | {"quantiles": True}),
         "smoke": client.predict(question, headers=smoke),
         "smoke as published": client.predict(DAY, headers=smoke),
     }
@@ -189,6 +215,8 @@ def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path)
     for response in responses.values():
         rows, returned = journal.read_answer(url, response.json()["request_id"]), response.json()["forecasts"]
         assert rows.forecast.tolist() == [row["forecast"] for row in returned]
+        if "quantiles" in returned[0]:
+            assert rows[list(returned[0]["quantiles"])].to_dict("records") == [row["quantiles"] for row in returned]
         assert rows.store.tolist() == [row["store"] for row in returned]
         assert [str(day) for day in rows.date] == [row["date"] for row in returned]
     first, last = date.fromisoformat(FIRST), date.fromisoformat(LAST)
@@ -222,7 +250,7 @@ def test_a_look_up_equals_the_models_forecast(noisy):
         inverted = random.random(len(rows)) < share
         plan = replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
         forecast, slow = model.answer(plan).forecast, model.forecaster.predict(model.state, plan)
-        for name in ("sales", "lower", "upper"):
+        for name in ("sales", "lower", "upper", "standard_deviation"):
             np.testing.assert_allclose(getattr(forecast, name), getattr(slow, name), rtol=1e-12)
 
 
@@ -251,6 +279,10 @@ INVALID = [
     ({"store": 1, "date": FIRST, "DayOfWeek": 5}, "day_of_week", "2015-02-10 is day 2 of the week, not 5"),
     ({"store": 1, "date": FIRST, "Store": 2}, "store", "appears twice"),
     ({"plan": [DAY], "store": 2}, "store", "is not allowed beside plan"),
+    ({"plan": [DAY], "quantiles": 1}, "quantiles", "1 is not valid; expected true or false"),
+    (DAY | {"quantiles": "yes"}, "quantiles", '"yes" is not valid; expected true or false'),
+    ({"plan": [DAY | {"quantiles": True}]}, "quantiles", "there is no such field"),
+    ({"plan": [DAY | {"promo": "x"}], "quantiles": True}, "promo", "expected true or false"),
     ({"store": 1, "date": "1423526400"}, "date", '"1423526400" is not valid; expected a day'),
     ({"store": 1, "date": "2015-W07-2"}, "date", "expected a day"),
     ({"store": 1, "date": FIRST, "sales": 5}, "sales", "there is no such field; the fields are store, date, open"),
@@ -407,7 +439,7 @@ def test_a_body_that_is_not_json_is_not_valid(client, body):
 def test_the_rows_of_a_request_are_those_that_pydantic_parses_one_by_one(host):
     rows = json_rows(host.model.plan, range(0, 144, 5))
     slow = TypeAdapter(list[requests.PlanRow]).validate_json(json.dumps(rows))
-    plan = requests.to_plan(parsing.parse_rows(json.dumps({"plan": rows}).encode(), 1000), host.model.state)
+    plan = requests.to_plan(parsing.parse_body(json.dumps({"plan": rows}).encode(), 1000)[0], host.model.state)
     assert plan.store.tolist() == [row.store for row in slow]
     assert plan.date.tolist() == [row.date for row in slow]
     assert plan.promo.tolist() == [int(row.promo) for row in slow]

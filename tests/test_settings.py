@@ -22,6 +22,18 @@ def test_a_setting_is_read_from_its_variable(monkeypatch, tmp_path):
     assert settings.workspace.snapshots == f"{tmp_path}/snapshots"
 
 
+def test_the_levels_of_quantiles_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("ROSSMANN_QUANTILE_LEVELS", "0.1, 0.5,0.9")
+    assert Settings().quantile_levels == (0.1, 0.5, 0.9)
+
+
+@pytest.mark.parametrize("levels", ["0.5,0.1", "0.1,0.1", "0,0.5", "0.5,1", "5,50"])
+def test_levels_that_are_no_ascending_probabilities_are_refused(monkeypatch, levels):
+    monkeypatch.setenv("ROSSMANN_QUANTILE_LEVELS", levels)
+    with pytest.raises(ValueError, match=r"quantile_levels\n.*must ascend"):
+        Settings()
+
+
 def test_an_impossible_setting_is_refused(monkeypatch):
     monkeypatch.setenv("ROSSMANN_COVERAGE", "1.5")
     with pytest.raises(ValueError, match="coverage"):

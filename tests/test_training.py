@@ -79,15 +79,18 @@ def test_every_row_of_every_fold_is_in_the_backtest(finished, noisy, small, orig
     assert run.backtest.rows.groupby("candidate", observed=True).size().to_dict() == dict.fromkeys(small, rows)
 
 
-def test_bounds_come_from_the_other_folds_only(finished, origins):
+def test_quantiles_come_from_the_other_folds_only(finished, origins):
     _, run = finished
     rows = run.backtest.of("ridge")
     first, others = rows[rows.origin == origins[0]], rows[(rows.origin != origins[0]) & (rows.sales > 0)]
     residual = np.log(others.sales / others.forecast).to_numpy()
-    intervals = models.calibrate(others.standard_deviation.to_numpy(), residual, 0.9)
-    lower, upper = intervals.around(first.standard_deviation.to_numpy(), first.forecast.to_numpy())
-    np.testing.assert_allclose(first.lower, lower)
-    np.testing.assert_allclose(first.upper, upper)
+    quantiles = models.calibrate(others.standard_deviation.to_numpy(), residual, 0.9)
+    values = quantiles.around(first.standard_deviation.to_numpy(), first.forecast.to_numpy())
+    np.testing.assert_allclose(first.lower, values[:, 0])
+    np.testing.assert_allclose(first.upper, values[:, -1])
+    error = first.sales.to_numpy()[:, None] - values
+    pinball = np.where(error > 0, quantiles.levels * error, (np.array(quantiles.levels) - 1) * error)
+    np.testing.assert_allclose(first.quantile_loss, 2 * pinball.mean(axis=1))
 
 
 def test_finished_fits_are_not_repeated(finished, without_ray, noisy, small, origins):
@@ -208,8 +211,8 @@ def test_a_stale_champion_is_fitted_without_the_last_days(finished, noisy, small
 
 def test_the_final_fit_is_the_blend_of_whole_fits(finished, noisy, small):
     _, run = finished
-    intervals = training.backtest_intervals(run.backtest, "blend", 0.9)
-    final = training.fit_final(noisy, small["blend"], intervals, seed=7, ray_address=None)
+    quantiles = training.backtest_quantiles(run.backtest, "blend", 0.9)
+    final = training.fit_final(noisy, small["blend"], quantiles, seed=7, ray_address=None)
     training_windows = [
         models.training_window(noisy, start) for start in models.window_origins(noisy.dates[0], noisy.origin)
     ]

@@ -154,13 +154,15 @@ def forecast(**columns):
             "forecast": [5000.0, 0.0, 800.0],
             "lower": [4000.0, 0.0, 700.0],
             "upper": [6000.0, 0.0, 900.0],
+            "q20": [4500.0, 0.0, 750.0],
+            "q80": [5500.0, 0.0, 850.0],
         }
     )
     return table.assign(**columns)
 
 
 def test_a_possible_forecast_passes():
-    assert check_forecast(forecast(), np.array([1, 0, 1])).passed
+    assert check_forecast(forecast(), np.array([1, 0, 1]), ("q20", "q80")).passed
 
 
 @pytest.mark.parametrize(
@@ -169,13 +171,16 @@ def test_a_possible_forecast_passes():
         ({"forecast": [5000.0, 5.0, 800.0], "upper": [6000.0, 9.0, 900.0]}, "closed_days_are_zero"),
         ({"lower": [5001.0, 0.0, 700.0]}, "lower_forecast_upper_in_order"),
         ({"upper": [np.inf, 0.0, 900.0]}, "finite_and_not_negative"),
+        ({"q20": [-1.0, 0.0, 750.0]}, "finite_and_not_negative"),
+        ({"q20": [5501.0, 0.0, 750.0]}, "quantiles_in_order"),
+        ({"q80": [np.nan, 0.0, 850.0]}, "no_empty_cells"),
         ({"forecast": [np.nan, 0.0, 800.0]}, "no_empty_cells"),
         ({"store": np.array([1, 1, 1], np.int32)}, "one_row_per_store_and_day"),
     ],
 )
 def test_an_impossible_forecast_is_refused(columns, check):
     with pytest.raises(ValidationError) as refusal:
-        check_forecast(forecast(**columns), np.array([1, 0, 1]))
+        check_forecast(forecast(**columns), np.array([1, 0, 1]), ("q20", "q80"))
     assert check in failing(refusal)
 
 

@@ -96,12 +96,12 @@ def show_training(home: str, report: "TrainingReport") -> None:
 def show_leaderboard(board: "pd.DataFrame") -> None:
     """Best first. Scores are means over the folds, and in a second table those of each fold, named by its origin."""
     folds = [name for name in board.columns if name[0].isdigit()]
-    numbers = ("RMSPE", "capped", "MAE", "bias", "coverage", "CPU s")
+    numbers = ("RMSPE", "capped", "MAE", "bias", "WQL", "coverage", "CPU s")
     columns = [Column("candidate"), *(Column(name, numeric=True) for name in numbers), Column("failure")]
     rows = []
     for candidate, line in board.iterrows():
         scores = [f"{line.rmspe:.4f}", f"{line.rmspe_capped:.4f}", f"{line.mae:,.0f}", f"{line.bias:+.1%}"]
-        scores += [f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
+        scores += [f"{line.wql:.4f}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
         rows.append([str(candidate), *(["–"] * len(scores) if line.failure else scores), str(line.failure)])
     show_table(columns, rows, "Leaderboard: means over the folds; capped: the error of a row counts as at most 100 %")
     succeeded = board[board.failure == ""]

@@ -184,7 +184,7 @@ def _policy(result: "PolicyResult") -> Document:
 
 
 def _score(candidate: str, line: "pd.Series") -> Document:
-    names = ("rmspe", "mae", "bias", "coverage", "cpu_seconds")
+    names = ("rmspe", "mae", "bias", "wql", "coverage", "cpu_seconds")
     return {
         "candidate": candidate,
         **{name: _number(line[name]) for name in names},

@@ -1,5 +1,6 @@
 """Forecasts on folds beside the actuals, and their scores."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, we
 
 MAX_ROW_ERROR = 1.0  # of the capped RMSPE: a relative error of 100 %
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
-SCORES = ("rmspe", "rmspe_capped", "rmse", "mae", "mape", "bias", "coverage", "rows")
+SCORES = ("rmspe", "rmspe_capped", "rmse", "mae", "mape", "bias", "wql", "coverage", "rows")
 
 # A row of a backtest: the forecast of one store and day, beside its actual sales.
 BACKTEST_COLUMNS = {
@@ -27,15 +28,16 @@ BACKTEST_COLUMNS = {
     "sales": DTYPES["sales"],
     **{name: DTYPES[name] for name in FORECAST_COLUMNS},
     "standard_deviation": "float64",  # of the error of log sales, known with the forecast; NaN where it is not needed
+    "quantile_loss": "float64",  # as of `quantile_loss`; NaN without quantiles
 }
 
 
 def backtest_rows(
     candidate: str, fold: Fold, forecast: np.ndarray, standard_deviation: np.ndarray | float = np.nan
 ) -> pd.DataFrame:
-    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without bounds.
+    """The rows of one candidate on one fold (BACKTEST_COLUMNS), without quantiles.
 
-    forecast: [rows of the plan]. standard_deviation: the same; needed for bounds only.
+    forecast: [rows of the plan]. standard_deviation: the same; needed for quantiles only.
     """
     plan, stores = fold.plan, fold.past.stores
     lead_days = (plan.date - fold.origin).astype(int)
@@ -56,6 +58,7 @@ def backtest_rows(
             "lower": np.nan,
             "upper": np.nan,
             "standard_deviation": standard_deviation,
+            "quantile_loss": np.nan,
         }
     )
     return rows.astype(BACKTEST_COLUMNS)
@@ -76,11 +79,22 @@ def rmspe_capped(sales: np.ndarray, forecast: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(error))))
 
 
+def quantile_loss(sales: np.ndarray, quantiles: np.ndarray, levels: Iterable[float]) -> np.ndarray:
+    """Twice the pinball loss, mean over the levels; of many levels the CRPS. In units of sales. float64 [rows]
+
+    quantiles: [rows, levels].
+    """
+    error = sales[:, None] - quantiles
+    levels = np.array(tuple(levels))
+    return 2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=1)
+
+
 def scores(rows: pd.DataFrame) -> pd.Series:
     """The SCORES over days with sales; NaN where there is no such day.
 
-    bias: sum of the errors as a share of all sales, positive where the forecast is too high. coverage: share of days
-    inside the bounds, NaN without bounds. rows: number of days with sales.
+    bias: sum of the errors as a share of all sales, positive where the forecast is too high. wql: weighted quantile
+    loss, the sum of the quantile losses as a share of all sales. coverage: share of days inside the bounds. Both are
+    NaN without quantiles. rows: number of days with sales.
     """
     from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, root_mean_squared_error
 
@@ -96,6 +110,7 @@ def scores(rows: pd.DataFrame) -> pd.Series:
         mean_absolute_error(sales, forecast),
         mean_absolute_percentage_error(sales, forecast),
         (forecast - sales).sum() / sales.sum(),
+        sold.quantile_loss.sum(skipna=False) / sales.sum(),
         inside.mean() if sold.lower.notna().all() else np.nan,
         len(sold),
     )

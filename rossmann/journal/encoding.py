@@ -9,10 +9,10 @@ from pydantic_core import from_json, to_json
 from rossmann.data import Plan
 from rossmann.journal.entries import BatchRows, ForecastRows, JournalEntry
 from rossmann.journal.log_files import records
-from rossmann.models import Forecast
+from rossmann.models import Forecast, Quantiles
 
 LENGTH_BYTES = 4  # of the JSON, before it
-PARTS = {"plan": Plan, "forecast": Forecast}  # the fields of ForecastRows, which consist of arrays
+PARTS = {"plan": Plan, "forecast": Forecast}  # the fields of ForecastRows that consist of arrays
 
 
 def encode_entry(entry: JournalEntry) -> bytes:
@@ -21,7 +21,8 @@ def encode_entry(entry: JournalEntry) -> bytes:
     fields |= {"at": entry.at.isoformat(), "origin": str(entry.origin)}
     arrays = _arrays(entry.answer)
     columns = [[part, name, values.dtype.str, len(values)] for part, name, values in arrays]
-    head = to_json({"fields": fields, "batch": entry.batch, "columns": columns})
+    quantiles = None if entry.batch else entry.answer.quantiles
+    head = to_json({"fields": fields, "batch": entry.batch, "columns": columns, "quantiles": quantiles})
     return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for *_, values in arrays)])
 
 
@@ -50,7 +51,7 @@ def decode_entry(content: bytes) -> JournalEntry:
         for part, name, dtype, length in head["columns"]:
             arrays[part][name] = np.frombuffer(content, dtype, length, start)
             start += arrays[part][name].nbytes
-        return JournalEntry(**fields, answer=_answer(head["batch"], arrays))
+        return JournalEntry(**fields, answer=_answer(head["batch"], arrays, head["quantiles"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"not a journal entry of this version, {type(error).__name__}: {error}") from error
 
@@ -62,7 +63,10 @@ def _arrays(answer: ForecastRows | BatchRows) -> list[tuple[str, str, np.ndarray
     return [(part, name, values) for part in PARTS for name, values in vars(getattr(answer, part)).items()]
 
 
-def _answer(batch: str | None, arrays: dict[str, dict[str, np.ndarray]]) -> ForecastRows | BatchRows:
+def _answer(
+    batch: str | None, arrays: dict[str, dict[str, np.ndarray]], quantiles: dict | None
+) -> ForecastRows | BatchRows:
     if batch is not None:
         return BatchRows(batch, **arrays["batch"])
-    return ForecastRows(**{part: build(**arrays[part]) for part, build in PARTS.items()})
+    parts = {part: build(**arrays[part]) for part, build in PARTS.items()}
+    return ForecastRows(**parts, quantiles=Quantiles.of_document(quantiles) if quantiles else None)

@@ -11,7 +11,7 @@ from datetime import datetime
 import numpy as np
 
 from rossmann.data import Plan
-from rossmann.models import Forecast
+from rossmann.models import Forecast, Quantiles
 
 OPERATIONAL = "operational"  # rows of the published plan: what the company acts on, and what monitoring scores
 QUESTION = "question"  # other rows: what would be if
@@ -25,6 +25,7 @@ class ForecastRows:
 
     plan: Plan  # as requested, arrays [rows]
     forecast: Forecast
+    quantiles: Quantiles | None  # of the model; with the standard deviation of each row they are those of the forecast
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -70,14 +71,14 @@ def published_batch(
     model_version: int, snapshot: str, origin: np.datetime64, rows: ForecastRows, at: datetime
 ) -> JournalEntry:
     """The forecast of a whole published plan, as an entry whose id is the same for every writer."""
-    request_id = f"{BATCH_PREFIX}{model_version}-{snapshot}-{_digest(rows.forecast)}"
+    request_id = f"{BATCH_PREFIX}{model_version}-{snapshot}-{_digest(rows)}"
     return JournalEntry(request_id, at, "batch", OPERATIONAL, model_version, snapshot, origin, 0.0, rows)
 
 
-def _digest(forecast: Forecast) -> str:
+def _digest(rows: ForecastRows) -> str:
     """16 hex digits: a hash of all values. A registry that begins again has the same version numbers for others."""
-    content = b"".join(np.ascontiguousarray(values).tobytes() for values in vars(forecast).values())
-    return hashlib.sha256(content).hexdigest()[:16]
+    content = b"".join(np.ascontiguousarray(values).tobytes() for values in vars(rows.forecast).values())
+    return hashlib.sha256(content + repr(rows.quantiles).encode()).hexdigest()[:16]
 
 
 def to_ranges(positions: np.ndarray) -> str:

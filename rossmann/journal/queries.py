@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from rossmann.journal.entries import OPERATIONAL, from_ranges
 from rossmann.journal.monitoring_tables import traffic
 from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
+from rossmann.models import Quantiles
 from rossmann.schema import FORECAST_COLUMNS
 from rossmann.validation import DataError
 
@@ -45,7 +46,9 @@ def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
 
 
 def read_answer(url: str, request_id: str) -> pd.DataFrame:
-    """The rows that a request got, in their order; columns of the table `forecasts`.
+    """The rows that a request got, in their order: the columns of the table `forecasts`, and the quantiles q05, q10, ….
+
+    Requests of versions before 0.5.0 have no quantiles.
 
     DataError for a request that the journal does not have, and for one whose rows are of a batch that is lost.
     """
@@ -58,10 +61,12 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
     rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
     table = read_table(url, rows)
     if batch is None or batch == request_id:
-        return table
+        return _with_quantiles(table, request.quantiles[0])
     if table.empty:
         raise DataError(f"the forecasts of request {request_id} are lost: the journal does not have {batch}")
-    return table.iloc[from_ranges(request.positions[0])].reset_index(drop=True)
+    stored = read_table(url, sa.select(requests.c.quantiles).where(requests.c.id == batch))
+    rows = table.iloc[from_ranges(request.positions[0])].reset_index(drop=True)
+    return _with_quantiles(rows, stored.quantiles[0])
 
 
 def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
@@ -70,6 +75,14 @@ def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
         stored_days = set(connection.scalars(sa.select(traffic.c.date).distinct()))
         rows = [row for day in _days(first, last) if day not in stored_days for row in _traffic_of_day(connection, day)]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
+
+
+def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
+    """The rows with a column per quantile, the same values that were returned."""
+    if document is None:
+        return table
+    quantiles = Quantiles.of_document(document)
+    return table.assign(**quantiles.by_name(table.standard_deviation.to_numpy(), table.forecast.to_numpy()))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from alembic.config import Config
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rossmann.journal.entries import OPERATIONAL, BatchRows, JournalEntry, to_ranges
+from rossmann.models import Quantiles
 from rossmann.schema import STATE_HOLIDAYS
 
 BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
@@ -35,6 +36,7 @@ requests = sa.Table(
     sa.Column("purpose", sa.String(16), nullable=False, server_default=OPERATIONAL),
     sa.Column("batch", sa.String(64), index=True),  # id of the batch whose rows were returned; of a batch, its own
     sa.Column("positions", sa.Text),  # of these rows in the batch: 0-2,9; of other requests NULL
+    sa.Column("quantiles", sa.JSON(none_as_null=True)),  # `Quantiles` of the rows; NULL where they are of a batch
 )  # fmt: skip
 forecasts = sa.Table(
     "forecasts", metadata,
@@ -50,6 +52,7 @@ forecasts = sa.Table(
     sa.Column("promo", sa.Boolean, nullable=False),
     sa.Column("state_holiday", sa.String(1), nullable=False),
     sa.Column("school_holiday", sa.Boolean, nullable=False),
+    sa.Column("standard_deviation", sa.Float),  # of the error of log sales
     sa.Index("forecasts_by_day", "date", "store"),
 )  # fmt: skip
 
@@ -219,7 +222,8 @@ def _request_row(entry: JournalEntry) -> dict[str, object]:
         "latency_ms": entry.latency_ms,
         "purpose": entry.purpose,
         "batch": entry.request_id if entry.is_batch else entry.batch,
-        "positions": to_ranges(entry.answer.positions) if isinstance(entry.answer, BatchRows) else None,
+        "positions": to_ranges(entry.answer.positions) if entry.batch else None,
+        "quantiles": None if entry.batch else _document(entry.answer.quantiles),
     }
 
 
@@ -237,6 +241,7 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
         "forecast": forecast.sales.tolist(),
         "lower": _none_for_nan(forecast.lower),
         "upper": _none_for_nan(forecast.upper),
+        "standard_deviation": _none_for_nan(forecast.standard_deviation),
         "open": plan.open.astype(bool).tolist(),
         "promo": plan.promo.astype(bool).tolist(),
         "state_holiday": [STATE_HOLIDAYS[code] for code in plan.state_holiday.tolist()],
@@ -244,6 +249,10 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
     }
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
+
+
+def _document(quantiles: Quantiles | None) -> dict[str, object] | None:
+    return vars(quantiles) if quantiles else None
 
 
 def _none_for_nan(values: np.ndarray) -> list[float | None]:

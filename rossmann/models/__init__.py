@@ -9,7 +9,7 @@ training_windows  what boosters are fitted to
 day_corrections   what their trees add to the whole chain on a day, which is clipped
 candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
-intervals         lower and upper bounds around a forecast
+quantiles         quantiles of a forecast, and the lower and upper bound, which are two of them
 """
 
 from rossmann.models.candidate import (
@@ -29,8 +29,8 @@ from rossmann.models.forecaster import (
     geometric_mean,
     load,
 )
-from rossmann.models.intervals import Intervals, calibrate
 from rossmann.models.learners import LEARNERS
+from rossmann.models.quantiles import Quantiles, calibrate
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
     "Candidate",
     "Forecast",
     "Forecaster",
-    "Intervals",
+    "Quantiles",
     "TrainingWindow",
     "blend",
     "calibrate",

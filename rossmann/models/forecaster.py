@@ -9,12 +9,12 @@ import numpy as np
 from rossmann import features
 from rossmann.data import Plan
 from rossmann.features import FeatureSpec, PlanRows, State
-from rossmann.models import intervals
+from rossmann.models import quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
-from rossmann.models.intervals import Intervals
 from rossmann.models.learner import FittedModel, TrainingInput, rmspe_correction
 from rossmann.models.learners import LEARNERS
+from rossmann.models.quantiles import Quantiles
 from rossmann.models.training_windows import TrainingWindow, linear_base, train_set
 
 CANDIDATE_FILE = "candidate.json"
@@ -25,33 +25,38 @@ MIN_ROUNDS = 40
 
 @dataclass(frozen=True)
 class Forecast:
-    """Sales of a plan's rows, in its order. float64 [rows] each; the bounds are NaN where there are no intervals."""
+    """Sales of a plan's rows, in its order. float64 [rows] each; all but sales is NaN where there are no quantiles.
+
+    `Forecaster.quantiles` has the other quantiles: `around(standard_deviation, sales)`.
+    """
 
     sales: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    standard_deviation: np.ndarray  # of the error of log sales
 
 
 @dataclass(frozen=True)
 class Forecaster:
-    """A candidate with its fitted model, or the forecasters of a blend's members, and the intervals around them."""
+    """A candidate with its fitted model, or the forecasters of a blend's members, and the quantiles around them."""
 
     candidate: Candidate
     model: FittedModel | None  # None for a blend
     members: tuple["Forecaster", ...] = ()
-    intervals: Intervals | None = None
+    quantiles: Quantiles | None = None
 
     def predict(self, state: State, plan: Plan) -> Forecast:
         """One forecast per row of the plan; closed days are exactly 0."""
         rows = features.join_plan(state, plan)
         sales = self._sales(rows, {})
-        if self.intervals is None:
-            return Forecast(sales, np.full(len(sales), np.nan), np.full(len(sales), np.nan))
-        return Forecast(sales, *self.intervals.around(rows.standard_deviation, sales))
+        if self.quantiles is None:
+            return Forecast(sales, *np.full((3, len(sales)), np.nan))
+        deviation = rows.standard_deviation
+        return Forecast(sales, *self.quantiles.bounds(deviation, sales), deviation)
 
-    def with_intervals(self, intervals: Intervals) -> "Forecaster":
-        """A copy with these intervals."""
-        return replace(self, intervals=intervals)
+    def with_quantiles(self, quantiles: Quantiles) -> "Forecaster":
+        """A copy with these quantiles."""
+        return replace(self, quantiles=quantiles)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, share of the gain), largest first. Of a blend the mean of its boosters; empty without boosters."""
@@ -71,8 +76,8 @@ class Forecaster:
             member.save(_member_folder(folder, number))
         if self.model:
             self.model.save(folder)
-        if self.intervals:
-            self.intervals.save(folder)
+        if self.quantiles:
+            self.quantiles.save(folder)
 
     def _sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
@@ -146,7 +151,7 @@ def load(folder: Path | str) -> Forecaster:
     candidate = Candidate.parse((folder / CANDIDATE_FILE).read_text())
     members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
     model = None if members else LEARNERS[candidate.learner].load(folder, candidate.spec.columns)
-    return Forecaster(candidate, model, members, intervals.load(folder))
+    return Forecaster(candidate, model, members, quantiles.load(folder))
 
 
 def _member_folder(folder: Path, number: int) -> Path:

@@ -16,7 +16,7 @@ class ModelCard:
     snapshot: str  # fingerprint of the data it was fitted to
     train_end: str  # last day of its training data, YYYY-MM-DD
     rmspe: dict[str, float]  # of its backtest, by origin of the fold
-    coverage: float  # of its intervals, on folds that did not calibrate them
+    coverage: float  # of its bounds, on folds that did not calibrate them
     seed: int
     code_version: str
     environment: str  # hash of the exact versions of all packages

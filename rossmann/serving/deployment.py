@@ -20,7 +20,7 @@ from ray.exceptions import AuthenticationError
 
 from rossmann.data import Plan
 from rossmann.features import State, published_plan
-from rossmann.models import Forecaster
+from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.provenance import code_version
 from rossmann.serving.target import SMOKE_HEADERS, ServingTarget
 from rossmann.validation import DataError, UnavailableError
@@ -99,15 +99,16 @@ def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaste
     """Compare forecasts over HTTP with those of `forecaster` and `state`. DataError if one replica differs."""
     plan = _smoke_plan(state)
     expected = forecaster.predict(state, plan)
-    body = {"plan": [_json_row(plan, row) for row in range(len(plan))]}
+    body = {"plan": [_json_row(plan, row) for row in range(len(plan))], "quantiles": True}
     for _ in range(SMOKE_REQUESTS):
         response = request_forecast(serve, body, SMOKE_HEADERS)
         endpoint_target = ServingTarget(response["model_version"], response["snapshot"])
         if endpoint_target != target:
             reason = readiness(serve).get("load_error") or "an old replica still serves"
             raise DataError(f"the endpoint serves {endpoint_target}, not {target}: {reason}")
-        for name, batch in (("forecast", expected.sales), ("lower", expected.lower), ("upper", expected.upper)):
-            _compare(name, np.array([row[name] for row in response["forecasts"]]), batch, plan)
+        rows = [{**row, **(row["quantiles"] or {})} for row in response["forecasts"]]
+        for name, batch in _forecast_columns(expected, forecaster.quantiles).items():
+            _compare(name, np.array([row[name] for row in rows]), batch, plan)
 
 
 def request_forecast(serve: ServeCluster, body: dict, headers: Mapping[str, str] | None = None) -> dict:
@@ -166,6 +167,12 @@ def _json(response: httpx.Response) -> dict:
         raise DataError(
             f"{response.url} returned {response.status_code} without JSON: {response.text[:300]}"
         ) from error
+
+
+def _forecast_columns(forecast: Forecast, quantiles: Quantiles | None) -> dict[str, np.ndarray]:
+    """The numbers of a forecast by their names in a response. [rows] each"""
+    columns = {"forecast": forecast.sales, "lower": forecast.lower, "upper": forecast.upper}
+    return columns | (quantiles.by_name(forecast.standard_deviation, forecast.sales) if quantiles else {})
 
 
 def _smoke_plan(state: State) -> Plan:

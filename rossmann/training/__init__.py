@@ -7,7 +7,13 @@ folds       the windows of the past on which all candidates can be fitted
 files       finished fits and backtest runs in a storage: what was computed once is not computed again
 """
 
-from rossmann.training.backtests import BacktestEntry, backtest_intervals, possible_staleness_days, run_backtests
+from rossmann.training.backtests import (
+    BacktestEntry,
+    backtest_quantiles,
+    possible_staleness_days,
+    quantiles_of_folds,
+    run_backtests,
+)
 from rossmann.training.files import (
     FITS_FOLDER,
     fit_cpu_seconds,
@@ -25,12 +31,13 @@ __all__ = [
     "FitResult",
     "FitTask",
     "Trial",
-    "backtest_intervals",
+    "backtest_quantiles",
     "fit_cpu_seconds",
     "fit_final",
     "fold_origins",
     "load_backtest_run",
     "possible_staleness_days",
+    "quantiles_of_folds",
     "ray_cluster",
     "remove_backtest_run",
     "run_backtests",

@@ -1,6 +1,6 @@
 """Candidates × folds: what must be fitted, and the backtest run made of the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun, Fold
-from rossmann.models import Candidate, Intervals
-from rossmann.schema import DAY, MIN_FOLDS
+from rossmann.models import Candidate, Quantiles
+from rossmann.schema import DAY, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
@@ -49,6 +49,7 @@ def run_backtests(
     ray_address: str | None,
     storage: Storage,
     progress: Progress,
+    quantile_levels: Sequence[float] = QUANTILE_LEVELS,
 ) -> BacktestRun:
     """Backtest every entry on the fold after every origin, and save the run in the storage.
 
@@ -57,15 +58,17 @@ def run_backtests(
     all entries fail.
     """
     if len(origins) < MIN_FOLDS:
-        raise DataError(f"backtests need at least {MIN_FOLDS} folds: a fold's bounds are calibrated on the other folds")
+        raise DataError(f"backtests need at least {MIN_FOLDS} folds: a fold's quantiles are calibrated on the others")
     tasks = dict.fromkeys(task for origin in origins for entry in entries for task in entry.tasks(origin))
     results = _fit_all(history, list(tasks), horizon_days, seed, ray_address, storage, progress)
     failed = sorted(
         str(task) for task, result in results.items() if result.failure
     )  # a run in which these fits succeed is another run
-    key = files.run_key(history.fingerprint, horizon_days, seed, coverage, *entries, *origins, *failed)
+    key = files.run_key(
+        history.fingerprint, horizon_days, seed, coverage, tuple(quantile_levels), *entries, *origins, *failed
+    )
     folds = [evaluation.cut_fold(history, origin, horizon_days) for origin in origins]
-    run = _assemble_run(key, entries, folds, results, coverage)
+    run = _assemble_run(key, entries, folds, results, coverage, quantile_levels)
     files.save_backtest_run(run, storage)
     return run
 
@@ -84,9 +87,19 @@ def possible_staleness_days(
     return max(0, min(staleness_days, largest))
 
 
-def backtest_intervals(backtest: Backtest, candidate: str, coverage: float) -> Intervals:
-    """Intervals calibrated on all folds of the candidate's backtest."""
-    return _calibrate(backtest.of(candidate), coverage)
+def backtest_quantiles(
+    backtest: Backtest, candidate: str, coverage: float, levels: Sequence[float] = QUANTILE_LEVELS
+) -> Quantiles:
+    """Quantiles calibrated on all folds of the candidate's backtest."""
+    return _calibrate(backtest.of(candidate), coverage, levels)
+
+
+def quantiles_of_folds(
+    rows: pd.DataFrame, coverage: float, levels: Sequence[float] = QUANTILE_LEVELS
+) -> Iterator[tuple[pd.DataFrame, Quantiles]]:
+    """The rows of each fold of one candidate, and quantiles calibrated on its other folds: they are out of sample."""
+    for origin, fold_rows in rows.groupby("origin"):
+        yield fold_rows, _calibrate(rows[rows.origin != origin], coverage, levels)
 
 
 def _fit_all(
@@ -113,7 +126,12 @@ def _fit_all(
 
 
 def _assemble_run(
-    key: str, entries: Sequence[BacktestEntry], folds: Sequence[Fold], results: Results, coverage: float
+    key: str,
+    entries: Sequence[BacktestEntry],
+    folds: Sequence[Fold],
+    results: Results,
+    coverage: float,
+    levels: Sequence[float],
 ) -> BacktestRun:
     """The run with the rows of all entries whose fits succeeded. RuntimeError if there is none."""
     tables, cpu_seconds, importance, failures = [], {}, {}, {}
@@ -125,7 +143,7 @@ def _assemble_run(
             continue
         cpu_seconds[entry.name] = sum(result.cpu_seconds for result in fits)
         importance[entry.name] = _mean_importance([result.importance for result in fits])
-        tables.append(_with_bounds(_entry_rows(entry.name, folds, by_fold), coverage))
+        tables.append(_with_quantiles(_entry_rows(entry.name, folds, by_fold), coverage, levels))
     if not tables:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise RuntimeError(f"every candidate failed: {reasons}")
@@ -147,17 +165,18 @@ def _mean_importance(shares: Sequence[dict[str, float]]) -> dict[str, float]:
     return boosters.fillna(0).mean().sort_values(ascending=False).to_dict()
 
 
-def _with_bounds(rows: pd.DataFrame, coverage: float) -> pd.DataFrame:
-    """The rows with bounds. A fold's are calibrated on the other folds only, so that the coverage is out of sample."""
+def _with_quantiles(rows: pd.DataFrame, coverage: float, levels: Sequence[float]) -> pd.DataFrame:
+    """The rows with the bounds and the loss of their quantiles."""
     tables = []
-    for origin, fold_rows in rows.groupby("origin"):
-        intervals = _calibrate(rows[rows.origin != origin], coverage)
-        lower, upper = intervals.around(fold_rows.standard_deviation.to_numpy(), fold_rows.forecast.to_numpy())
-        tables.append(fold_rows.assign(lower=lower, upper=upper))
+    for fold_rows, quantiles in quantiles_of_folds(rows, coverage, levels):
+        arguments = fold_rows.standard_deviation.to_numpy(), fold_rows.forecast.to_numpy()
+        lower, upper = quantiles.bounds(*arguments)
+        loss = evaluation.quantile_loss(fold_rows.sales.to_numpy(), quantiles.around(*arguments), quantiles.levels)
+        tables.append(fold_rows.assign(lower=lower, upper=upper, quantile_loss=loss))
     return pd.concat(tables)
 
 
-def _calibrate(rows: pd.DataFrame, coverage: float) -> Intervals:
+def _calibrate(rows: pd.DataFrame, coverage: float, levels: Sequence[float]) -> Quantiles:
     sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
     log_residual = np.log(sold.sales.to_numpy() / sold.forecast.to_numpy())
-    return models.calibrate(sold.standard_deviation.to_numpy(), log_residual, coverage)
+    return models.calibrate(sold.standard_deviation.to_numpy(), log_residual, coverage, levels)

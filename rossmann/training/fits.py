@@ -16,7 +16,7 @@ import ray
 
 from rossmann import features, models
 from rossmann.data import SalesHistory
-from rossmann.models import Candidate, Forecaster, Intervals
+from rossmann.models import Candidate, Forecaster, Quantiles
 from rossmann.validation import DataError
 
 MAX_CRASH_RETRIES = 2  # how often a fit is tried again when its worker process died; an exception is never retried
@@ -117,9 +117,9 @@ def run_fits(
 
 
 def fit_final(
-    history: SalesHistory, candidate: Candidate, intervals: Intervals, *, seed: int, ray_address: str | None
+    history: SalesHistory, candidate: Candidate, quantiles: Quantiles, *, seed: int, ray_address: str | None
 ) -> Forecaster:
-    """Fit the candidate to the whole history, and give it the intervals of its backtest.
+    """Fit the candidate to the whole history, and give it the quantiles of its backtest.
 
     DataError where there is too little memory.
     """
@@ -136,7 +136,7 @@ def fit_final(
         except ray.exceptions.OutOfMemoryError as error:
             raise DataError(_memory_failure(f"the final fit of {candidate.name}", error)) from error
     forecaster = models.blend(candidate, fitted) if candidate.members else fitted[0]
-    return forecaster.with_intervals(intervals)
+    return forecaster.with_quantiles(quantiles)
 
 
 @contextmanager

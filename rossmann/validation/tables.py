@@ -22,6 +22,7 @@ from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_
 
 CLEANING_BUG = "This is a bug in the cleaning: please report it."
 MODEL_ERROR = "This is an error of the model: roll it back (rossmann models rollback)."
+QUANTILE_ERROR = "This is an error of the model's quantiles: train again."
 
 SORTED_KEYS = Rule(
     "one_row_per_store_and_day",
@@ -134,25 +135,34 @@ def check_features(matrix: np.ndarray, columns: Sequence[str], required: Sequenc
     return check_contracts("features", [(Contract("features", types, (_finite(table),), keys=()), table)], notes)
 
 
-def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
+def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray, quantiles: Sequence[str]) -> StageReport:
     """Check a table with store, date, forecast, lower and upper. `is_open`: whether the store opens. bool [rows]
 
+    quantiles: the names of the columns with quantiles, in the order of their levels.
     Raises ValidationError.
     """
+    amounts = (*FORECAST_COLUMNS, *quantiles)
     rules = (
         Rule(
             "finite_and_not_negative",
             "a forecast is negative or infinite",
             MODEL_ERROR,
-            FORECAST_COLUMNS,
-            lambda table: _finite_and_not_negative(table, FORECAST_COLUMNS),
+            amounts,
+            lambda table: _finite_and_not_negative(table, amounts),
         ),
         Rule(
             "lower_forecast_upper_in_order",
             "not lower ≤ forecast ≤ upper",
-            "This is an error of the model's intervals: train again.",
+            QUANTILE_ERROR,
             FORECAST_COLUMNS,
             lambda table: (table["lower"] <= table["forecast"]) & (table["forecast"] <= table["upper"]),
+        ),
+        Rule(
+            "quantiles_in_order",
+            "a quantile is below one of a lower level",
+            QUANTILE_ERROR,
+            tuple(quantiles),
+            lambda table: (np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0).all(axis=1),
         ),
         Rule(
             "closed_days_are_zero",
@@ -169,7 +179,8 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray) -> StageReport:
             lambda table: ~table[list(KEYS)].duplicated(keep=False),
         ),
     )
-    contract = Contract("forecast", _columns((*KEYS, *FORECAST_COLUMNS)), rules)
+    columns = _columns((*KEYS, *FORECAST_COLUMNS)) | {name: Column(NUMBER) for name in quantiles}
+    contract = Contract("forecast", columns, rules)
     return check_contracts("forecast", [(contract, forecast.assign(is_open=is_open))])
 
 

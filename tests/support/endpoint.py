@@ -47,12 +47,12 @@ def registry_of(workspace: Path) -> Registry:
 
 
 def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecaster:
-    """A candidate fitted on all training windows of a history, with arbitrary intervals."""
+    """A candidate fitted on all training windows of a history, with arbitrary quantiles."""
     candidate = models.default_candidate(name)
     origins = models.window_origins(history.dates[0], history.origin)
     training_windows = [models.training_window(history, origin) for origin in origins]
-    bounds = models.calibrate(np.ones(3), [1.5, -2.0, 0.5], coverage=0.9)
-    return models.fit(candidate, training_windows, history.origin, seed).with_intervals(bounds)
+    quantiles = models.calibrate(np.ones(3), [1.5, -2.0, 0.5], coverage=0.9)
+    return models.fit(candidate, training_windows, history.origin, seed).with_quantiles(quantiles)
 
 
 def register(

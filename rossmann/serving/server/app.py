@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import numpy as np
-from fastapi import FastAPI, Path, Request
+from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from fastapi.routing import APIRoute
@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from rossmann.journal import SMOKE
+from rossmann.models import Forecast
 from rossmann.schema import DAY
 from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
@@ -83,10 +84,11 @@ def _add_error_handlers(app: FastAPI) -> None:
         return error_response(request.scope, ApiError(error.status_code, [Problem(message)]), error.headers)
 
     @app.exception_handler(RequestValidationError)
-    def invalid_path(request: Request, error: RequestValidationError) -> Response:
+    def invalid_parameter(request: Request, error: RequestValidationError) -> Response:
         problems = [
-            Problem(f'"{each["input"]}" is not valid; expected {requests.EXPECTED["store"]}', str(each["loc"][-1]))
+            Problem(f'"{each["input"]}" is not valid; expected {requests.EXPECTED[name]}', name)
             for each in error.errors()
+            for name in each["loc"][-1:]
         ]
         return error_response(request.scope, ApiError(422, problems))
 
@@ -119,13 +121,17 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
     app.router.add_api_route("/predict", predict, methods=["POST"], route_class_override=DirectRoute, **described)
 
     @app.get("/forecasts/{store}", response_model=responses.Forecasts, responses=store_errors, tags=["forecasts"])
-    async def store_forecast(request: Request, store: int = Path(ge=1, lt=2**31)) -> Response:
+    async def store_forecast(
+        request: Request,
+        store: int = Path(ge=1, lt=2**31),
+        quantiles: bool = Query(False, description=requests.QUANTILES_DESCRIPTION),
+    ) -> Response:
         """Forecast all days of the published plan for one store."""
         model, started, request_id = _loaded_model(host), time.perf_counter(), request.scope["request_id"]
         smoke, answer = _is_smoke(request), model.store_answer(store)
         if answer is None:
             raise ApiError(404, [requests.unknown_store(store, model.state)])
-        content = _forecasts_json(model, answer, request_id)
+        content = _forecasts_json(model, answer, request_id, quantiles)
         if "head_only" not in request.scope:
             host.record_answer(model, request_id, answer, smoke, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
@@ -177,11 +183,12 @@ def _is_smoke(request: Request) -> bool:
 
 def _forecast(model: LoadedModel, body: bytes, max_rows: int, request_id: str) -> tuple[Answer, bytes]:
     """The forecast of the rows of a body, and the response as JSON. Raises ApiError (422)."""
-    answer = model.answer(requests.to_plan(parsing.parse_rows(body, max_rows), model.state))
-    return answer, _forecasts_json(model, answer, request_id)
+    rows, wants_quantiles = parsing.parse_body(body, max_rows)
+    answer = model.answer(requests.to_plan(rows, model.state))
+    return answer, _forecasts_json(model, answer, request_id, wants_quantiles)
 
 
-def _forecasts_json(model: LoadedModel, answer: Answer, request_id: str) -> bytes:
+def _forecasts_json(model: LoadedModel, answer: Answer, request_id: str, with_quantiles: bool) -> bytes:
     """The JSON of `responses.Forecasts`, written without building that object for each row."""
     plan, forecast = answer.plan, answer.forecast
     columns = {
@@ -192,6 +199,8 @@ def _forecasts_json(model: LoadedModel, answer: Answer, request_id: str) -> byte
         "lower": forecast.lower.tolist(),
         "upper": forecast.upper.tolist(),
     }
+    if with_quantiles:
+        columns["quantiles"] = _quantiles(model, forecast)
     return to_json(
         {
             "model_version": model.version,
@@ -201,6 +210,14 @@ def _forecasts_json(model: LoadedModel, answer: Answer, request_id: str) -> byte
             "forecasts": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
         }
     )
+
+
+def _quantiles(model: LoadedModel, forecast: Forecast) -> list[dict[str, float] | None]:
+    """The quantiles of each row by name; None if the model has none."""
+    if model.quantiles is None:
+        return [None] * len(forecast.sales)
+    names, values = model.quantiles.columns, model.quantiles.around(forecast.standard_deviation, forecast.sales)
+    return [dict(zip(names, row, strict=True)) for row in values.tolist()]
 
 
 async def _update_metrics(host: ModelHost) -> None:

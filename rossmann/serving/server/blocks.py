@@ -3,14 +3,14 @@
 A forecast depends on the rows of its own store only, so that the blocks have the same numbers as all rows at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
 
 from rossmann.data import Plan
 from rossmann.features import State
-from rossmann.models import Forecast, Forecaster
+from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.serving.server.cores import Cores
 
 Rows = TypeVar("Rows", Plan, Forecast)
@@ -25,13 +25,18 @@ class BlockForecaster:
     forecaster: Forecaster
     cores: Cores
 
+    @property
+    def quantiles(self) -> Quantiles | None:
+        """The quantiles of the forecaster."""
+        return self.forecaster.quantiles
+
     def predict(self, state: State, plan: Plan) -> Forecast:
         """The same numbers as `forecaster.predict(state, plan)`."""
         blocks = blocks_of_stores(plan.store)
         if len(blocks) == 1:
             return self.forecaster.predict(state, plan)
         forecasts = self.cores.map(lambda rows: self.forecaster.predict(state, take(plan, rows)), blocks)
-        forecast = Forecast(*(np.empty(len(plan)) for _ in range(3)))
+        forecast = Forecast(*np.empty((len(fields(Forecast)), len(plan))))
         for rows, block in zip(blocks, forecasts, strict=True):
             replace_rows(forecast, rows, block)
         return forecast

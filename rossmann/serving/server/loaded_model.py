@@ -7,7 +7,7 @@ import numpy as np
 from rossmann import data, features, registry
 from rossmann.data import Plan, Snapshot
 from rossmann.features import State
-from rossmann.models import Forecast
+from rossmann.models import Forecast, Quantiles
 from rossmann.registry import ModelCard, Registry
 from rossmann.schema import CALENDAR_COLUMNS
 from rossmann.serving.server.blocks import BlockForecaster, replace_rows, take
@@ -35,6 +35,11 @@ class LoadedModel:
     forecaster: BlockForecaster
     plan: Plan  # the published one: every store × day of the horizon, by store, then date
     plan_forecast: Forecast  # of the rows of `plan`
+
+    @property
+    def quantiles(self) -> Quantiles | None:
+        """The quantiles of the model; None if it has none."""
+        return self.forecaster.quantiles
 
     def answer(self, plan: Plan) -> Answer:
         """The same numbers as `forecaster.predict(state, plan)`, but rows as published are looked up.

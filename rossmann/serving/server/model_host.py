@@ -68,10 +68,10 @@ class ModelHost:
         """
         self.metrics.count_forecasts(model.version, len(answer.plan), latency_ms)
         now, snapshot, origin = datetime.now(UTC), model.snapshot.fingerprint, model.state.origin
-        rows: ForecastRows | BatchRows = ForecastRows(answer.plan, answer.forecast)
+        rows: ForecastRows | BatchRows = ForecastRows(answer.plan, answer.forecast, model.quantiles)
         if answer.positions is not None:
             if self._batch_model is not model:
-                published = ForecastRows(model.plan, model.plan_forecast)
+                published = ForecastRows(model.plan, model.plan_forecast, model.quantiles)
                 batch = published_batch(model.version, snapshot, origin, published, now)
                 self.journal.write(batch)
                 self._batch_model, self._batch = model, batch.request_id

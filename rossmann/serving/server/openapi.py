@@ -13,7 +13,7 @@ DESCRIPTION = """Daily sales of every store, on the days of the published plan a
 
 A row names a store and a date. Fields that it leaves out (open, promo, holidays) are taken from the published plan;
 fields that it contains replace the published ones, also as neighbours of the other rows of the same store. A request
-gets forecasts for all of its rows, or an error."""
+gets forecasts for all of its rows, or an error. They have their quantiles if it says "quantiles": true."""
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 ERROR_DESCRIPTIONS = {
     400: "Without API keys: the Host header names another machine.",
@@ -55,6 +55,7 @@ def _examples(model: LoadedModel) -> dict[str, dict]:
     return {
         "one day": {"value": row},
         "one day as published": {"value": {"store": store, "date": days[0]}},
+        "one day with quantiles": {"value": {"store": store, "date": days[0], "quantiles": True}},
         "a plan": {"value": {"plan": [{"store": store, "date": day, "promo": True} for day in days]}},
         "Kaggle's names": {"value": kaggle},
     }

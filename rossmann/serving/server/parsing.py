@@ -30,8 +30,11 @@ EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that p
 QUOTED_LENGTH = 40  # of a value in a message
 
 
-def parse_rows(body: bytes, max_rows: int) -> RequestRows:
-    """The rows of a body; raises ApiError (422) with the first problems of a body that is not valid."""
+def parse_body(body: bytes, max_rows: int) -> tuple[RequestRows, bool]:
+    """The rows of a body, and whether it asks for quantiles.
+
+    Raises ApiError (422) with the first problems of a body that is not valid.
+    """
     _check_counts(body, max_rows)
     try:
         document = from_json(body)
@@ -39,12 +42,13 @@ def parse_rows(body: bytes, max_rows: int) -> RequestRows:
         raise ApiError(422, [Problem(f"the body is not JSON ({error})")]) from None
     rows = _rows_of_plan(document)
     _check_fields(document, rows)
-    valid_rows = read_usual_rows(rows or [document]) if not rows or len(document) == 1 else None
+    wants_quantiles, request = _take_quantiles(document)
+    valid_rows = read_usual_rows(rows or [request]) if not rows or len(request) == 1 else None
     if valid_rows is None:
-        valid_rows = _validate(document, rows)
+        valid_rows = _validate(request, rows)
     if body.count(b":") != len(document) + sum(map(len, rows)):
         raise ApiError(422, _repeated_keys(body))
-    return valid_rows
+    return valid_rows, wants_quantiles
 
 
 def _validate(document: object, rows: list) -> RequestRows:
@@ -78,6 +82,14 @@ def _check_fields(document: object, rows: list) -> None:
         if isinstance(fields, dict) and len(fields) > EXTRA_VALUES:
             message = f"{len(fields):,} fields; the fields are {', '.join(PlanRow.model_fields)}"
             raise ApiError(422, [Problem(message, None, number - 1 if number else None)])
+
+
+def _take_quantiles(document: object) -> tuple[bool, object]:
+    """Whether a document asks for quantiles, and the document without that field if its value is valid."""
+    wants_quantiles = document.get("quantiles") if isinstance(document, dict) else None
+    if not isinstance(wants_quantiles, bool):
+        return False, document
+    return wants_quantiles, {name: value for name, value in document.items() if name != "quantiles"}
 
 
 def _problems(document: object, rows: list, error: ValidationError) -> Iterator[Problem]:
@@ -122,7 +134,7 @@ def _message(error: dict, field: str | None) -> str:
     """One pydantic error in a sentence that says what was expected."""
     kind, value = error["type"], _shorten(error["input"])
     if kind == "extra_forbidden" and error["loc"][:1] == TAGS[1:] and "plan" not in error["loc"]:
-        return "is not allowed beside plan; a request is either one row, or a plan and nothing else"
+        return "is not allowed beside plan; a request is either one row or a plan, with quantiles or without"
     if kind == "extra_forbidden" and field in PlanRow.model_fields:
         return "appears twice, under its own name and under Kaggle's"
     if kind == "extra_forbidden":

@@ -35,6 +35,7 @@ EXPECTED = {
     "day_of_week": "1 (Monday) to 7 (Sunday), or null",
     "id": "a whole number, or null",
     "plan": "a list of at least one row",
+    "quantiles": "true or false",
 }
 FIELDS = {KAGGLE_NAMES[name]: name for name in EXPECTED if name in KAGGLE_NAMES}  # by Kaggle's name
 NOT_IN_ROW = -1  # code of a field that a row leaves out
@@ -77,6 +78,15 @@ class PlanRow(BaseModel):
     id: int | None = _field("id", "Ignored: forecasts come in the order of the rows; Kaggle: Id.", default=None)
 
 
+QUANTILES_DESCRIPTION = "Whether the forecasts have their quantiles."
+
+
+class SingleRow(PlanRow):
+    """A request of one day of one store."""
+
+    quantiles: bool = Field(False, description=QUANTILES_DESCRIPTION)
+
+
 class PlanRequest(BaseModel):
     """Several rows. They get forecasts in their order, either all of them or none."""
 
@@ -85,6 +95,7 @@ class PlanRequest(BaseModel):
     plan: Annotated[list[PlanRow], FailFast()] = Field(
         min_length=1, description="The rows; each pair of store and date once."
     )
+    quantiles: bool = Field(False, description=QUANTILES_DESCRIPTION)
 
 
 def _tag(body: object) -> str:
@@ -92,8 +103,8 @@ def _tag(body: object) -> str:
 
 
 TAGS = ("single_row", "plan_request")  # pydantic puts them into the locations of its errors
-REQUEST_BODY: TypeAdapter[PlanRow | PlanRequest] = TypeAdapter(
-    Annotated[Annotated[PlanRow, Tag(TAGS[0])] | Annotated[PlanRequest, Tag(TAGS[1])], Discriminator(_tag)]
+REQUEST_BODY: TypeAdapter[SingleRow | PlanRequest] = TypeAdapter(
+    Annotated[Annotated[SingleRow, Tag(TAGS[0])] | Annotated[PlanRequest, Tag(TAGS[1])], Discriminator(_tag)]
 )
 
 

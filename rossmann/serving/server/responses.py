@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rossmann.journal import JournalHealth
 from rossmann.serving.server.errors import Problem
@@ -20,7 +20,7 @@ class Error(BaseModel):
 
 
 class ForecastRow(BaseModel):
-    """The forecast of one day of one store, with the bounds of its interval."""
+    """The forecast of one day of one store, with its lower and upper bound, and with its quantiles if requested."""
 
     store: int
     date: date
@@ -28,6 +28,9 @@ class ForecastRow(BaseModel):
     forecast: float
     lower: float | None
     upper: float | None
+    quantiles: dict[str, float] | None = Field(
+        None, description="By name, ascending: q05 is exceeded with a probability of 95 %. Only if requested."
+    )
 
 
 class Forecasts(BaseModel):

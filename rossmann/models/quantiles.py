@@ -1,0 +1,122 @@
+"""Quantiles of a forecast, calibrated on the residuals of its backtest."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rossmann.schema import QUANTILE_LEVELS
+from rossmann.validation import DataError
+
+FILE = "quantiles.npz"
+DECIMALS = 6  # of a level: (1 - 0.9) / 2 is 0.05
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """Split conformal quantiles: those of log residuals, in units of each row's own standard deviation.
+
+    The standard deviation is the linear model's (`PlanRows.standard_deviation`): by store, weekday and kind of day.
+    """
+
+    levels: tuple[float, ...]  # ascending, within (0, 1); those of the two bounds are among them
+    offsets: tuple[float, ...]  # of each level: log(quantile / forecast) in standard deviations; never descending
+    coverage: float  # nominal share of days between the bounds
+
+    @staticmethod
+    def of_document(document: Mapping[str, object]) -> "Quantiles":
+        """The quantiles whose fields were written as JSON."""
+        return Quantiles(tuple(document["levels"]), tuple(document["offsets"]), document["coverage"])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The name of each level in tables and responses: q05, q10, …, q97.5."""
+        return tuple(column_name(level) for level in self.levels)
+
+    @property
+    def bands(self) -> tuple[tuple[float, str, str], ...]:
+        """The pairs of levels as far below as above the middle, the widest first: share between them, two `columns`."""
+        names = dict(zip(self.levels, self.columns, strict=True))
+        pairs = ((level, round(1 - level, DECIMALS)) for level in self.levels if level < 0.5)
+        return tuple(
+            (round(upper - lower, DECIMALS), names[lower], names[upper]) for lower, upper in pairs if upper in names
+        )
+
+    def around(self, standard_deviation: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+        """The quantiles of forecasts with this standard deviation of log sales; 0 where the forecast is 0.
+
+        float64 [rows, levels], never descending along the levels.
+        """
+        quantiles = [_shifted(forecast, standard_deviation, offset) for offset in self.offsets]
+        return np.stack(quantiles, axis=-1)
+
+    def by_name(self, standard_deviation: np.ndarray, forecast: np.ndarray) -> dict[str, np.ndarray]:
+        """The same by the names of `columns`. float64 [rows] each"""
+        return dict(zip(self.columns, self.around(standard_deviation, forecast).T, strict=True))
+
+    def bounds(self, standard_deviation: np.ndarray, forecast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The two quantiles with `coverage` between them: lower and upper bounds. float64 [rows] each"""
+        lower, upper = (self.offsets[self.levels.index(level)] for level in bound_levels(self.coverage))
+        return _shifted(forecast, standard_deviation, lower), _shifted(forecast, standard_deviation, upper)
+
+    def save(self, folder: Path) -> None:
+        """Write FILE into an existing folder."""
+        np.savez(Path(folder) / FILE, **vars(self))
+
+
+def load(folder: Path) -> Quantiles | None:
+    """What `save` wrote; None if the folder has no quantiles."""
+    if not (Path(folder) / FILE).exists():
+        return None
+    with np.load(Path(folder) / FILE, allow_pickle=False) as arrays:
+        levels, offsets = (tuple(arrays[name].tolist()) for name in ("levels", "offsets"))
+        return Quantiles(levels, offsets, float(arrays["coverage"]))
+
+
+def calibrate(
+    standard_deviation: np.ndarray,
+    log_residual: np.ndarray,
+    coverage: float,
+    levels: Iterable[float] = QUANTILE_LEVELS,
+) -> Quantiles:
+    """Quantiles from the log(sales / forecast) of backtest rows. DataError without rows.
+
+    standard_deviation, log_residual: of each row, [rows] each.
+    coverage: the nominal share of days between the bounds, for example 0.9. Their two levels are added to `levels`.
+    """
+    if not len(log_residual):
+        raise DataError("no backtest rows with sales to calibrate quantiles on; backtest at least one fold first")
+    scaled = np.sort(np.asarray(log_residual) / standard_deviation)
+    lower, upper = bound_levels(coverage)
+    all_levels = np.unique(np.round([*levels, lower, upper], DECIMALS))
+    offsets = np.array([_conformal_quantile(scaled, level) for level in all_levels])
+    offsets = np.where(all_levels <= lower, np.minimum(offsets, 0), offsets)  # the forecast is between the bounds
+    offsets = np.where(all_levels >= upper, np.maximum(offsets, 0), offsets)
+    return Quantiles(tuple(all_levels.tolist()), tuple(offsets.tolist()), float(coverage))
+
+
+def bound_levels(coverage: float) -> tuple[float, float]:
+    """The levels of the lower and of the upper bound: 0.05 and 0.95 for 0.9."""
+    return round((1 - coverage) / 2, DECIMALS), round((1 + coverage) / 2, DECIMALS)
+
+
+def column_name(level: float) -> str:
+    """q05 for 0.05, q50 for 0.5, q97.5 for 0.975."""
+    percent = f"{round(100 * level, DECIMALS):g}"
+    return f"q0{percent}" if level < 0.1 else f"q{percent}"
+
+
+def _shifted(forecast: np.ndarray, standard_deviation: np.ndarray, offset: float) -> np.ndarray:
+    return forecast * np.exp(offset * standard_deviation)
+
+
+def _conformal_quantile(ascending: np.ndarray, level: float) -> float:
+    """The value that the next draw does not exceed with probability ≥ level, for a level above the middle.
+
+    Below, the value that it exceeds with probability ≥ 1 - level. The extreme one if there are too few.
+    """
+    rows = len(ascending)
+    position = int(np.ceil(round((rows + 1) * max(level, 1 - level), DECIMALS))) - 1  # from the far end
+    position = min(position, rows - 1)
+    return float(ascending[position if level >= 0.5 else rows - 1 - position])
