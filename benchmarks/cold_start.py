@@ -98,8 +98,8 @@ def with_bounds(rows: pd.DataFrame) -> pd.DataFrame:
         sold = others[(others.sales > 0) & (others.forecast > 0)]
         if len(sold):
             residual = np.log(sold.sales / sold.forecast).to_numpy()
-            intervals = models.calibrate(sold.standard_deviation.to_numpy(), residual, COVERAGE)
-            bounds = intervals.around(of_fold.standard_deviation.to_numpy(), of_fold.forecast.to_numpy())
+            quantiles = models.calibrate(sold.standard_deviation.to_numpy(), residual, COVERAGE)
+            bounds = quantiles.bounds(of_fold.standard_deviation.to_numpy(), of_fold.forecast.to_numpy())
             of_fold = of_fold.assign(lower=bounds[0], upper=bounds[1])
         tables.append(of_fold)
     return pd.concat(tables)
