@@ -36,7 +36,7 @@ def deploy(settings: Settings) -> list[str]:
     """
     _wait_for_pool()
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    environment = os.environ | {WORKSPACE_ID: settings.workspace.id}
+    environment = os.environ | {WORKSPACE_ID: settings.workspace.id, "PWD": os.getcwd()}  # a container has no PWD
     result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode:
         raise DataError(f"the deployments of {Path.cwd()}/prefect.yaml were not registered:\n{result.stdout.strip()}")

@@ -80,7 +80,6 @@ class Server:
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "ROSSMANN_"))} | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PWD": str(self.workspace),
             "PYTHONPATH": str(REPOSITORY),
             "ROSSMANN_DATA_DIR": str(self.workspace),
             "ROSSMANN_NOTIFY_WEBHOOK": f"http://127.0.0.1:{self.webhook_port}/alarms",
