@@ -22,8 +22,9 @@ from tests.support.commands import REPOSITORY
 pytestmark = pytest.mark.slow
 
 CANDIDATES = models.candidates(("ridge", "xgboost", "blend"))
-TRIALS = 9  # the last ones have enough others to be compared with, and to be pruned
-FOLDS, STEP_DAYS, HORIZON_DAYS = 4, 24, 48
+TRIALS = 10  # the last five have enough others to be compared with, and to be pruned
+FOLDS, STEP_DAYS, HORIZON_DAYS = 3, 48, 48
+FEW_ROUNDS = replace(LEARNERS["xgboost"], defaults={**LEARNERS["xgboost"].defaults, "max_rounds": 10})
 SEARCH_OF_A_SNAPSHOT = """
 import sys
 from tests.test_search import search_snapshot
@@ -41,6 +42,7 @@ def search(history: SalesHistory, storage: Storage, **changes: object) -> tuple[
 
 def search_snapshot(snapshots: str, backtests: str) -> None:
     """The same in a process of its own, where it is killed."""
+    LEARNERS["xgboost"] = FEW_ROUNDS
     search(load_snapshot(snapshots), Storage(backtests))
 
 
@@ -53,8 +55,16 @@ def fits(storage: Storage) -> dict[str, datetime]:
     return {file.name: file.modified for file in storage.subfolder(training.FITS_FOLDER).files()}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_rounds():
+    """XGBoost with few rounds by default."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(LEARNERS, "xgboost", FEW_ROUNDS)
+        yield
+
+
 @pytest.fixture(scope="module")
-def finished(local_ray, noisy, tmp_path_factory):
+def finished(few_rounds, local_ray, noisy, tmp_path_factory):
     storage = Storage(str(tmp_path_factory.mktemp("search")))
     return storage, search(noisy, storage)
 
@@ -72,9 +82,10 @@ def test_the_first_trial_are_the_defaults_and_the_others_are_within_their_ranges
 def test_a_pruned_trial_has_no_fits_but_those_of_the_screening_folds(finished, noisy):
     storage, trials = finished
     pruned = [trial for trial in trials if trial.state == "pruned"]
+    assert pruned
     assert {trial.state for trial in trials} == {"complete", "pruned"}
     assert all(set(trial.scores) == set(origins(noisy)[::3]) for trial in pruned)
-    assert len(fits(storage)) == FOLDS * (len(trials) - len(pruned)) + 2 * len(pruned)
+    assert len(fits(storage)) == FOLDS * (len(trials) - len(pruned)) + len(pruned)
 
 
 def test_a_trial_is_pruned_if_it_is_worse_than_the_median_of_the_trials_before_it(finished, noisy):
@@ -86,17 +97,19 @@ def test_a_trial_is_pruned_if_it_is_worse_than_the_median_of_the_trials_before_i
         assert (trial.state == "pruned") == (len(earlier) >= 3 and screening[number] > np.median(earlier)), number
 
 
-def test_a_repeated_search_fits_nothing_and_has_the_same_trials(finished, without_ray, noisy):
+def test_a_repeated_search_fits_nothing_and_has_the_same_trials(finished, noisy):
     storage, trials = finished
-    progress = []
-    report = lambda done, total, what: progress.append((done, total))  # noqa: E731
-    assert search(noisy, storage, ray_address=without_ray, progress=report) == trials
-    assert progress[-1] == (FOLDS * (TRIALS + 1), FOLDS * (TRIALS + 1))
+    before, progress = fits(storage), []
+    assert search(noisy, storage, progress=lambda done, total, what: progress.append((done, total))) == trials
+    assert fits(storage) == before, "a fit was repeated"
+    assert progress == [(0, FOLDS * (TRIALS + 1)), (FOLDS * (TRIALS + 1), FOLDS * (TRIALS + 1))]
 
 
-def test_a_shorter_search_is_the_start_of_a_longer_one(finished, without_ray, noisy):
+def test_a_shorter_search_is_the_start_of_a_longer_one(finished, noisy):
     storage, trials = finished
-    assert search(noisy, storage, trials=6, ray_address=without_ray) == trials[:7]
+    before = fits(storage)
+    assert search(noisy, storage, trials=6) == trials[:7]
+    assert fits(storage) == before
 
 
 def test_another_seed_is_another_search(finished, noisy, tmp_path):
@@ -127,37 +140,45 @@ def test_a_search_that_was_killed_goes_on_from_its_finished_fits(finished, noisy
     assert before.items() <= fits(storage).items(), "finished fits were repeated"
 
 
-def test_the_leaderboard_has_the_scores_of_the_search_without_another_fit(finished, without_ray, noisy):
+def test_the_leaderboard_has_the_scores_of_the_search_without_another_fit(finished, noisy):
     storage, trials = finished
-    results = training.search_results(trials, CANDIDATES)
-    complete = sorted((trial for trial in trials if trial.state == "complete"), key=lambda trial: trial.mean)
-    best = [trial.candidate for trial in complete[:4] if trial.candidate not in CANDIDATES][:3]
-    assert results[:3] == tuple(best)
-    entries = [BacktestEntry(each.name, each) for each in results if not each.members]
+    before = fits(storage)
+    entries = [BacktestEntry(trial.candidate.name, trial.candidate) for trial in trials if trial.is_complete]
     run = training.run_backtests(
-        noisy, entries, origins(noisy), horizon_days=HORIZON_DAYS, coverage=0.9, seed=7, ray_address=without_ray,
+        noisy, entries, origins(noisy), horizon_days=HORIZON_DAYS, coverage=0.9, seed=7, ray_address=None,
         storage=storage, progress=lambda *_: None,
     )  # fmt: skip
-    scores = run.leaderboard().rmspe_capped
-    assert scores.to_dict() == pytest.approx({trial.candidate.name: trial.mean for trial in complete
-                                              if trial.candidate in results})  # fmt: skip
+    assert fits(storage) == before
+    scores = run.leaderboard().rmspe_capped.to_dict()
+    assert scores == pytest.approx({trial.candidate.name: trial.mean for trial in trials if trial.is_complete})
 
 
-def test_the_blend_gets_the_best_configurations(finished):
-    _, trials = finished
-    best = min((trial for trial in trials if trial.state == "complete"), key=lambda trial: trial.mean)
-    blends = [each for each in training.search_results(trials, CANDIDATES) if each.members]
-    assert best.candidate.name != "xgboost"
-    assert [blend.name for blend in blends] == ["blend-s"]
-    assert blends[0].members[-1] == best.candidate
+def trial(number: int, *scores: float) -> Trial:
+    """A trial with these scores on the first of three folds; number 0 are the defaults."""
+    candidate = models.trial_candidate("xgboost", number, {"max_depth": 3 + number}) if number else CANDIDATES[-2]
+    return Trial(candidate, 3, 1, 0.2, {np.datetime64("2015-01-01") - day: score for day, score in enumerate(scores)})
+
+
+def test_the_best_trials_and_the_blend_with_the_best_one_become_candidates():
+    """Number 3 is the best on the screening fold, number 5 is pruned, and number 4 the fourth."""
+    scores = [(0.12, 0.12, 0.12), (0.11, 0.11, 0.12), (0.1, 0.12, 0.1), (0.05, 0.1, 0.21), (0.2, 0.2, 0.2), (0.21,)]
+    trials = [trial(number, *values) for number, values in enumerate(scores)]
+    *best, blend = training.search_results(trials, CANDIDATES)
+    assert [candidate.name for candidate in best] == ["xgboost-s2", "xgboost-s1", "xgboost-s3"]
+    assert (blend.name, blend.members[-1]) == ("blend-s", trials[2].candidate)
+
+
+def test_a_search_that_finds_nothing_better_leaves_the_blend_as_it_is():
+    trials = [trial(0, 0.1, 0.1, 0.1), trial(1, 0.11, 0.11, 0.11)]
+    assert training.search_results(trials, CANDIDATES) == (trials[1].candidate,)
 
 
 def test_trials_that_fail_are_reported_and_become_no_candidates(noisy, local_ray, tmp_path, monkeypatch):
-    learner = LEARNERS["xgboost"]
-    monkeypatch.setitem(LEARNERS, "xgboost", replace(learner, defaults={**learner.defaults, "tree_method": "wrong"}))
+    wrong = replace(FEW_ROUNDS, defaults={**FEW_ROUNDS.defaults, "tree_method": "wrong"})
+    monkeypatch.setitem(LEARNERS, "xgboost", wrong)
     trials = search(noisy, Storage(str(tmp_path)), trials=5)
     assert [trial.state for trial in trials] == ["failed"] * 6
-    assert all("tree_method" in trial.failure for trial in trials)
+    assert all("wrong" in trial.failure for trial in trials)
     assert training.search_results(trials, CANDIDATES) == ()
 
 

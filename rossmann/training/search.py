@@ -274,5 +274,6 @@ def _report(progress: Progress, studies: Iterable[_Study], task: FitTask) -> Non
     trials = [trial for study in studies for trial in study.trials]
     total = sum(study.fits for study in studies)
     done = sum(trial.folds if trial.is_finished else len(trial.scores) for trial in trials)
-    best = f"{ranking[0].candidate.name} {ranking[0].mean:.4f}" if (ranking := _ranking(trials)) else "–"
-    progress(done, total, f"{task.name}; best so far: {best}")
+    finished = sum(trial.is_finished for trial in trials)
+    best = f", the best {ranking[0].candidate.name} {ranking[0].mean:.4f}" if (ranking := _ranking(trials)) else ""
+    progress(done, total, f"{task.name}; finished trials: {finished}{best}")
