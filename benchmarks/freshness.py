@@ -15,11 +15,12 @@ from rich.progress import track
 
 from rossmann import evaluation, features
 from rossmann.data import SalesHistory, read_history
-from rossmann.evaluation import MAX_ROW_ERROR, Fold
+from rossmann.evaluation import Fold
+from rossmann.evaluation.backtest import MAX_ROW_ERROR
 from rossmann.features import PlanRows, State
 from rossmann.models.learner import rmspe_correction
 from rossmann.models.training_windows import MAX_DIFFERENCE, linear_base
-from rossmann.schema import DAY, HORIZON_DAYS, MIN_SEASON_HISTORY_DAYS, lead_range
+from rossmann.schema import DAY, HORIZON_DAYS, LEAD_RANGES, MIN_SEASON_HISTORY_DAYS, lead_range
 
 STEP_DAYS = 8
 VARIANTS = ("older", "uncorrected", "corrected")
@@ -46,7 +47,10 @@ def origins_of(history: SalesHistory) -> list[np.datetime64]:
 
 
 def rows_of_origins(history: SalesHistory, origins: Sequence[np.datetime64]) -> list[pd.DataFrame]:
-    """The rows with sales of every origin but the first, which is only the older one of the second."""
+    """The rows with sales of every origin but the first, which is only the older one of the second.
+
+    The plan of every State reaches STEP_DAYS beyond the horizon, so that the next origin's days are in it.
+    """
     tables: list[pd.DataFrame] = []
     older: State | None = None
     for origin in origins:
@@ -71,9 +75,10 @@ def forecast_rows(fold: Fold, older: State, state: State) -> pd.DataFrame:
     log_sales = np.log(fold.actuals.sales[sold])
     errors = {name: log_sales - forecast[sold] for name, forecast in forecasts.items()}
     residual = np.clip(log_sales - rows.ridge[sold], -MAX_DIFFERENCE, MAX_DIFFERENCE)
-    columns = {"origin": fold.origin, "lead_days": lead_range(rows.lead_days)[sold], "residual": residual}
+    lead_days = pd.Categorical(lead_range(rows.lead_days)[sold], list(LEAD_RANGES))
+    columns = {"origin": fold.origin, "lead_days": lead_days, "residual": residual}
     return pd.DataFrame(columns | errors | dict(zip(WEIGHTS, decayed.T, strict=True))).astype(
-        {"lead_days": "category"} | dict.fromkeys(("residual", *VARIANTS, *WEIGHTS), np.float32)
+        dict.fromkeys(("residual", *VARIANTS, *WEIGHTS), np.float32)
     )
 
 

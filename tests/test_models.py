@@ -15,6 +15,7 @@ import pytest
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from benchmarks import freshness
 from rossmann import features, models, provenance, settings
 from rossmann.models import LEARNERS, day_corrections, sklearn_trees
 from rossmann.models.learner import TrainingInput
@@ -243,6 +244,21 @@ def test_yesterdays_error_corrects_tomorrow_more_than_later_weeks_and_no_other_s
     assert 0.02 < lead_1[0] < 0.1
     assert lead_47[0] < lead_15[0] < 0.7 * lead_1[0]
     assert np.nanmax(np.abs(change[1:])) < 0.1 * lead_1[0]
+
+
+def test_the_measurement_of_freshness_scores_the_candidate_ridge(noisy):
+    """By hand: the errors of the forecasts of the candidate on the last of two origins."""
+    origins = freshness.origins_of(noisy)[-2:]
+    (rows,) = freshness.rows_of_origins(noisy, origins)
+    plan, sales = noisy.plan(origins[1], 48), noisy.actuals(origins[1], 48).sales
+    ridge = models.fit(models.default_candidate("ridge"), (), origins[1], 7)
+    forecast = ridge.predict(features.fit_state(noisy.until(origins[1], 56)), plan).sales
+    sold = (plan.open == 1) & (sales > 0)
+    np.testing.assert_allclose(rows.corrected, np.log(sales[sold] / forecast[sold]), atol=1e-5)
+    capped = np.minimum(np.abs(forecast[sold] / sales[sold] - 1), 1) ** 2
+    tomorrow = (plan.date - origins[1]).astype(int)[sold] == 1
+    assert freshness.scores(rows).corrected["1"] == pytest.approx(capped[tomorrow].mean() ** 0.5, abs=1e-5)
+    assert freshness.weights(rows).index.tolist() == ["1", "2 to 7", "8 to 14", "15 and later"]
 
 
 def test_a_training_window_near_the_end_stops_with_the_history(noisy):
