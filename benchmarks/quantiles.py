@@ -2,7 +2,8 @@
 
 Coverage by fold and by slice of days, of quantiles that were calibrated on the other folds. With `--alternative`, the
 weighted quantile loss (WQL) beside that of LightGBM with its quantile loss, one fit per level, on two of the folds.
-Finished fits of the blend are reused if `--storage` names a folder, like that of `accuracy`.
+With `--replay`, a year of weekly forecasts by `ridge`, with the quantiles of the calibration before it and with those
+that follow the outcomes. Finished fits of the blend are reused if `--storage` names a folder, like that of `accuracy`.
 """
 
 import argparse
@@ -27,18 +28,24 @@ SHARES = (0.5, 0.8, 0.9, 0.95)
 SLICES = ("origin", "store_type", "weekday", "promo", "lead_week")
 ALTERNATIVE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 ALTERNATIVE_ORIGINS = accuracy.ORIGINS[4:8:3]  # Christmas and spring
+CALIBRATION_ORIGINS = np.arange("2014-01-05", "2014-06-01", HORIZON_DAYS, dtype="datetime64[D]")
+REPLAY_ORIGINS = np.arange("2014-07-20", "2015-07-20", 7, dtype="datetime64[D]")
 SEED = 7
 FIXED = {"max_bin": 63, "seed": SEED, "num_threads": 2, "verbosity": -1, "deterministic": True, "force_row_wise": True}
 
 
 def main() -> None:
-    """Usage: python -m benchmarks.quantiles RAW [--storage FOLDER] [--alternative]"""
+    """Usage: python -m benchmarks.quantiles RAW [--storage FOLDER] [--alternative | --replay]"""
     parser = argparse.ArgumentParser()
     parser.add_argument("raw", help="Folder with the raw files.")
     parser.add_argument("--storage", help="Folder of finished fits.")
     parser.add_argument("--alternative", action="store_true", help="Fit LightGBM's quantile loss, too.")
+    parser.add_argument("--replay", action="store_true", help="Replay a year instead of the folds.")
     arguments = parser.parse_args()
     console = Console(highlight=False)
+    if arguments.replay:
+        console.print(replay(read_history(arguments.raw).history).to_string(float_format="{:.3f}".format))
+        return
     with tempfile.TemporaryDirectory() as folder, console.status("fitting") as status:
         run = accuracy.backtest(
             arguments.raw, arguments.storage or folder, lambda *done: status.update("{}/{} {}".format(*done))
@@ -106,6 +113,49 @@ def quantile_loss_forecast(history: SalesHistory, origin: np.datetime64) -> np.n
         booster = lightgbm.train(own, lightgbm.Dataset(rows.matrix, rows.log_sales - rows.base, params=FIXED), rounds)
         forecasts.append(np.where(planned.open, np.exp(base + booster.predict(matrix)), 0))
     return np.sort(np.stack(forecasts, axis=1), axis=1)
+
+
+def replay(history: SalesHistory) -> pd.DataFrame:
+    """Coverage of SHARES by quarter of the year after CALIBRATION_ORIGINS: static quantiles, and adaptive ones.
+
+    Each week's forecast has the quantiles after all days up to its origin; a day counts with all of its forecasts.
+    """
+    calibration = pd.concat(_ridge_rows(history, origin) for origin in CALIBRATION_ORIGINS)
+    static = models.calibrate(np.ones(len(calibration)), calibration.error.to_numpy(), 0.9, _levels(SHARES))
+    adaptive, year, tables = static, [_ridge_rows(history, origin) for origin in REPLAY_ORIGINS], []
+    for number, week in enumerate(year):
+        adaptive = models.follow_outcomes(adaptive, _errors_of_last_week(year[:number], week.origin.iloc[0]))
+        inside = {f"{name} {share:.0%}": _inside(quantiles, share, week.error)
+                  for name, quantiles in (("static", static), ("adaptive", adaptive)) for share in SHARES}  # fmt: skip
+        tables.append(week[["origin", "date"]].assign(**inside))
+    days = pd.concat(tables).drop(columns="origin").set_index("date")
+    return pd.concat([days.mean().to_frame("year").T, days.groupby(days.index.to_period("Q")).mean()])
+
+
+def _ridge_rows(history: SalesHistory, origin: np.datetime64) -> pd.DataFrame:
+    """Of a forecast, on days with sales: origin, date, and log(sales / forecast) in standard deviations."""
+    fold = evaluation.cut_fold(history, origin, min(HORIZON_DAYS, int((history.origin - origin).astype(int))))
+    state = features.fit_state(fold.past)
+    forecast = models.fit(models.default_candidate("ridge"), (), origin, SEED).predict(state, fold.plan).sales
+    deviation = features.join_plan(state, fold.plan).standard_deviation
+    rows = evaluation.backtest_rows("ridge", fold, forecast, deviation)
+    sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
+    return sold[["origin", "date"]].assign(error=np.log(sold.sales / sold.forecast) / sold.standard_deviation)
+
+
+def _errors_of_last_week(earlier: list[pd.DataFrame], origin: pd.Timestamp) -> list[np.ndarray]:
+    """The errors of the days since the origin before, day by day, of all earlier forecasts."""
+    if not earlier:
+        return []
+    rows = pd.concat(earlier)
+    week = rows[(rows.date > earlier[-1].origin.iloc[0]) & (rows.date <= origin)]
+    return [errors.to_numpy() for _, errors in week.groupby("date").error]
+
+
+def _inside(quantiles: models.Quantiles, share: float, errors: pd.Series) -> pd.Series:
+    """Whether errors in standard deviations are between the two quantiles with this share between them."""
+    lower, upper = (quantiles.offsets[quantiles.levels.index(level)] for level in bound_levels(share))
+    return errors.between(lower, upper)
 
 
 def _quantiles(quantiles: models.Quantiles, rows: pd.DataFrame) -> np.ndarray:
