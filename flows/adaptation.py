@@ -10,7 +10,6 @@ from rossmann import journal, models, registry
 from rossmann.data import SalesHistory
 from rossmann.models import AdaptiveQuantiles, Quantiles
 from rossmann.settings import Settings
-from rossmann.validation import DataError
 
 
 @task(cache_policy=NO_CACHE)
@@ -18,7 +17,7 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
     """Let the champion's quantiles follow the outcomes of its forecasts up to the end of the history.
 
     previous: fingerprint of the snapshot before, from whose quantiles they go on. Without a champion there is nothing
-    to do. If the champion or the storage cannot be read, forecasts have the quantiles of the training.
+    to do. If that fails, the forecasts from this snapshot have the quantiles of the training.
     """
     try:
         champion = registry.find_champion(workspace.registry(settings))
@@ -35,7 +34,7 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
         )
         current = models.follow_outcomes(start.current, days)
         AdaptiveQuantiles(model, current, origin).save(snapshots, fingerprint)
-    except (DataError, OSError) as error:
+    except Exception as error:  # a registry that is away raises errors of its own, and new days must not wait for it
         get_run_logger().error("the quantiles of the next forecasts do not follow the outcomes: %s", error)
 
 

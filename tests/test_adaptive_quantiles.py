@@ -1,16 +1,21 @@
 """Quantiles that follow the outcomes, and the file beside a snapshot that fixes them for the batch and the endpoint."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
 
-from rossmann import journal, models
+from flows.adaptation import adapt_quantiles
+from rossmann import features, journal, models, registry
 from rossmann.journal import OPERATIONAL, QUESTION, ForecastRows, JournalEntry
 from rossmann.models import AdaptiveQuantiles, Quantiles
 from rossmann.models.adaptive_quantiles import STEP, file_name
 from rossmann.schema import DAY
+from rossmann.settings import Settings
+from tests.support import endpoint as at
 
 FINGERPRINT = "f" * 16
 MODEL = Quantiles((0.05, 0.5, 0.95), (-2.0, 0.0, 2.0), 0.9)
@@ -105,3 +110,36 @@ def test_the_journal_has_the_errors_of_each_day_in_standard_deviations(toy, tmp_
     for errors, day in zip(days, sorted(expected), strict=True):
         np.testing.assert_allclose(np.sort(errors), np.sort(expected[day]))
     assert len(list(journal.read_scaled_errors(url, 1, toy, last, last))) <= 1
+
+
+def test_each_snapshot_goes_on_from_the_quantiles_of_the_one_before(noisy, tmp_path, new_mlflow_database, monkeypatch):
+    """Two weeks one after the other have the quantiles of both at once; the first is not read again."""
+    new_mlflow_database(tmp_path)
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    settings, model_registry = Settings(), at.registry_of(tmp_path)
+    weeks = [noisy.until(noisy.origin - days) for days in (14, 7, 0)]
+    first = at.save_with_champion(tmp_path, weeks[0], "ridge")
+    champion = registry.champion(model_registry)
+    forecaster = registry.load_forecaster(model_registry, champion)
+    plan = weeks[0].plan(weeks[0].origin, 14)
+    forecast = forecaster.predict(features.fit_state(weeks[0]), plan)
+    rows = ForecastRows(plan, forecast, forecaster.quantiles)
+    at_noon = datetime(2015, 3, 1, 12, tzinfo=UTC)
+    origin = weeks[0].origin
+    entry = JournalEntry("r", at_noon, "batch", OPERATIONAL, champion.version, first, origin, 1.0, rows)
+    journal.write_entries(settings.journal_address, [entry])
+
+    adapt_quantiles.fn(settings, weeks[1], first)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        database.execute("delete from forecasts where date <= ?", (str(weeks[1].origin),))
+        database.commit()
+    adapt_quantiles.fn(settings, weeks[2], weeks[1].fingerprint)
+    sales = noisy.take("sales", plan.store, plan.date)
+    sold = (sales > 0) & (forecast.sales > 0)
+    errors = np.log(sales[sold] / forecast.sales[sold]) / forecast.standard_deviation[sold]
+    days = [errors[plan.date[sold] == day] for day in np.unique(plan.date[sold])]
+    for week, count in ((weeks[1], np.sum(np.unique(plan.date[sold]) <= weeks[1].origin)), (weeks[2], len(days))):
+        stored = models.load_adaptive_quantiles(settings.workspace.snapshots, week.fingerprint, forecaster.quantiles)
+        assert stored.until == week.origin.item()
+        expected = models.follow_outcomes(forecaster.quantiles, days[:count])
+        assert stored.current.offsets == pytest.approx(expected.offsets)
