@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from flows import workspace
-from rossmann import data, features, figures, forecasting, journal, registry
+from rossmann import data, features, figures, forecasting, journal, models, registry
 from rossmann.data import SalesHistory
 from rossmann.forecasting import DeliveredForecast
 from rossmann.journal import OPERATIONAL, QUESTION, BatchRows, ForecastRows, JournalEntry
@@ -48,7 +48,8 @@ def deliver(
     started = time.perf_counter()
     history = workspace.history(settings, snapshot)
     rows, ids = data.read_plan(plan, history) if plan else (history.plan(history.origin, history.horizon_days), None)
-    forecaster = registry.load_forecaster(workspace.registry(settings), champion)
+    fitted = registry.load_forecaster(workspace.registry(settings), champion)
+    forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
     state = features.load_state(settings.workspace.snapshots, snapshot)
     forecasts = forecaster.predict(state, rows)
     table = forecasting.forecast_table(rows, forecasts, forecaster.quantiles, ids)

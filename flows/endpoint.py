@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
 from flows.alarms import Alarm, EndpointFailed, JournalGap
-from rossmann import data, features, registry
+from rossmann import data, features, models, registry
 from rossmann.serving import deployment
 from rossmann.serving.deployment import ServeCluster, UnauthorizedError
 from rossmann.serving.target import ServingTarget
@@ -109,7 +109,8 @@ def withdraw_pending(
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
     model_registry = workspace.registry(settings)
-    forecaster = registry.load_forecaster(model_registry, registry.find_version(model_registry, target.model_version))
+    fitted = registry.load_forecaster(model_registry, registry.find_version(model_registry, target.model_version))
+    forecaster = models.adapt(fitted, settings.workspace.snapshots, target.snapshot)
     state = features.load_state(settings.workspace.snapshots, target.snapshot)
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACTUAL_COLOUR, FORECAST_COLOUR, INTERVAL_COLOUR = "#30343b", "#d1495b", "#edae49"
+ACTUAL_COLOUR, FORECAST_COLOUR, BAND_COLOUR = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of actual sales before a forecast
 MIN_BAND_DAYS = 7  # with fewer days, bands are drawn as vertical lines
-BAND_ALPHA = 0.25
 DPI = 110
 
 Bands = Sequence[tuple[float, str, str]]  # share of days, columns of the lower and of the upper edge; the widest first
@@ -64,7 +63,7 @@ def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], fault_start: 
     """RMSPE by week of each policy (columns). Dots are its alarms; a dotted line is `fault_start`."""
     figure = _figure(10, 4.5)
     axes = figure.subplots()
-    for policy, colour in zip(weeks.columns, (ACTUAL_COLOUR, INTERVAL_COLOUR, FORECAST_COLOUR), strict=False):
+    for policy, colour in zip(weeks.columns, (ACTUAL_COLOUR, BAND_COLOUR, FORECAST_COLOUR), strict=False):
         axes.plot(weeks.index, weeks[policy], color=colour, label=policy)
         alarm_weeks = weeks.index.intersection(pd.DatetimeIndex(alarms[policy]))
         axes.plot(alarm_weeks, weeks[policy].reindex(alarm_weeks), "o", color=colour)
@@ -103,7 +102,14 @@ def _draw_bands(axes: Axes, forecast: pd.DataFrame, bands: Bands) -> None:
     draw_band, width = (axes.vlines, 6) if as_lines else (axes.fill_between, 0)
     for share, lower, upper in bands:
         edges = forecast["date"], forecast[lower], forecast[upper]
-        draw_band(*edges, color=INTERVAL_COLOUR, alpha=BAND_ALPHA, lw=width, label=f"{share:.0%}")
+        draw_band(*edges, color=_tint(1.1 - share), lw=width, label=f"{share:.0%}")
+
+
+def _tint(strength: float) -> tuple[float, ...]:
+    """BAND_COLOUR mixed with white. Opaque, so that the legend has the colours of the plot."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(1 - strength * (1 - part) for part in to_rgb(BAND_COLOUR))
 
 
 def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:

@@ -160,6 +160,32 @@ def test_too_many_folds_are_refused(workspace, first_run):
         train(folds=9)
 
 
+def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace, first_run, snapshots, tmp_path):
+    """The days since the first forecast, one by one, from its own rows beside the sales that are known now."""
+    champion = registry.champion(model_registry())
+    model = registry.load_forecaster(model_registry(), champion).quantiles
+    snapshot = ingest(as_of=LAST_DAY - timedelta(days=20))
+    before, history = load_snapshot(snapshots, first_run.snapshot), load_snapshot(snapshots, snapshot)
+    plan = before.plan(before.origin, 10)
+    forecast_rows = pd.read_parquet(first_run.forecast.file.removesuffix("csv") + "parquet").set_index(
+        ["store", "date"]
+    )
+    forecasts = forecast_rows.loc[zip(plan.store, plan.date, strict=True)].forecast.to_numpy()
+    deviation = features.join_plan(features.fit_state(before), plan).standard_deviation
+    sales = history.take("sales", plan.store, plan.date)
+    sold, errors = sales > 0, np.log(np.maximum(sales, 1) / np.maximum(forecasts, 1)) / deviation
+    days = [errors[sold & (plan.date == day)] for day in np.unique(plan.date[sold])]
+    adaptive = models.load_adaptive_quantiles(snapshots, snapshot, model)
+    assert (adaptive.model, adaptive.until) == (model, history.origin.item())
+    assert adaptive.current.offsets == pytest.approx(models.follow_outcomes(model, days).offsets)
+    assert adaptive.current != model
+    table = pd.read_csv(forecast(out=str(tmp_path / "out.csv")).file)
+    state = features.load_state(snapshots, snapshot)
+    rows = features.join_plan(state, history.plan(history.origin, 48))
+    expected = adaptive.current.around(rows.standard_deviation, table.forecast.to_numpy())
+    np.testing.assert_allclose(table[list(QUANTILES)], expected, rtol=1e-4, atol=0.01)
+
+
 def test_new_days_are_searched_and_the_challenger_is_compared_with_champion_and_median(workspace, first_run, snapshots):
     ingest()
     newer = next(s for s in list_snapshots(snapshots) if s.current)

@@ -178,6 +178,8 @@ def backtest(endpoint: RunningEndpoint, local_ray, tmp_path_factory):
     forecaster = models.fit(candidate, [models.training_window(cut, each) for each in origins], origin, 7)
     quantiles = training.backtest_quantiles(run.backtest, "blend", 0.9)
     version = at.register(endpoint.registry, forecaster.with_quantiles(quantiles), cut, snapshot, "fold")
+    current = models.follow_outcomes(quantiles, np.random.default_rng(1).normal(0.5, 2, (30, 50)))
+    models.AdaptiveQuantiles(quantiles, current, origin.item()).save(f"{endpoint.workspace}/snapshots", snapshot)
     target = ServingTarget(version, snapshot)
     deployment.deploy(endpoint.serve, target)
     deployment.wait_until_ready(endpoint.serve, target, 120)
@@ -195,8 +197,14 @@ def batch(endpoint: RunningEndpoint, backtest):
 
 
 def load_registered(endpoint: RunningEndpoint, version: int) -> models.Forecaster:
+    """A model of the fold's snapshot, with the quantiles that this has for it."""
     (registered,) = (each for each in registry.list_models(endpoint.registry) if each.version == version)
-    return registry.load_forecaster(endpoint.registry, registered)
+    forecaster = registry.load_forecaster(endpoint.registry, registered)
+    snapshots = f"{endpoint.workspace}/snapshots"
+    snapshot = endpoint.history.until(endpoint.history.origin - 48).fingerprint
+    adaptive = models.adapt(forecaster, snapshots, snapshot)
+    assert adaptive.quantiles != forecaster.quantiles
+    return adaptive
 
 
 def request_rows(plan: Plan, rows: np.ndarray) -> list[dict]:

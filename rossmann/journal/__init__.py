@@ -16,16 +16,19 @@ from rossmann.journal.entries import (
 from rossmann.journal.lock import workspace_lock
 from rossmann.journal.monitoring_tables import accuracy, append_rows, drift_findings, read_rows, replace_days, traffic
 from rossmann.journal.queries import (
+    ONE_DAY,
     count_forecasts,
     daily_traffic,
     read_answer,
     read_forecasts,
     read_newest_forecasts,
+    read_scaled_errors,
 )
 from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
 __all__ = [
+    "ONE_DAY",
     "OPERATIONAL",
     "QUESTION",
     "SMOKE",
@@ -48,6 +51,7 @@ __all__ = [
     "read_forecasts",
     "read_newest_forecasts",
     "read_rows",
+    "read_scaled_errors",
     "replace_days",
     "requests",
     "traffic",

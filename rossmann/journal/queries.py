@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
+from rossmann.data import SalesHistory
 from rossmann.journal.entries import OPERATIONAL, from_ranges
 from rossmann.journal.monitoring_tables import traffic
 from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
@@ -43,6 +44,29 @@ def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
     with _connection(url) as connection:
         rows = [row for day in _days(first, last) for row in connection.execute(_counts(day))]
     return pd.DataFrame(rows, columns=[*COUNT_KEY, "rows"]).astype({"date": "datetime64[s]"})
+
+
+def read_scaled_errors(
+    url: str, model_version: int, history: SalesHistory, first: date, last: date
+) -> Iterator[np.ndarray]:
+    """Of each day of first … last that has any: log(sales / forecast) of a model version's operational forecasts.
+
+    In standard deviations of each row; forecasts of all origins, without those of closed days. [rows of the day]
+    """
+    columns = (forecasts.c.store, forecasts.c.date, forecasts.c.forecast, forecasts.c.standard_deviation)
+    of_model = sa.select(*columns).join_from(forecasts, requests).where(
+        requests.c.purpose == OPERATIONAL, requests.c.model_version == model_version,
+        forecasts.c.forecast > 0, forecasts.c.standard_deviation > 0,
+    )  # fmt: skip
+    with _connection(url) as connection:
+        for day in _days(first, last):
+            if not (rows := connection.execute(of_model.where(forecasts.c.date == day)).fetchall()):
+                continue
+            store, dates, forecast, deviation = (np.array(column) for column in zip(*rows, strict=True))
+            sales = history.take("sales", store, dates.astype("datetime64[D]"))
+            sold = sales > 0
+            if sold.any():
+                yield np.log(sales[sold] / forecast[sold]) / deviation[sold]
 
 
 def read_answer(url: str, request_id: str) -> pd.DataFrame:

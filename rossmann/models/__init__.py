@@ -9,9 +9,11 @@ training_windows  what boosters are fitted to
 day_corrections   what their trees add to the whole chain on a day, which is clipped
 candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
+adaptive_quantiles    the quantiles that a snapshot has for a model: they follow the outcomes of the forecasts
 quantiles         quantiles of a forecast, and the lower and upper bound, which are two of them
 """
 
+from rossmann.models.adaptive_quantiles import AdaptiveQuantiles, adapt, follow_outcomes, load_adaptive_quantiles
 from rossmann.models.candidate import (
     BLEND_MEMBERS,
     CANDIDATE_NAMES,
@@ -37,18 +39,22 @@ __all__ = [
     "BLEND_MEMBERS",
     "CANDIDATE_NAMES",
     "LEARNERS",
+    "AdaptiveQuantiles",
     "Candidate",
     "Forecast",
     "Forecaster",
     "Quantiles",
     "TrainingWindow",
+    "adapt",
     "blend",
     "calibrate",
     "candidates",
     "default_candidate",
     "fit",
+    "follow_outcomes",
     "geometric_mean",
     "load",
+    "load_adaptive_quantiles",
     "min_train_days",
     "replace_members",
     "training_window",

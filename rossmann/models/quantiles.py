@@ -88,12 +88,16 @@ def calibrate(
     if not len(log_residual):
         raise DataError("no backtest rows with sales to calibrate quantiles on; backtest at least one fold first")
     scaled = np.sort(np.asarray(log_residual) / standard_deviation)
-    lower, upper = bound_levels(coverage)
-    all_levels = np.unique(np.round([*levels, lower, upper], DECIMALS))
+    all_levels = np.unique(np.round([*levels, *bound_levels(coverage)], DECIMALS))
     offsets = np.array([_conformal_quantile(scaled, level) for level in all_levels])
-    offsets = np.where(all_levels <= lower, np.minimum(offsets, 0), offsets)  # the forecast is between the bounds
-    offsets = np.where(all_levels >= upper, np.maximum(offsets, 0), offsets)
-    return Quantiles(tuple(all_levels.tolist()), tuple(offsets.tolist()), float(coverage))
+    return Quantiles(tuple(all_levels.tolist()), around_forecast(all_levels, offsets, coverage), float(coverage))
+
+
+def around_forecast(levels: np.ndarray, offsets: np.ndarray, coverage: float) -> tuple[float, ...]:
+    """Ascending offsets [levels] with 0 between those of the two bounds, so that the forecast is between them."""
+    lower, upper = bound_levels(coverage)
+    at_most, at_least = np.where(levels <= lower, 0, np.inf), np.where(levels >= upper, 0, -np.inf)
+    return tuple(np.clip(offsets, at_least, at_most).tolist())
 
 
 def bound_levels(coverage: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rossmann import data, features, registry
+from rossmann import data, features, models, registry
 from rossmann.data import Plan, Snapshot
 from rossmann.features import State
 from rossmann.models import Forecast, Quantiles
@@ -70,8 +70,8 @@ class LoadedModel:
 def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: ServingTarget) -> LoadedModel:
     """Load a model version and a snapshot, and forecast the published plan. Raises DataError."""
     entry, fitted = registry.fetch_forecaster(model_registry, target.model_version)
-    forecaster = BlockForecaster(fitted, cores)
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
+    forecaster = BlockForecaster(models.adapt(fitted, snapshots, fingerprint), cores)
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
     plan = features.published_plan(state)

@@ -1,0 +1,82 @@
+"""Quantiles that follow the outcomes: after each day each of them moves towards its level.
+
+This is the quantile tracking of conformal PID control (Angelopoulos, Candès, Tibshirani 2023), an ACI whose state is
+the offset itself. A file beside the State of a snapshot has the quantiles after all days of the snapshot, written once;
+so the batch and the endpoint have the same.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from rossmann.models.forecaster import Forecaster
+from rossmann.models.quantiles import Quantiles, around_forecast
+from rossmann.storage import Storage
+
+STEP = 0.05  # standard deviations: the median moves by half of it for a day whose sales are all on one side
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AdaptiveQuantiles:
+    """The quantiles of a model and what has become of them."""
+
+    model: Quantiles  # as calibrated with the model
+    current: Quantiles
+    until: date  # the last day whose outcomes they follow
+
+    def save(self, snapshots: str, fingerprint: str) -> None:
+        """Write the file of the model beside the State of a snapshot."""
+        content = json.dumps(asdict(self) | {"until": self.until.isoformat()}).encode()
+        _folder(snapshots, fingerprint).write(file_name(self.model), f"{_digest(content)}\n".encode() + content)
+
+
+def load_adaptive_quantiles(snapshots: str, fingerprint: str, model: Quantiles) -> AdaptiveQuantiles | None:
+    """What `save` wrote for a model with these quantiles; None if there is no file, or a damaged one."""
+    folder, name = _folder(snapshots, fingerprint), file_name(model)
+    if not folder.exists(name):
+        return None
+    digest, _, content = folder.read(name).partition(b"\n")
+    if _digest(content).encode() != digest:
+        log.warning("%s was changed: the quantiles are those of the training", folder.address(name))
+        return None
+    fields = json.loads(content)
+    model, current = (Quantiles.of_document(fields[name]) for name in ("model", "current"))
+    return AdaptiveQuantiles(model, current, date.fromisoformat(fields["until"]))
+
+
+def adapt(forecaster: Forecaster, snapshots: str, fingerprint: str) -> Forecaster:
+    """The forecaster with the quantiles that a snapshot has for it; as it is where the snapshot has none."""
+    stored = load_adaptive_quantiles(snapshots, fingerprint, forecaster.quantiles) if forecaster.quantiles else None
+    return forecaster.with_quantiles(stored.current) if stored else forecaster
+
+
+def follow_outcomes(quantiles: Quantiles, days: Iterable[np.ndarray]) -> Quantiles:
+    """The quantiles after the outcomes of some days, in the order of the days.
+
+    days: of each day log(sales / forecast) of its forecasts, in standard deviations. [rows of the day, at least one]
+    """
+    levels, offsets = np.array(quantiles.levels), np.array(quantiles.offsets)
+    steps = STEP / (2 * np.minimum(levels, 1 - levels))  # few sales are near an outer quantile, so it moves further
+    for errors in days:
+        share_below = (errors[:, None] <= offsets).mean(axis=0)
+        offsets = offsets + steps * (levels - share_below)
+    return replace(quantiles, offsets=around_forecast(levels, np.sort(offsets), quantiles.coverage))
+
+
+def file_name(model: Quantiles) -> str:
+    """The name of the file of the model with these quantiles."""
+    return f"quantiles-{_digest(repr(model).encode())[:16]}.json"
+
+
+def _folder(snapshots: str, fingerprint: str) -> Storage:
+    return Storage(snapshots).subfolder(fingerprint)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
