@@ -76,7 +76,7 @@ def test_a_champion_too_stale_to_be_fitted_is_compared_as_stale_as_possible(stal
     assert "champion v1 (xgboost) is 130 days stale" in stale_verdict.reasons[0]
     rivals = [each.rival for each in stale_verdict.comparisons]
     assert rivals == ["champion v1 (xgboost)", "median"]
-    assert all(each.rmspe != each.rival_rmspe for each in stale_verdict.comparisons), "not compared with itself"
+    assert all(each.score != each.rival_score for each in stale_verdict.comparisons), "not compared with itself"
 
 
 def test_a_candidate_can_be_fitted_at_its_largest_staleness_and_not_much_later(home, stale_verdict):
