@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
-from flows import retries, workspace
+from flows import artifacts, retries, workspace
 from flows.progress import progress
 from rossmann import models, registry, training
 from rossmann.data import resolve_snapshot
+from rossmann.evaluation import LOSSES, BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.settings import Settings
@@ -42,7 +43,8 @@ def train(
     settings = Settings()
     workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
-    selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed)
+    loss = LOSSES[settings.loss]
+    selected = models.candidates(tuple(candidates or settings.candidates), search, settings.seed, loss)
     key = backtest(snapshot, selected, folds)
     run_id = record(key, snapshot, selected)
     return TrainResult(key, run_id, register(key, run_id, snapshot, selected))
@@ -60,7 +62,8 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
         options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
         run = training.run_backtests(history, entries, origins, **options, progress=report)
     leaderboard = run.leaderboard().reset_index().to_dict("records")
-    create_table_artifact(leaderboard, key="leaderboard", description=f"snapshot {snapshot}")
+    description = artifacts.leaderboard_description(run.backtest, snapshot)
+    create_table_artifact(leaderboard, key="leaderboard", description=description)
     return run.key
 
 
@@ -78,27 +81,34 @@ def register(key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, 
     """Make the best candidate of the backtest run the challenger. Returns its version."""
     settings = Settings()
     model_registry = workspace.registry(settings)
-    version = registry.find_registered(model_registry, key) or refit(settings, key, run_id, snapshot, candidates)
+    run = workspace.backtest_run(settings, key)
+    best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
+    version = refit(settings, run, run_id, snapshot, best)
     registry.set_challenger(model_registry, version)
     return version
 
 
-def refit(settings: Settings, key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
-    """Fit the best candidate on the whole history and register it with its card. Returns its version."""
-    run = workspace.backtest_run(settings, key)
-    best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
+def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, candidate: Candidate) -> int:
+    """Fit a candidate of the run on the whole history and register it with its card, unless that was done before.
+
+    Returns its version.
+    """
+    model_registry = workspace.registry(settings)
+    if version := registry.find_registered(model_registry, run.key, candidate.name):
+        return version
     history = workspace.history(settings, snapshot)
-    intervals = training.backtest_intervals(run.backtest, best.name, settings.coverage)
-    forecaster = training.fit_final(history, best, intervals, seed=settings.seed, ray_address=settings.ray_address)
+    intervals = training.backtest_intervals(run.backtest, candidate.name, settings.coverage)
+    forecaster = training.fit_final(history, candidate, intervals, seed=settings.seed, ray_address=settings.ray_address)
     card = registry.ModelCard(
-        candidate=best.name,
+        candidate=candidate.name,
         snapshot=snapshot,
         train_end=str(history.origin),
-        rmspe=run.rmspe_by_fold(best.name),
-        coverage=run.coverage(best.name),
+        rmspe=run.rmspe_by_fold(candidate.name),
+        coverage=run.coverage(candidate.name),
         seed=settings.seed,
         code_version=code_version(),
         environment=installed_packages_hash(),
         run_id=run_id,
+        loss=run.backtest.loss.name,
     )
-    return registry.register_model(workspace.registry(settings), forecaster, card, key)
+    return registry.register_model(model_registry, forecaster, card, run.key)

@@ -119,7 +119,10 @@ def forecast_location(
 
 def backtest_options(settings: Settings) -> dict[str, object]:
     """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
+    from rossmann.evaluation import LOSSES
+
     return {
+        "loss": LOSSES[settings.loss],
         "coverage": settings.coverage,
         "seed": settings.seed,
         "ray_address": settings.ray_address,

@@ -4,6 +4,7 @@ Kaggle's own column names are not here: they exist only where its files are read
 """
 
 from datetime import date
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,8 @@ DTYPES = {
     **dict.fromkeys(CALENDAR_COLUMNS, "int8"),
     **dict.fromkeys((*ACTUAL_COLUMNS, *FORECAST_COLUMNS), "float64"),
 }
+
+LossName = Literal["rmspe", "mae", "rmsle", "total"]  # of the table in `rossmann.evaluation.losses`
 
 COUNTRY = "DE"  # ISO code of the country whose public holidays and school breaks the stores have
 

@@ -15,6 +15,7 @@ Values = Callable[[np.ndarray], np.ndarray]
 
 # Sales of four times the forecast, or a quarter of it, are an accident also in a chain whose sales scatter by 50 %.
 MAX_RATIO = 4.0
+SALES_CAP = "the error of a row counts as at most three times the store's median sales"
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Loss:
     number_format: str  # of a score
     variance_factor: float  # see above
     error: Callable[[np.ndarray, np.ndarray], np.ndarray]  # from sales and forecast, negative where that is too low
-    cap: float  # the largest error that counts in a capped score
+    cap: float  # the largest error of a row that counts in a capped score
     cap_is_in_sales: bool  # whether `cap` is a multiple of the store's median sales in the fold
+    cap_text: str  # the same in words
     term: Values  # from an error
     weight: Values  # from sales
     finish: Values
@@ -94,6 +96,7 @@ RMSPE = Loss(  # root mean squared percentage error, the score of Kaggle's compe
     error=_relative_error,
     cap=1.0,
     cap_is_in_sales=False,
+    cap_text="the error of a row counts as at most 100 %",
     term=np.square,
     weight=np.ones_like,
     finish=np.sqrt,
@@ -106,6 +109,7 @@ MAE = Loss(  # mean absolute error
     error=_difference,
     cap=MAX_RATIO - 1,
     cap_is_in_sales=True,
+    cap_text=SALES_CAP,
     term=np.abs,
     weight=np.ones_like,
     finish=_same,
@@ -118,6 +122,7 @@ RMSLE = Loss(  # root mean squared error of log(1 + sales)
     error=_log_ratio,
     cap=float(np.log(MAX_RATIO)),
     cap_is_in_sales=False,
+    cap_text="sales count as at most four times the forecast, and at least a quarter",
     term=np.square,
     weight=np.ones_like,
     finish=np.sqrt,
@@ -132,6 +137,7 @@ TOTAL = Loss(
     error=_difference,
     cap=MAX_RATIO - 1,
     cap_is_in_sales=True,
+    cap_text=SALES_CAP,
     term=_same,
     weight=_same,
     finish=_same,

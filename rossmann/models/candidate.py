@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from rossmann.evaluation.losses import RMSPE, Loss
 from rossmann.features import FeatureSpec
 from rossmann.models.learner import Param
 from rossmann.models.learners import BASELINES, LEARNERS, SEARCHABLE
@@ -25,6 +26,8 @@ class Candidate:
     params: tuple[tuple[str, Param], ...] = ()
     spec: FeatureSpec = field(default_factory=FeatureSpec)
     members: tuple["Candidate", ...] = ()  # of a blend
+    # Times the variance of log sales is added to their median; of a blend's members, not of the blend itself.
+    variance_factor: float = field(kw_only=True)
 
     @property
     def needs_training_windows(self) -> bool:
@@ -43,32 +46,36 @@ class Candidate:
         return _from_json(json.loads(key))
 
 
-def candidates(names: Sequence[str], search: int = 0, seed: int = 7) -> tuple[Candidate, ...]:
+def candidates(names: Sequence[str], search: int = 0, seed: int = 7, loss: Loss = RMSPE) -> tuple[Candidate, ...]:
     """The named candidates and the baselines, then `search` random draws of each named booster.
 
-    DataError for an unknown name.
+    loss: what their forecasts are to be good at; the baselines forecast the same whatever it is. DataError for an
+    unknown name.
     """
     unknown = [name for name in names if name not in CANDIDATE_NAMES]
     if unknown:
         raise DataError(f"unknown candidate {', '.join(unknown)}; choose from {', '.join(CANDIDATE_NAMES)}")
-    selection = [default_candidate(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names]
+    selection = [default_candidate(name, loss) for name in CANDIDATE_NAMES if name in BASELINES or name in names]
     boosters = [name for name in SEARCHABLE if name in names]
-    return (*selection, *(random_candidate(name, n, seed) for name in boosters for n in range(1, search + 1)))
+    return (*selection, *(random_candidate(name, n, seed, loss) for name in boosters for n in range(1, search + 1)))
 
 
-def random_candidate(learner: str, number: int, seed: int) -> Candidate:
+def random_candidate(learner: str, number: int, seed: int, loss: Loss = RMSPE) -> Candidate:
     """The `number`th random configuration of a learner; it does not depend on how many are drawn."""
     rng = np.random.default_rng([seed, SEARCHABLE.index(learner), number])
     defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
     params = {name: _draw(rng, low, high, type(defaults[name])) for name, (low, high) in ranges.items()}
-    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**defaults, **params}))
+    pairs = _sorted_pairs({**defaults, **params})
+    return Candidate(f"{learner}-s{number}", learner, pairs, variance_factor=loss.variance_factor)
 
 
-def default_candidate(name: str) -> Candidate:
+def default_candidate(name: str, loss: Loss = RMSPE) -> Candidate:
     """The candidate of this name, one of CANDIDATE_NAMES, with the default parameters."""
     if name == BLEND:
-        return Candidate(BLEND, BLEND, members=tuple(default_candidate(member) for member in BLEND_MEMBERS))
-    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults))
+        members = tuple(default_candidate(member, loss) for member in BLEND_MEMBERS)
+        return Candidate(BLEND, BLEND, members=members, variance_factor=0.0)
+    variance_factor = 0.0 if LEARNERS[name].is_baseline else loss.variance_factor
+    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults), variance_factor=variance_factor)
 
 
 def _draw(rng: np.random.Generator, low: float, high: float, kind: type) -> Param:
@@ -88,4 +95,5 @@ def _from_json(values: dict) -> Candidate:
         tuple((name, value) for name, value in values["params"]),
         FeatureSpec(**spec),
         tuple(_from_json(member) for member in values["members"]),
+        variance_factor=values["variance_factor"],
     )
