@@ -1,11 +1,16 @@
 """Every loss is the one that a hand computes, its capped score is decided by no few rows, and a bias is warned of."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from rossmann import evaluation
+from rossmann import evaluation, features, models
+from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.evaluation import BACKTEST_COLUMNS, LOSSES, Backtest, BacktestRun
+from rossmann.schema import DAY, HORIZON_DAYS, SATURDAY, SUNDAY
+from rossmann.settings import Settings
 from tests.test_evaluation import TERMS, rows
 
 SALES = np.array([[100.0, 200.0], [400.0, 100.0]])
@@ -116,3 +121,66 @@ def test_another_loss_can_prefer_another_candidate():
     assert best == {"rmspe": "low", "mae": "low", "rmsle": "low", "total": "noisy"}
     run = BacktestRun("key", Backtest(table, evaluation.TOTAL), {}, {}, {})
     assert evaluation.compare(run.backtest, "noisy", "low", 7).p_better == 1
+
+
+def scattered_chain(spread: float, stores: int = 80, days: int = 500) -> SalesHistory:
+    """Stores with weekdays and promotions whose log sales scatter by `spread` around them; closed on Sundays."""
+    random = np.random.default_rng(5)
+    dates = np.datetime64("2013-01-07", "D") + np.arange(days + HORIZON_DAYS)  # a Monday
+    weekday = np.arange(len(dates)) % 7
+    promo = np.tile((np.arange(len(dates)) // 7 % 2 == 0) & (weekday < SATURDAY), (stores, 1)).astype(np.int8)
+    is_open, never = np.tile(weekday != SUNDAY, (stores, 1)).astype(np.int8), np.zeros_like(promo)
+    level = random.normal(8, 0.4, (stores, 1)) + random.normal(0, 0.1, (stores, 7))[:, weekday] + 0.3 * promo
+    sales = (is_open * np.exp(level + random.normal(0, spread, level.shape)))[:, :days]
+    attributes = Stores(
+        number=np.arange(1, stores + 1, dtype=np.int32),
+        store_type=np.zeros(stores, np.int8),
+        assortment=np.zeros(stores, np.int8),
+        competition_distance_m=np.full(stores, np.nan),
+        competition_since=np.full(stores, "NaT", "datetime64[M]"),
+        promo2=np.zeros(stores, bool),
+        promo2_since=np.full(stores, "NaT", "datetime64[D]"),
+        promo2_months=np.zeros((stores, 12), bool),
+    )
+    return SalesHistory(attributes, Calendar(dates, is_open, promo, never, never), sales, sales / 10)
+
+
+def test_in_a_chain_whose_sales_scatter_total_is_right_in_sum_where_rmspe_is_far_low():
+    history = scattered_chain(spread=0.5)
+    tables = []
+    for origin in evaluation.fold_origins(history, 3, HORIZON_DAYS, HORIZON_DAYS):
+        fold = evaluation.cut_fold(history, origin, HORIZON_DAYS)
+        state = features.fit_state(fold.past)
+        for loss in LOSSES.values():
+            forecaster = models.fit(models.default_candidate("ridge", loss), (), origin, 7)
+            sales = forecaster.predict(state, fold.plan).sales
+            tables.append(evaluation.backtest_rows(loss.name, fold, sales))
+    bias = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS)).score().bias
+    assert bias["rmspe"] < -0.2
+    assert bias["total"] == pytest.approx(0, abs=0.02)
+    assert bias["mae"] == bias["rmsle"] == pytest.approx(np.exp(-(0.5**2) / 2) - 1, abs=0.03), "the median"
+
+
+@pytest.mark.parametrize("name", ["ridge", "xgboost", "blend"])
+def test_the_shift_of_a_loss_is_applied_once_also_in_a_blend(noisy, name):
+    """Another loss moves every forecast by exp(factor × variance), and nothing else."""
+    origin = noisy.origin - HORIZON_DAYS * DAY
+    windows = [models.training_window(noisy, start) for start in models.window_origins(noisy.dates[0], origin)][-1:]
+    state, plan = features.fit_state(noisy.until(origin)), noisy.plan(origin, HORIZON_DAYS)
+    variance = np.minimum(features.join_plan(state, plan).variance, 0.3)
+    median, *others = (
+        models.fit(models.default_candidate(name, loss), windows, origin, 7).predict(state, plan).sales
+        for loss in (evaluation.MAE, evaluation.RMSPE, evaluation.TOTAL)
+    )
+    for factor, sales in zip((-1.5, 0.5), others, strict=True):
+        np.testing.assert_allclose(sales, median * np.exp(factor * variance), rtol=1e-12)
+
+
+def test_losses_whose_best_forecast_is_the_same_share_their_fits():
+    by_loss = {loss.name: models.candidates(("ridge", "blend"), loss=loss) for loss in LOSSES.values()}
+    assert by_loss["mae"] == by_loss["rmsle"] != by_loss["total"]
+    assert by_loss["rmspe"][:2] == by_loss["total"][:2], "baselines are fitted once for all losses"
+
+
+def test_the_setting_knows_every_loss():
+    assert get_args(Settings.model_fields["loss"].annotation) == tuple(LOSSES)
