@@ -1,12 +1,13 @@
 """Forecasts on folds beside the actuals, and their scores."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from rossmann.evaluation.folds import Fold
-from rossmann.evaluation.losses import LOSSES, RMSPE, TOTAL, Loss
+from rossmann.evaluation.losses import LOSSES, RMSPE, TOTAL, Loss, store_folds
 from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, weekday
 
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
@@ -77,12 +78,12 @@ def scores(rows: pd.DataFrame) -> pd.Series:
         return pd.Series(dict.fromkeys(SCORES, np.nan) | {"rows": 0.0})
     sales, forecast = sold.sales.to_numpy(), sold.forecast.to_numpy()
     inside = (sold.lower <= sold.sales) & (sold.sales <= sold.upper)
+    groups, loss_scores = store_folds(sold), []
+    for loss in LOSSES.values():
+        both = loss.terms(sales, forecast), loss.capped_terms(sales, forecast, groups)
+        loss_scores += [loss.score(terms, sales, groups) for terms in both]
     values = (
-        *(
-            loss.score(sold, terms(sold, sold.forecast))
-            for loss in LOSSES.values()
-            for terms in (loss.terms, loss.capped_terms)
-        ),
+        *loss_scores,
         root_mean_squared_error(sales, forecast),
         mean_absolute_percentage_error(sales, forecast),
         (forecast - sales).sum() / sales.sum(),
@@ -116,9 +117,14 @@ class Backtest:
         groups = self.rows.groupby(["candidate", *columns], observed=True)
         return groups[list(self.rows.columns)].apply(scores)
 
+    @cached_property
+    def fold_scores(self) -> pd.DataFrame:
+        """The scores per candidate and origin."""
+        return self.by("origin")
+
     def score(self) -> pd.DataFrame:
         """The scores per candidate, each the mean over the folds, best first, which is the lowest capped loss."""
-        return self.by("origin").groupby(level="candidate", observed=True).mean().sort_values(self.loss.capped_name)
+        return self.fold_scores.groupby(level="candidate", observed=True).mean().sort_values(self.loss.capped_name)
 
     def best(self) -> str:
         """The candidate with the lowest mean capped loss. The baseline only if it is the only candidate."""
@@ -148,7 +154,7 @@ class BacktestRun:
 
     def rmspe_by_fold(self, candidate: str) -> dict[str, float]:
         """RMSPE of a candidate by origin, oldest first."""
-        per_fold = self.backtest.by("origin").rmspe.loc[candidate]
+        per_fold = self.backtest.fold_scores.rmspe.loc[candidate]
         return {f"{origin:%Y-%m-%d}": float(value) for origin, value in per_fold.items()}
 
     def coverage(self, candidate: str) -> float:
@@ -157,7 +163,7 @@ class BacktestRun:
 
     def leaderboard(self) -> pd.DataFrame:
         """One row per entry, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
-        per_fold = self.backtest.by("origin").rmspe.unstack("origin")
+        per_fold = self.backtest.fold_scores.rmspe.unstack("origin")
         per_fold.columns = [f"{origin:%Y-%m-%d}" for origin in per_fold.columns]
         board = self.backtest.score().drop(columns="rows").join(per_fold)
         board["cpu_seconds"] = pd.Series(self.cpu_seconds)

@@ -43,21 +43,21 @@ class Loss:
         """The leaderboard's column of the capped score."""
         return f"{self.name}_capped"
 
-    def terms(self, rows: pd.DataFrame, forecast: pd.Series) -> np.ndarray:
-        """The term of each row, whose forecast is given beside it. rows: as of `store_folds`. float64 [rows]"""
-        return self.term(self.error(rows.sales.to_numpy(), forecast.to_numpy()))
+    def terms(self, sales: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+        """The term of each row. float64 [rows]"""
+        return self.term(self.error(sales, forecast))
 
-    def capped_terms(self, rows: pd.DataFrame, forecast: pd.Series) -> np.ndarray:
-        """The same with no error beyond the cap. float64 [rows]"""
+    def capped_terms(self, sales: np.ndarray, forecast: np.ndarray, store_fold: np.ndarray) -> np.ndarray:
+        """The same with no error beyond the cap. store_fold: as of `store_folds`. float64 [rows]"""
         cap = self.cap
         if self.cap_is_in_sales:
-            cap = cap * rows.sales.groupby(store_folds(rows)).transform("median").to_numpy()
-        return self.term(np.clip(self.error(rows.sales.to_numpy(), forecast.to_numpy()), -cap, cap))
+            cap = cap * pd.Series(sales).groupby(store_fold).transform("median").to_numpy()
+        return self.term(np.clip(self.error(sales, forecast), -cap, cap))
 
-    def score(self, rows: pd.DataFrame, terms: np.ndarray) -> float:
-        """The score of rows with these terms; there must be at least one."""
-        store_sums = np.abs(np.bincount(store_folds(rows), terms))
-        return float(self.finish(store_sums.sum() / self.weight(rows.sales.to_numpy()).sum()))
+    def score(self, terms: np.ndarray, sales: np.ndarray, store_fold: np.ndarray) -> float:
+        """The score of rows with these terms; there must be at least one. store_fold: as of `store_folds`."""
+        store_sums = np.abs(np.bincount(store_fold, terms))
+        return float(self.finish(store_sums.sum() / self.weight(sales).sum()))
 
     def text(self, score: float) -> str:
         """A score for a message."""
@@ -65,10 +65,7 @@ class Loss:
 
 
 def store_folds(rows: pd.DataFrame) -> np.ndarray:
-    """A number from 0 for the store and fold of each row. int64 [rows]
-
-    rows: days with sales, with the columns origin, store and sales.
-    """
+    """A number from 0 for the store and fold (columns store and origin) of each row. int64 [rows]"""
     return rows.groupby(["origin", "store"], observed=True).ngroup().to_numpy()
 
 

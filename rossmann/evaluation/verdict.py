@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.evaluation.backtest import Backtest, BacktestRun
-from rossmann.evaluation.losses import Loss
+from rossmann.evaluation.losses import Loss, store_folds
 from rossmann.schema import WEEK_DAYS
 
 SLICES = ("store_type", "promo", "lead_week")
@@ -101,7 +101,7 @@ def compare(backtest: Backtest, challenger: str, rival: str, seed: int) -> Compa
     terms, rival_terms = (_sums(paired, paired[column].to_numpy()) for column in ("term", "rival_term"))
     score, rival_score = (_score(loss, sums, weights) for sums in (terms, rival_terms))
     raw_score, rival_raw_score = (
-        _score(loss, _sums(paired, loss.terms(paired, paired[column])), weights)
+        _score(loss, _sums(paired, loss.terms(paired.sales.to_numpy(), paired[column].to_numpy())), weights)
         for column in ("forecast", "forecast_rival")
     )
     p_better = probability_better(loss, terms, rival_terms, weights, seed)
@@ -172,7 +172,10 @@ def worse_slices(backtest: Backtest, challenger: str, rival: str, margin: float)
     worse = []
     for column in SLICES:
         for value, rows in paired.groupby(column, observed=True):
-            score, rival_score = (backtest.loss.score(rows, rows[name].to_numpy()) for name in ("term", "rival_term"))
+            groups, sales = store_folds(rows), rows.sales.to_numpy()
+            score, rival_score = (
+                backtest.loss.score(rows[name].to_numpy(), sales, groups) for name in ("term", "rival_term")
+            )
             if score > (1 + margin) * rival_score:
                 worse.append(WorseSlice(f"{column}={value}", score, rival_score))
     return worse
@@ -182,7 +185,7 @@ def largest_errors(backtest: Backtest, candidate: str, count: int = 3) -> list[L
     """The rows that carry the largest shares of their fold's raw loss, largest first."""
     rows = backtest.of(candidate)
     rows = rows[rows.sales > 0]
-    term = np.abs(pd.Series(backtest.loss.terms(rows, rows.forecast), rows.index))
+    term = np.abs(pd.Series(backtest.loss.terms(rows.sales.to_numpy(), rows.forecast.to_numpy()), rows.index))
     share = (term / term.groupby(rows.origin).transform("sum")).fillna(0)  # 0 of 0 where every forecast is exact
     return [
         LargeError(row.origin, int(row.store), row.date, float(row.sales), float(row.forecast), float(row.share))
@@ -198,9 +201,10 @@ def _paired_rows(backtest: Backtest, challenger: str, rival: str) -> pd.DataFram
     if not len(both) == len(own) == len(others):
         raise ValueError(f"{challenger} and {rival} were not scored on the same rows; backtest both on the same folds")
     both = both[both.sales > 0]
+    sales, groups = both.sales.to_numpy(), store_folds(both)
     return both.assign(
-        term=backtest.loss.capped_terms(both, both.forecast),
-        rival_term=backtest.loss.capped_terms(both, both.forecast_rival),
+        term=backtest.loss.capped_terms(sales, both.forecast.to_numpy(), groups),
+        rival_term=backtest.loss.capped_terms(sales, both.forecast_rival.to_numpy(), groups),
     )
 
 
