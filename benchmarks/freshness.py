@@ -15,10 +15,9 @@ from rich.progress import track
 
 from rossmann import evaluation, features
 from rossmann.data import SalesHistory, read_history
-from rossmann.evaluation import Fold
-from rossmann.evaluation.backtest import MAX_ROW_ERROR
+from rossmann.evaluation import RMSPE, Fold
 from rossmann.features import PlanRows, State
-from rossmann.models.learner import rmspe_correction
+from rossmann.models.learner import loss_shift
 from rossmann.models.training_windows import MAX_DIFFERENCE, linear_base
 from rossmann.schema import DAY, HORIZON_DAYS, LEAD_RANGES, MIN_SEASON_HISTORY_DAYS, lead_range
 
@@ -69,7 +68,7 @@ def forecast_rows(fold: Fold, older: State, state: State) -> pd.DataFrame:
     decayed = rows.at_store(state.ridge.decayed_residual)[sold]
     forecasts = {
         "older": linear_forecast(features.join_plan(older, fold.plan)),
-        "uncorrected": rows.ridge + rmspe_correction(rows),
+        "uncorrected": rows.ridge + loss_shift(rows, RMSPE.variance_factor),
         "corrected": linear_forecast(rows),
     }
     log_sales = np.log(fold.actuals.sales[sold])
@@ -84,13 +83,13 @@ def forecast_rows(fold: Fold, older: State, state: State) -> pd.DataFrame:
 
 def linear_forecast(rows: PlanRows) -> np.ndarray:
     """Log sales of the candidate `ridge`. [rows]"""
-    return linear_base(rows) + rmspe_correction(rows)
+    return linear_base(rows) + loss_shift(rows, RMSPE.variance_factor)
 
 
 def scores(rows: pd.DataFrame) -> pd.DataFrame:
     """Capped RMSPE of the VARIANTS by lead, over all rows, and on how many origins the correction is better."""
     errors = rows[list(VARIANTS)].to_numpy()
-    squares = np.square(np.minimum(np.abs(np.expm1(-errors)), MAX_ROW_ERROR))
+    squares = np.square(np.minimum(np.abs(np.expm1(-errors)), RMSPE.cap))
     table = rows[["lead_days", "origin"]].assign(**dict(zip(VARIANTS, squares.T, strict=True)))
     by_lead = np.sqrt(table.groupby("lead_days", observed=True)[list(VARIANTS)].mean())
     by_origin = table.groupby(["lead_days", "origin"], observed=True)[list(VARIANTS)].mean()

@@ -6,14 +6,20 @@ import pandas as pd
 
 from flows.alarms import Alarm
 from flows.retention import Expired
-from rossmann.evaluation import Verdict
+from rossmann.evaluation import Backtest, Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import DriftReport, Performance
 
 
+def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
+    """By what a leaderboard is sorted, and a warning if the best candidate is biased."""
+    warning = backtest.bias_warning(backtest.best())
+    return f"snapshot {snapshot}, the best by {backtest.loss.label} first" + (f"; {warning}" if warning else "")
+
+
 def verdict(verdict: Verdict, challenger: int) -> str:
     """The verdict on a challenger (a model version), with every reason."""
-    decision = "becomes champion" if verdict.promote else "is refused, the champion stays"
+    decision = "becomes champion" if verdict.promote else "is refused"
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
     return f"# Version {challenger} {decision}\n\n{reasons}\n"
 

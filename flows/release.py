@@ -1,8 +1,10 @@
 """Challenger against champion → verdict → alias → endpoint; undone if the endpoint differs from the batch.
 
-After train. Needs a challenger. Never cached, though finished fits are reused. The champion is backtested as stale as
-it is: at each origin its candidate is fitted on days as old as the champion's last training day is now. Where the
-history is too short for that, it is backtested as stale as possible, and one that cannot be backtested stops nothing.
+After train. Needs a challenger. Never cached, though finished fits are reused. While there is no champion and the
+challenger is refused, the median baseline becomes the first one: so there is a champion after every release. The
+champion is backtested as stale as it is: at each origin its candidate is fitted on days as old as the champion's last
+training day is now. Where the history is too short for that, it is backtested as stale as possible, and one that cannot
+be backtested stops nothing.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows import artifacts, endpoint, retries, workspace
 from flows.progress import progress
+from flows.train import refit
 from rossmann import evaluation, models, registry, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
@@ -42,7 +45,7 @@ def release(challenger: int | None = None) -> Verdict:
     verdict = refuse_vetoed(model_registry, model) or judge(model, champion)
     if not verdict.promote:
         refuse(model_registry, model.version, verdict)
-        return verdict
+        return verdict if champion else promote_baseline(model_registry, model, verdict)
     with workspace.lock(settings, purpose):
         return promote_and_deploy(model_registry, model, champion, verdict)
 
@@ -86,6 +89,37 @@ def promote_and_deploy(
     return verdict
 
 
+def promote_baseline(model_registry: Registry, challenger: RegisteredModel, refusal: Verdict) -> Verdict:
+    """Make the baseline the first champion, and return the refusal of the challenger with what became of it.
+
+    The same call after an interruption completes it. DataError as of `promote_and_deploy`.
+    """
+    baseline = registry.find_version(model_registry, register_baseline(challenger))
+    if veto := registry.find_veto(model_registry, baseline.version):
+        outcome = f"there is no champion: {registry.veto_reason(veto, baseline.version)}"
+    else:
+        cause = f"the first champion is the baseline {baseline.card.candidate}: version {challenger.version} is refused"
+        with workspace.lock(Settings(), f"release of version {baseline.version}"):
+            first = promote_and_deploy(model_registry, baseline, None, Verdict(True, (cause,), ()))
+        state = "is the first champion" if first.promote else f"could not become champion: {first.reasons[0]}"
+        outcome = f"the baseline {baseline.card.candidate}, version {baseline.version}, {state}"
+    return show(replace(refusal, reasons=(*refusal.reasons, outcome)), challenger)
+
+
+@task(**retries.ON_RAY)
+def register_baseline(challenger: RegisteredModel) -> int:
+    """Fit and register the baseline of the challenger's own backtest run, unless it is registered. Returns its version.
+
+    DataError if its backtest failed.
+    """
+    settings = Settings()
+    run = workspace.backtest_run(settings, challenger.backtest_run)
+    if failure := run.failures.get(evaluation.BASELINE):
+        raise DataError(f"there is no champion, and {evaluation.BASELINE} cannot become it: {failure}; train again")
+    baseline = models.default_candidate(evaluation.BASELINE)
+    return refit(settings, run, challenger.card.run_id, challenger.card.snapshot, baseline)
+
+
 def show(verdict: Verdict, challenger: RegisteredModel) -> Verdict:
     """Show a verdict in the UI, and return it."""
     create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
@@ -102,6 +136,7 @@ def judge(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verd
     candidate = registry.load_forecaster(model_registry, challenger).candidate
     entry = BacktestEntry(f"challenger v{challenger.version} ({candidate.name})", candidate)
     rivals, notes = rival_entries(settings, history, challenger, champion)
+    notes = other_loss_notes(settings, entry.name, challenger) + notes
     run = backtest(settings, history, challenger.card.folds, [entry, *rivals])
     verdict = evaluation.judge(
         run,
@@ -132,7 +167,7 @@ def rival_entries(
     except DataError as error:  # of other code, damaged or lost: it cannot forecast, and must not stop the challenger
         return [baseline], [f"the challenger is compared with the median only: {error}"]
     entry, notes = champion_entry(history, challenger, champion, candidate)
-    return [entry, baseline], notes
+    return [entry, baseline], notes + other_loss_notes(settings, entry.name, champion)
 
 
 def champion_entry(
@@ -148,6 +183,14 @@ def champion_entry(
         f"it is compared as {possible} days stale, the most that is possible"
     )
     return BacktestEntry(name, candidate, possible), [note]
+
+
+def other_loss_notes(settings: Settings, name: str, model: RegisteredModel) -> list[str]:
+    """A note if a model was trained for another loss than that of the comparison; it forecasts as it was trained."""
+    if model.card.loss == settings.loss:
+        return []
+    own, compared = (evaluation.LOSSES[loss].label for loss in (model.card.loss, settings.loss))
+    return [f"{name} was trained for {own}; the comparison is by {compared} (ROSSMANN_LOSS)"]
 
 
 def backtest(

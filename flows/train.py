@@ -10,10 +10,11 @@ import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
-from flows import retries, workspace
+from flows import artifacts, retries, workspace
 from flows.progress import progress
 from rossmann import models, registry, training
 from rossmann.data import SalesHistory, resolve_snapshot
+from rossmann.evaluation import LOSSES, BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.settings import Settings
@@ -43,7 +44,7 @@ def train(
     settings = Settings()
     workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
-    selected = models.candidates(tuple(candidates or settings.candidates))
+    selected = models.candidates(tuple(candidates or settings.candidates), LOSSES[settings.loss])
     if search:
         selected += search_hyperparameters(snapshot, selected, folds, search)
     key = backtest(snapshot, selected, folds)
@@ -59,7 +60,7 @@ def search_hyperparameters(
     settings = Settings()
     history = workspace.history(settings, snapshot)
     origins = fold_origins(settings, history, candidates, folds)
-    options = {name: value for name, value in workspace.backtest_options(settings).items() if name != "coverage"}
+    options = workspace.search_options(settings)
     with progress("search") as report:
         results = training.run_search(
             history, candidates, trials, origins, horizon_days=history.horizon_days, **options, progress=report
@@ -79,7 +80,8 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
         options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
         run = training.run_backtests(history, entries, origins, **options, progress=report)
     leaderboard = run.leaderboard().reset_index().to_dict("records")
-    create_table_artifact(leaderboard, key="leaderboard", description=f"snapshot {snapshot}")
+    description = artifacts.leaderboard_description(run.backtest, snapshot)
+    create_table_artifact(leaderboard, key="leaderboard", description=description)
     return run.key
 
 
@@ -105,27 +107,34 @@ def register(key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, 
     """Make the best candidate of the backtest run the challenger. Returns its version."""
     settings = Settings()
     model_registry = workspace.registry(settings)
-    version = registry.find_registered(model_registry, key) or refit(settings, key, run_id, snapshot, candidates)
+    run = workspace.backtest_run(settings, key)
+    best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
+    version = refit(settings, run, run_id, snapshot, best)
     registry.set_challenger(model_registry, version)
     return version
 
 
-def refit(settings: Settings, key: str, run_id: str, snapshot: str, candidates: tuple[Candidate, ...]) -> int:
-    """Fit the best candidate on the whole history and register it with its card. Returns its version."""
-    run = workspace.backtest_run(settings, key)
-    best = next(candidate for candidate in candidates if candidate.name == run.backtest.best())
+def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, candidate: Candidate) -> int:
+    """Fit a candidate of the run on the whole history and register it with its card, unless that was done before.
+
+    Returns its version.
+    """
+    model_registry = workspace.registry(settings)
+    if version := registry.find_registered(model_registry, run.key, candidate.name):
+        return version
     history = workspace.history(settings, snapshot)
-    quantiles = training.backtest_quantiles(run.backtest, best.name, settings.coverage, settings.quantile_levels)
-    forecaster = training.fit_final(history, best, quantiles, seed=settings.seed, ray_address=settings.ray_address)
+    quantiles = training.backtest_quantiles(run.backtest, candidate.name, settings.coverage, settings.quantile_levels)
+    forecaster = training.fit_final(history, candidate, quantiles, seed=settings.seed, ray_address=settings.ray_address)
     card = registry.ModelCard(
-        candidate=best.name,
+        candidate=candidate.name,
         snapshot=snapshot,
         train_end=str(history.origin),
-        rmspe=run.rmspe_by_fold(best.name),
-        coverage=run.coverage(best.name),
+        rmspe=run.rmspe_by_fold(candidate.name),
+        coverage=run.coverage(candidate.name),
         seed=settings.seed,
         code_version=code_version(),
         environment=installed_packages_hash(),
         run_id=run_id,
+        loss=run.backtest.loss.name,
     )
-    return registry.register_model(workspace.registry(settings), forecaster, card, key)
+    return registry.register_model(model_registry, forecaster, card, run.key)

@@ -119,9 +119,15 @@ def forecast_location(
 
 def backtest_options(settings: Settings) -> dict[str, object]:
     """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
+    return search_options(settings) | {"coverage": settings.coverage, "quantile_levels": settings.quantile_levels}
+
+
+def search_options(settings: Settings) -> dict[str, object]:
+    """The arguments of `training.run_search` that are the same for every search of a workspace."""
+    from rossmann.evaluation import LOSSES
+
     return {
-        "coverage": settings.coverage,
-        "quantile_levels": settings.quantile_levels,
+        "loss": LOSSES[settings.loss],
         "seed": settings.seed,
         "ray_address": settings.ray_address,
         "storage": backtests(settings),

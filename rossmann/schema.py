@@ -4,6 +4,7 @@ Kaggle's own column names are not here: they exist only where its files are read
 """
 
 from datetime import date
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ DTYPES = {
 }
 
 QUANTILE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # unless a setting says otherwise
+LossName = Literal["rmspe", "mae", "rmsle", "total"]  # of the table in `rossmann.evaluation.losses`
 
 COUNTRY = "DE"  # ISO code of the country whose public holidays and school breaks the stores have
 

@@ -13,7 +13,14 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from rossmann.schema import HORIZON_DAYS, MAX_HORIZON_DAYS, MAX_SET_ASIDE_SHARE, MIN_FOLDS, QUANTILE_LEVELS
+from rossmann.schema import (
+    HORIZON_DAYS,
+    MAX_HORIZON_DAYS,
+    MAX_SET_ASIDE_SHARE,
+    MIN_FOLDS,
+    QUANTILE_LEVELS,
+    LossName,
+)
 from rossmann.workspace import Workspace
 
 # Environment variables that switch off the telemetry of every program we start.
@@ -124,6 +131,10 @@ class Settings(BaseSettings):
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
         description="Candidates to backtest, separated by commas; last_week and median are always included.",
+    )
+    loss: LossName = Field(
+        "rmspe",
+        description="What new models are trained for and compared by: rmspe, mae, rmsle, or total (sums per store).",
     )
     seed: int = Field(7, ge=0, description="Seed of every random draw.")
     coverage: float = Field(

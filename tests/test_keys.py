@@ -67,7 +67,7 @@ def run_with(library: Path, code: str, *arguments: str) -> list[str]:
         ("features/levels.py", "HALF_LIFE_DAYS = 28.0", "HALF_LIFE_DAYS = 27.0", {"code", "fit", "run"}),
         ("training/fits.py", "if origin < task.train_end", "if origin <= task.train_end", {"fit", "run"}),
         ("training/backtests.py", "rows.origin != origin", "rows.origin == origin", {"run"}),
-        ("evaluation/backtest.py", 'sort_values("rmspe_capped")', 'sort_values("rmse")', {"run"}),
+        ("evaluation/backtest.py", "sort_values(self.loss.capped_name)", 'sort_values("rmse")', {"run"}),
         ("evaluation/folds.py", "MIN_PAST_DAYS = 180", "MIN_PAST_DAYS = 190", {"run"}),
         ("figures.py", "DPI = 110", "DPI = 120", set()),
     ],

@@ -103,12 +103,12 @@ def test_a_changed_leaf_is_found_before_lightgbm_reads_it(connection, registered
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_damaged_version_does_not_count_as_registered(connection, registered, forecaster, noisy, name):
-    assert registry.find_registered(connection, BACKTEST_RUN) == 1
+    assert registry.find_registered(connection, BACKTEST_RUN, "blend") == 1
     flip_byte(folder(registered) / name)
-    assert registry.find_registered(connection, BACKTEST_RUN) is None
+    assert registry.find_registered(connection, BACKTEST_RUN, "blend") is None
     version = at.register(connection, forecaster, noisy, "feedfacefeedface", BACKTEST_RUN)
     assert version == 2
-    assert registry.find_registered(connection, BACKTEST_RUN) == 2
+    assert registry.find_registered(connection, BACKTEST_RUN, "blend") == 2
     assert registry.load_forecaster(connection, registry.list_models(connection)[0]).candidate == forecaster.candidate
 
 
@@ -136,7 +136,7 @@ def test_two_registrations_of_one_run_do_not_share_files(connection, registered,
     """The same run fitted again on another machine may differ in its last bits: the first version stays readable."""
     other = forecaster.with_quantiles(models.calibrate([1.0], [0.3], coverage=0.9))
     registry.register_model(connection, other, registered.card, BACKTEST_RUN)
-    assert registry.find_registered(connection, BACKTEST_RUN) == 1
+    assert registry.find_registered(connection, BACKTEST_RUN, "blend") == 1
 
 
 def test_the_card_lists_every_file_of_the_version(registered):

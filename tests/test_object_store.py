@@ -140,7 +140,7 @@ def test_a_model_in_a_store_that_fails_is_not_a_damaged_one(store, noisy, tmp_pa
     for call in (
         lambda: registry.is_readable(models, champion),
         lambda: registry.load_forecaster(models, champion),
-        lambda: registry.find_registered(models, "away"),
+        lambda: registry.find_registered(models, "away", "median"),
         lambda: rival_entries(Settings(), noisy, champion, champion),
     ):
         with pytest.raises(UnavailableError, match=f"cannot be read from {ADDRESS}/away/models/.* again"):
@@ -245,10 +245,10 @@ def test_an_upload_in_parts_that_fails_in_the_middle_leaves_no_file(results, sto
 def test_a_model_without_its_files_does_not_count_as_registered(results, store):
     models, backtest_run = workspace.registry(Settings()), results["bucket"].training.backtest_run
     version = registry.champion(models)
-    assert registry.find_registered(models, backtest_run) == version.version
+    assert registry.find_registered(models, backtest_run, version.card.candidate) == version.version
     for key in store.keys(version.source.removeprefix(f"{ADDRESS}/")):
         store.client().delete_object(Bucket=BUCKET, Key=key)
-    assert registry.find_registered(models, backtest_run) is None
+    assert registry.find_registered(models, backtest_run, version.card.candidate) is None
     with pytest.raises(DataError, match=f"cannot be read from {ADDRESS}/whole/models/.*rollback"):
         registry.load_forecaster(models, version)
 

@@ -110,7 +110,7 @@ def test_the_same_backtest_run_is_recorded_once(connection, run_id, backtest_run
 
 def test_a_loaded_model_forecasts_to_the_last_bit_as_before(connection, run_id, forecaster, noisy):
     version = registry.register_model(connection, forecaster, card(run_id), "run-a")
-    assert registry.find_registered(connection, "run-a") == version
+    assert registry.find_registered(connection, "run-a", "ridge") == version
     registered = next(v for v in registry.list_models(connection) if v.version == version)
     assert replace(registered.card, files={}) == card(run_id)
     state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
@@ -348,9 +348,9 @@ def test_the_same_refusal_has_one_entry(new_connection):
 
 
 def test_a_model_whose_files_are_gone_does_not_count_as_registered(new_connection):
-    assert registry.find_registered(new_connection, "run2") == 2
+    assert registry.find_registered(new_connection, "run2", "ridge") == 2
     shutil.rmtree(registry.list_models(new_connection)[0].source)
-    assert registry.find_registered(new_connection, "run2") is None
+    assert registry.find_registered(new_connection, "run2", "ridge") is None
     with pytest.raises(DataError, match=r"version 2 cannot be read.*rollback"):
         registry.load_forecaster(new_connection, registry.list_models(new_connection)[0])
 

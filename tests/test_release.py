@@ -15,7 +15,7 @@ from flows import workspace
 from flows.cli.commands import app
 from flows.forecast import forecast
 from flows.ingest import ingest
-from flows.release import release
+from flows.release import register_baseline, release
 from flows.retrain import retrain
 from flows.train import train
 from rossmann import data, evaluation, models, registry, training
@@ -76,7 +76,7 @@ def test_a_champion_too_stale_to_be_fitted_is_compared_as_stale_as_possible(stal
     assert "champion v1 (xgboost) is 130 days stale" in stale_verdict.reasons[0]
     rivals = [each.rival for each in stale_verdict.comparisons]
     assert rivals == ["champion v1 (xgboost)", "median"]
-    assert all(each.rmspe != each.rival_rmspe for each in stale_verdict.comparisons), "not compared with itself"
+    assert all(each.score != each.rival_score for each in stale_verdict.comparisons), "not compared with itself"
 
 
 def test_a_candidate_can_be_fitted_at_its_largest_staleness_and_not_much_later(home, stale_verdict):
@@ -178,3 +178,57 @@ def test_a_champion_whose_files_are_lost_does_not_stop_the_challenger(second_cha
     assert "the challenger is compared with the median only" in verdict.reasons[0]
     assert f"the files of model version {champion.version} cannot be read" in verdict.reasons[0]
     assert [each.rival for each in verdict.comparisons] == ["median"]
+
+
+@pytest.fixture
+def new_home(tmp_path, prefect_server, local_ray, new_mlflow_database, monkeypatch) -> Path:
+    """A workspace of its own, with raw files and nothing else."""
+    write_sample(tmp_path / "raw", STORES, 400, seed=3)
+    new_mlflow_database(tmp_path)
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("ROSSMANN_FOLDS", "2")
+    monkeypatch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
+    return tmp_path
+
+
+def test_the_first_champion_is_the_baseline_if_the_challenger_is_no_better(new_home):
+    """A release that is killed after it has registered the baseline is completed by the next one."""
+    ingest()
+    challenger = train(candidates=["last_week"]).challenger
+    interrupted = register_baseline.fn(registry.find_version(model_registry(), challenger))
+    assert registry.find_champion(model_registry()) is None
+    result = retrain(candidates=["last_week"])
+    assert not result.verdict.promote
+    assert result.verdict.reasons[0].startswith("does not beat median")
+    assert result.verdict.reasons[-1] == "the baseline median, version 2, is the first champion"
+    champion = registry.champion(model_registry())
+    assert (champion.version, champion.card.candidate) == (interrupted, "median")
+    assert result.training.challenger == challenger, "the same run is not registered twice"
+    assert result.forecast.model_version == interrupted
+    promotion, refusal = registry.ledger(model_registry())
+    assert (promotion.action, promotion.version, promotion.done) == ("promote", 2, True)
+    assert promotion.reasons == ("the first champion is the baseline median: version 1 is refused",)
+    assert (refusal.action, refusal.version) == ("refuse", 1)
+    assert "the first champion" in Artifact.get("verdict").data
+    better = retrain(candidates=["ridge"])
+    assert better.verdict.promote, better.verdict.reasons
+    assert better.verdict.reasons[0].startswith("beats champion v2 (median)")
+
+
+def test_a_model_keeps_its_loss_and_is_compared_by_the_current_one(new_home, monkeypatch):
+    first = retrain(candidates=["ridge"])
+    monkeypatch.setenv("ROSSMANN_LOSS", "total")
+    trained = train(candidates=["ridge"])
+    verdict = release()
+    assert verdict.reasons[0] == (
+        "champion v1 (ridge) was trained for RMSPE; the comparison is by error of store totals (ROSSMANN_LOSS)"
+    )
+    assert "capped error of store totals" in verdict.reasons[1]
+    models_by_version = {each.version: each for each in registry.list_models(model_registry())}
+    assert models_by_version[trained.challenger].card.loss == "total"
+    forecasters = [registry.load_forecaster(model_registry(), model) for _, model in sorted(models_by_version.items())]
+    assert [each.candidate.variance_factor for each in forecasters] == [-1.5, 0.5]
+    scores = {name: workspace.backtest_run(Settings(), key).backtest.score() for name, key in
+              (("rmspe", first.training.backtest_run), ("total", trained.backtest_run))}  # fmt: skip
+    assert scores["total"].bias["ridge"] > scores["rmspe"].bias["ridge"]
+    assert scores["total"].bias["median"] == scores["rmspe"].bias["median"], "a baseline forecasts the same"

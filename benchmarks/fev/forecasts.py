@@ -10,9 +10,8 @@ import pandas as pd
 
 from rossmann import features, models
 from rossmann.data import SalesHistory
-from rossmann.features import PlanRows
+from rossmann.evaluation import MAE
 from rossmann.models.candidate import BLEND
-from rossmann.models.learner import rmspe_correction
 from rossmann.provenance import code_version
 from rossmann.schema import DAY, HORIZON_DAYS
 
@@ -53,11 +52,6 @@ def linear_forecast(history: SalesHistory, origin: np.datetime64) -> pd.DataFram
     return _forecast(history, origin, [])
 
 
-def median_sales(forecast: np.ndarray, rows: PlanRows) -> np.ndarray:
-    """The median of sales: the losses here are absolute, so the correction for RMSPE is taken back. [rows]"""
-    return forecast * np.exp(-rmspe_correction(rows))
-
-
 def _forecast(history: SalesHistory, origin: np.datetime64, windows: Sequence[models.TrainingWindow]) -> pd.DataFrame:
     """Store, date, standard deviation of the error of log sales, and a column of median sales for each member.
 
@@ -70,9 +64,9 @@ def _forecast(history: SalesHistory, origin: np.datetime64, windows: Sequence[mo
     columns = {"store": plan.store, "date": plan.date, "standard_deviation": rows.standard_deviation}
     for name in models.BLEND_MEMBERS if windows else (LINEAR,):
         started = time.perf_counter()
-        forecaster = models.fit(models.default_candidate(name), windows, origin, SEED)
+        forecaster = models.fit(models.default_candidate(name, MAE), windows, origin, SEED)
         fitted = time.perf_counter()
-        columns[name] = median_sales(forecaster.predict(state, plan).sales, rows)
+        columns[name] = forecaster.predict(state, plan).sales
         training[name] = training.get(name, 0) + fitted - started
         inference[name] = time.perf_counter() - fitted
     table = pd.DataFrame(columns)

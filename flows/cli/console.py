@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flows.retention import Expired
     from flows.retrain import RetrainResult
     from rossmann.data import Snapshot
-    from rossmann.evaluation import Verdict
+    from rossmann.evaluation import Loss, Verdict
     from rossmann.forecasting import DeliveredForecast
     from rossmann.monitoring import Performance
     from rossmann.registry import LedgerEntry, RegisteredModel
@@ -85,25 +85,33 @@ def show_files(home: str, **files: str) -> None:
 
 def show_training(home: str, report: "TrainingReport") -> None:
     """The leaderboard, the challenger, and where its rows and runs are."""
-    show_leaderboard(report.leaderboard)
+    show_leaderboard(report.leaderboard, report.loss)
     show(
+        *([f"warning: {report.bias_warning}"] if report.bias_warning else []),
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
         f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )
     show_files(home, **{"backtest rows": report.backtest_rows_file})
 
 
-def show_leaderboard(board: "pd.DataFrame") -> None:
-    """Best first. Scores are means over the folds, and in a second table those of each fold, named by its origin."""
+def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:
+    """Best by the loss first. Scores are means over the folds, and in a second table those of each fold's origin.
+
+    RMSPE, MAE and the bias are shown whatever the loss is.
+    """
+    from rossmann.evaluation import MAE, RMSPE
+
     folds = [name for name in board.columns if name[0].isdigit()]
-    numbers = ("RMSPE", "capped", "MAE", "bias", "WQL", "coverage", "CPU s")
+    others = [each for each in (RMSPE, MAE) if each != loss]
+    numbers = (loss.label, "capped", *(each.label for each in others), "bias", "WQL", "coverage", "CPU s")
     columns = [Column("candidate"), *(Column(name, numeric=True) for name in numbers), Column("failure")]
     rows = []
     for candidate, line in board.iterrows():
-        scores = [f"{line.rmspe:.4f}", f"{line.rmspe_capped:.4f}", f"{line.mae:,.0f}", f"{line.bias:+.1%}"]
-        scores += [f"{line.wql:.4f}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
+        scores = [loss.text(line[loss.name]), loss.text(line[loss.capped_name])]
+        scores += [each.text(line[each.name]) for each in others]
+        scores += [f"{line.bias:+.1%}", f"{line.wql:.4f}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
         rows.append([str(candidate), *(["–"] * len(scores) if line.failure else scores), str(line.failure)])
-    show_table(columns, rows, "Leaderboard: means over the folds; capped: the error of a row counts as at most 100 %")
+    show_table(columns, rows, f"Leaderboard: means over the folds; capped: {loss.cap_text}")
     succeeded = board[board.failure == ""]
     show_table(
         [Column("origin"), *(Column(str(name), numeric=True) for name in succeeded.index)],

@@ -61,6 +61,7 @@ def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]
                 "version": each.version,
                 "aliases": list(each.aliases),
                 "candidate": each.card.candidate,
+                "loss": each.card.loss,
                 "rmspe_by_fold": each.card.rmspe,
                 "coverage": _number(each.card.coverage),
                 "train_end": each.card.train_end,
@@ -97,10 +98,12 @@ def sweep(expired: "Iterable[Expired]") -> list[Document]:
 
 
 def training(report: "TrainingReport") -> Document:
-    """The leaderboard is best first; `rmspe_by_fold` is keyed by origin."""
+    """The leaderboard is best by the loss first; `rmspe_by_fold` is keyed by origin. `warning`: of a bias, or null."""
     return {
         "challenger": report.result.challenger,
         "candidate": report.best,
+        "loss": report.loss.name,
+        "warning": report.bias_warning or None,
         "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
         "backtest_rows_file": report.backtest_rows_file,
@@ -184,7 +187,10 @@ def _policy(result: "PolicyResult") -> Document:
 
 
 def _score(candidate: str, line: "pd.Series") -> Document:
-    names = ("rmspe", "mae", "bias", "wql", "coverage", "cpu_seconds")
+    from rossmann.evaluation import LOSSES
+
+    scores = [name for loss in LOSSES.values() for name in (loss.name, loss.capped_name)]
+    names = (*scores, "bias", "wql", "coverage", "cpu_seconds")
     return {
         "candidate": candidate,
         **{name: _number(line[name]) for name in names},

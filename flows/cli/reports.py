@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from flows import workspace
+from rossmann.evaluation import Loss
 from rossmann.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ class TrainingReport:
     result: "TrainResult"
     best: str  # candidate
     leaderboard: pd.DataFrame  # BacktestRun.leaderboard()
+    loss: Loss  # by which the leaderboard is sorted
+    bias_warning: str  # of the best candidate; empty without a large bias
     backtest_rows_file: str  # address of the backtest rows
     mlflow: str  # address of MLflow, without its password
 
@@ -26,10 +29,13 @@ class TrainingReport:
 def training(settings: Settings, result: "TrainResult") -> TrainingReport:
     """Load the backtest run of a training."""
     run = workspace.backtest_run(settings, result.backtest_run)
+    best = run.backtest.best()
     return TrainingReport(
         result,
-        best=run.backtest.best(),
+        best,
         leaderboard=run.leaderboard(),
+        loss=run.backtest.loss,
+        bias_warning=run.backtest.bias_warning(best),
         backtest_rows_file=f"{workspace.backtests(settings).address(result.backtest_run)}/backtest.parquet",
         mlflow=workspace.registry(settings).address,
     )

@@ -4,6 +4,7 @@ A candidate is fitted on days up to a fold's origin and forecasts the days after
 plan. Every forecast row stays in the backtest, and candidates are compared on the same rows only.
 
 folds      windows cut from a history
+losses     how rows are scored, and which forecast each score asks for
 backtest   forecasts on folds beside the actuals, and their scores
 verdict    the release rule: whether a challenger becomes champion
 """
@@ -15,18 +16,19 @@ from rossmann.evaluation.backtest import (
     BacktestRun,
     backtest_rows,
     quantile_loss,
-    rmspe,
-    rmspe_capped,
     scores,
 )
 from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins, possible_folds
+from rossmann.evaluation.losses import LOSSES, MAE, RMSLE, RMSPE, TOTAL, Loss
 from rossmann.evaluation.verdict import (
     SLICES,
     Comparison,
+    LargeError,
     Verdict,
     WorseSlice,
     compare,
     judge,
+    largest_errors,
     probability_better,
     worse_slices,
 )
@@ -34,12 +36,19 @@ from rossmann.evaluation.verdict import (
 __all__ = [
     "BACKTEST_COLUMNS",
     "BASELINE",
+    "LOSSES",
+    "MAE",
     "MIN_PAST_DAYS",
+    "RMSLE",
+    "RMSPE",
     "SLICES",
+    "TOTAL",
     "Backtest",
     "BacktestRun",
     "Comparison",
     "Fold",
+    "LargeError",
+    "Loss",
     "Verdict",
     "WorseSlice",
     "backtest_rows",
@@ -47,11 +56,10 @@ __all__ = [
     "cut_fold",
     "fold_origins",
     "judge",
+    "largest_errors",
     "possible_folds",
     "probability_better",
     "quantile_loss",
-    "rmspe",
-    "rmspe_capped",
     "scores",
     "worse_slices",
 ]

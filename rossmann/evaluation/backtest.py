@@ -2,16 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from rossmann.evaluation.folds import Fold
+from rossmann.evaluation.losses import LOSSES, RMSPE, TOTAL, Loss, store_folds
 from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, weekday
 
-MAX_ROW_ERROR = 1.0  # of the capped RMSPE: a relative error of 100 %
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
-SCORES = ("rmspe", "rmspe_capped", "rmse", "mae", "mape", "bias", "wql", "coverage", "rows")
+LOSS_SCORES = tuple(name for loss in LOSSES.values() for name in (loss.name, loss.capped_name))
+SCORES = (*LOSS_SCORES, "rmse", "mape", "bias", "wql", "coverage", "rows")
+# From a bias of 5 % on, a warning is shown. RMSPE's own shift reaches it where sales scatter by 16 % around a forecast.
+MAX_BIAS = 0.05
 
 # A row of a backtest: the forecast of one store and day, beside its actual sales.
 BACKTEST_COLUMNS = {
@@ -64,21 +68,6 @@ def backtest_rows(
     return rows.astype(BACKTEST_COLUMNS)
 
 
-def rmspe(sales: np.ndarray, forecast: np.ndarray) -> float:
-    """Root mean squared percentage error over the days with sales: the score of Kaggle's competition."""
-    from sklearn.metrics import root_mean_squared_error  # here: commands that score nothing start quicker
-
-    sold = sales > 0
-    return float(root_mean_squared_error(np.ones(sold.sum()), forecast[sold] / sales[sold]))
-
-
-def rmspe_capped(sales: np.ndarray, forecast: np.ndarray) -> float:
-    """RMSPE with each row's error capped at MAX_ROW_ERROR: one day that nobody could foresee decides no comparison."""
-    sold = sales > 0
-    error = np.minimum(np.abs(forecast[sold] / sales[sold] - 1), MAX_ROW_ERROR)
-    return float(np.sqrt(np.mean(np.square(error))))
-
-
 def quantile_loss(sales: np.ndarray, quantiles: np.ndarray, levels: Iterable[float]) -> np.ndarray:
     """Twice the pinball loss, mean over the levels; of many levels the CRPS. In units of sales. float64 [rows]
 
@@ -90,24 +79,26 @@ def quantile_loss(sales: np.ndarray, quantiles: np.ndarray, levels: Iterable[flo
 
 
 def scores(rows: pd.DataFrame) -> pd.Series:
-    """The SCORES over days with sales; NaN where there is no such day.
+    """The SCORES over days with sales, raw and capped by each loss; NaN where there is no such day.
 
     bias: sum of the errors as a share of all sales, positive where the forecast is too high. wql: weighted quantile
     loss, the sum of the quantile losses as a share of all sales. coverage: share of days inside the bounds. Both are
     NaN without quantiles. rows: number of days with sales.
     """
-    from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, root_mean_squared_error
+    from sklearn.metrics import mean_absolute_percentage_error, root_mean_squared_error  # here: imports take a second
 
     sold = rows[rows.sales > 0]
     if sold.empty:
         return pd.Series(dict.fromkeys(SCORES, np.nan) | {"rows": 0.0})
     sales, forecast = sold.sales.to_numpy(), sold.forecast.to_numpy()
     inside = (sold.lower <= sold.sales) & (sold.sales <= sold.upper)
+    groups, loss_scores = store_folds(sold), []
+    for loss in LOSSES.values():
+        both = loss.terms(sales, forecast), loss.capped_terms(sales, forecast, groups)
+        loss_scores += [loss.score(terms, sales, groups) for terms in both]
     values = (
-        rmspe(sales, forecast),
-        rmspe_capped(sales, forecast),
+        *loss_scores,
         root_mean_squared_error(sales, forecast),
-        mean_absolute_error(sales, forecast),
         mean_absolute_percentage_error(sales, forecast),
         (forecast - sales).sum() / sales.sum(),
         sold.quantile_loss.sum(skipna=False) / sales.sum(),
@@ -119,9 +110,13 @@ def scores(rows: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class Backtest:
-    """The forecasts of all candidates on all folds: a row per candidate, origin, store and date (BACKTEST_COLUMNS)."""
+    """The forecasts of all candidates on all folds: a row per candidate, origin, store and date (BACKTEST_COLUMNS).
+
+    loss: by which candidates are ranked and compared.
+    """
 
     rows: pd.DataFrame
+    loss: Loss = RMSPE
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -137,14 +132,29 @@ class Backtest:
         groups = self.rows.groupby(["candidate", *columns], observed=True)
         return groups[list(self.rows.columns)].apply(scores)
 
+    @cached_property
+    def fold_scores(self) -> pd.DataFrame:
+        """The scores per candidate and origin."""
+        return self.by("origin")
+
     def score(self) -> pd.DataFrame:
-        """The scores per candidate, each the mean over the folds, best first, which is the lowest capped RMSPE."""
-        return self.by("origin").groupby(level="candidate", observed=True).mean().sort_values("rmspe_capped")
+        """The scores per candidate, each the mean over the folds, best first, which is the lowest capped loss."""
+        return self.fold_scores.groupby(level="candidate", observed=True).mean().sort_values(self.loss.capped_name)
 
     def best(self) -> str:
-        """The candidate with the lowest mean capped RMSPE. The baseline only if it is the only candidate."""
+        """The candidate with the lowest mean capped loss. The baseline only if it is the only candidate."""
         ranking = [str(name) for name in self.score().index]
         return next((name for name in ranking if name != BASELINE), ranking[0])
+
+    def bias_warning(self, candidate: str) -> str:
+        """A sentence on a bias of more than MAX_BIAS, else an empty text."""
+        bias = float(self.score().bias[candidate])
+        if abs(bias) <= MAX_BIAS:
+            return ""
+        sentence = f"the forecasts of {candidate} are {abs(bias):.0%} {'low' if bias < 0 else 'high'} in sum"
+        if bias > 0 or self.loss == TOTAL:
+            return sentence
+        return f"{sentence}, as {self.loss.label} asks for where sales scatter; for sums train with ROSSMANN_LOSS=total"
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,7 @@ class BacktestRun:
 
     def rmspe_by_fold(self, candidate: str) -> dict[str, float]:
         """RMSPE of a candidate by origin, oldest first."""
-        per_fold = self.backtest.by("origin").rmspe.loc[candidate]
+        per_fold = self.backtest.fold_scores.rmspe.loc[candidate]
         return {f"{origin:%Y-%m-%d}": float(value) for origin, value in per_fold.items()}
 
     def coverage(self, candidate: str) -> float:
@@ -168,7 +178,7 @@ class BacktestRun:
 
     def leaderboard(self) -> pd.DataFrame:
         """One row per entry, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
-        per_fold = self.backtest.by("origin").rmspe.unstack("origin")
+        per_fold = self.backtest.fold_scores.rmspe.unstack("origin")
         per_fold.columns = [f"{origin:%Y-%m-%d}" for origin in per_fold.columns]
         board = self.backtest.score().drop(columns="rows").join(per_fold)
         board["cpu_seconds"] = pd.Series(self.cpu_seconds)

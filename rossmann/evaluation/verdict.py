@@ -1,6 +1,7 @@
 """The release rule: whether a challenger becomes champion.
 
-Every score here is the capped RMSPE: the error of a row counts as at most 100 %, so that no few rows decide.
+Every score here is the capped one of the backtest's loss, so that no few rows decide. Raw scores, and the rows that
+carry most of the raw one, are stated beside it.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rossmann.evaluation.backtest import MAX_ROW_ERROR, Backtest, BacktestRun
+from rossmann.evaluation.backtest import Backtest, BacktestRun
+from rossmann.evaluation.losses import Loss, store_folds
 from rossmann.schema import WEEK_DAYS
 
 SLICES = ("store_type", "promo", "lead_week")
@@ -22,9 +24,11 @@ class Comparison:
     """The challenger beside one rival on the same rows. A rival is the champion or the baseline."""
 
     rival: str
-    rmspe: float
-    rival_rmspe: float
-    p_better: float  # share of bootstrap samples of stores and weeks in which the challenger has the lower RMSPE
+    score: float
+    rival_score: float
+    raw_score: float  # without caps
+    rival_raw_score: float
+    p_better: float  # share of bootstrap samples of stores and weeks in which the challenger has the lower score
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,20 @@ class WorseSlice:
     """A slice of the rows in which the challenger is worse than a rival by more than the margin."""
 
     name: str  # for example "promo=1"
-    rmspe: float
-    rival_rmspe: float
+    score: float
+    rival_score: float
+
+
+@dataclass(frozen=True)
+class LargeError:
+    """A row of the challenger that carries much of a fold's raw loss."""
+
+    origin: pd.Timestamp
+    store: int
+    date: pd.Timestamp
+    sales: float
+    forecast: float
+    share: float  # of the terms of all rows of the fold, without their signs
 
 
 @dataclass(frozen=True)
@@ -56,8 +72,9 @@ def judge(
 ) -> Verdict:
     """The release rule: promote a challenger that beats every rival and makes no slice much worse.
 
-    It beats a rival if p_better is at least `promotion_probability`. A slice is much worse if its RMSPE is more than
-    `slice_margin` (a share) above that of the first rival. A rival whose backtest failed is left out, and the reasons
+    It beats a rival if p_better is at least `promotion_probability`. A slice is much worse if its score is more than
+    `slice_margin` (a share) above that of the first rival. The reasons also name the rows with the largest errors, and
+    warn of a bias. A rival whose backtest failed is left out, and the reasons
     say so: it must not stop every promotion. A challenger that failed, or has no rival left, is not promoted.
     """
     if challenger in run.failures:
@@ -66,27 +83,35 @@ def judge(
     opponents = [rival for rival in rivals if rival not in run.failures]
     if not opponents:
         return Verdict(False, (*reasons, "there is no rival to compare with"), ())
+    loss = run.backtest.loss
     comparisons = tuple(compare(run.backtest, challenger, rival, seed) for rival in opponents)
     beats_all = all(comparison.p_better >= promotion_probability for comparison in comparisons)
     worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin)
-    reasons += [_comparison_reason(comparison, promotion_probability) for comparison in comparisons]
-    reasons += _slice_reasons(worse, opponents[0], slice_margin)
+    reasons += [_comparison_reason(comparison, loss, promotion_probability) for comparison in comparisons]
+    reasons.append(_large_error_reason(largest_errors(run.backtest, challenger)))
+    reasons += filter(None, [run.backtest.bias_warning(challenger)])
+    reasons += _slice_reasons(worse, loss, opponents[0], slice_margin)
     return Verdict(beats_all and not worse, tuple(reasons), comparisons)
 
 
 def compare(backtest: Backtest, challenger: str, rival: str, seed: int) -> Comparison:
     """Compare on the same rows, with a bootstrap over stores and weeks; the scores are those of the leaderboard."""
-    paired = _paired_rows(backtest, challenger, rival)
-    errors, rival_errors = (_sums(paired, paired[column].to_numpy()) for column in ("error", "rival_error"))
-    days = _sums(paired, np.ones(len(paired)))
-    rmspe, rival_rmspe = (float(_mean_rmspe(sums.sum((0, 2)), days.sum((0, 2)))) for sums in (errors, rival_errors))
-    return Comparison(rival, rmspe, rival_rmspe, probability_better(errors, rival_errors, days, seed))
+    loss, paired = backtest.loss, _paired_rows(backtest, challenger, rival)
+    weights = _sums(paired, loss.weight(paired.sales.to_numpy()))
+    terms, rival_terms = (_sums(paired, paired[column].to_numpy()) for column in ("term", "rival_term"))
+    score, rival_score = (_score(loss, sums, weights) for sums in (terms, rival_terms))
+    raw_score, rival_raw_score = (
+        _score(loss, _sums(paired, loss.terms(paired.sales.to_numpy(), paired[column].to_numpy())), weights)
+        for column in ("forecast", "forecast_rival")
+    )
+    p_better = probability_better(loss, terms, rival_terms, weights, seed)
+    return Comparison(rival, score, rival_score, raw_score, rival_raw_score, p_better)
 
 
-def probability_better(errors: np.ndarray, rival_errors: np.ndarray, days: np.ndarray, seed: int) -> float:
-    """Share of bootstrap samples in which the mean of the folds' RMSPE is below the rival's.
+def probability_better(loss: Loss, terms: np.ndarray, rival_terms: np.ndarray, weights: np.ndarray, seed: int) -> float:
+    """Share of bootstrap samples in which the mean of the folds' scores is below the rival's.
 
-    errors, rival_errors: sums of squared percentage errors. days: their numbers of rows. [stores, folds, weeks] each
+    terms, rival_terms, weights: sums of the loss's terms of both, and of the rows' weights. [stores, folds, weeks] each
 
     A sample draws stores, the same on all folds, and weeks within each fold, each with replacement. The errors of one
     store are correlated, and so are those of all stores in one week: weather, a strike, or a holiday that a forecaster
@@ -94,15 +119,12 @@ def probability_better(errors: np.ndarray, rival_errors: np.ndarray, days: np.nd
     for seven weeks.
     """
     random = np.random.default_rng(seed)
-    stores, folds, weeks = errors.shape
+    stores, folds, weeks = terms.shape
     store_counts = _draws(random, stores, (BOOTSTRAPS,))
     week_counts = _draws(random, weeks, (BOOTSTRAPS, folds))
-
-    def sample(sums: np.ndarray) -> np.ndarray:
-        return (np.tensordot(store_counts, sums, axes=1) * week_counts).sum(axis=2)  # [samples, folds]
-
-    rows = sample(days)
-    return float(np.mean(_mean_rmspe(sample(errors), rows) < _mean_rmspe(sample(rival_errors), rows)))
+    weight = _totals(weights, store_counts, week_counts)
+    one, other = (_mean_score(loss, _totals(sums, store_counts, week_counts), weight) for sums in (terms, rival_terms))
+    return float(np.mean(one < other))
 
 
 def _draws(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -110,9 +132,26 @@ def _draws(random: np.random.Generator, size: int, shape: tuple[int, ...]) -> np
     return random.multinomial(max(size - 1, 1), np.full(size, 1 / size), size=shape).astype(float)
 
 
-def _mean_rmspe(squared: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """The mean over the folds of RMSPE, from sums [..., folds]."""
-    return np.sqrt(squared / np.maximum(rows, 1)).mean(axis=-1)
+def _totals(sums: np.ndarray, store_counts: np.ndarray, week_counts: np.ndarray) -> np.ndarray:
+    """For each sample and fold, the sum over stores of the absolute sum of a store's weeks. float64 [samples, folds]
+
+    sums: [stores, folds, weeks]. store_counts, week_counts: how often each is drawn. [samples, stores], [samples,
+    folds, weeks]
+    """
+    if (sums >= 0).all():  # without signs, stores can be added first, which is much quicker
+        return (np.tensordot(store_counts, sums, axes=1) * week_counts).sum(axis=2)
+    by_fold = [np.abs(week_counts[:, fold] @ sums[:, fold].T) for fold in range(sums.shape[1])]
+    return np.stack([np.einsum("ij,ij->i", of_stores, store_counts) for of_stores in by_fold], axis=1)
+
+
+def _mean_score(loss: Loss, totals: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean over the folds of the score, from totals [..., folds]."""
+    return loss.finish(totals / np.where(weights > 0, weights, 1)).mean(axis=-1)
+
+
+def _score(loss: Loss, sums: np.ndarray, weights: np.ndarray) -> float:
+    """The mean over the folds of the score, from sums [stores, folds, weeks]."""
+    return float(_mean_score(loss, np.abs(sums.sum(axis=2)).sum(axis=0), weights.sum(axis=(0, 2))))
 
 
 def _sums(paired: pd.DataFrame, values: np.ndarray) -> np.ndarray:
@@ -128,52 +167,75 @@ def _sums(paired: pd.DataFrame, values: np.ndarray) -> np.ndarray:
 
 
 def worse_slices(backtest: Backtest, challenger: str, rival: str, margin: float) -> list[WorseSlice]:
-    """The SLICES in which the challenger's RMSPE is above (1 + margin) × the rival's."""
+    """The SLICES in which the challenger's score is above (1 + margin) × the rival's."""
     paired = _paired_rows(backtest, challenger, rival)
     worse = []
     for column in SLICES:
-        errors = np.sqrt(paired.groupby(column, observed=True)[["error", "rival_error"]].mean())
-        above = errors[errors.error > (1 + margin) * errors.rival_error]
-        worse += [WorseSlice(f"{column}={value}", float(row.error), float(row.rival_error))
-                  for value, row in above.iterrows()]  # fmt: skip
+        for value, rows in paired.groupby(column, observed=True):
+            groups, sales = store_folds(rows), rows.sales.to_numpy()
+            score, rival_score = (
+                backtest.loss.score(rows[name].to_numpy(), sales, groups) for name in ("term", "rival_term")
+            )
+            if score > (1 + margin) * rival_score:
+                worse.append(WorseSlice(f"{column}={value}", score, rival_score))
     return worse
 
 
+def largest_errors(backtest: Backtest, candidate: str, count: int = 3) -> list[LargeError]:
+    """The rows that carry the largest shares of their fold's raw loss, largest first."""
+    rows = backtest.of(candidate)
+    rows = rows[rows.sales > 0]
+    term = np.abs(pd.Series(backtest.loss.terms(rows.sales.to_numpy(), rows.forecast.to_numpy()), rows.index))
+    share = (term / term.groupby(rows.origin).transform("sum")).fillna(0)  # 0 of 0 where every forecast is exact
+    return [
+        LargeError(row.origin, int(row.store), row.date, float(row.sales), float(row.forecast), float(row.share))
+        for row in rows.assign(share=share).nlargest(count, "share").itertuples()
+    ]
+
+
 def _paired_rows(backtest: Backtest, challenger: str, rival: str) -> pd.DataFrame:
-    """The rows with sales that both forecast, with the capped and squared errors `error` and `rival_error`."""
+    """The rows with sales that both forecast, with their capped terms `term` and `rival_term`."""
     keys = ["origin", "store", "date"]
     own, others = backtest.of(challenger), backtest.of(rival)
     both = own.merge(others[[*keys, "forecast"]], on=keys, suffixes=("", "_rival"), validate="one_to_one")
     if not len(both) == len(own) == len(others):
         raise ValueError(f"{challenger} and {rival} were not scored on the same rows; backtest both on the same folds")
     both = both[both.sales > 0]
+    sales, groups = both.sales.to_numpy(), store_folds(both)
     return both.assign(
-        error=_capped_square(both.forecast / both.sales - 1),
-        rival_error=_capped_square(both.forecast_rival / both.sales - 1),
+        term=backtest.loss.capped_terms(sales, both.forecast.to_numpy(), groups),
+        rival_term=backtest.loss.capped_terms(sales, both.forecast_rival.to_numpy(), groups),
     )
-
-
-def _capped_square(error: pd.Series) -> pd.Series:
-    return np.square(np.minimum(np.abs(error), MAX_ROW_ERROR))
 
 
 def _absence_reason(rival: str, failure: str) -> str:
     return f"{rival} could not be backtested ({failure}): the challenger is compared without it"
 
 
-def _comparison_reason(comparison: Comparison, promotion_probability: float) -> str:
+def _comparison_reason(comparison: Comparison, loss: Loss, promotion_probability: float) -> str:
     verb = "beats" if comparison.p_better >= promotion_probability else "does not beat"
+    raw, rival_raw = loss.text(comparison.raw_score), loss.text(comparison.rival_raw_score)
     return (
-        f"{verb} {comparison.rival}: capped RMSPE {comparison.rmspe:.4f} against {comparison.rival_rmspe:.4f}, "
-        f"P(better) {comparison.p_better:.3f}, {promotion_probability:.2f} needed"
+        f"{verb} {comparison.rival}: capped {loss.label} {loss.text(comparison.score)} against "
+        f"{loss.text(comparison.rival_score)} (raw {raw} against {rival_raw}), P(better) {comparison.p_better:.3f}, "
+        f"{promotion_probability:.2f} needed"
     )
 
 
-def _slice_reasons(worse: Sequence[WorseSlice], rival: str, margin: float) -> list[str]:
+def _large_error_reason(errors: Sequence[LargeError]) -> str:
+    rows = [
+        f"store {each.store} on {each.date:%Y-%m-%d} sold {each.sales:,.0f}, forecast {each.forecast:,.0f}: "
+        f"{each.share:.0%} of the fold from {each.origin:%Y-%m-%d}"
+        for each in errors
+    ]
+    return f"rows with the largest shares of the raw loss: {'; '.join(rows)}"
+
+
+def _slice_reasons(worse: Sequence[WorseSlice], loss: Loss, rival: str, margin: float) -> list[str]:
     if not worse:
         return [f"no slice ({', '.join(SLICES)}) is more than {margin:.0%} worse than {rival}"]
     return [
-        f"slice {each.name}: capped RMSPE {each.rmspe:.4f} against {each.rival_rmspe:.4f} of {rival}, "
-        f"more than {margin:.0%} worse"
+        f"slice {each.name}: capped {loss.label} {loss.text(each.score)} against {loss.text(each.rival_score)} of "
+        f"{rival}, more than {margin:.0%} worse"
         for each in worse
     ]

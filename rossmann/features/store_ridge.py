@@ -38,7 +38,11 @@ MAX_RESIDUAL = 0.2  # a larger residual says nothing more about the coming days
 RESIDUAL_DAYS = (14, 28, 91)
 RESIDUAL_HALF_LIVES_DAYS = (2, 14)
 VARIANCE_DAYS = WEEKS_YEAR_DAYS
+# A larger residual is an accident, and counts as so large in the variance. In a store that scatters as much on ordinary
+# days, an accident is beyond so many robust standard deviations.
 MAX_VARIANCE_RESIDUAL = 0.5
+MAX_VARIANCE_DEVIATIONS = 3.0
+NORMAL_DEVIATION = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 VARIANCE_SHRINK_DAYS = 20  # a group's own variance has the same weight as the larger group's with so many days
 # Matrix products of different CPU types differ in their last bits: by 1e-13 here, in float64. Rounding removes the
 # difference, and is finer than float32 features of log sales, whose steps are 5e-7.
@@ -237,7 +241,10 @@ def _standard_deviation(residual: np.ndarray, weekday: np.ndarray) -> np.ndarray
 
     The variance of a weekday is shrunk to that of the store, and the store's to that of the chain.
     """
-    square = np.square(np.clip(residual[:, -VARIANCE_DAYS:], -MAX_VARIANCE_RESIDUAL, MAX_VARIANCE_RESIDUAL))
+    recent = residual[:, -VARIANCE_DAYS:]
+    robust_deviation = NORMAL_DEVIATION * _nanmedian(np.abs(recent))[:, None]
+    limit = np.maximum(MAX_VARIANCE_RESIDUAL, MAX_VARIANCE_DEVIATIONS * robust_deviation)
+    square = np.square(np.clip(recent, -limit, limit))
     count = (~np.isnan(square)).sum(axis=1)
     total = np.nansum(square, axis=1)
     chain = total.sum() / max(count.sum(), 1)

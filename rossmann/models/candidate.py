@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from rossmann.evaluation.losses import RMSPE, Loss
 from rossmann.features import FeatureSpec
 from rossmann.models.learner import Param
 from rossmann.models.learners import BASELINES, LEARNERS
@@ -23,6 +24,8 @@ class Candidate:
     params: tuple[tuple[str, Param], ...] = ()
     spec: FeatureSpec = field(default_factory=FeatureSpec)
     members: tuple["Candidate", ...] = ()  # of a blend
+    # Times the variance of log sales is added to their median; of a blend's members, not of the blend itself.
+    variance_factor: float = field(kw_only=True)
 
     @property
     def needs_training_windows(self) -> bool:
@@ -41,25 +44,31 @@ class Candidate:
         return _from_json(json.loads(key))
 
 
-def candidates(names: Sequence[str]) -> tuple[Candidate, ...]:
-    """The named candidates and the baselines. DataError for an unknown name."""
+def candidates(names: Sequence[str], loss: Loss = RMSPE) -> tuple[Candidate, ...]:
+    """The named candidates and the baselines. DataError for an unknown name.
+
+    loss: what their forecasts are to be good at; the baselines forecast the same whatever it is.
+    """
     unknown = [name for name in names if name not in CANDIDATE_NAMES]
     if unknown:
         raise DataError(f"unknown candidate {', '.join(unknown)}; choose from {', '.join(CANDIDATE_NAMES)}")
-    return tuple(default_candidate(name) for name in CANDIDATE_NAMES if name in BASELINES or name in names)
+    return tuple(default_candidate(name, loss) for name in CANDIDATE_NAMES if name in BASELINES or name in names)
 
 
-def default_candidate(name: str) -> Candidate:
+def default_candidate(name: str, loss: Loss = RMSPE) -> Candidate:
     """The candidate of this name, one of CANDIDATE_NAMES, with the default parameters."""
     if name == BLEND:
-        return Candidate(BLEND, BLEND, members=tuple(default_candidate(member) for member in BLEND_MEMBERS))
-    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults))
+        members = tuple(default_candidate(member, loss) for member in BLEND_MEMBERS)
+        return Candidate(BLEND, BLEND, members=members, variance_factor=0.0)
+    variance_factor = 0.0 if LEARNERS[name].is_baseline else loss.variance_factor
+    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults), variance_factor=variance_factor)
 
 
-def trial_candidate(learner: str, number: int, params: Mapping[str, float]) -> Candidate:
+def trial_candidate(learner: str, number: int, params: Mapping[str, float], loss: Loss = RMSPE) -> Candidate:
     """The `number`th trial of a search: the learner's defaults with these parameters, rounded to three digits."""
     rounded = {name: value if isinstance(value, int) else float(f"{value:.3g}") for name, value in params.items()}
-    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**LEARNERS[learner].defaults, **rounded}))
+    pairs = _sorted_pairs({**LEARNERS[learner].defaults, **rounded})
+    return Candidate(f"{learner}-s{number}", learner, pairs, variance_factor=loss.variance_factor)
 
 
 def replace_members(blend: Candidate, members: Mapping[str, Candidate]) -> Candidate:
@@ -80,4 +89,5 @@ def _from_json(values: dict) -> Candidate:
         tuple((name, value) for name, value in values["params"]),
         FeatureSpec(**spec),
         tuple(_from_json(member) for member in values["members"]),
+        variance_factor=values["variance_factor"],
     )

@@ -12,7 +12,7 @@ from rossmann.features import FeatureSpec, PlanRows, State
 from rossmann.models import quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
-from rossmann.models.learner import FittedModel, TrainingInput, rmspe_correction
+from rossmann.models.learner import FittedModel, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
 from rossmann.models.training_windows import TrainingWindow, linear_base, train_set
@@ -83,17 +83,18 @@ class Forecaster:
         """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
         if self.members:
             return geometric_mean([member._sales(rows, matrices) for member in self.members])
-        return np.where(rows.open, np.exp(self._log_sales(rows, matrices)), 0.0)
+        log_sales = self._log_sales(rows, matrices) + loss_shift(rows, self.candidate.variance_factor)
+        return np.where(rows.open, np.exp(log_sales), 0.0)
 
     def _log_sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
-        """Log sales as if every day were open. [rows]"""
+        """Median log sales as if every day were open. [rows]"""
         if not self.candidate.needs_training_windows:
             return self.model.log_sales(rows)
         spec = self.candidate.spec
         if spec not in matrices:
             matrices[spec] = features.matrix(rows, spec)
         excess = day_excess(self.model, rows.state, spec)[rows.lead_days - 1]
-        return linear_base(rows) + self.model.correction(matrices[spec]) - excess + rmspe_correction(rows)
+        return linear_base(rows) + self.model.correction(matrices[spec]) - excess
 
 
 def fit(

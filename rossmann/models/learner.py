@@ -12,7 +12,7 @@ from rossmann.models.training_windows import TrainingWindow
 
 Param = int | float | str
 
-MAX_VARIANCE = 0.3  # of log sales; a larger variance lowers a forecast no further
+MAX_VARIANCE = 0.3  # of log sales; a larger variance moves a forecast no further
 
 
 class FittedModel(Protocol):
@@ -29,7 +29,7 @@ class Rule(FittedModel, Protocol):
     """What a learner without training windows returns."""
 
     def log_sales(self, rows: PlanRows) -> np.ndarray:
-        """Forecast log sales as if every day were open. float64 [rows]"""
+        """Median log sales as if every day were open. float64 [rows]"""
 
 
 class Booster(FittedModel, Protocol):
@@ -76,12 +76,9 @@ class Learner:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def rmspe_correction(rows: PlanRows) -> np.ndarray:
-    """What to add to median log sales to minimise the expected squared relative error. float64 [rows]
-
-    With log-normal errors of standard deviation σ that is −1.5 σ².
-    """
-    return -1.5 * np.minimum(rows.variance, MAX_VARIANCE)
+def loss_shift(rows: PlanRows, variance_factor: float) -> np.ndarray:
+    """What to add to median log sales to minimise an expected loss (`rossmann.evaluation.losses`). float64 [rows]"""
+    return variance_factor * np.minimum(rows.variance, MAX_VARIANCE)
 
 
 def rank_by_gain(names: Sequence[str], gains: Sequence[float]) -> tuple[tuple[str, float], ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rossmann.features import PlanRows
-from rossmann.models.learner import Learner, rmspe_correction
+from rossmann.models.learner import Learner
 from rossmann.models.training_windows import linear_base
 
 
@@ -40,8 +40,8 @@ def median(rows: PlanRows) -> np.ndarray:
 
 
 def ridge(rows: PlanRows) -> np.ndarray:
-    """The linear model of each store (`rossmann.features.store_ridge`), corrected for RMSPE. [rows]"""
-    return linear_base(rows) + rmspe_correction(rows)
+    """Log sales by the linear model of each store (`rossmann.features.store_ridge`). [rows]"""
+    return linear_base(rows)
 
 
 def rule(formula: Callable[[PlanRows], np.ndarray], is_baseline: bool) -> Learner:

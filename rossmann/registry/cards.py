@@ -6,6 +6,7 @@ from datetime import date
 import numpy as np
 
 from rossmann.provenance import code_version
+from rossmann.schema import LossName
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class ModelCard:
     code_version: str
     environment: str  # hash of the exact versions of all packages
     run_id: str  # MLflow run of its backtests
+    loss: LossName = "rmspe"  # what it is trained for; before there was a choice, that was RMSPE
     files: dict[str, str] = field(default_factory=dict)  # path → SHA-256; `register_model` fills it in
 
     @property

@@ -30,7 +30,7 @@ def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, 
     """Store a model and its card as a new version under the key of its backtest run; returns the version.
 
     The card gets the hashes of the files. The folder is named by its content, so that two fits of one run never
-    overwrite each other. If a version is registered under that key already, its number is returned.
+    overwrite each other. If the candidate is registered under that key already, its version is returned.
     """
     client = registry.client
     with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, 
         Path(folder, files.CARD_FILE).write_text(files.card_json(card))
         folder_name = f"model-{backtest_run}-{files.content_key(card.files)}"
         client.log_artifacts(card.run_id, folder, folder_name)
-    if version := find_registered(registry, backtest_run):  # another process was quicker
+    if version := find_registered(registry, backtest_run, card.candidate):  # another process was quicker
         return version
     registry.ensure_model()
     source = f"{client.get_run(card.run_id).info.artifact_uri}/{folder_name}"
@@ -49,10 +49,11 @@ def register_model(registry: Registry, forecaster: Forecaster, card: ModelCard, 
     )
 
 
-def find_registered(registry: Registry, backtest_run: str) -> int | None:
-    """The version that is registered under the key of a backtest run and whose files can be read; else None."""
-    candidates = (model for model in list_models(registry) if model.backtest_run == backtest_run)
-    return next((model.version for model in candidates if is_readable(registry, model)), None)
+def find_registered(registry: Registry, backtest_run: str, candidate: str) -> int | None:
+    """The version of a candidate under the key of a backtest run whose files can be read; else None."""
+    origin = (backtest_run, candidate)
+    models_of_run = (each for each in list_models(registry) if (each.backtest_run, each.card.candidate) == origin)
+    return next((model.version for model in models_of_run if is_readable(registry, model)), None)
 
 
 def set_challenger(registry: Registry, version: int) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
-from rossmann.evaluation import Backtest, BacktestRun, Fold
+from rossmann.evaluation import RMSPE, Backtest, BacktestRun, Fold, Loss
 from rossmann.models import Candidate, Quantiles
 from rossmann.schema import DAY, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.storage import Storage
@@ -50,9 +50,11 @@ def run_backtests(
     storage: Storage,
     progress: Progress,
     quantile_levels: Sequence[float] = QUANTILE_LEVELS,
+    loss: Loss = RMSPE,
 ) -> BacktestRun:
     """Backtest every entry on the fold after every origin, and save the run in the storage.
 
+    loss: by which the entries are ranked and compared; what each forecasts is up to its candidate.
     An entry that fails is in `failures`, and the others go on. Each fit is saved as soon as it is finished, and a fit
     that the storage has from an earlier run is not done again. DataError for fewer than two folds; RuntimeError if
     all entries fail.
@@ -64,11 +66,10 @@ def run_backtests(
     failed = sorted(
         str(task) for task, result in results.items() if result.failure
     )  # a run in which these fits succeed is another run
-    key = files.run_key(
-        history.fingerprint, horizon_days, seed, coverage, tuple(quantile_levels), *entries, *origins, *failed
-    )
+    options = (horizon_days, seed, coverage, tuple(quantile_levels), loss.name)
+    key = files.run_key(history.fingerprint, *options, *entries, *origins, *failed)
     folds = [evaluation.cut_fold(history, origin, horizon_days) for origin in origins]
-    run = _assemble_run(key, entries, folds, results, coverage, quantile_levels)
+    run = _assemble_run(key, entries, folds, results, coverage, quantile_levels, loss)
     files.save_backtest_run(run, storage)
     return run
 
@@ -132,6 +133,7 @@ def _assemble_run(
     results: Results,
     coverage: float,
     levels: Sequence[float],
+    loss: Loss,
 ) -> BacktestRun:
     """The run with the rows of all entries whose fits succeeded. RuntimeError if there is none."""
     tables, cpu_seconds, importance, failures = [], {}, {}, {}
@@ -148,7 +150,7 @@ def _assemble_run(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise RuntimeError(f"every candidate failed: {reasons}")
     rows = pd.concat(tables, ignore_index=True).astype(evaluation.BACKTEST_COLUMNS)
-    return BacktestRun(key, Backtest(rows), cpu_seconds, importance, failures)
+    return BacktestRun(key, Backtest(rows, loss), cpu_seconds, importance, failures)
 
 
 def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann import evaluation
-from rossmann.evaluation import Backtest, BacktestRun
+from rossmann.evaluation import LOSSES, Backtest, BacktestRun
 from rossmann.provenance import FORECAST_CODE, code_hash
 from rossmann.storage import Storage
 from rossmann.training.fits import FitResult, FitTask
@@ -20,7 +20,8 @@ from rossmann.validation import DataError
 FITS_FOLDER = "fits"  # in the storage of backtest runs
 ROWS_FILE, LEADERBOARD_FILE, RUN_FILE = "backtest.parquet", "leaderboard.csv", "run.json"
 RUN_FIELDS = ("cpu_seconds", "importance", "failures")  # of BacktestRun, in RUN_FILE
-DIGEST = "sha256"  # in RUN_FILE: of the rows and of RUN_FIELDS
+LOSS = "loss"  # in RUN_FILE: the name of the backtest's loss
+DIGEST = "sha256"  # in RUN_FILE: of the rows and of all other fields
 
 # Modules and packages whose code changes the result. A change of the evaluation alone leaves the fits reusable.
 FIT_CODE = (*FORECAST_CODE, "training/fits.py", "training/files.py")
@@ -67,7 +68,7 @@ def save_backtest_run(run: BacktestRun, storage: Storage) -> None:
     run.backtest.rows.to_parquet(buffer, index=False)
     folder.write(ROWS_FILE, buffer.getvalue())
     folder.write(LEADERBOARD_FILE, run.leaderboard().to_csv().encode())
-    fields = {name: getattr(run, name) for name in RUN_FIELDS}
+    fields = {name: getattr(run, name) for name in RUN_FIELDS} | {LOSS: run.backtest.loss.name}
     folder.write(RUN_FILE, json.dumps(fields | {DIGEST: _digest(buffer.getvalue(), fields)}, indent=2).encode())
 
 
@@ -78,12 +79,13 @@ def load_backtest_run(storage: Storage, key: str) -> BacktestRun:
     try:
         fields = json.loads(folder.read(RUN_FILE))
         is_intact = fields.pop(DIGEST) == _digest(content, fields)
+        loss = LOSSES[fields.pop(LOSS)]
     except (ValueError, KeyError, AttributeError):  # not JSON, or another JSON
         is_intact = False
     if not is_intact:
         raise DataError(f"{folder.address('')} was changed after it was written: train again (rossmann retrain)")
-    rows = pd.read_parquet(io.BytesIO(content))
-    return BacktestRun(key, Backtest(rows.astype(evaluation.BACKTEST_COLUMNS)), **fields)
+    rows = pd.read_parquet(io.BytesIO(content)).astype(evaluation.BACKTEST_COLUMNS)
+    return BacktestRun(key, Backtest(rows, loss), **fields)
 
 
 def remove_backtest_run(storage: Storage, key: str) -> None:

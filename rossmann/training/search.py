@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rossmann import evaluation, models
+from rossmann import models
 from rossmann.data import SalesHistory
+from rossmann.evaluation import RMSPE, Loss
 from rossmann.models import LEARNERS, Candidate
 from rossmann.models.learners import SEARCHABLE
 from rossmann.storage import Storage
@@ -88,6 +89,7 @@ def run_search(
     ray_address: str | None,
     storage: Storage,
     progress: Progress,
+    loss: Loss = RMSPE,
 ) -> tuple[Trial, ...]:
     """Try the defaults and `trials` configurations of every booster among the candidates on the folds.
 
@@ -98,14 +100,15 @@ def run_search(
     if not learners:
         raise DataError(f"a search needs a booster among the candidates: name one of {', '.join(SEARCHABLE)}")
     actuals = {origin: history.actuals(origin, horizon_days).sales for origin in origins}
-    studies = {learner: _Study(learner, trials, origins, seed) for learner in learners}
+    store = history.stores.positions(history.plan(origins[0], horizon_days).store)  # of each row, on every fold
+    studies = {learner: _Study(learner, trials, origins, seed, loss) for learner in learners}
     fit_files = FitFiles(storage, history.fingerprint, horizon_days, seed)
     progress(0, sum(study.fits for study in studies.values()), "starting")
     with FitPool(history, horizon_days, seed, ray_address) as pool:
         queue = _FitQueue(pool, fit_files)
         queue.submit(task for study in studies.values() for task in study.start_trials())
         for task, result in queue.results():
-            score = np.nan if result.failure else evaluation.rmspe_capped(actuals[task.origin], result.forecast)
+            score = np.nan if result.failure else loss.capped_score(actuals[task.origin], result.forecast, store)
             queue.submit(studies[task.candidate.learner].add_result(task, score, result.failure))
             if not queue.has_stored_results:  # one report for all of them
                 _report(progress, studies.values(), task)
@@ -145,13 +148,13 @@ def trial_table(trials: Iterable[Trial]) -> list[dict[str, object]]:
 class _Study:
     """The trials of one booster, the defaults first, and which of its fits come next."""
 
-    def __init__(self, learner: str, count: int, origins: Sequence[np.datetime64], seed: int) -> None:
+    def __init__(self, learner: str, count: int, origins: Sequence[np.datetime64], seed: int, loss: Loss) -> None:
         import optuna  # takes a second, and only a search needs it
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.trials: list[Trial] = []
         self.fits = (count + 1) * len(origins)  # without pruning
-        self._learner, self._count = learner, count
+        self._learner, self._count, self._loss = learner, count, loss
         self._screening = origins[::SCREENING_STEP]
         self._others = [origin for origin in origins if origin not in self._screening]
         self._suggestions: list[optuna.trial.Trial] = []
@@ -186,9 +189,9 @@ class _Study:
         suggestion = self._study.ask(_distributions(self._learner))
         self._suggestions.append(suggestion)
         candidate = (
-            models.trial_candidate(self._learner, number, suggestion.params)
+            models.trial_candidate(self._learner, number, suggestion.params, self._loss)
             if number
-            else models.default_candidate(self._learner)
+            else models.default_candidate(self._learner, self._loss)
         )
         folds = len(self._screening) + len(self._others)
         return Trial(candidate, folds, len(self._screening), self._limit(number - TRIALS_AT_ONCE + 1))
