@@ -28,7 +28,8 @@ FORECAST_PARTS = ("sales", "lower", "upper")
 
 def training_windows(history: SalesHistory) -> list[models.TrainingWindow]:
     origins = models.window_origins(history.dates[0], history.origin)
-    return [models.training_window(history, origin) for origin in origins]
+    windows = [models.training_window(history, origin) for origin in origins]
+    return [*windows, models.past_window(history, history.origin)]
 
 
 def rows_of(plan: Plan, which: np.ndarray) -> Plan:
@@ -137,7 +138,7 @@ def test_the_same_seed_fits_the_same_model(noisy, forecasters, tmp_path):
     models.fit(CANDIDATES["blend"], training_windows(noisy), noisy.origin, seed=7).save(tmp_path / "again")
     forecasters["blend"].save(tmp_path / "first")
     files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("model.*"))
-    assert len(files) == 2
+    assert len(files) == 3
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
@@ -173,7 +174,8 @@ def backtest(endpoint: RunningEndpoint, local_ray, tmp_path_factory):
     cut = history.until(origin)
     snapshot = save_snapshot(cut, f"{endpoint.workspace}/snapshots", datetime.now(UTC), "test")
     origins = [each for each in models.window_origins(history.dates[0], history.origin) if each < origin]
-    forecaster = models.fit(candidate, [models.training_window(cut, each) for each in origins], origin, 7)
+    windows = [*(models.training_window(cut, each) for each in origins), models.past_window(cut, origin)]
+    forecaster = models.fit(candidate, windows, origin, 7)
     intervals = training.backtest_intervals(run.backtest, "blend", 0.9)
     version = at.register(endpoint.registry, forecaster.with_intervals(intervals), cut, snapshot, "fold")
     target = ServingTarget(version, snapshot)

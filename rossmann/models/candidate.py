@@ -12,7 +12,11 @@ from rossmann.models.learners import BASELINES, LEARNERS, SEARCHABLE
 from rossmann.validation import DataError
 
 BLEND = "blend"
-BLEND_MEMBERS = ("ridge", "lightgbm", "xgboost")  # of the production blend: new learners are not added automatically
+BLEND_MEMBERS = (
+    "lightgbm_calendar",
+    "lightgbm",
+    "xgboost",
+)  # of the production blend: new learners are not added automatically
 CANDIDATE_NAMES = (*LEARNERS, BLEND)
 
 
@@ -28,10 +32,18 @@ class Candidate:
 
     @property
     def needs_training_windows(self) -> bool:
-        """Whether it is fitted to training windows; other candidates read all they need from the State."""
-        if self.members:
-            return any(member.needs_training_windows for member in self.members)
-        return LEARNERS[self.learner].needs_training_windows
+        """Whether it, or a member of it, is fitted to training windows."""
+        return any(LEARNERS[each.learner].needs_training_windows for each in self.members or (self,))
+
+    @property
+    def needs_past_window(self) -> bool:
+        """Whether it, or a member of it, is fitted to the past window of the end of its training days."""
+        return any(LEARNERS[each.learner].needs_past_window for each in self.members or (self,))
+
+    @property
+    def is_booster(self) -> bool:
+        """Whether it is fitted to rows; other candidates read all they need from the State."""
+        return self.needs_training_windows or self.needs_past_window
 
     def key(self) -> str:
         """The whole configuration as JSON; `parse` reads it."""
@@ -61,14 +73,14 @@ def random_candidate(learner: str, number: int, seed: int) -> Candidate:
     rng = np.random.default_rng([seed, SEARCHABLE.index(learner), number])
     defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
     params = {name: _draw(rng, low, high, type(defaults[name])) for name, (low, high) in ranges.items()}
-    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**defaults, **params}))
+    return Candidate(f"{learner}-s{number}", learner, _sorted_pairs({**defaults, **params}), LEARNERS[learner].spec)
 
 
 def default_candidate(name: str) -> Candidate:
     """The candidate of this name, one of CANDIDATE_NAMES, with the default parameters."""
     if name == BLEND:
         return Candidate(BLEND, BLEND, members=tuple(default_candidate(member) for member in BLEND_MEMBERS))
-    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults))
+    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults), LEARNERS[name].spec)
 
 
 def _draw(rng: np.random.Generator, low: float, high: float, kind: type) -> Param:

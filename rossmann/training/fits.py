@@ -56,12 +56,15 @@ def run_fits(
                   for origin in {task.origin for task in tasks}}  # fmt: skip
         booster_ends = [task.train_end for task in tasks if task.candidate.needs_training_windows]
         windows = _training_windows(history, shared_history, max(booster_ends)) if booster_ends else {}
+        past_ends = {task.train_end for task in tasks if task.candidate.needs_past_window}
+        past_windows = {end: _past_window.remote(shared_history, end) for end in past_ends}
         running = {}
         for task in tasks:
             needed = windows if task.candidate.needs_training_windows else {}
             earlier_windows = [window for origin, window in needed.items() if origin < task.train_end]
+            past = [past_windows[task.train_end]] if task.candidate.needs_past_window else []
             reference = _fit_and_forecast.remote(
-                task, shared_history, horizon_days, seed, states[task.origin], *earlier_windows
+                task, shared_history, horizon_days, seed, states[task.origin], *earlier_windows, *past
             )
             running[reference] = task
         try:
@@ -70,7 +73,7 @@ def run_fits(
                 task = running.pop(finished)
                 yield task, _result(task, finished)
         finally:
-            for reference in (*running, *states.values(), *windows.values()) if running else ():
+            for reference in (*running, *states.values(), *windows.values(), *past_windows.values()) if running else ():
                 ray.cancel(reference, force=True)
 
 
@@ -82,13 +85,19 @@ def fit_final(
     DataError where there is too little memory.
     """
     with ray_cluster(ray_address):
-        windows = (
-            list(_training_windows(history, ray.put(history), history.origin).values())
-            if candidate.needs_training_windows
-            else []
-        )
+        shared_history, windows, past = ray.put(history), [], []
+        if candidate.needs_training_windows:
+            windows = list(_training_windows(history, shared_history, history.origin).values())
+        if candidate.needs_past_window:
+            past = [_past_window.remote(shared_history, history.origin)]
         members = [
-            _fit.remote(member, history.origin, seed, *(windows if member.needs_training_windows else ()))
+            _fit.remote(
+                member,
+                history.origin,
+                seed,
+                *(windows if member.needs_training_windows else ()),
+                *(past if member.needs_past_window else ()),
+            )
             for member in candidate.members or (candidate,)
         ]
         try:
@@ -125,6 +134,11 @@ def _state(history: SalesHistory, origin: np.datetime64, horizon_days: int) -> f
 @ray.remote(max_retries=MAX_CRASH_RETRIES)
 def _training_window(history: SalesHistory, origin: np.datetime64) -> models.TrainingWindow:
     return models.training_window(history, origin)
+
+
+@ray.remote(max_retries=MAX_CRASH_RETRIES)
+def _past_window(history: SalesHistory, origin: np.datetime64) -> models.TrainingWindow:
+    return models.past_window(history, origin)
 
 
 @ray.remote(max_retries=MAX_CRASH_RETRIES)
