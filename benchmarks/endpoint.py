@@ -321,6 +321,7 @@ def promote_blend(model_registry: Registry, history: SalesHistory, snapshot: str
     candidate = models.default_candidate("blend")
     origins = models.window_origins(history.dates[0], history.origin)[-TRAINING_WINDOWS:]
     training_windows = [models.training_window(history, origin) for origin in origins]
+    training_windows.append(models.past_window(history, history.origin))
     bounds = models.calibrate(np.ones(20), np.linspace(-2, 2, 20), coverage=0.9)
     forecaster = models.fit(candidate, training_windows, history.origin, 7, threads=2).with_quantiles(bounds)
     run = model_registry.client.create_run(model_registry.experiment(registry.BACKTESTS)).info.run_id

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from rossmann import data, features, models
-from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation import write_sample
 from rossmann.simulation.sample import DAYS
@@ -48,7 +47,7 @@ def measure_data(raw: str) -> data.SalesHistory:
 
 
 def measure_models(history: data.SalesHistory, state: features.State, plan: data.Plan) -> models.Forecaster:
-    """Training windows, and fit and forecast of every booster of the blend; returns the last one."""
+    """Training windows, the past window, and fit and forecast of every member of the blend; returns the last one."""
     origins = models.window_origins(history.dates[0], history.origin)[-TRAINING_WINDOWS:]
     windows = measure(
         f"{len(origins)} training windows",
@@ -56,9 +55,11 @@ def measure_models(history: data.SalesHistory, state: features.State, plan: data
         lambda windows: sum(len(window.date) for window in windows),
     )
     rows = sum(len(window.date) for window in windows)
-    for name in (name for name in SEARCHABLE if name in models.BLEND_MEMBERS):
+    past = measure("the past window", lambda: models.past_window(history, history.origin),
+                   lambda window: len(window.date))  # fmt: skip
+    for name in models.BLEND_MEMBERS:
         candidate = models.default_candidate(name)
-        forecaster = measure(f"fit {name}", lambda c=candidate: models.fit(c, windows, history.origin, SEED),
+        forecaster = measure(f"fit {name}", lambda c=candidate: models.fit(c, [*windows, past], history.origin, SEED),
                              lambda _: rows)  # fmt: skip
         measure(f"forecast with {name}", lambda f=forecaster: f.predict(state, plan), lambda _: len(plan))
     return forecaster

@@ -35,11 +35,12 @@ def fit_and_forecast(out: str) -> None:
 
     history = read_history(str(write_sample(f"{out}/raw", stores=20, days=640, seed=3))).history
     windows = [models.training_window(history, o) for o in models.window_origins(history.dates[0], history.origin)]
+    past = models.past_window(history, history.origin)
     blend = models.candidates(("blend",))[-1]
     members = tuple(
         replace(m, params=tuple((k, 60 if k == "max_rounds" else v) for k, v in m.params)) for m in blend.members
     )
-    forecaster = models.fit(replace(blend, members=members), windows, history.origin, seed=7)
+    forecaster = models.fit(replace(blend, members=members), [*windows, past], history.origin, seed=7)
     forecaster.save(f"{out}/model")
     state = features.fit_state(history)
     forecast = forecaster.predict(state, history.plan(history.origin, 48)).sales
@@ -48,7 +49,9 @@ def fit_and_forecast(out: str) -> None:
     }
     (kernel,) = {pool["architecture"] for pool in threadpool_info() if pool["user_api"] == "blas"}
     matrix = np.concatenate([window.matrix for window in windows])
-    np.savez(f"{out}/results.npz", kernel=kernel, matrix=matrix, forecast=forecast, **state_arrays)
+    np.savez(
+        f"{out}/results.npz", kernel=kernel, matrix=matrix, past=past.difference, forecast=forecast, **state_arrays
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def results(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
         code = f"from tests.test_cpu_types import fit_and_forecast; fit_and_forecast({str(out)!r})"
         subprocess.run([sys.executable, "-c", code], env=environment, cwd=REPOSITORY, check=True)
         files = {str(file.relative_to(out)): file.read_bytes() for file in (out / "model").rglob("model.*")}
-        assert len(files) == 2
+        assert len(files) == 3
         by_kernel[kernel] = dict(np.load(out / "results.npz")) | files
     return by_kernel
 

@@ -17,7 +17,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from benchmarks import freshness
 from rossmann import features, models, provenance, settings
-from rossmann.models import LEARNERS, day_corrections, sklearn_trees
+from rossmann.models import LEARNERS, day_corrections, past_windows, sklearn_trees
 from rossmann.models.learner import TrainingInput
 from rossmann.models.learners import SEARCHABLE
 from rossmann.models.training_windows import MIN_SHORT_HISTORY_DAYS, linear_base, train_set
@@ -28,10 +28,16 @@ CANDIDATES = models.candidates(models.CANDIDATE_NAMES)
 BY_NAME = {candidate.name: candidate for candidate in CANDIDATES}
 
 
-def windows_of(history) -> list[models.TrainingWindow]:
-    return [
-        models.training_window(history, origin) for origin in models.window_origins(history.dates[0], history.origin)
-    ]
+def windows_of(history, train_end=None) -> list[models.TrainingWindow]:
+    """All training windows, and the past window of `train_end`, by default the last known day."""
+    origins = models.window_origins(history.dates[0], history.origin)
+    past = models.past_window(history, train_end or history.origin)
+    return [*(models.training_window(history, origin) for origin in origins), past]
+
+
+def past_sales(past) -> np.ndarray:
+    """The sales of a window's rows."""
+    return np.round(np.exp(past.log_sales))
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +69,12 @@ def test_a_trial_has_its_parameters_beside_the_defaults():
 def test_a_blend_takes_the_members_of_a_search_by_their_learner():
     trial = models.trial_candidate("xgboost", 3, {"max_depth": 5})
     blend = models.replace_members(BY_NAME["blend"], {"xgboost": trial})
-    assert (blend.name, blend.members) == ("blend-s", (BY_NAME["ridge"], BY_NAME["lightgbm"], trial))
+    assert (blend.name, blend.members) == ("blend-s", (BY_NAME["lightgbm_calendar"], BY_NAME["lightgbm"], trial))
     assert models.replace_members(BY_NAME["blend"], {"xgboost": BY_NAME["xgboost"]}) == BY_NAME["blend"]
 
 
-def test_the_production_blend_is_the_linear_model_and_two_boosters():
-    assert [member.name for member in BY_NAME["blend"].members] == ["ridge", "lightgbm", "xgboost"]
+def test_the_members_of_the_production_blend():
+    assert [member.name for member in BY_NAME["blend"].members] == ["lightgbm_calendar", "lightgbm", "xgboost"]
 
 
 def test_a_further_learner_is_a_candidate_and_no_member_of_the_blend(monkeypatch):
@@ -156,7 +162,7 @@ def test_a_fitted_model_is_better_than_the_last_week(noisy, name):
     state, plan = features.fit_state(noisy.until(origin)), noisy.plan(origin, 48)
     sales = noisy.actuals(origin, 48).sales
     sold = sales > 0
-    windows = windows_of(noisy)
+    windows = windows_of(noisy, origin)
 
     def error(candidate: str) -> float:
         forecast = models.fit(BY_NAME[candidate], windows, origin, seed=7).predict(state, plan).sales
@@ -190,7 +196,7 @@ def test_a_blend_is_the_geometric_mean_of_its_members(noisy, forecasters):
 
 def test_a_blend_without_a_member_is_refused(forecasters):
     with pytest.raises(ValueError, match="blend lacks its member xgboost; fit it first"):
-        models.blend(BY_NAME["blend"], [forecasters["lightgbm"], forecasters["ridge"]])
+        models.blend(BY_NAME["blend"], [forecasters["lightgbm"], forecasters["lightgbm_calendar"]])
 
 
 def test_importance_shares_add_up_and_name_columns(forecasters):
@@ -261,6 +267,49 @@ def test_the_measurement_of_freshness_scores_the_candidate_ridge(noisy):
     assert freshness.weights(rows).index.tolist() == ["1", "2 to 7", "8 to 14", "15 and later"]
 
 
+def test_a_past_window_has_the_features_that_a_day_had_when_it_was_ahead(noisy):
+    """But for competitors, which are unknown before they open. Rows are found again by date and sales."""
+    past, origin = models.past_window(noisy, noisy.origin), noisy.origin - 80
+    plan, sales = noisy.plan(origin, 14), noisy.actuals(origin, 14).sales
+    matrix = features.build(features.fit_state(noisy.until(origin)), plan, features.CALENDAR_SPEC)
+    sold = np.flatnonzero((plan.open == 1) & (sales > 0))
+    row_of = {(date, amount): row for row, (date, amount) in enumerate(zip(past.date, past_sales(past), strict=True))}
+    columns = [k for k, name in enumerate(features.CALENDAR_SPEC.columns) if not name.startswith("competition")]
+    for row in sold:
+        of_past = past.matrix[row_of[plan.date[row], sales[row]]]
+        np.testing.assert_array_equal(of_past[columns], matrix[row][columns])
+
+
+def test_the_base_of_a_past_window_is_the_linear_model_of_its_origin(noisy):
+    """The State of the origin, whose calendar has the last days only, gives the same for the days before it."""
+    past, state = models.past_window(noisy, noisy.origin), features.fit_state(noisy)
+    rows = features.past_rows(state, slice(None))
+    days = slice(len(noisy.dates) - len(state.calendar.dates) + state.horizon_days, None)
+    keys = zip(rows.calendar.dates[rows.row_day], noisy.sales[:, days].ravel(), strict=True)
+    ridge = dict(zip(keys, rows.ridge, strict=True))
+    recent = np.flatnonzero(past.date > noisy.origin - 28)
+    assert len(recent) > 100
+    for row in recent:
+        assert past.base[row] == pytest.approx(ridge[past.date[row], past_sales(past)[row]], abs=1e-6)
+
+
+def test_of_many_past_days_a_sample_with_more_of_the_later_ones_is_drawn(noisy, monkeypatch):
+    monkeypatch.setattr(past_windows, "HALF_LIFE_DAYS", 100)
+    everything = models.past_window(noisy, noisy.origin)
+    monkeypatch.setattr(past_windows, "MEAN_ROWS", len(everything.date) // 4)
+    sample = models.past_window(noisy, noisy.origin)
+    assert len(sample.date) == pytest.approx(len(everything.date) / 4, rel=0.2)
+    age = [(noisy.origin - window.date).astype(int).mean() for window in (everything, sample)]
+    assert age[1] < 0.8 * age[0]
+
+
+def test_a_booster_of_past_days_is_fitted_to_those_of_its_own_origin(noisy):
+    """The linear model of a later origin has seen sales of the days that are forecast."""
+    origin = noisy.origin - 48
+    with pytest.raises(ValueError, match=f"no past days up to {origin}"):
+        models.fit(BY_NAME["lightgbm_calendar"], [models.past_window(noisy, noisy.origin)], origin, seed=7)
+
+
 def test_a_training_window_near_the_end_stops_with_the_history(noisy):
     training_window = models.training_window(noisy, noisy.origin - 10 * DAY)
     assert training_window.date.max() == noisy.origin - ((weekday(noisy.origin[None])[0] == SUNDAY) * DAY)
@@ -278,7 +327,7 @@ def test_boosters_learn_what_a_store_differs_by_and_not_what_the_day_has_in_comm
 
 
 def test_the_common_difference_of_a_day_is_its_mean_over_the_stores_and_ten_without_any(training_windows):
-    for window in training_windows:
+    for window in training_windows[:-1]:
         by_day = pd.Series(np.clip(window.log_sales - window.base, -0.35, 0.35)).groupby(window.date)
         expected = by_day.transform("sum") / (by_day.transform("count") + 10)
         np.testing.assert_allclose(window.day_difference, expected, atol=1e-12)

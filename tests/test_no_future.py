@@ -68,9 +68,8 @@ def changed(one: object, other: object) -> list[str]:
 
 
 def training_windows(history: SalesHistory) -> list[models.TrainingWindow]:
-    return [
-        models.training_window(history, origin) for origin in models.window_origins(history.dates[0], history.origin)
-    ]
+    origins = models.window_origins(history.dates[0], history.origin)
+    return [*(models.training_window(history, origin) for origin in origins), models.past_window(history, ORIGIN)]
 
 
 def forecast(
@@ -115,7 +114,7 @@ def test_forecasts_do_not_move_with_what_happens_later(noisy, windows, other_win
     assert one.sales.tobytes() == other.sales.tobytes()
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "lightgbm_calendar"])
 def test_fitted_models_do_not_move_with_what_happens_later(noisy, windows, other_windows, name, tmp_path):
     for folder, usable in (("one", windows), ("other", other_windows)):
         models.fit(BY_NAME[name], usable, ORIGIN, seed=7).save(tmp_path / folder)

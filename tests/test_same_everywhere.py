@@ -27,7 +27,8 @@ FORECAST_PARTS = ("sales", "lower", "upper", "standard_deviation")
 
 def training_windows(history: SalesHistory) -> list[models.TrainingWindow]:
     origins = models.window_origins(history.dates[0], history.origin)
-    return [models.training_window(history, origin) for origin in origins]
+    windows = [models.training_window(history, origin) for origin in origins]
+    return [*windows, models.past_window(history, history.origin)]
 
 
 def rows_of(plan: Plan, which: np.ndarray) -> Plan:
@@ -139,7 +140,7 @@ def test_the_same_seed_fits_the_same_model(noisy, forecasters, tmp_path):
     models.fit(CANDIDATES["blend"], training_windows(noisy), noisy.origin, seed=7).save(tmp_path / "again")
     forecasters["blend"].save(tmp_path / "first")
     files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("model.*"))
-    assert len(files) == 2
+    assert len(files) == 3
     for file in files:
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
@@ -175,7 +176,8 @@ def backtest(endpoint: RunningEndpoint, local_ray, tmp_path_factory):
     cut = history.until(origin)
     snapshot = save_snapshot(cut, f"{endpoint.workspace}/snapshots", datetime.now(UTC), "test")
     origins = [each for each in models.window_origins(history.dates[0], history.origin) if each < origin]
-    forecaster = models.fit(candidate, [models.training_window(cut, each) for each in origins], origin, 7)
+    windows = [*(models.training_window(cut, each) for each in origins), models.past_window(cut, origin)]
+    forecaster = models.fit(candidate, windows, origin, 7)
     quantiles = training.backtest_quantiles(run.backtest, "blend", 0.9)
     version = at.register(endpoint.registry, forecaster.with_quantiles(quantiles), cut, snapshot, "fold")
     current = models.follow_outcomes(quantiles, np.random.default_rng(1).normal(0.5, 2, (30, 50)))

@@ -18,6 +18,7 @@ from rossmann.validation import DataError
 
 pytestmark = pytest.mark.slow
 
+BOOSTERS = ("lightgbm_calendar", "lightgbm", "xgboost")
 OPTIONS = {"horizon_days": 48, "coverage": 0.9, "seed": 7, "ray_address": None}
 
 
@@ -33,11 +34,11 @@ def origins(noisy):
 @pytest.fixture(scope="module")
 def small():
     """The default candidates by name, the boosters with few rounds."""
-    by_name = {candidate.name: candidate for candidate in models.candidates(("ridge", "lightgbm", "xgboost"))}
-    for name in ("lightgbm", "xgboost"):
+    by_name = {candidate.name: candidate for candidate in models.candidates(("ridge", *BOOSTERS))}
+    for name in BOOSTERS:
         by_name[name] = with_params(by_name[name], max_rounds=20)
     blend = models.candidates(("blend",))[-1]
-    by_name["blend"] = replace(blend, members=(by_name["lightgbm"], by_name["xgboost"]))
+    by_name["blend"] = replace(blend, members=tuple(by_name[name] for name in BOOSTERS))
     return by_name
 
 
@@ -65,6 +66,7 @@ def test_a_run_has_the_forecasts_of_the_single_fits(finished, noisy, small, orig
         state = features.fit_state(fold.past)
         starts = models.window_origins(noisy.dates[0], noisy.origin)
         training_windows = [models.training_window(noisy, start) for start in starts if start < origin]
+        training_windows.append(models.past_window(noisy, origin))
         deviation = features.join_plan(state, fold.plan).standard_deviation
         for name, candidate in small.items():
             alone = models.fit(candidate, training_windows, origin, 7).predict(state, fold.plan).sales
@@ -193,20 +195,18 @@ def test_a_fit_whose_worker_was_killed_is_tried_again(noisy, small, origins, loc
 def test_a_stale_champion_is_fitted_without_the_last_days(finished, noisy, small, origins):
     """Its fit ends staleness_days before the origin; its State is that of the origin."""
     origin = origins[0]
-    stale = BacktestEntry("stale", small["lightgbm"], staleness_days=24)
-    (task,) = stale.tasks(origin)
-    assert task.train_end == origin - np.timedelta64(24, "D")
-    ((_, result),) = training.run_fits(noisy, [task], 48, 7, None)
-    training_windows = [
-        models.training_window(noisy, start)
-        for start in models.window_origins(noisy.dates[0], noisy.origin)
-        if start < task.train_end
-    ]
-    state = features.fit_state(noisy.until(origin))
-    alone = (
-        models.fit(small["lightgbm"], training_windows, task.train_end, 7).predict(state, noisy.plan(origin, 48)).sales
-    )
-    np.testing.assert_array_equal(result.forecast, alone)
+    train_end = origin - np.timedelta64(24, "D")
+    names = ("lightgbm", "lightgbm_calendar")
+    tasks = [BacktestEntry("stale", small[name], staleness_days=24).tasks(origin)[0] for name in names]
+    assert {task.train_end for task in tasks} == {train_end}
+    results = dict(training.run_fits(noisy, tasks, 48, 7, None))
+    starts = models.window_origins(noisy.dates[0], noisy.origin)
+    training_windows = [models.training_window(noisy, start) for start in starts if start < train_end]
+    training_windows.append(models.past_window(noisy, train_end))
+    state, plan = features.fit_state(noisy.until(origin)), noisy.plan(origin, 48)
+    for task in tasks:
+        alone = models.fit(task.candidate, training_windows, train_end, 7).predict(state, plan).sales
+        np.testing.assert_array_equal(results[task].forecast, alone)
 
 
 def test_the_final_fit_is_the_blend_of_whole_fits(finished, noisy, small):
@@ -216,6 +216,7 @@ def test_the_final_fit_is_the_blend_of_whole_fits(finished, noisy, small):
     training_windows = [
         models.training_window(noisy, start) for start in models.window_origins(noisy.dates[0], noisy.origin)
     ]
+    training_windows.append(models.past_window(noisy, noisy.origin))
     alone = models.fit(small["blend"], training_windows, noisy.origin, 7)
     state, plan = features.fit_state(noisy), noisy.plan(noisy.origin, 48)
     forecast = final.predict(state, plan)

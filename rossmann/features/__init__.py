@@ -10,17 +10,18 @@ new_stores     the level of stores with few days or none, from stores like them
 school_breaks  the days around the school breaks of the region of a store
 state          fit_state: all of the above for one origin
 state_files    load_state: the State of a snapshot, stored beside it
-plan_rows      join_plan: a plan's rows beside the State; published_plan: those of the snapshot
+plan_rows      join_plan: a plan's rows beside the State; published_plan, past_rows: the days after and before it
 columns        the table of features: add a feature there
 spec           FeatureSpec: which features of the table a model uses
 """
 
-from rossmann.features.plan_rows import PlanRows, join_plan, published_plan
-from rossmann.features.spec import FeatureSpec, build, matrix
+from rossmann.features.plan_rows import PlanRows, join_plan, past_rows, published_plan
+from rossmann.features.spec import CALENDAR_SPEC, FeatureSpec, build, matrix
 from rossmann.features.state import State, fit_state
 from rossmann.features.state_files import load_state, save_state
 
 __all__ = [
+    "CALENDAR_SPEC",
     "FeatureSpec",
     "PlanRows",
     "State",
@@ -29,6 +30,7 @@ __all__ = [
     "join_plan",
     "load_state",
     "matrix",
+    "past_rows",
     "published_plan",
     "save_state",
 ]  # fmt: skip

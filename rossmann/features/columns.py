@@ -80,8 +80,8 @@ def _closure_days(r: PlanRows) -> np.ndarray:
 
 GROUPS = (
     # No month and no day of the year: the history has each once or twice, and trees would memorise what happened then.
+    FeatureGroup("levels", {"lead_days": lambda r: r.lead_days}),
     FeatureGroup(None, {
-        "lead_days": lambda r: r.lead_days,
         "weekday": lambda r: r.on_date(r.date_parts.weekday),
         "day_of_month": lambda r: r.on_date(r.date_parts.day_of_month),
         "days_left_in_month": lambda r: r.on_date(r.date_parts.days_left_in_month),
@@ -100,7 +100,7 @@ GROUPS = (
         "promo2_months": lambda r: _months_since(r, r.stores.promo2_since),
     }),
     # Its usual sales, and how the recent ones deviate. "cell": weekday × promo of the store.
-    FeatureGroup(None, {
+    FeatureGroup("levels", {
         "cell_expected": lambda r: r.in_cell(r.state.levels.expected),
         "cell_count": lambda r: r.in_cell(r.state.levels.count),
         "cell_sd": lambda r: r.in_cell(r.state.levels.standard_deviation),

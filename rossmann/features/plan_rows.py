@@ -45,6 +45,14 @@ def published_plan(state: State, stores: slice = slice(None)) -> Plan:
     return Plan(np.repeat(numbers, state.horizon_days), np.tile(state.calendar.dates[days], len(numbers)), **columns)
 
 
+def past_rows(state: State, stores: slice) -> "PlanRows":
+    """A row for each of these stores and each day of the calendar up to the origin, by store, then date."""
+    positions = np.arange(len(state.store_numbers))[stores]
+    days = len(state.calendar.dates) - state.horizon_days
+    row_store, row_day = np.repeat(np.arange(len(positions)), days), np.tile(np.arange(days), len(positions))
+    return PlanRows(state, state.calendar.of_stores(positions), positions, row_store, row_day)
+
+
 def _check_horizon(state: State, plan: Plan, lead_days: np.ndarray) -> None:
     outside = (lead_days < 1) | (lead_days > state.horizon_days)
     if outside.any():

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann.data import Plan
-from rossmann.features import columns, levels
+from rossmann.features import columns
+from rossmann.features.levels import DEVIATION_DAYS
 from rossmann.features.plan_rows import PlanRows, join_plan
 from rossmann.features.state import State
 
@@ -14,20 +15,25 @@ from rossmann.features.state import State
 class FeatureSpec:
     """Switches of the feature groups in `columns.GROUPS`; by default all are on."""
 
-    recent_days: tuple[int, ...] = levels.DEVIATION_DAYS  # which of the windows of the mean recent deviation
+    levels: bool = True  # the store's usual sales on the origin, and the days since the origin
+    recent_days: tuple[int, ...] = DEVIATION_DAYS  # which of the windows of the mean recent deviation
     neighbours: bool = True  # the days around the row's day
     year_ago: bool = True  # the same season one year before
     ridge: bool = True  # the linear model's forecast and residuals
 
     def __post_init__(self):
-        unknown = set(self.recent_days) - set(levels.DEVIATION_DAYS)
+        unknown = set(self.recent_days) - set(DEVIATION_DAYS)
         if unknown:
-            raise ValueError(f"no mean deviation over {sorted(unknown)} days; choose from {levels.DEVIATION_DAYS}")
+            raise ValueError(f"no mean deviation over {sorted(unknown)} days; choose from {DEVIATION_DAYS}")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the matrix's columns, in the order of the table of features."""
         return tuple(_features(self))
+
+
+# What a row has without the sales of any day: its day, the days around it, and the attributes of its store.
+CALENDAR_SPEC = FeatureSpec(levels=False, recent_days=(), year_ago=False, ridge=False)
 
 
 def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
@@ -50,5 +56,5 @@ def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
 
 def _features(spec: FeatureSpec) -> dict[str, columns.Feature]:
     groups = [group for group in columns.GROUPS if group.switch is None or getattr(spec, group.switch)]
-    dropped = {columns.deviation_name(days) for days in set(levels.DEVIATION_DAYS) - set(spec.recent_days)}
+    dropped = {columns.deviation_name(days) for days in set(DEVIATION_DAYS) - set(spec.recent_days)}
     return {name: feature for name, feature in columns.merge_groups(groups).items() if name not in dropped}

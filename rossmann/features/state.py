@@ -21,7 +21,9 @@ class State:
 
     origin: np.datetime64  # the last known day
     stores: Stores
-    calendar: Calendar  # the CONTEXT_DAYS up to the origin and the published plan of the horizon after it
+    calendar: (
+        Calendar  # the days up to the origin, usually CONTEXT_DAYS, and the published plan of the horizon after it
+    )
     breaks: SchoolBreaks  # on the days of the calendar
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
@@ -38,8 +40,11 @@ class State:
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # sums of two threads differ in their last bits from those of one
-def fit_state(past: SalesHistory) -> State:
-    """Fit the State of a history on its origin and for its horizon; after the origin only the calendar is read."""
+def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
+    """Fit the State of a history on its origin and for its horizon; after the origin only the calendar is read.
+
+    context_days: how many days up to the origin its calendar has.
+    """
     origin, dates, horizon_days = past.origin, past.dates, past.horizon_days
     days = len(dates)
     calendar = extend_calendar(past.calendar, origin + DESIGN_LOOKAHEAD_DAYS * DAY)
@@ -49,7 +54,7 @@ def fit_state(past: SalesHistory) -> State:
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
     ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     breaks = fit_school_breaks(past, calendar.dates)
-    context = slice(max(days - CONTEXT_DAYS, 0), days + horizon_days)
+    context = slice(max(days - context_days, 0), days + horizon_days)
     return State(
         origin=origin,
         stores=past.stores,

@@ -5,7 +5,7 @@ state_rules       learners without a fit of their own: last week, median, and th
                   fitted in `rossmann.features.store_ridge` because its forecast is a feature of the boosters too
 lightgbm_trees, xgboost_trees, sklearn_trees    the boosters, fitted to the residuals of the linear model
 flat_trees        XGBoost's trees for a forecast of one row
-training_windows  what boosters are fitted to
+training_windows  what boosters are fitted to; past_windows the same of the days that the linear model was fitted to
 day_corrections   what their trees add to the whole chain on a day, which is clipped
 candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
@@ -32,6 +32,7 @@ from rossmann.models.forecaster import (
     load,
 )
 from rossmann.models.learners import LEARNERS
+from rossmann.models.past_windows import past_window
 from rossmann.models.quantiles import Quantiles, calibrate
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "load_adaptive_quantiles",
     "min_train_days",
+    "past_window",
     "replace_members",
     "training_window",
     "trial_candidate",

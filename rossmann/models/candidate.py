@@ -11,7 +11,11 @@ from rossmann.models.learners import BASELINES, LEARNERS
 from rossmann.validation import DataError
 
 BLEND = "blend"
-BLEND_MEMBERS = ("ridge", "lightgbm", "xgboost")  # of the production blend: new learners are not added automatically
+BLEND_MEMBERS = (
+    "lightgbm_calendar",
+    "lightgbm",
+    "xgboost",
+)  # of the production blend: new learners are not added automatically
 CANDIDATE_NAMES = (*LEARNERS, BLEND)
 
 
@@ -29,10 +33,18 @@ class Candidate:
 
     @property
     def needs_training_windows(self) -> bool:
-        """Whether it is fitted to training windows; other candidates read all they need from the State."""
-        if self.members:
-            return any(member.needs_training_windows for member in self.members)
-        return LEARNERS[self.learner].needs_training_windows
+        """Whether it, or a member of it, is fitted to training windows."""
+        return any(LEARNERS[each.learner].needs_training_windows for each in self.members or (self,))
+
+    @property
+    def needs_past_window(self) -> bool:
+        """Whether it, or a member of it, is fitted to the past window of the end of its training days."""
+        return any(LEARNERS[each.learner].needs_past_window for each in self.members or (self,))
+
+    @property
+    def is_booster(self) -> bool:
+        """Whether it is fitted to rows; other candidates read all they need from the State."""
+        return self.needs_training_windows or self.needs_past_window
 
     def key(self) -> str:
         """The whole configuration as JSON; `parse` reads it."""
@@ -60,15 +72,18 @@ def default_candidate(name: str, loss: Loss = RMSPE) -> Candidate:
     if name == BLEND:
         members = tuple(default_candidate(member, loss) for member in BLEND_MEMBERS)
         return Candidate(BLEND, BLEND, members=members, variance_factor=0.0)
-    variance_factor = 0.0 if LEARNERS[name].is_baseline else loss.variance_factor
-    return Candidate(name, name, _sorted_pairs(LEARNERS[name].defaults), variance_factor=variance_factor)
+    learner = LEARNERS[name]
+    factor = 0.0 if learner.is_baseline else loss.variance_factor
+    return Candidate(name, name, _sorted_pairs(learner.defaults), learner.spec, variance_factor=factor)
 
 
 def trial_candidate(learner: str, number: int, params: Mapping[str, float], loss: Loss = RMSPE) -> Candidate:
     """The `number`th trial of a search: the learner's defaults with these parameters, rounded to three digits."""
     rounded = {name: value if isinstance(value, int) else float(f"{value:.3g}") for name, value in params.items()}
     pairs = _sorted_pairs({**LEARNERS[learner].defaults, **rounded})
-    return Candidate(f"{learner}-s{number}", learner, pairs, variance_factor=loss.variance_factor)
+    return Candidate(
+        f"{learner}-s{number}", learner, pairs, LEARNERS[learner].spec, variance_factor=loss.variance_factor
+    )
 
 
 def replace_members(blend: Candidate, members: Mapping[str, Candidate]) -> Candidate:

@@ -15,7 +15,7 @@ from rossmann.models.day_corrections import day_excess
 from rossmann.models.learner import FittedModel, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
-from rossmann.models.training_windows import TrainingWindow, linear_base, train_set
+from rossmann.models.training_windows import TrainingWindow, linear_base, past_set, train_set
 
 CANDIDATE_FILE = "candidate.json"
 # From so many rows on all rounds are used; below, they shrink with the square root of the rows.
@@ -88,7 +88,7 @@ class Forecaster:
 
     def _log_sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
         """Median log sales as if every day were open. [rows]"""
-        if not self.candidate.needs_training_windows:
+        if not self.candidate.is_booster:
             return self.model.log_sales(rows)
         spec = self.candidate.spec
         if spec not in matrices:
@@ -106,14 +106,14 @@ def fit(
 ) -> Forecaster:
     """Fit a candidate to the rows of the windows up to and including `train_end`.
 
-    A candidate that needs no training windows ignores them. ValueError where a booster has no rows, or where the
-    windows have other features than the candidate.
+    training_windows: those of the training, and the `past_window` of `train_end`; a candidate ignores what it does not
+    need. ValueError where a booster has no rows, or where the windows have other features than the candidate.
     """
     if candidate.members:
         members = [fit(member, training_windows, train_end, seed, threads) for member in candidate.members]
         return blend(candidate, members)
     learner = LEARNERS[candidate.learner]
-    if not learner.needs_training_windows:
+    if not candidate.is_booster:
         return Forecaster(candidate, learner.fit(None))
     return Forecaster(candidate, learner.fit(_training_input(candidate, training_windows, train_end, seed, threads)))
 
@@ -122,8 +122,11 @@ def _training_input(
     candidate: Candidate, training_windows: Sequence[TrainingWindow], train_end: np.datetime64, seed: int, threads: int
 ) -> TrainingInput:
     params = dict(candidate.params)
-    max_rows, max_rounds = int(params.pop("max_rows")), int(params.pop("max_rounds"))
-    rows = train_set(training_windows, train_end, max_rows, seed)
+    max_rounds = int(params.pop("max_rounds"))
+    if LEARNERS[candidate.learner].needs_past_window:
+        rows = past_set(training_windows, train_end)
+    else:
+        rows = train_set(training_windows, train_end, int(params.pop("max_rows")), seed)
     if rows.spec != candidate.spec:
         raise ValueError(f"{candidate.name} needs training windows with {candidate.spec}, these have {rows.spec}")
     scaled_rounds = int(max_rounds * min(1.0, (len(rows.date) / FULL_ROUNDS_MIN_ROWS) ** 0.5))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rossmann.features import PlanRows
+from rossmann.features import FeatureSpec, PlanRows
 from rossmann.models.training_windows import TrainingWindow
 
 Param = int | float | str
@@ -26,14 +26,14 @@ class FittedModel(Protocol):
 
 
 class Rule(FittedModel, Protocol):
-    """What a learner without training windows returns."""
+    """What a learner that is not fitted to rows returns."""
 
     def log_sales(self, rows: PlanRows) -> np.ndarray:
         """Median log sales as if every day were open. float64 [rows]"""
 
 
 class Booster(FittedModel, Protocol):
-    """What a learner with training windows returns."""
+    """What a learner that is fitted to rows returns."""
 
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
@@ -62,15 +62,18 @@ class TrainingInput:
 class Learner:
     """One line of the table in `rossmann.models.learners`.
 
-    `defaults` of a learner that needs training windows include `max_rows` (a random sample of larger sets) and
-    `max_rounds` (of boosting; with few rows there are fewer). `ranges` are (lowest, highest) of the parameters that a
-    search tries, on a log scale; whole numbers stay whole.
+    A booster needs training windows or a past window, with the features of `spec`. Its `defaults` include `max_rounds`
+    (of boosting; with few rows there are fewer) and, with training windows, `max_rows` (a random sample of larger
+    sets). `ranges` are (lowest, highest) of the parameters that a search tries, on a log scale; whole numbers
+    stay whole.
     """
 
     name: str
-    fit: Callable[[TrainingInput | None], FittedModel]  # None without training windows
+    fit: Callable[[TrainingInput | None], FittedModel]  # None where it is no booster
     load: Callable[[Path, Sequence[str]], FittedModel]  # from the folder of `save`, and the names of the columns
     needs_training_windows: bool = False
+    needs_past_window: bool = False
+    spec: FeatureSpec = FeatureSpec()  # noqa: RUF009  it is frozen
     is_baseline: bool = False  # a baseline is a candidate of every backtest run, named or not
     defaults: Mapping[str, Param] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)

@@ -6,6 +6,7 @@ tests/test_architecture.py. The new learner is a candidate where it is named; th
 `candidate.BLEND_MEMBERS`, and the default candidates are in `Settings.candidates`.
 """
 
+from rossmann.features import CALENDAR_SPEC
 from rossmann.models import lightgbm_trees, sklearn_trees, state_rules, xgboost_trees
 from rossmann.models.learner import Learner
 
@@ -78,6 +79,22 @@ _TABLE = (
             "min_samples_leaf": (50, 600),
             "max_features": (0.25, 0.8),
             "l2_regularization": (1.0, 50.0),
+        },
+    ),
+    # Where the linear model is too simple: it knows the calendar and the store, and all past days.
+    Learner(
+        "lightgbm_calendar",
+        lightgbm_trees.fit,
+        lightgbm_trees.load,
+        needs_past_window=True,
+        spec=CALENDAR_SPEC,
+        defaults={
+            "max_rounds": 250,
+            "learning_rate": 0.05,
+            "num_leaves": 63,
+            "min_data_in_leaf": 200,
+            "feature_fraction": 0.8,
+            "lambda_l2": 10.0,
         },
     ),
 )

@@ -33,6 +33,7 @@ class TrainingWindow:
     log_sales: np.ndarray  # float64 [rows]
     base: np.ndarray  # log sales by the linear model; boosters are fitted to the difference. float64 [rows]
     day_difference: np.ndarray  # the `mean_over_stores` of the difference on the row's day. float64 [rows]
+    is_past: bool = False  # whether its days are those up to the origin: see `past_windows`
 
     @property
     def difference(self) -> np.ndarray:
@@ -106,7 +107,7 @@ def train_set(
 
     `origin` and `spec` are those of the last window. ValueError where there is no row.
     """
-    earlier_windows = [window for window in training_windows if window.origin < train_end]
+    earlier_windows = [window for window in training_windows if window.origin < train_end and not window.is_past]
     rows_by_window = [np.flatnonzero(window.date <= train_end) for window in earlier_windows]
     count = sum(len(rows) for rows in rows_by_window)
     if not count:
@@ -120,6 +121,14 @@ def train_set(
     return replace(
         earlier_windows[-1], **{name: _concatenate(earlier_windows, rows_by_window, name) for name in arrays}
     )
+
+
+def past_set(training_windows: Sequence[TrainingWindow], train_end: np.datetime64) -> TrainingWindow:
+    """The past window of `train_end`. ValueError where it is missing or has no row."""
+    for window in training_windows:
+        if window.is_past and window.origin == train_end and len(window.date):
+            return window
+    raise ValueError(f"no past days up to {train_end}: pass past_window(history, {train_end}) with the windows")
 
 
 def _sample(rows_by_window: Sequence[np.ndarray], size: int, seed: int) -> list[np.ndarray]:

@@ -59,14 +59,22 @@ class FitPool:
         self._cluster = ExitStack()
         self._states: dict[np.datetime64, ray.ObjectRef] = {}
         self._windows: dict[np.datetime64, ray.ObjectRef] = {}
+        self._past_windows: dict[np.datetime64, ray.ObjectRef] = {}
         self._running: dict[ray.ObjectRef, FitTask] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for reference in (*self._running, *self._states.values(), *self._windows.values()) if self._running else ():
-            ray.cancel(reference, force=True)
+        if self._running:
+            for references in (
+                self._running,
+                self._states.values(),
+                self._windows.values(),
+                self._past_windows.values(),
+            ):
+                for reference in references:
+                    ray.cancel(reference, force=True)
         self._cluster.close()
 
     def __len__(self) -> int:
@@ -76,8 +84,9 @@ class FitPool:
     def submit(self, task: FitTask) -> None:
         """Start a fit as soon as a CPU is free."""
         history, state = self._shared_history, self._state_at(task.origin)
-        windows = self._windows_before(task.train_end) if task.candidate.needs_training_windows else ()
-        reference = _fit_and_forecast.remote(task, history, self._horizon_days, self._seed, state, *windows)
+        windows = self._windows_before(task.train_end) if task.candidate.needs_training_windows else []
+        past = [self._past_window_of(task.train_end)] if task.candidate.needs_past_window else []
+        reference = _fit_and_forecast.remote(task, history, self._horizon_days, self._seed, state, *windows, *past)
         self._running[reference] = task
 
     def next_result(self) -> tuple[FitTask, FitResult]:
@@ -95,6 +104,11 @@ class FitPool:
         if origin not in self._states:
             self._states[origin] = _state.remote(self._shared_history, origin, self._horizon_days)
         return self._states[origin]
+
+    def _past_window_of(self, train_end: np.datetime64) -> ray.ObjectRef:
+        if train_end not in self._past_windows:
+            self._past_windows[train_end] = _past_window.remote(self._shared_history, train_end)
+        return self._past_windows[train_end]
 
     def _windows_before(self, last: np.datetime64) -> list[ray.ObjectRef]:
         """The training windows with origins before `last`, ascending."""
@@ -127,8 +141,15 @@ def fit_final(
         shared_history = ray.put(history)
         origins = _window_origins_before(history, history.origin) if candidate.needs_training_windows else ()
         windows = [_training_window.remote(shared_history, origin) for origin in origins]
+        past = [_past_window.remote(shared_history, history.origin)] if candidate.needs_past_window else []
         members = [
-            _fit.remote(member, history.origin, seed, *(windows if member.needs_training_windows else ()))
+            _fit.remote(
+                member,
+                history.origin,
+                seed,
+                *(windows if member.needs_training_windows else ()),
+                *(past if member.needs_past_window else ()),
+            )
             for member in candidate.members or (candidate,)
         ]
         try:
@@ -165,6 +186,11 @@ def _state(history: SalesHistory, origin: np.datetime64, horizon_days: int) -> f
 @ray.remote(max_retries=MAX_CRASH_RETRIES)
 def _training_window(history: SalesHistory, origin: np.datetime64) -> models.TrainingWindow:
     return models.training_window(history, origin)
+
+
+@ray.remote(max_retries=MAX_CRASH_RETRIES)
+def _past_window(history: SalesHistory, origin: np.datetime64) -> models.TrainingWindow:
+    return models.past_window(history, origin)
 
 
 @ray.remote(max_retries=MAX_CRASH_RETRIES)

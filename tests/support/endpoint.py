@@ -51,6 +51,7 @@ def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecas
     candidate = models.default_candidate(name)
     origins = models.window_origins(history.dates[0], history.origin)
     training_windows = [models.training_window(history, origin) for origin in origins]
+    training_windows.append(models.past_window(history, history.origin))
     quantiles = models.calibrate(np.ones(3), [1.5, -2.0, 0.5], coverage=0.9)
     return models.fit(candidate, training_windows, history.origin, seed).with_quantiles(quantiles)
 
