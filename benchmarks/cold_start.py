@@ -43,7 +43,7 @@ def fold_rows(history: SalesHistory, origin: np.datetime64) -> Iterator[pd.DataF
     hidden = hidden_stores(fold.past)
     without = hide(history, hidden, 0, origin)
     starts = [start for start in models.window_origins(history.dates[0], history.origin) if start < origin]
-    windows = [models.training_window(without, start) for start in starts]
+    windows = [*(models.training_window(without, start) for start in starts), models.past_window(without, origin)]
     forecasters = [models.fit(models.default_candidate(name), windows, origin, SEED) for name in NAMES]
     is_hidden = np.isin(fold.plan.store, history.stores.number[hidden])
     for days in (*DAYS, ALL_DAYS):

@@ -166,6 +166,7 @@ def test_the_shift_of_a_loss_is_applied_once_also_in_a_blend(noisy, name):
     """Another loss moves every forecast by exp(factor × variance), and nothing else."""
     origin = noisy.origin - HORIZON_DAYS * DAY
     windows = [models.training_window(noisy, start) for start in models.window_origins(noisy.dates[0], origin)][-1:]
+    windows.append(models.past_window(noisy, origin))
     state, plan = features.fit_state(noisy.until(origin)), noisy.plan(origin, HORIZON_DAYS)
     variance = np.minimum(features.join_plan(state, plan).variance, 0.3)
     median, *others = (

@@ -38,9 +38,12 @@ def window_forecasts(history: SalesHistory, origins: Sequence[np.datetime64], fo
         if not file.exists():
             starts = models.window_origins(history.dates[0], origins[-1])
             windows = {start: timed_window(start) for start in starts if start < origin}
-            table = _forecast(history, origin, [window for window, _ in windows.values()])
+            started = time.perf_counter()
+            past = models.past_window(history, origin)
+            past_seconds = time.perf_counter() - started
+            table = _forecast(history, origin, [*(window for window, _ in windows.values()), past])
             new = [seconds for start, (_, seconds) in windows.items() if start >= origin - NEW_WINDOWS_DAYS * DAY]
-            _add_blend(table, sum(new))
+            _add_blend(table, sum(new) + past_seconds)
             folder.mkdir(parents=True, exist_ok=True)
             table.to_parquet(file)
         tables.append(pd.read_parquet(file))
@@ -62,7 +65,7 @@ def _forecast(history: SalesHistory, origin: np.datetime64, windows: Sequence[mo
     training, inference = {LINEAR: time.perf_counter() - started}, {}
     rows = features.join_plan(state, plan)
     columns = {"store": plan.store, "date": plan.date, "standard_deviation": rows.standard_deviation}
-    for name in models.BLEND_MEMBERS if windows else (LINEAR,):
+    for name in (LINEAR, *(models.BLEND_MEMBERS if windows else ())):
         started = time.perf_counter()
         forecaster = models.fit(models.default_candidate(name, MAE), windows, origin, SEED)
         fitted = time.perf_counter()

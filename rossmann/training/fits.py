@@ -67,14 +67,9 @@ class FitPool:
 
     def __exit__(self, *_: object) -> None:
         if self._running:
-            for references in (
-                self._running,
-                self._states.values(),
-                self._windows.values(),
-                self._past_windows.values(),
-            ):
-                for reference in references:
-                    ray.cancel(reference, force=True)
+            shared = (*self._states.values(), *self._windows.values(), *self._past_windows.values())
+            for reference in (*self._running, *shared):
+                ray.cancel(reference, force=True)
         self._cluster.close()
 
     def __len__(self) -> int:
