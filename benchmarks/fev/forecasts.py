@@ -82,8 +82,7 @@ def _add_blend(table: pd.DataFrame, windows_seconds: float) -> None:
     members = models.BLEND_MEMBERS
     table[BLEND] = models.geometric_mean([table[name].to_numpy() for name in members])
     training, inference = table.attrs[TRAINING], table.attrs[INFERENCE]
-    training[BLEND] = windows_seconds + sum(training[name] for name in members)
+    training[BLEND] = windows_seconds + training[LINEAR] + sum(training[name] for name in members)
     inference[BLEND] = sum(inference[name] for name in members)
     for name in members:
-        if name != LINEAR:
-            training[name] += training[LINEAR] + windows_seconds
+        training[name] += training[LINEAR] + windows_seconds
