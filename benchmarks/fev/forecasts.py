@@ -17,6 +17,7 @@ from rossmann.schema import DAY, HORIZON_DAYS
 
 SEED = 7
 LINEAR = "ridge"
+MODELS = (BLEND, *dict.fromkeys((LINEAR, *models.BLEND_MEMBERS)))
 TRAINING, INFERENCE = "training seconds", "inference seconds"  # in a table's attributes, by model
 NEW_WINDOWS_DAYS = HORIZON_DAYS  # a window shares the training windows of the one before; these days' are its own
 
@@ -65,7 +66,7 @@ def _forecast(history: SalesHistory, origin: np.datetime64, windows: Sequence[mo
     training, inference = {LINEAR: time.perf_counter() - started}, {}
     rows = features.join_plan(state, plan)
     columns = {"store": plan.store, "date": plan.date, "standard_deviation": rows.standard_deviation}
-    for name in (LINEAR, *(models.BLEND_MEMBERS if windows else ())):
+    for name in MODELS[1:] if windows else (LINEAR,):
         started = time.perf_counter()
         forecaster = models.fit(models.default_candidate(name, MAE), windows, origin, SEED)
         fitted = time.perf_counter()
@@ -82,7 +83,8 @@ def _add_blend(table: pd.DataFrame, windows_seconds: float) -> None:
     members = models.BLEND_MEMBERS
     table[BLEND] = models.geometric_mean([table[name].to_numpy() for name in members])
     training, inference = table.attrs[TRAINING], table.attrs[INFERENCE]
-    training[BLEND] = windows_seconds + training[LINEAR] + sum(training[name] for name in members)
+    training[BLEND] = windows_seconds + sum(training[name] for name in {LINEAR, *members})
     inference[BLEND] = sum(inference[name] for name in members)
-    for name in members:
-        training[name] += training[LINEAR] + windows_seconds
+    for name in MODELS[1:]:
+        if name != LINEAR:
+            training[name] += training[LINEAR] + windows_seconds
