@@ -102,6 +102,8 @@ def test_a_fault_is_its_name_and_first_day():
     ("command", "message"),
     [
         ("ingest --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
+        ("refresh --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
+        ("refresh --raw {home}/raw", "no champion yet"),
         ("retrain --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
         ("retrain --raw {home}/raw --candidates rigde", "unknown candidate rigde"),
         ("train", "There is no snapshot in {home}/snapshots/ yet"),

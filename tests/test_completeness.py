@@ -133,7 +133,7 @@ def workspace(tmp_path, prefect_server, monkeypatch):
 
 
 def half_of(files: RawFiles) -> RawFiles:
-    files.train = files.train[files.train["Store"] < 3]
+    files.train, files.test = (table[table["Store"] < 3] for table in (files.train, files.test))
     return files
 
 

@@ -82,6 +82,7 @@ def test_a_new_store_is_forecast_alike_by_batch_and_endpoint(without_days, tmp_p
     history, candidate = without_days, models.default_candidate(name)
     model = loaded_model(history)
     windows = [models.training_window(history, history.origin - days) for days in (96, 48)]
+    windows.append(models.past_window(history, history.origin))
     forecaster = models.fit(candidate, windows, history.origin, 7).with_quantiles(model.forecaster.quantiles)
     forecast = forecaster.predict(model.state, model.plan)
     model = replace(model, forecaster=forecaster, plan_forecast=forecast)

@@ -41,7 +41,7 @@ def check_snapshot(settings: "Settings") -> None:
 
 
 def check_champion(settings: "Settings") -> None:
-    """There must be a champion that this code can load."""
+    """There must be a champion."""
     from flows import workspace
     from rossmann import registry
 

@@ -87,13 +87,13 @@ def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.
             group, matrices, residual[of_group], weight[of_group], chain
         )
     residual = np.where(valid, residual, np.nan)
-    recent = np.clip(residual[:, -RESIDUAL_DAYS[-1] :], -MAX_RESIDUAL, MAX_RESIDUAL)
+    recent_residual = np.clip(residual[:, -RESIDUAL_DAYS[-1] :], -MAX_RESIDUAL, MAX_RESIDUAL)
     weekday = date_parts(calendar.dates[:days]).weekday
     return StoreRidge(
         level,
         np.round(coefficients, DECIMALS),
-        _recent_residual(recent),
-        np.round(_decayed_residual(recent), DECIMALS),
+        _recent_residual(recent_residual),
+        np.round(_decayed_residual(recent_residual), DECIMALS),
         np.round(_extra_variance(names, groups, residual), DECIMALS),
         np.round(new_stores.standard_deviation(_standard_deviation(residual, weekday)), DECIMALS),
     )

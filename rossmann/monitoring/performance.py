@@ -106,9 +106,11 @@ def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
 
 def rmspe_by_lead(forecasts: Iterable[pd.DataFrame]) -> pd.Series:
     """RMSPE of forecasts, tables as of `join_actuals`, by the LEAD_RANGES; NaN where a range has none."""
-    tables = [rows[rows.sales > 0] for rows in forecasts]
-    squares = [np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days)) for rows in tables]
-    totals = pd.concat([each.agg(["sum", "count"]) for each in squares]).groupby(level=0).sum()
+    totals = pd.DataFrame(0.0, index=list(LEAD_RANGES), columns=["sum", "count"])
+    for table in forecasts:
+        rows = table[table.sales > 0]
+        squares = np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days))
+        totals = totals.add(squares.agg(["sum", "count"]), fill_value=0)
     return np.sqrt(totals["sum"] / totals["count"]).reindex(list(LEAD_RANGES)).rename_axis("lead_days")
 
 
