@@ -28,8 +28,8 @@ SHARES = (0.5, 0.8, 0.9, 0.95)
 SLICES = ("origin", "store_type", "weekday", "promo", "lead_week")
 ALTERNATIVE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 ALTERNATIVE_ORIGINS = accuracy.ORIGINS[4:8:3]  # Christmas and spring
-CALIBRATION_ORIGINS = np.arange("2014-01-05", "2014-06-01", HORIZON_DAYS, dtype="datetime64[D]")
-REPLAY_ORIGINS = np.arange("2014-07-20", "2015-07-20", 7, dtype="datetime64[D]")
+CALIBRATION_ORIGINS = np.arange("2014-02-22", "2014-04-12", HORIZON_DAYS, dtype="datetime64[D]")
+REPLAY_ORIGINS = np.arange("2014-06-08", "2015-06-08", 7, dtype="datetime64[D]")
 SEED = 7
 FIXED = {"max_bin": 63, "seed": SEED, "num_threads": 2, "verbosity": -1, "deterministic": True, "force_row_wise": True}
 

@@ -30,8 +30,8 @@ def test_each_offset_moves_by_what_is_missing_of_its_level():
     """A quarter of the day's sales is below the first quantile, half below the second, all below the third."""
     errors = np.array([-3.0, -1.0, 1.0, 1.5])
     quantiles = models.follow_outcomes(MODEL, [errors])
-    moved = [-2 + STEP / 0.1 * (0.05 - 0.25), 0, 2 + STEP / 0.1 * (0.95 - 1)]
-    assert quantiles.offsets == pytest.approx(moved)
+    expected = [-2 + STEP / 0.1 * (0.05 - 0.25), 0, 2 + STEP / 0.1 * (0.95 - 1)]
+    assert quantiles.offsets == pytest.approx(expected)
     assert (quantiles.levels, quantiles.coverage) == (MODEL.levels, MODEL.coverage)
 
 
@@ -57,10 +57,10 @@ def test_the_coverage_of_a_year_is_nominal_although_the_errors_change(scale):
 def test_quantiles_that_followed_ascend_around_the_forecast():
     random = np.random.default_rng(9)
     quantiles = models.calibrate(np.ones(500), random.normal(0, 1, 500), coverage=0.9)
-    followed = models.follow_outcomes(quantiles, random.normal(5, 0.1, (300, 30)))
-    assert np.all(np.diff(followed.offsets) >= 0)
-    assert followed.offsets[0] <= 0 <= followed.offsets[-1]
-    assert followed.offsets[5] > 4  # the median is where the sales are
+    after = models.follow_outcomes(quantiles, random.normal(5, 0.1, (300, 30)))
+    assert np.all(np.diff(after.offsets) >= 0)
+    assert after.offsets[0] <= 0 <= after.offsets[-1]
+    assert after.offsets[5] > 4  # the median is where the sales are
 
 
 def test_a_forecaster_has_the_quantiles_that_the_snapshot_has_for_it(toy, tmp_path):

@@ -164,9 +164,9 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     """The days since the first forecast, one by one, from its own rows beside the sales that are known now."""
     champion = registry.champion(model_registry())
     model = registry.load_forecaster(model_registry(), champion).quantiles
-    snapshot = ingest(as_of=LAST_DAY - timedelta(days=20))
+    snapshot = ingest()
     before, history = load_snapshot(snapshots, first_run.snapshot), load_snapshot(snapshots, snapshot)
-    plan = before.plan(before.origin, 10)
+    plan = before.plan(before.origin, 30)
     forecast_rows = pd.read_parquet(first_run.forecast.file.removesuffix("csv") + "parquet").set_index(
         ["store", "date"]
     )

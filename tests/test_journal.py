@@ -175,9 +175,9 @@ def test_a_batch_is_stored_once_and_answers_refer_to_its_rows(url):
     assert journal.read_answer(url, "c").store.tolist() == [6, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize("written", [entry("a", rows=3), reference("a", [4, 0])], ids=["own rows", "rows of a batch"])
-def test_an_answer_has_its_quantiles_to_the_last_bit(url, written):
-    write_entries(url, [batch(), written])
+@pytest.mark.parametrize("answer", [entry("a", rows=3), reference("a", [4, 0])], ids=["own rows", "rows of a batch"])
+def test_an_answer_has_its_quantiles_to_the_last_bit(url, answer):
+    write_entries(url, [batch(), answer])
     rows = journal.read_answer(url, "a")
     expected = QUANTILES.around(np.full(len(rows), 0.1), rows.forecast.to_numpy())
     assert rows[["q05", "q50", "q95"]].to_numpy().tolist() == expected.tolist()
