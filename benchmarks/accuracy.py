@@ -53,9 +53,9 @@ def main() -> None:
 
 
 def backtest(raw: str, storage: str, progress: Progress) -> BacktestRun:
-    """The backtest of the blend and its members on ORIGINS."""
+    """The backtest of the blend, its members and the linear model on ORIGINS."""
     settings = Settings()
-    names = (*models.BLEND_MEMBERS, BLEND)
+    names = ("ridge", *models.BLEND_MEMBERS, BLEND)
     entries = [training.BacktestEntry(candidate.name, candidate) for candidate in models.candidates(names)]
     return training.run_backtests(
         read_history(raw).history, entries, ORIGINS, horizon_days=HORIZON_DAYS, coverage=settings.coverage,

@@ -333,7 +333,7 @@ def test_the_common_difference_of_a_day_is_its_mean_over_the_stores_and_ten_with
         np.testing.assert_allclose(window.day_difference, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "lightgbm_calendar"])
 def test_what_boosters_add_to_the_chain_on_a_day_is_clipped(noisy, forecasters, name, monkeypatch):
     """Their forecast beside the linear model's, in log space, and a slow version with pandas."""
     monkeypatch.setattr(day_corrections, "MAX_CORRECTION", 0.002)
