@@ -183,7 +183,7 @@ def test_a_champion_whose_files_are_lost_does_not_stop_the_challenger(second_cha
 @pytest.fixture
 def new_home(tmp_path, prefect_server, local_ray, new_mlflow_database, monkeypatch) -> Path:
     """A workspace of its own, with raw files and nothing else."""
-    write_sample(tmp_path / "raw", STORES, 400, seed=3)
+    write_sample(tmp_path / "raw", STORES, 470, seed=3)
     new_mlflow_database(tmp_path)
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("ROSSMANN_FOLDS", "2")
