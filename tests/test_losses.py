@@ -95,8 +95,7 @@ def test_two_rows_of_7702_do_not_stop_a_clearly_better_model_and_are_named():
     ("loss", "error", "warning"),
     [
         ("rmspe", 0.96, ""),
-        ("rmspe", 0.8, "the forecasts of new are 20% low in sum, as RMSPE asks for where sales scatter; for sums train "
-                       "with ROSSMANN_LOSS=total"),
+        ("rmspe", 0.8, "the forecasts of new are 20% low in sum; if sums matter, train with ROSSMANN_LOSS=total"),
         ("rmspe", 1.1, "the forecasts of new are 10% high in sum"),
         ("total", 0.8, "the forecasts of new are 20% low in sum"),
     ],

@@ -154,7 +154,7 @@ class Backtest:
         sentence = f"the forecasts of {candidate} are {abs(bias):.0%} {'low' if bias < 0 else 'high'} in sum"
         if bias > 0 or self.loss == TOTAL:
             return sentence
-        return f"{sentence}, as {self.loss.label} asks for where sales scatter; for sums train with ROSSMANN_LOSS=total"
+        return f"{sentence}; if sums matter, train with ROSSMANN_LOSS=total"
 
 
 @dataclass(frozen=True)
