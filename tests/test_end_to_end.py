@@ -187,11 +187,10 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
 
 
 def test_new_days_are_searched_and_the_challenger_is_compared_with_champion_and_median(workspace, first_run, snapshots):
-    before = current_snapshot(snapshots)
     ingest()
     newer = next(s for s in list_snapshots(snapshots) if s.current)
     assert newer.origin == str(LAST_DAY)
-    assert newer.parent == before
+    assert newer.parent == first_run.snapshot
     trained = train(search=1)
     assert trained.challenger == 2
     leaderboard = training.load_backtest_run(Storage(str(workspace / "backtests")), trained.backtest_run).leaderboard()

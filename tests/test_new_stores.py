@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from rossmann import features, models
-from rossmann.data import SalesHistory
+from rossmann.data import SalesHistory, load_snapshot, save_snapshot
 from rossmann.features import new_stores
 from rossmann.schema import HORIZON_DAYS
 from rossmann.serving.target import ServingTarget
@@ -55,6 +56,13 @@ def test_days_replace_stores_like_it_as_they_arrive(noisy):
     assert established.min() < levels[0] < established.max()
     assert (np.abs(levels[1:] - levels[-1]) < 0.15).all()
     assert abs(levels[0] - levels[-1]) > 0.15
+
+
+def test_a_snapshot_has_the_stores_without_a_row(without_days, tmp_path):
+    fingerprint = save_snapshot(without_days, str(tmp_path), datetime(2015, 1, 1, tzinfo=UTC), "test")
+    loaded = load_snapshot(str(tmp_path), fingerprint)
+    assert loaded.stores.number.tolist() == without_days.stores.number.tolist()
+    assert loaded.fingerprint == without_days.fingerprint == fingerprint
 
 
 def test_established_stores_and_a_history_of_few_days_have_no_new_stores(noisy):
