@@ -1,59 +1,43 @@
 """`python -m benchmarks.quantiles RAW`: whether the quantiles of the blend are right, on the folds of `accuracy`.
 
-Coverage by fold and by slice of days, of quantiles that were calibrated on the other folds. With `--alternative`, the
-weighted quantile loss (WQL) beside that of LightGBM with its quantile loss, one fit per level, on two of the folds.
-With `--replay`, a year of weekly forecasts by `ridge`, with the quantiles of the calibration before it and with those
-that follow the outcomes. Finished fits of the blend are reused if `--storage` names a folder, like that of `accuracy`.
+Coverage by fold and by slice of days, of quantiles that were calibrated on the other folds; and the folds as one year,
+with quantiles that stay and with those that follow the outcomes. Finished fits are reused if `--storage` names a
+folder, like that of `accuracy`.
 """
 
 import argparse
 import tempfile
-import time
+from dataclasses import replace
 
-import lightgbm
 import numpy as np
 import pandas as pd
 from rich.console import Console
 
 from benchmarks import accuracy
-from rossmann import evaluation, features, models, training
-from rossmann.data import SalesHistory, read_history
+from rossmann import models, training
 from rossmann.models.candidate import BLEND
 from rossmann.models.quantiles import bound_levels
-from rossmann.models.training_windows import linear_base, train_set
-from rossmann.schema import HORIZON_DAYS
 from rossmann.settings import Settings
 
 SHARES = (0.5, 0.8, 0.9, 0.95)
 SLICES = ("origin", "store_type", "weekday", "promo", "lead_week")
-ALTERNATIVE_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-ALTERNATIVE_ORIGINS = accuracy.ORIGINS[4:8:3]  # Christmas and spring
-CALIBRATION_ORIGINS = np.arange("2014-02-22", "2014-04-12", HORIZON_DAYS, dtype="datetime64[D]")
-REPLAY_ORIGINS = np.arange("2014-06-08", "2015-06-08", 7, dtype="datetime64[D]")
-SEED = 7
-FIXED = {"max_bin": 63, "seed": SEED, "num_threads": 2, "verbosity": -1, "deterministic": True, "force_row_wise": True}
+NARROWNESS = 0.7  # of a calibration that is wrong
 
 
 def main() -> None:
-    """Usage: python -m benchmarks.quantiles RAW [--storage FOLDER] [--alternative | --replay]"""
+    """Usage: python -m benchmarks.quantiles RAW [--storage FOLDER]"""
     parser = argparse.ArgumentParser()
     parser.add_argument("raw", help="Folder with the raw files.")
     parser.add_argument("--storage", help="Folder of finished fits.")
-    parser.add_argument("--alternative", action="store_true", help="Fit LightGBM's quantile loss, too.")
-    parser.add_argument("--replay", action="store_true", help="Replay a year instead of the folds.")
     arguments = parser.parse_args()
     console = Console(highlight=False)
-    if arguments.replay:
-        console.print(replay(read_history(arguments.raw).history).to_string(float_format="{:.3f}".format))
-        return
     with tempfile.TemporaryDirectory() as folder, console.status("fitting") as status:
         run = accuracy.backtest(
             arguments.raw, arguments.storage or folder, lambda *done: status.update("{}/{} {}".format(*done))
         )
     rows = run.backtest.of(BLEND)
-    console.print(coverage(rows).to_string(float_format="{:.3f}".format))
-    if arguments.alternative:
-        console.print(alternative(read_history(arguments.raw).history, rows).to_string(float_format="{:.4f}".format))
+    for table in (coverage(rows), replay(rows)):
+        console.print(table.to_string(float_format="{:.3f}".format), soft_wrap=True)
 
 
 def coverage(rows: pd.DataFrame) -> pd.DataFrame:
@@ -71,85 +55,28 @@ def coverage(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat({"mean of the folds": mean, **slices}, names=["slice", "value"])
 
 
-def alternative(history: SalesHistory, rows: pd.DataFrame) -> pd.DataFrame:
-    """WQL of both at ALTERNATIVE_LEVELS on each of ALTERNATIVE_ORIGINS, and CPU seconds of the alternative."""
-    table = {}
-    for fold, quantiles in training.quantiles_of_folds(rows, Settings().coverage, ALTERNATIVE_LEVELS):
-        origin = fold.origin.iloc[0].to_datetime64().astype("datetime64[D]")
-        if origin not in ALTERNATIVE_ORIGINS:
-            continue
-        started, sold = time.process_time(), (fold.sales > 0).to_numpy()
-        used = [quantiles.levels.index(level) for level in ALTERNATIVE_LEVELS]
-        other = quantile_loss_forecast(history, origin)
-        losses = {
-            "conformal": _wql(fold[sold], _quantiles(quantiles, fold[sold])[:, used]),
-            "quantile loss": _wql(fold[sold], other[sold]),
-        }
-        table[str(origin)] = losses | {"CPU s": time.process_time() - started}
-    return pd.DataFrame(table).T
+def replay(rows: pd.DataFrame) -> pd.DataFrame:
+    """Coverage of SHARES by quarter of the folds' year, static and adaptive, from a right and from a narrow start.
 
-
-def quantile_loss_forecast(history: SalesHistory, origin: np.datetime64) -> np.ndarray:
-    """Quantiles by LightGBM, fitted to each of ALTERNATIVE_LEVELS with its quantile loss, and sorted. [rows, levels]
-
-    It is fitted to the residuals of the linear model, as the booster of the blend, but to all of them: what all stores
-    share on a day is part of the uncertainty.
+    Each week has the quantiles after all days before it. The right calibration is that of all folds.
     """
-    fold = evaluation.cut_fold(history, origin, HORIZON_DAYS)
-    past = history.until(origin)
-    starts = [start for start in models.window_origins(past.dates[0], past.origin) if start < origin]
-    windows = [models.training_window(past, start) for start in starts]
-    candidate = models.default_candidate("lightgbm")
-    params = dict(candidate.params)
-    max_rows, rounds = params.pop("max_rows"), params.pop("max_rounds")
-    rows, planned = (
-        train_set(windows, origin, max_rows, SEED),
-        features.join_plan(features.fit_state(fold.past), fold.plan),
-    )
-    base, matrix = linear_base(planned), features.matrix(planned, candidate.spec)
-    forecasts = []
-    for level in ALTERNATIVE_LEVELS:
-        own = FIXED | params | {"objective": "quantile", "alpha": level}
-        booster = lightgbm.train(own, lightgbm.Dataset(rows.matrix, rows.log_sales - rows.base, params=FIXED), rounds)
-        forecasts.append(np.where(planned.open, np.exp(base + booster.predict(matrix)), 0))
-    return np.sort(np.stack(forecasts, axis=1), axis=1)
+    sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
+    days = sold[["date"]].assign(error=np.log(sold.sales / sold.forecast) / sold.standard_deviation)
+    right = models.calibrate(np.ones(len(days)), days.error.to_numpy(), Settings().coverage, _levels(SHARES))
+    narrow = replace(right, offsets=tuple(NARROWNESS * offset for offset in right.offsets))
+    return pd.concat({"right": _replay_from(right, days), f"× {NARROWNESS}": _replay_from(narrow, days)})
 
 
-def replay(history: SalesHistory) -> pd.DataFrame:
-    """Coverage of SHARES by quarter of the year after CALIBRATION_ORIGINS: static quantiles, and adaptive ones.
-
-    Each week's forecast has the quantiles after all days up to its origin; a day counts with all of its forecasts.
-    """
-    calibration = pd.concat(_ridge_rows(history, origin) for origin in CALIBRATION_ORIGINS)
-    static = models.calibrate(np.ones(len(calibration)), calibration.error.to_numpy(), 0.9, _levels(SHARES))
-    adaptive, year, tables = static, [_ridge_rows(history, origin) for origin in REPLAY_ORIGINS], []
-    for number, week in enumerate(year):
-        adaptive = models.follow_outcomes(adaptive, _errors_of_last_week(year[:number], week.origin.iloc[0]))
+def _replay_from(static: models.Quantiles, days: pd.DataFrame) -> pd.DataFrame:
+    """Coverage by quarter, first of the year. days: date and error, log(sales / forecast) in standard deviations."""
+    adaptive, tables = static, []
+    for _, week in days.groupby(pd.Grouper(key="date", freq="7D")):
         inside = {f"{name} {share:.0%}": _inside(quantiles, share, week.error)
                   for name, quantiles in (("static", static), ("adaptive", adaptive)) for share in SHARES}  # fmt: skip
-        tables.append(week[["origin", "date"]].assign(**inside))
-    days = pd.concat(tables).drop(columns="origin").set_index("date")
-    return pd.concat([days.mean().to_frame("year").T, days.groupby(days.index.to_period("Q")).mean()])
-
-
-def _ridge_rows(history: SalesHistory, origin: np.datetime64) -> pd.DataFrame:
-    """Of a forecast, on days with sales: origin, date, and log(sales / forecast) in standard deviations."""
-    fold = evaluation.cut_fold(history, origin, min(HORIZON_DAYS, int((history.origin - origin).astype(int))))
-    state = features.fit_state(fold.past)
-    forecast = models.fit(models.default_candidate("ridge"), (), origin, SEED).predict(state, fold.plan).sales
-    deviation = features.join_plan(state, fold.plan).standard_deviation
-    rows = evaluation.backtest_rows("ridge", fold, forecast, deviation)
-    sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
-    return sold[["origin", "date"]].assign(error=np.log(sold.sales / sold.forecast) / sold.standard_deviation)
-
-
-def _errors_of_last_week(earlier: list[pd.DataFrame], origin: pd.Timestamp) -> list[np.ndarray]:
-    """The errors of the days since the origin before, day by day, of all earlier forecasts."""
-    if not earlier:
-        return []
-    rows = pd.concat(earlier)
-    week = rows[(rows.date > earlier[-1].origin.iloc[0]) & (rows.date <= origin)]
-    return [errors.to_numpy() for _, errors in week.groupby("date").error]
+        tables.append(week[["date"]].assign(**inside))
+        adaptive = models.follow_outcomes(adaptive, [errors.to_numpy() for _, errors in week.groupby("date").error])
+    table = pd.concat(tables).set_index("date")
+    return pd.concat([table.mean().to_frame("year").T, table.groupby(table.index.to_period("Q")).mean()])
 
 
 def _inside(quantiles: models.Quantiles, share: float, errors: pd.Series) -> pd.Series:
@@ -160,11 +87,6 @@ def _inside(quantiles: models.Quantiles, share: float, errors: pd.Series) -> pd.
 
 def _quantiles(quantiles: models.Quantiles, rows: pd.DataFrame) -> np.ndarray:
     return quantiles.around(rows.standard_deviation.to_numpy(), rows.forecast.to_numpy())
-
-
-def _wql(rows: pd.DataFrame, quantiles: np.ndarray) -> float:
-    loss = evaluation.quantile_loss(rows.sales.to_numpy(), quantiles, ALTERNATIVE_LEVELS)
-    return float(loss.sum() / rows.sales.sum())
 
 
 def _levels(shares: tuple[float, ...]) -> list[float]:
