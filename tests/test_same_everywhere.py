@@ -143,7 +143,7 @@ def test_the_same_seed_fits_the_same_model(noisy, forecasters, tmp_path):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
 
 
-@pytest.mark.parametrize("name", (*SEARCHABLE, "lightgbm_calendar"))
+@pytest.mark.parametrize("name", [*SEARCHABLE, "lightgbm_calendar"])
 def test_a_booster_is_the_same_for_the_same_seed(noisy, state, plan, forecasters, name):
     """LightGBM's quantized gradients depend on the number of threads; a fit has one wherever forecasts come from."""
     windows = training_windows(noisy)
