@@ -197,9 +197,12 @@ def show_replay(home: str, result: "ReplayResult") -> None:
         scores = (f"{each.rmspe:.4f}", f"{each.last_weeks_rmspe:.4f}")
         rows.append([each.policy, *scores, *map(str, counts), f"{each.cpu_minutes:.1f}"])
     show_table([Column("policy"), *(Column(each, numeric=True) for each in names)], rows)
-    leads = [Column(f"{lead} days ahead", numeric=True) for lead in LEAD_RANGES]
-    rows = [[each.policy, *(f"{value:.4f}" for value in each.lead_rmspe)] for each in result.policies]
-    show_table([Column("policy"), *leads], rows)
+    leads = [Column(lead, numeric=True) for lead in LEAD_RANGES]
+    rows = [
+        [each.policy, *("" if isnan(value) else f"{value:.4f}" for value in each.lead_rmspe)]
+        for each in result.policies
+    ]
+    show_table([Column("RMSPE by days ahead"), *leads], rows)
     for each in result.policies:
         text = ", ".join(f"{day} {cause}" for day, cause in each.alarms)
         show(f"{each.policy}: {text or 'no alarm'}")
