@@ -104,7 +104,7 @@ def test_finished_fits_are_not_repeated(finished, without_ray, noisy, small, ori
         progress=lambda done, total, what: progress.append((done, total)),
     )
     assert again.key == run.key
-    assert progress == [(10, 10)]
+    assert progress == [(12, 12)]
     assert again.backtest.rows.equals(run.backtest.rows)
     assert again.backtest.rows.equals(training.load_backtest_run(storage, run.key).backtest.rows)
 
