@@ -60,7 +60,8 @@ test: install ## all tests except the proofs
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 proof: install ## the tests that take minutes: a cluster of three hosts, a week with drift through the whole stack
-	@$(BIN)/python -m pytest -m proof
+	@$(BIN)/python -m pytest -m "proof and not alone" --numprocesses 2 --dist loadfile --durations 10
+	@$(BIN)/python -m pytest -m "proof and alone" --durations 15
 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -292,6 +292,7 @@ def request_count(journal: Path) -> int:
 
 
 @pytest.mark.proof
+@pytest.mark.alone
 def test_replicas_are_added_under_load_and_removed_after_it(endpoint, first_target, large_body):
     with background_load(urls(endpoint), [large_body], 16) as result:
         wait(lambda: len(endpoint.replicas()) > 2, 60)

@@ -19,7 +19,7 @@ from tests.support.endpoint import save_with_champion
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
 from tests.support.proxy import running_config
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]  # it waits for more than one recovery
+pytestmark = [pytest.mark.proof, pytest.mark.alone, pytest.mark.timeout(900)]  # it waits for more than one recovery
 
 RESTART_S, RECOVERY_S = 90, 270  # on two busy cores; docs/faults.md has the usual times
 OTHERS = {  # process: where it answers again

@@ -10,6 +10,7 @@ from rossmann.simulation import write_sample
 
 
 @pytest.mark.proof
+@pytest.mark.alone
 @pytest.mark.timeout(900)  # a stack, two trainings and all steps between them take minutes on two busy cores
 def test_a_week_with_drift_ends_in_a_verdict_without_any_action(tmp_path: Path) -> None:
     sample = str(write_sample(tmp_path / "sample", 60))

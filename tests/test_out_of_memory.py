@@ -16,7 +16,7 @@ import pytest
 from rossmann import evaluation
 from rossmann.training import fits
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.alone]
 
 REPOSITORY = Path(__file__).parents[1]
 LIMIT_BYTES = 1_200_000_000  # above what is in use

@@ -48,7 +48,7 @@ TIMEOUT_S = 150
 
 def on_hosts(test: Callable) -> Callable:
     """Tests on three hosts are proofs, and slow on a busy machine."""
-    return pytest.mark.proof(pytest.mark.timeout(600)(test))
+    return pytest.mark.proof(pytest.mark.alone(pytest.mark.timeout(600)(test)))
 
 
 def documented_command(host: str, part: str) -> str:

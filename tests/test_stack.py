@@ -279,6 +279,7 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 @pytest.mark.proof
+@pytest.mark.alone
 def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Path) -> None:
     _wait_until(stack.has_prefect, 180)
     stack.run(f"{MAKE} deploy")
@@ -309,6 +310,7 @@ ENDINGS: dict[str, Callable[[Stack], None]] = {
 
 
 @pytest.mark.proof
+@pytest.mark.alone
 @pytest.mark.parametrize("stack", ["mlflow ray"], indirect=True)
 @pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
 def test_nothing_outlives_the_stack_however_it_ends(stack: Stack, end: Callable[[Stack], None]) -> None:
