@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import workspace
 from rossmann import journal, models, registry
-from rossmann.data import SalesHistory
+from rossmann.data import SalesHistory, is_snapshot
 from rossmann.models import AdaptiveQuantiles, Quantiles
 from rossmann.settings import Settings
 
@@ -25,7 +25,7 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
             return
         model = registry.load_forecaster(workspace.registry(settings), champion).quantiles
         snapshots, fingerprint = settings.workspace.snapshots, history.fingerprint
-        if model is None or models.load_adaptive_quantiles(snapshots, fingerprint, model):
+        if model is None or is_snapshot(snapshots, fingerprint):  # replicas may have loaded a snapshot that is there
             return
         origin = history.origin.item()
         start = _start(settings, model, previous, origin)

@@ -187,7 +187,7 @@ def champion_entry(
 
 def other_loss_notes(settings: Settings, name: str, model: RegisteredModel) -> list[str]:
     """A note if a model was trained for another loss than that of the comparison; it forecasts as it was trained."""
-    if model.card.loss == settings.loss:
+    if model.card.loss == settings.loss or model.card.candidate == evaluation.BASELINE:
         return []
     own, compared = (evaluation.LOSSES[loss].label for loss in (model.card.loss, settings.loss))
     return [f"{name} was trained for {own}; the comparison is by {compared} (ROSSMANN_LOSS)"]

@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     )
     seed: int = Field(7, ge=0, description="Seed of every random draw.")
     coverage: float = Field(
-        0.9, gt=0, lt=1, description="Share of days whose sales should be between the lower and upper bound."
+        0.9, ge=0.001, le=0.999, description="Share of days whose sales should be between the lower and upper bound."
     )
     quantile_levels: Annotated[tuple[float, ...], NoDecode] = Field(
         QUANTILE_LEVELS,

@@ -35,6 +35,12 @@ def test_each_offset_moves_by_what_is_missing_of_its_level():
     assert (quantiles.levels, quantiles.coverage) == (MODEL.levels, MODEL.coverage)
 
 
+def test_one_day_moves_no_quantile_by_more_than_half_a_standard_deviation():
+    outer = Quantiles((0.001, 0.5, 0.999), (-3.1, 0.0, 3.1), 0.998)
+    moved = np.array(models.follow_outcomes(outer, [np.full(9, -10.0)]).offsets) - outer.offsets
+    assert -0.5 < moved.min() < -0.4
+
+
 def test_without_outcomes_the_quantiles_stay():
     assert models.follow_outcomes(MODEL, []) == MODEL
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from prefect.artifacts import Artifact
 
+from flows.adaptation import adapt_quantiles
 from flows.cli.main import main
 from flows.forecast import forecast
 from flows.ingest import ingest
@@ -184,6 +185,9 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     rows = features.join_plan(state, history.plan(history.origin, 48))
     expected = adaptive.current.around(rows.standard_deviation, table.forecast.to_numpy())
     np.testing.assert_allclose(table[list(QUANTILES)], expected, rtol=1e-4, atol=0.01)
+    adapt_quantiles.fn(Settings(), before, None)
+    of_first = models.load_adaptive_quantiles(snapshots, first_run.snapshot, model)
+    assert of_first is None, "replicas may have loaded a snapshot that is there"
 
 
 def test_new_days_are_searched_and_the_challenger_is_compared_with_champion_and_median(workspace, first_run, snapshots):

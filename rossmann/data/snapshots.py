@@ -106,6 +106,11 @@ def describe_snapshot(root: str, fingerprint: str) -> Snapshot:
     return Snapshot(**about, current=fingerprint == _read_current(storage))
 
 
+def is_snapshot(root: str, fingerprint: str) -> bool:
+    """Whether there is a complete snapshot with this fingerprint."""
+    return _is_complete(Storage(root).subfolder(fingerprint))
+
+
 def current_snapshot(root: str) -> str:
     """The fingerprint of the snapshot in use. Raises DataError if there is none."""
     snapshots = Storage(str(root))

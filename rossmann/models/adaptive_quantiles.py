@@ -19,6 +19,7 @@ from rossmann.models.quantiles import Quantiles, around_forecast
 from rossmann.storage import Storage
 
 STEP = 0.05  # standard deviations: the median moves by half of it for a day whose sales are all on one side
+MIN_TAIL = 0.05  # quantiles further out move as this one: a single day must not move them by several deviations
 log = logging.getLogger(__name__)
 
 
@@ -62,7 +63,8 @@ def follow_outcomes(quantiles: Quantiles, days: Iterable[np.ndarray]) -> Quantil
     days: of each day log(sales / forecast) of its forecasts, in standard deviations. [rows of the day, at least one]
     """
     levels, offsets = np.array(quantiles.levels), np.array(quantiles.offsets)
-    steps = STEP / (2 * np.minimum(levels, 1 - levels))  # few sales are near an outer quantile, so it moves further
+    # Few sales are near an outer quantile, so it moves further.
+    steps = STEP / (2 * np.maximum(np.minimum(levels, 1 - levels), MIN_TAIL))
     for errors in days:
         share_below = (errors[:, None] <= offsets).mean(axis=0)
         offsets = offsets + steps * (levels - share_below)

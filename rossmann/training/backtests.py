@@ -79,9 +79,9 @@ def possible_staleness_days(
 ) -> int:
     """`staleness_days`, or fewer: as many as leave the candidate a whole training window before the oldest origin.
 
-    0 where even a fresh fit has no whole window. A candidate without training windows can be fitted however stale.
+    0 where even a fresh fit has no whole window. A candidate that is not fitted to rows can be as stale as it is.
     """
-    if not candidate.needs_training_windows:
+    if not candidate.is_booster:
         return staleness_days
     first_window = models.window_origins(history.dates[0], history.origin)[0]
     largest = int((min(origins) - first_window).astype(int)) - history.horizon_days

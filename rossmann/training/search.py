@@ -108,8 +108,11 @@ def run_search(
         queue = _FitQueue(pool, fit_files)
         queue.submit(task for study in studies.values() for task in study.start_trials())
         for task, result in queue.results():
-            score = np.nan if result.failure else loss.capped_score(actuals[task.origin], result.forecast, store)
-            queue.submit(studies[task.candidate.learner].add_result(task, score, result.failure))
+            sales, failure = actuals[task.origin], result.failure
+            if not failure and not (sales > 0).any():
+                failure = f"no store has sales after {task.origin}"
+            score = np.nan if failure else loss.capped_score(sales, result.forecast, store)
+            queue.submit(studies[task.candidate.learner].add_result(task, score, failure))
             if not queue.has_stored_results:  # one report for all of them
                 _report(progress, studies.values(), task)
     return tuple(trial for study in studies.values() for trial in study.trials)

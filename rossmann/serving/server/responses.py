@@ -52,6 +52,7 @@ class Model(BaseModel):
 
     model_version: int
     candidate: str
+    loss: str
     train_snapshot: str
     train_end: date
     rmspe: dict[str, float]
@@ -70,6 +71,7 @@ class Model(BaseModel):
         return Model(
             model_version=model.version,
             candidate=card.candidate,
+            loss=card.loss,
             train_snapshot=card.snapshot,
             train_end=date.fromisoformat(card.train_end),
             rmspe=card.rmspe,
