@@ -65,7 +65,7 @@ def run_with(library: Path, code: str, *arguments: str) -> list[str]:
     [
         ("models/quantiles.py", "(rows + 1) *", "(rows + 2) *", {"code", "fit", "run"}),
         ("features/levels.py", "HALF_LIFE_DAYS = 28.0", "HALF_LIFE_DAYS = 27.0", {"code", "fit", "run"}),
-        ("training/fits.py", "if origin < task.train_end", "if origin <= task.train_end", {"fit", "run"}),
+        ("training/fits.py", "if origin < last]", "if origin <= last]", {"fit", "run"}),
         ("training/backtests.py", "rows.origin != origin", "rows.origin == origin", {"run"}),
         ("evaluation/backtest.py", "sort_values(self.loss.capped_name)", 'sort_values("rmse")', {"run"}),
         ("evaluation/folds.py", "MIN_PAST_DAYS = 180", "MIN_PAST_DAYS = 190", {"run"}),
