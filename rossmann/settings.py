@@ -38,6 +38,7 @@ AWS_RETRIES = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "8"}
 SCRIPT_VARIABLES = {"ROSSMANN_HEAD", "ROSSMANN_IMAGE", "ROSSMANN_CODE", "ROSSMANN_WORKSPACE_ID"}
 SIMILARITY = 0.8  # of a misspelled name and the one that is meant; 1: equal
 
+MIN_LEVEL_STEP = 0.001  # between quantile levels, and from the outer ones to 0 and 1
 MIN_SECRET_LENGTH = 3  # shorter parts of a password are no secret, and would be replaced within words
 BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750
 
@@ -138,7 +139,7 @@ class Settings(BaseSettings):
     )
     seed: int = Field(7, ge=0, description="Seed of every random draw.")
     coverage: float = Field(
-        0.9, ge=0.001, le=0.999, description="Share of days whose sales should be between the lower and upper bound."
+        0.9, ge=0.001, le=0.998, description="Share of days whose sales should be between the lower and upper bound."
     )
     quantile_levels: Annotated[tuple[float, ...], NoDecode] = Field(
         QUANTILE_LEVELS,
@@ -161,8 +162,9 @@ class Settings(BaseSettings):
     @field_validator("quantile_levels")
     @classmethod
     def _check_levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        if not all(lower < upper for lower, upper in pairwise((0, *levels, 1))):
-            raise ValueError("the levels must ascend, and be above 0 and below 1, like 0.05,0.5,0.95")
+        if not all(round(upper - lower, 9) >= MIN_LEVEL_STEP for lower, upper in pairwise((0, *levels, 1))):
+            raise ValueError(f"the levels must ascend from 0 to 1 in steps of at least {MIN_LEVEL_STEP}, "
+                             "and be above 0 and below 1, like 0.05,0.5,0.95")  # fmt: skip
         return levels
 
     @field_validator("api_keys")

@@ -84,6 +84,14 @@ def test_what_a_new_store_sells_later_is_not_in_its_forecast(noisy, without_days
         assert values.tobytes() == getattr(states[1].ridge, name).tobytes()
 
 
+def test_one_established_store_does_not_tell_how_much_stores_differ(noisy):
+    is_new = np.arange(len(noisy.stores.number)) > 0
+    level = np.where(is_new, 0, 8.5)
+    mean, variance = new_stores.level_of_similar_stores(level, is_new, noisy.stores)
+    assert mean == pytest.approx(8.5)
+    assert (variance > 0.05).all()
+
+
 @pytest.mark.parametrize("name", ["ridge", "blend"])
 def test_a_new_store_is_forecast_alike_by_batch_and_endpoint(without_days, tmp_path, name):
     """Its days as published, and with the opposite promotions."""

@@ -69,6 +69,20 @@ def finished(few_rounds, local_ray, noisy, tmp_path_factory):
     return storage, search(noisy, storage)
 
 
+def test_a_trial_is_scored_like_the_leaderboard_where_a_store_has_no_row_on_one_fold(local_ray, noisy, tmp_path):
+    """The sum of each store counts, so that rows must not be taken for those of another store."""
+    folds, sales, loss = origins(noisy), noisy.sales.copy(), evaluation.LOSSES["total"]
+    sales[2, : int(noisy.calendar.positions(folds[0])) + 30] = np.nan
+    history, storage = replace(noisy, sales=sales), Storage(str(tmp_path))
+    trial = search(history, storage, trials=0, loss=loss)[0]
+    entry = training.BacktestEntry("xgboost", trial.candidate)
+    run = training.run_backtests(
+        history, [entry], folds, horizon_days=HORIZON_DAYS, coverage=0.9, seed=7, ray_address=None, storage=storage,
+        progress=lambda *_: None, loss=loss,
+    )  # fmt: skip
+    assert trial.mean == pytest.approx(run.leaderboard().total_capped["xgboost"])
+
+
 def test_the_first_trial_are_the_defaults_and_the_others_are_within_their_ranges(finished):
     _, trials = finished
     assert [trial.candidate.name for trial in trials] == ["xgboost", *(f"xgboost-s{n}" for n in range(1, TRIALS + 1))]

@@ -27,7 +27,7 @@ def test_the_levels_of_quantiles_are_separated_by_commas(monkeypatch):
     assert Settings().quantile_levels == (0.1, 0.5, 0.9)
 
 
-@pytest.mark.parametrize("levels", ["0.5,0.1", "0.1,0.1", "0,0.5", "0.5,1", "5,50"])
+@pytest.mark.parametrize("levels", ["0.5,0.1", "0.1,0.1", "0,0.5", "0.5,1", "5,50", "0.5,0.9999999", "0.1,0.1000001"])
 def test_levels_that_are_no_ascending_probabilities_are_refused(monkeypatch, levels):
     monkeypatch.setenv("ROSSMANN_QUANTILE_LEVELS", levels)
     with pytest.raises(ValueError, match=r"quantile_levels\n.*must ascend"):

@@ -14,6 +14,7 @@ from rossmann.schema import ASSORTMENTS, WEEKS_YEAR_DAYS
 
 MAX_NEW_DAYS = 182  # open days: with more a store is established
 MAX_NEW_SHARE = 0.5  # of the median store's open days: in a short history not all stores are new
+USUAL_LEVEL_VARIANCE = 0.1  # of the levels of a chain's stores (Rossmann's): what few established stores cannot tell
 SHRINK_STORES = 5  # weight, in stores, of the larger group's mean and variance in those of a group
 PATTERN_HALF_LIFE_DAYS = 28  # open days in which half of what is special in a new store's pattern is learned
 
@@ -88,7 +89,8 @@ def level_of_similar_stores(level: np.ndarray, is_new: np.ndarray, stores: Store
     for code in (stores.store_type.astype(int), group):
         mean += _shrunken_mean(established - mean[~is_new], code, is_new, 0.0)
     square = np.square(established - mean[~is_new])
-    variance = _shrunken_mean(square, group, is_new, square.mean())
+    of_chain = (square.sum() + SHRINK_STORES * USUAL_LEVEL_VARIANCE) / (len(square) + SHRINK_STORES)
+    variance = _shrunken_mean(square, group, is_new, of_chain)
     return mean, variance
 
 

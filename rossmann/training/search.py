@@ -99,8 +99,8 @@ def run_search(
     learners = [candidate.name for candidate in candidates if candidate.name in SEARCHABLE]
     if not learners:
         raise DataError(f"a search needs a booster among the candidates: name one of {', '.join(SEARCHABLE)}")
-    actuals = {origin: history.actuals(origin, horizon_days).sales for origin in origins}
-    store = history.stores.positions(history.plan(origins[0], horizon_days).store)  # of each row, on every fold
+    sales = {origin: history.actuals(origin, horizon_days).sales for origin in origins}
+    stores = {origin: history.stores.positions(history.plan(origin, horizon_days).store) for origin in origins}
     studies = {learner: _Study(learner, trials, origins, seed, loss) for learner in learners}
     fit_files = FitFiles(storage, history.fingerprint, horizon_days, seed)
     progress(0, sum(study.fits for study in studies.values()), "starting")
@@ -108,10 +108,10 @@ def run_search(
         queue = _FitQueue(pool, fit_files)
         queue.submit(task for study in studies.values() for task in study.start_trials())
         for task, result in queue.results():
-            sales, failure = actuals[task.origin], result.failure
-            if not failure and not (sales > 0).any():
-                failure = f"no store has sales after {task.origin}"
-            score = np.nan if failure else loss.capped_score(sales, result.forecast, store)
+            origin, failure = task.origin, result.failure
+            if not failure and not (sales[origin] > 0).any():
+                failure = f"no store has sales after {origin}"
+            score = np.nan if failure else loss.capped_score(sales[origin], result.forecast, stores[origin])
             queue.submit(studies[task.candidate.learner].add_result(task, score, failure))
             if not queue.has_stored_results:  # one report for all of them
                 _report(progress, studies.values(), task)
