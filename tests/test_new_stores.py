@@ -42,7 +42,8 @@ def test_the_level_of_similar_stores_by_hand(noisy):
     assert mean[4] == pytest.approx(chain + of_type + of_group)
     assert mean[0] == mean[1] == mean[4]
     square = np.square(level[:4] - mean[:4])
-    assert variance[4] == pytest.approx((square[0] + square[1] + 5 * square.mean()) / (2 + 5))
+    of_chain = (square.sum() + 5 * 0.1) / (4 + 5)
+    assert variance[4] == pytest.approx((square[0] + square[1] + 5 * of_chain) / (2 + 5))
 
 
 def test_days_replace_stores_like_it_as_they_arrive(noisy):
