@@ -22,7 +22,7 @@ from prefect.client.base import PrefectHttpxSyncClient
 
 from flows.alarms import DataRejected, DriftDetected
 from rossmann.workspace import Workspace
-from tests.support.cluster import free_ports, processes_of, wait
+from tests.support.cluster import free_ports, kill_all, processes_of, wait
 
 pytestmark = pytest.mark.slow
 
@@ -111,8 +111,7 @@ class Server:
         return result.stdout
 
     def end(self) -> None:
-        for process in processes_of(self.workspace):
-            process.kill()
+        kill_all(processes_of(self.workspace))
         psutil.wait_procs(self.processes, timeout=10)
 
     def publish_alarms(self, kind: str, first: int, last: int, **settings: str) -> None:

@@ -29,7 +29,7 @@ from rossmann.registry import Registry
 from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation import write_sample
 from rossmann.workspace import Workspace
-from tests.support.cluster import free_ports, processes_of, wait
+from tests.support.cluster import free_ports, kill_all, processes_of, wait
 from tests.support.stores import Postgres
 
 pytestmark = pytest.mark.timeout(600)
@@ -128,8 +128,7 @@ def stack(database, tmp_path_factory) -> Iterator[Stack]:
             subprocess.run([*make, "deploy"], check=True, **options)
             yield running
         finally:
-            for process in processes_of(Path(workspace.root)):
-                process.kill()
+            kill_all(processes_of(Path(workspace.root)))
             up.wait(20)
             sys.stdout.write((folder / "up.log").read_text())
 

@@ -28,7 +28,7 @@ from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from rossmann.training import BacktestEntry
 from rossmann.workspace import Workspace
-from tests.support.cluster import wait
+from tests.support.cluster import kill_all, wait
 from tests.support.endpoint import fit_on_whole_history, promote, register, registry_of
 from tests.support.hosts import Host, missing_requirement, running_hosts
 
@@ -196,8 +196,7 @@ def fits_of_crashed_run(cluster: Cluster) -> dict[str, int]:
     run = cluster.train()
     wait(lambda: cluster.is_half_done(cluster.nodes[1]), TIMEOUT_S)
     started = time.monotonic()
-    for process in cluster.head.processes("worker start"):
-        process.kill()
+    kill_all(cluster.head.processes("worker start"))
     cluster.start_worker()
     assert run.wait(TIMEOUT_S) == 1
     cluster.seconds["run reported as crashed after its Prefect worker was killed"] = time.monotonic() - started
