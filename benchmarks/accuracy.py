@@ -40,16 +40,19 @@ LATEST = 3  # folds whose raw score is shown as well
 
 def main() -> None:
     """Usage: python -m benchmarks.accuracy RAW [--storage FOLDER]"""
+    console = Console(highlight=False)
+    console.print(table(run_from_command_line(console)).to_string(float_format="{:.4f}".format), soft_wrap=True)
+
+
+def run_from_command_line(console: Console) -> BacktestRun:
+    """The backtest that the arguments RAW and --storage ask for; the console shows its progress."""
     parser = argparse.ArgumentParser()
     parser.add_argument("raw", help="Folder with the raw files.")
     parser.add_argument("--storage", help="Folder of finished fits.")
     arguments = parser.parse_args()
-    console = Console(highlight=False)
     with tempfile.TemporaryDirectory() as folder, console.status("fitting") as status:
-        run = backtest(
-            arguments.raw, arguments.storage or folder, lambda *done: status.update("{}/{} {}".format(*done))
-        )
-    console.print(table(run).to_string(float_format="{:.4f}".format), soft_wrap=True)
+        storage = arguments.storage or folder
+        return backtest(arguments.raw, storage, lambda *done: status.update("{}/{} {}".format(*done)))
 
 
 def backtest(raw: str, storage: str, progress: Progress) -> BacktestRun:

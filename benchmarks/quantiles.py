@@ -5,8 +5,6 @@ with quantiles that stay and with those that follow the outcomes. Finished fits 
 folder, like that of `accuracy`.
 """
 
-import argparse
-import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -26,16 +24,8 @@ NARROWNESS = 0.7  # of a calibration that is wrong
 
 def main() -> None:
     """Usage: python -m benchmarks.quantiles RAW [--storage FOLDER]"""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("raw", help="Folder with the raw files.")
-    parser.add_argument("--storage", help="Folder of finished fits.")
-    arguments = parser.parse_args()
     console = Console(highlight=False)
-    with tempfile.TemporaryDirectory() as folder, console.status("fitting") as status:
-        run = accuracy.backtest(
-            arguments.raw, arguments.storage or folder, lambda *done: status.update("{}/{} {}".format(*done))
-        )
-    rows = run.backtest.of(BLEND)
+    rows = accuracy.run_from_command_line(console).backtest.of(BLEND)
     for table in (coverage(rows), replay(rows)):
         console.print(table.to_string(float_format="{:.3f}".format), soft_wrap=True)
 

@@ -74,8 +74,8 @@ def judge(
 
     It beats a rival if p_better is at least `promotion_probability`. A slice is much worse if its score is more than
     `slice_margin` (a share) above that of the first rival. The reasons also name the rows with the largest errors, and
-    warn of a bias. A rival whose backtest failed is left out, and the reasons
-    say so: it must not stop every promotion. A challenger that failed, or has no rival left, is not promoted.
+    warn of a bias. A rival whose backtest failed is left out, and the reasons say so: it must not stop every promotion.
+    A challenger that failed, or has no rival left, is not promoted.
     """
     if challenger in run.failures:
         return Verdict(False, (f"{challenger} failed: {run.failures[challenger]}",), ())

@@ -21,9 +21,7 @@ class State:
 
     origin: np.datetime64  # the last known day
     stores: Stores
-    calendar: (
-        Calendar  # the days up to the origin, usually CONTEXT_DAYS, and the published plan of the horizon after it
-    )
+    calendar: Calendar  # the last days, usually CONTEXT_DAYS, and the published plan of the horizon after them
     breaks: SchoolBreaks  # on the days of the calendar
     levels: levels.Levels
     ridge: store_ridge.StoreRidge

@@ -112,7 +112,7 @@ def variance(ridge: StoreRidge, positions: np.ndarray, values: np.ndarray, weekd
 
 
 def _store_level(log_sales: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weighted mean per store; a store that never sold has the chain's. [stores]"""
+    """Weighted mean per store; until `fit_new_stores` a store that never sold has the chain's. [stores]"""
     sums, weights = np.nansum(log_sales * weight, axis=1), weight.sum(axis=1)
     chain = sums.sum() / max(weights.sum(), 1e-12)
     return np.where(weights > 0, sums / np.maximum(weights, 1e-12), chain)

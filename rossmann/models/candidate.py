@@ -11,11 +11,8 @@ from rossmann.models.learners import BASELINES, LEARNERS
 from rossmann.validation import DataError
 
 BLEND = "blend"
-BLEND_MEMBERS = (
-    "lightgbm_calendar",
-    "lightgbm",
-    "xgboost",
-)  # of the production blend: new learners are not added automatically
+# Of the production blend: new learners are not added automatically.
+BLEND_MEMBERS = ("lightgbm_calendar", "lightgbm", "xgboost")
 CANDIDATE_NAMES = (*LEARNERS, BLEND)
 
 

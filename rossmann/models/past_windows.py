@@ -11,7 +11,7 @@ from rossmann.data import SalesHistory
 from rossmann.features import CALENDAR_SPEC, PlanRows
 from rossmann.models.training_windows import TrainingWindow
 
-MEAN_ROWS = 200_000  # of a sample, in which a day's chance halves every HALF_LIFE_DAYS
+MEAN_ROWS = 200_000  # of the sample of a larger history, in which a day's chance halves every HALF_LIFE_DAYS
 HALF_LIFE_DAYS = 600
 FIRST_DAY = 28  # the features of earlier days lack the days before
 STORES_AT_ONCE = 100  # bounds the memory

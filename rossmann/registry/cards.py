@@ -39,7 +39,7 @@ class RegisteredModel:
     aliases: tuple[str, ...]
     card: ModelCard
     source: str  # address of its files
-    backtest_run: str  # key of the backtest run in which it was the best
+    backtest_run: str  # key of the backtest run that scored it
 
     @property
     def code_mismatch(self) -> bool:
