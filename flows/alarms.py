@@ -123,6 +123,12 @@ class JournalGap(Alarm, frozen=True):
     failures: int  # failed attempts to write
 
 
+class QuantilesNotUpdated(Alarm, frozen=True):
+    """The quantiles from a snapshot are those of the training: they could not follow the outcomes."""
+
+    event: ClassVar[str] = "rossmann.alarm.quantiles"
+
+
 class FlowFailed(Alarm, frozen=True):
     """A run of a deployment failed."""
 

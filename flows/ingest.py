@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, endpoint, workspace
-from flows.adaptation import adapt_quantiles
+from flows.adaptation import update_quantiles
 from flows.alarms import DataIngested, DataRejected
 from flows.progress import warn
 from rossmann import data, features, validation
@@ -50,7 +50,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
             base_changed = check_newer(result.history, base, snapshots)
             if base_changed or not allow_shrink:
                 check_completeness(result.history, result.unusable_days, snapshots, as_of)
-        adapt_quantiles(settings, result.history, base)
+        update_quantiles(settings, result.history, base)
         fingerprint = save_snapshot(result.history, snapshots, now, result.source, as_of)
         save_state(snapshots, fingerprint, state)
         alarms.publish(settings, DataIngested(snapshot=fingerprint))

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from prefect import flow
 from prefect.artifacts import Artifact
 
-from flows.adaptation import adapt_quantiles
+from flows.adaptation import adapt_quantiles, update_quantiles
+from flows.alarms import QuantilesNotUpdated, list_alarms
 from flows.cli.main import main
 from flows.forecast import forecast
 from flows.ingest import ingest
@@ -24,6 +26,7 @@ from flows.train import train
 from rossmann import evaluation, features, models, registry, training
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot
 from rossmann.registry import Registry
+from rossmann.schema import DAY
 from rossmann.settings import Settings
 from rossmann.simulation import write_sample
 from rossmann.storage import Storage
@@ -188,6 +191,15 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     adapt_quantiles.fn(Settings(), before, None)
     of_first = models.load_adaptive_quantiles(snapshots, first_run.snapshot, model)
     assert of_first is None, "replicas may have loaded a snapshot that is there"
+
+
+def test_quantiles_that_cannot_follow_the_outcomes_are_an_alarm(workspace, first_run, snapshots, monkeypatch):
+    monkeypatch.setenv("ROSSMANN_JOURNAL_URL", "postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
+    history = load_snapshot(snapshots, current_snapshot(snapshots))
+    flow(update_quantiles)(Settings(), history.until(history.origin - DAY), None)
+    alarm = max((record.alarm for record in list_alarms(Settings())), key=lambda alarm: alarm.at)
+    assert isinstance(alarm, QuantilesNotUpdated)
+    assert "do not follow the outcomes: OperationalError" in alarm.reason
 
 
 def test_new_days_are_searched_and_the_challenger_is_compared_with_champion_and_median(workspace, first_run, snapshots):

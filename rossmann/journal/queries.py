@@ -1,4 +1,7 @@
-"""What monitoring and the adaptation of quantiles ask the journal. Forecasts are queried a day at a time, which bounds what the database sorts."""
+"""What monitoring and the adaptation of quantiles ask the journal.
+
+Forecasts are queried a day at a time, which bounds what the database sorts.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
