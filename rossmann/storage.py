@@ -44,6 +44,10 @@ class Files(Protocol):
         """The content of a file."""
         ...
 
+    def read_start(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of a file, or all of a shorter one."""
+        ...
+
     def write(self, name: str, content: bytes) -> None:
         """Create or replace a file."""
         ...
@@ -81,6 +85,10 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
+
+    def read_start(self, name: str, size: int) -> bytes:
+        with (self.root / name).open("rb") as file:
+            return file.read(size)
 
     def write(self, name: str, content: bytes) -> None:
         """Write to a temporary name and rename it once the content is on the disk."""
@@ -144,6 +152,10 @@ class Bucket:
         with self._os_errors(name):  # unlike get_object, this resumes after a broken connection
             _s3().download_fileobj(self.bucket, self.prefix + name, buffer)
         return buffer.getvalue()
+
+    def read_start(self, name: str, size: int) -> bytes:
+        with self._os_errors(name):
+            return _s3().get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read(size)
 
     def write(self, name: str, content: bytes) -> None:
         """Write in one request, so that there is never a part of a file."""
@@ -254,6 +266,10 @@ class Storage:
     def read(self, name: str) -> bytes:
         """The content of a file. Raises FileNotFoundError, or another OSError."""
         return self._files.read(name)
+
+    def read_start(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of a file, or all of a shorter one. Raises as `read`."""
+        return self._files.read_start(name, size)
 
     def write(self, name: str, content: bytes) -> str:
         """Create or replace a file. Returns its address."""

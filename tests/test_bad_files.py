@@ -113,6 +113,23 @@ def test_an_invalid_file_is_refused_with_a_message_of_one_screen(case, folder):
     assert len(message.splitlines()) <= SCREEN_LINES
 
 
+@pytest.mark.parametrize("frequency", ["W-MON", "MS"])
+def test_sales_by_week_or_month_are_refused_as_such(tmp_path, frequency):
+    files = raw_files(past_days=400)
+    dates = pd.date_range("2014-01-01", "2015-12-31", freq=frequency).strftime("%Y-%m-%d")
+    files.train = files.train[files.train["Date"].isin(dates)]
+    with pytest.raises(ValidationError, match="as in sales by week or month") as refusal:
+        read_history(files.write(tmp_path / "raw"))
+    assert [violation.check for violation in refusal.value.violations] == ["daily"]
+    assert "Export the sales of every day" in str(refusal.value)
+
+
+def test_a_chain_that_opens_on_four_days_a_week_and_has_no_rows_on_the_others_is_daily(tmp_path):
+    files = raw_files()
+    files.train = files.train[files.train["DayOfWeek"].between(2, 5)]
+    assert read_history(files.write(tmp_path / "raw")).history.sales.shape[0] == len(files.store)
+
+
 SET_ASIDE = {
     "negative sales": ("Sales", "-5", "Sales_not_negative"),
     "negative customers": ("Customers", "-5", "Customers_not_negative"),

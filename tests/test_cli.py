@@ -102,6 +102,7 @@ def test_a_fault_is_its_name_and_first_day():
     ("command", "message"),
     [
         ("ingest --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
+        ("ingest --raw {home}/renamed", "train.csv has no column Promo; its first line is"),
         ("refresh --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
         ("refresh --raw {home}/raw", "no champion yet"),
         ("retrain --raw {home}/mistyped", "There is no train.csv in {home}/mistyped/"),
@@ -115,6 +116,9 @@ def test_a_fault_is_its_name_and_first_day():
 )
 def test_a_mistake_in_the_terminal_is_told_before_prefect_is_imported_and_is_no_alarm(tmp_path, command, message):
     raw_files().write(tmp_path / "raw")
+    raw_files().write(tmp_path / "renamed")
+    train = tmp_path / "renamed" / "train.csv"
+    train.write_bytes(train.read_bytes().replace(b"Promo", b"Action", 1))
     code, imported, errors = run_separately(tmp_path, *command.format(home=tmp_path).split())
     assert code == 2
     assert message.format(home=tmp_path) in errors

@@ -49,10 +49,13 @@ def test_a_bucket_lists_folders_and_files(store):
     assert (files.folders(), files.file_names()) == (["deep"], ["a", "b"])
     assert (files.subfolder("deep").folders(), files.subfolder("deep").file_names()) == (["er"], ["c"])
     assert files.read("deep/er/d") == b"deep/er/d"
+    assert (files.read_start("deep/er/d", 4), files.read_start("deep/er/d", 99)) == (b"deep", b"deep/er/d")
     assert files.exists("deep/c")
     assert not files.exists("dee")
     with pytest.raises(FileNotFoundError, match=f"{ADDRESS}/listing/none"):
         files.read("none")
+    with pytest.raises(FileNotFoundError, match=f"{ADDRESS}/listing/none"):
+        files.read_start("none", 4)
 
 
 def test_all_files_are_listed_if_there_are_more_than_a_page(store, monkeypatch):

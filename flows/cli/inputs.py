@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_raw(settings: "Settings", raw: str | None) -> None:
-    """The folder of raw files, or the workspace's own, must have the files that ingest needs."""
+    """The folder of raw files, or the workspace's own, must have the files and columns that ingest needs."""
     from rossmann.data import require_raw_files
 
     require_raw_files(raw or settings.workspace.raw)

@@ -91,6 +91,12 @@ def header_names(content: bytes) -> set[str]:
     return {name.strip(' "') for name in re.split(f"[,{''.join(OTHER_DELIMITERS)}]", _first_line(content))}
 
 
+def check_header(file: str, content: bytes, required: Sequence[str]) -> None:
+    """Raise DataError if the first line of the content is not UTF-8 text or lacks one of the `required` columns."""
+    _check_encoding(file, content.split(b"\n", 1)[0])
+    _header(file, content, required)
+
+
 def _check_encoding(file: str, content: bytes) -> None:
     if not content.strip():
         raise DataError(f"{file} is empty. Export it again, with its header.")

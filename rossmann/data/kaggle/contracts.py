@@ -66,6 +66,7 @@ def _days_contract(numbers: np.ndarray) -> Contract:
         day_of_week_agrees("DayOfWeek", "Date"),
         one_row_per_store_and_day(*RAW_KEYS),
         *flags_are_0_or_1(RAW_FLAGS),
+        _daily(),
         _no_isolated_dates(),
     )
     return Contract(TRAIN_FILE, DAYS, rules, RAW_KEYS)
@@ -210,12 +211,35 @@ def _plausible_for_the_store(name: str) -> Rule:
     )
 
 
+def _daily() -> Rule:
+    """Sums of weeks or months would look like a chain that opens on one day of them."""
+    return Rule(
+        "daily",
+        "most dates are followed by days on which no store has a row, as in sales by week or month",
+        "Export the sales of every day: the forecast is daily.",
+        ("Date",),
+        lambda days: np.full(len(days), _usual_gap_days(_distinct_dates(days)) <= 1),
+    )
+
+
+def _distinct_dates(days: pd.DataFrame) -> np.ndarray:
+    """The dates on which any store has a row, in ascending order. datetime64[D]"""
+    return np.unique(days["Date"].dropna().to_numpy().astype("datetime64[D]"))
+
+
+def _usual_gap_days(dates: np.ndarray) -> float:
+    """The median number of days from a date to the next; 1 for fewer than two dates."""
+    return float(np.median(np.diff(dates).astype(int))) if len(dates) > 1 else 1.0
+
+
 def _no_isolated_dates() -> Rule:
     """A date with a wrong year is isolated, and would extend the history by years."""
 
     def is_valid(days: pd.DataFrame) -> np.ndarray:
         day = days["Date"].to_numpy().astype("datetime64[D]")
-        dates = np.unique(day[~np.isnat(day)])
+        dates = _distinct_dates(days)
+        if _usual_gap_days(dates) > 1:  # `_daily` says it better
+            return np.ones(len(days), dtype=bool)
         block_starts = dates[np.flatnonzero(np.diff(dates) > CLOSURE_DAYS * DAY) + 1]
         block = np.searchsorted(block_starts, day, side="right")
         largest_block = np.bincount(block[~np.isnat(day)]).argmax() if len(dates) else 0

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from rossmann.data.csv_parsing import CsvCells, parse_columns, read_cells
+from rossmann.data.csv_parsing import CsvCells, check_header, parse_columns, read_cells
 from rossmann.data.kaggle.columns import (
     KAGGLE_CELL_TYPES,
     RAW_KEYS,
@@ -21,6 +21,9 @@ from rossmann.data.kaggle.columns import (
 from rossmann.schema import HORIZON_DAYS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
+
+RAW_FILES = {TRAIN_FILE: TRAIN_COLUMNS, STORE_FILE: STORE_COLUMNS, TEST_FILE: RAW_PLAN_COLUMNS}  # and what they need
+HEADER_BYTES = 1 << 16  # more than any first line has
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,8 @@ def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZO
     Raises DataError for files that cannot be read; `check_raw` checks what the rows say.
     """
     storage = Storage(str(raw_dir))
-    train = _read_file(storage, TRAIN_FILE, TRAIN_COLUMNS)
-    store = _read_file(storage, STORE_FILE, STORE_COLUMNS)
-    test = _read_file(storage, TEST_FILE, RAW_PLAN_COLUMNS, TEST_COLUMNS) if storage.exists(TEST_FILE) else None
+    train, store = _read_file(storage, TRAIN_FILE), _read_file(storage, STORE_FILE)
+    test = _read_file(storage, TEST_FILE, TEST_COLUMNS) if storage.exists(TEST_FILE) else None
     is_later, is_planned = _days_after(train, as_of, horizon_days)
     plans = [_parse(train, RAW_PLAN_COLUMNS, is_planned)] + ([_parse(test, RAW_PLAN_COLUMNS)] if test else [])
     plans_with_rows = [plan for plan in plans if len(plan)]
@@ -60,10 +62,15 @@ def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZO
 
 
 def require_raw_files(raw_dir: str) -> None:
-    """Raise DataError if the folder or s3:// address has no train.csv or no store.csv. Reads nothing."""
+    """Raise DataError if train.csv or store.csv is missing, or the header of a file is wrong. Reads only the headers.
+
+    raw_dir: a folder or an s3:// address.
+    """
     storage = Storage(str(raw_dir))
-    for name in (TRAIN_FILE, STORE_FILE):
-        if not storage.exists(name):
+    for name, columns in RAW_FILES.items():
+        if storage.exists(name):
+            check_header(name, storage.read_start(name, HEADER_BYTES), columns)
+        elif name != TEST_FILE:
             raise _missing_file(storage, name)
 
 
@@ -74,14 +81,14 @@ def _missing_file(storage: Storage, name: str) -> DataError:
     )
 
 
-def _read_file(storage: Storage, name: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> CsvCells:
+def _read_file(storage: Storage, name: str, optional: tuple[str, ...] = ()) -> CsvCells:
     try:
         content = storage.read(name)
     except FileNotFoundError:
         raise _missing_file(storage, name) from None
     except OSError as error:
         raise DataError(f"{storage.address(name)} cannot be read: {error}") from error
-    return read_cells(name, content, required, optional, keys=RAW_KEYS)
+    return read_cells(name, content, RAW_FILES[name], optional, keys=RAW_KEYS)
 
 
 def _parse(cells: CsvCells, columns: tuple[str, ...], rows: np.ndarray | None = None) -> pd.DataFrame:
