@@ -41,15 +41,20 @@ LATEST = 3  # folds whose raw score is shown as well
 def main() -> None:
     """Usage: python -m benchmarks.accuracy RAW [--storage FOLDER]"""
     console = Console(highlight=False)
-    console.print(table(run_from_command_line(console)).to_string(float_format="{:.4f}".format), soft_wrap=True)
+    run = run_with_progress(parse_arguments(), console)
+    console.print(table(run).to_string(float_format="{:.4f}".format), soft_wrap=True)
 
 
-def run_from_command_line(console: Console) -> BacktestRun:
-    """The backtest that the arguments RAW and --storage ask for; the console shows its progress."""
+def parse_arguments() -> argparse.Namespace:
+    """The arguments of this benchmark and of those that use its backtest: raw and storage."""
     parser = argparse.ArgumentParser()
     parser.add_argument("raw", help="Folder with the raw files.")
     parser.add_argument("--storage", help="Folder of finished fits.")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def run_with_progress(arguments: argparse.Namespace, console: Console) -> BacktestRun:
+    """The backtest that the arguments ask for; the console shows its progress."""
     with tempfile.TemporaryDirectory() as folder, console.status("fitting") as status:
         storage = arguments.storage or folder
         return backtest(arguments.raw, storage, lambda *done: status.update("{}/{} {}".format(*done)))

@@ -155,7 +155,8 @@ def running_stack(workspace: Path, settings: dict[str, str]) -> Iterator[Stack]:
             os.killpg(make.pid, signal.SIGINT)
             psutil.wait_procs([make], timeout=30)
             time.sleep(1)
-            kill_all(processes_of(workspace))
+            kill_all([*processes_of(workspace), make])
+            make.wait(10)
 
 
 def terminal_environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ NARROWNESS = 0.7  # of a calibration that is wrong
 def main() -> None:
     """Usage: python -m benchmarks.quantiles RAW [--storage FOLDER]"""
     console = Console(highlight=False)
-    rows = accuracy.run_from_command_line(console).backtest.of(BLEND)
+    rows = accuracy.run_with_progress(accuracy.parse_arguments(), console).backtest.of(BLEND)
     for table in (coverage(rows), replay(rows)):
         console.print(table.to_string(float_format="{:.3f}".format), soft_wrap=True)
 

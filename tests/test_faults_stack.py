@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -69,9 +70,11 @@ def find(stack: Stack, command: str) -> list[psutil.Process]:
 
 def kill(stack: Stack, command: str) -> set[psutil.Process]:
     """Kill the oldest process with this command, which has started the others; returns all of them."""
-    processes = set(find(stack, command))
-    min(processes, key=psutil.Process.create_time).kill()
-    return processes
+    while True:
+        processes = set(find(stack, command))
+        with suppress(psutil.NoSuchProcess):  # it has just ended, as an HAProxy does that was replaced
+            min(processes, key=psutil.Process.create_time).kill()
+            return processes
 
 
 def is_restarted(stack: Stack, command: str, before: set[psutil.Process]) -> bool:
