@@ -78,12 +78,10 @@ def score(sales: np.ndarray, quantiles: np.ndarray) -> dict[str, float]:
     sales: [rows]; quantiles: [rows, LEVELS]
     """
     sold = sales > 0
-    error = sales[sold, None] - quantiles[sold]
-    levels = np.array(LEVELS)
-    pinball = np.maximum(levels * error, (levels - 1) * error)
-    scores = {"WQL": 2 * pinball.sum() / len(levels) / sales.sum()}
-    lower, upper = quantiles[sold, 0], quantiles[sold, -1]
-    return scores | {f"{COVERAGE:.0%}": float(((lower <= sales[sold]) & (sales[sold] <= upper)).mean())}
+    sales, quantiles = sales[sold], quantiles[sold]
+    loss = evaluation.quantile_loss(sales, quantiles, LEVELS)
+    is_inside = (quantiles[:, 0] <= sales) & (sales <= quantiles[:, -1])
+    return {"WQL": loss.sum() / sales.sum(), f"{COVERAGE:.0%}": is_inside.mean()}
 
 
 if __name__ == "__main__":

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from rossmann.evaluation import BacktestRun
 
 LOCK_TIMEOUT_S = 900  # whoever holds the lock may wait for new replicas, and for the old ones when these fail
-LOOK_BACK = timedelta(
-    days=56
-)  # the forecasts and daily sums that monitoring reads, and the days from which quantiles follow outcomes
+# The forecasts and daily sums that monitoring reads, and the days whose outcomes the quantiles follow.
+LOOK_BACK = timedelta(days=56)
 MIN_FREE_BYTES = 50_000_000  # of the disk of the workspace; a retraining of a small chain writes 10 MB
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli.environment import run_flow
 from flows.ingest import ingest
-from rossmann.data import read_history
+from rossmann.data import read_history, require_raw_files
 from rossmann.validation import DataError, ValidationError
 from tests.support.raw_files import raw_files
 
@@ -128,6 +128,21 @@ def test_a_chain_that_opens_on_four_days_a_week_and_has_no_rows_on_the_others_is
     files = raw_files()
     files.train = files.train[files.train["DayOfWeek"].between(2, 5)]
     assert read_history(files.write(tmp_path / "raw")).history.sales.shape[0] == len(files.store)
+
+
+def test_the_headers_are_checked_before_the_files_are_read(folder):
+    train = folder / "train.csv"
+    content = train.read_bytes()
+    for padding in ("", "x"):  # with one of them, the start of the file ends within a character
+        train.write_bytes(content.replace(b"\n", b"\r") + f"{padding}{'é' * 40_000}".encode())
+        require_raw_files(str(folder))
+    train.write_bytes(b"\n" + content)
+    with pytest.raises(DataError, match=r"train\.csv has no column Store"):
+        require_raw_files(str(folder))
+    train.unlink()
+    train.mkdir()
+    with pytest.raises(DataError, match=r"train\.csv cannot be read"):
+        require_raw_files(str(folder))
 
 
 SET_ASIDE = {

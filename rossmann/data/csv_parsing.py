@@ -93,7 +93,7 @@ def header_names(content: bytes) -> set[str]:
 
 def check_header(file: str, content: bytes, required: Sequence[str]) -> None:
     """Raise DataError if the first line of the content is not UTF-8 text or lacks one of the `required` columns."""
-    _check_encoding(file, content.split(b"\n", 1)[0])
+    _check_encoding(file, _first_line_bytes(content.lstrip()))
     _header(file, content, required)
 
 
@@ -134,7 +134,11 @@ def _header(file: str, content: bytes, required: Sequence[str]) -> list[str]:
 
 
 def _first_line(content: bytes) -> str:
-    return content.split(b"\n", 1)[0].split(b"\r", 1)[0].decode("utf-8-sig", errors="replace")
+    return _first_line_bytes(content).decode("utf-8-sig", errors="replace")
+
+
+def _first_line_bytes(content: bytes) -> bytes:
+    return content.split(b"\n", 1)[0].split(b"\r", 1)[0]
 
 
 def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table | None, list[arrow_csv.InvalidRow]]:

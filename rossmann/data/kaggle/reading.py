@@ -1,5 +1,7 @@
 """Read Kaggle's CSV files into typed tables under Kaggle's column names."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -69,7 +71,9 @@ def require_raw_files(raw_dir: str) -> None:
     storage = Storage(str(raw_dir))
     for name, columns in RAW_FILES.items():
         if storage.exists(name):
-            check_header(name, storage.read_start(name, HEADER_BYTES), columns)
+            with _errors_of_file(storage, name):
+                start = storage.read_start(name, HEADER_BYTES)
+            check_header(name, start, columns)
         elif name != TEST_FILE:
             raise _missing_file(storage, name)
 
@@ -81,13 +85,20 @@ def _missing_file(storage: Storage, name: str) -> DataError:
     )
 
 
-def _read_file(storage: Storage, name: str, optional: tuple[str, ...] = ()) -> CsvCells:
+@contextmanager
+def _errors_of_file(storage: Storage, name: str) -> Iterator[None]:
+    """A file that is missing or cannot be read raises DataError."""
     try:
-        content = storage.read(name)
+        yield
     except FileNotFoundError:
         raise _missing_file(storage, name) from None
     except OSError as error:
         raise DataError(f"{storage.address(name)} cannot be read: {error}") from error
+
+
+def _read_file(storage: Storage, name: str, optional: tuple[str, ...] = ()) -> CsvCells:
+    with _errors_of_file(storage, name):
+        content = storage.read(name)
     return read_cells(name, content, RAW_FILES[name], optional, keys=RAW_KEYS)
 
 
