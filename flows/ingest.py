@@ -96,7 +96,7 @@ def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: dat
 def check_features(state: State, plan: Plan) -> StageReport:
     """Validate the features of the coming days, as the champion will get them."""
     spec = features.FeatureSpec()
-    return validation.check_features(features.build(state, plan, spec), spec.columns)
+    return validation.check_features(features.build(state, plan, spec), features.column_names(state, spec))
 
 
 def write_report(folder: Storage, stages: list[StageReport]) -> str:

@@ -27,8 +27,6 @@ DTYPES = {
 QUANTILE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # unless a setting says otherwise
 LossName = Literal["rmspe", "mae", "rmsle", "total"]  # of the table in `rossmann.evaluation.losses`
 
-COUNTRY = "DE"  # ISO code of the country whose public holidays and school breaks the stores have
-
 # Codes: the arrays hold a code's index.
 STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas
 STORE_TYPES = ("a", "b", "c", "d")

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = {
-    "schema": 0, "workspace": 0, "provenance": 0, "settings": 0, "storage": 0, "validation": 0,
+    "schema": 0, "chain": 0, "workspace": 0, "provenance": 0, "settings": 0, "storage": 0, "validation": 0,
     "data": 1,
     "simulation": 2, "features": 2, "evaluation": 2,
     "models": 3, "figures": 3,
@@ -16,6 +16,7 @@ LAYERS = {
 }  # fmt: skip
 SAME_LAYER = {  # (importer, imported) on one layer; everything else on a layer knows nothing of its neighbours
     ("settings", "schema"), ("settings", "workspace"), ("validation", "schema"),
+    ("chain", "schema"), ("chain", "validation"),
 }  # fmt: skip
 VENDOR_PACKAGES = {
     "pandera": {"validation"},

@@ -5,9 +5,9 @@ from rossmann.data.completeness import MissingData, check_completeness, check_ne
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.holiday_calendar import regional_breaks
-from rossmann.data.ingest import IngestResult, read_history
+from rossmann.data.ingest import IngestResult, read_history, require_raw_files
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
-from rossmann.data.kaggle.reading import RawFiles, read_raw, require_raw_files
+from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
 from rossmann.data.plans import read_plan, require_plan

@@ -1,13 +1,18 @@
 """From raw rows to one dense history. Every repair is listed in REPAIRS, and its rows are counted."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from rossmann.chain import KAGGLE_CHAIN, Chain
+from rossmann.data.covariates import CovariatePanel, add_covariates
 from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.holiday_calendar import HolidayCalendar
 from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common, panel, raw_calendar
-from rossmann.data.plan_completion import Past, complete_plan, gone_stores, opening_habit
+from rossmann.data.plan_completion import Past, RegionalHolidays, complete_plan, gone_stores, opening_habit
 from rossmann.schema import (
     CALENDAR_COLUMNS,
     CLOSURE_DAYS,
@@ -79,7 +84,13 @@ class RawTables:
     days: pd.DataFrame  # PLAN_COLUMNS and ACTUAL_COLUMNS; one row per store and day
     stores: Stores  # those without any row, too
     plan: pd.DataFrame  # PLAN_COLUMNS and is_published; of several rows of a store and day the first is used
-    country: str  # ISO code of the country whose holidays the chain has
+    chain: Chain = KAGGLE_CHAIN
+    regional_holidays: Callable[[Stores, np.ndarray], tuple[HolidayCalendar, np.ndarray]] | None = (
+        None  # of stores, dates
+    )
+    covariates: Mapping[str, CovariatePanel] = field(
+        default_factory=dict
+    )  # by name, as Calendar.covariate_names has it
 
 
 @dataclass(frozen=True)
@@ -119,11 +130,17 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     habit = opening_habit(is_open, exists, past.dates)
     past = _complete_past(past, is_open, habit)
     plan, plan_counts = _plan(raw.plan, stores, exists, past.dates[-1], horizon_days)
-    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), raw.country))
+    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), _holidays_of(raw, stores)))
+    calendar = add_covariates(calendar, stores, raw.covariates)
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
-    return CleaningResult(SalesHistory(stores, calendar, sales, customers), repairs, set_aside_days)
+    return CleaningResult(SalesHistory(stores, calendar, sales, customers, raw.chain), repairs, set_aside_days)
+
+
+def _holidays_of(raw: RawTables, stores: Stores) -> RegionalHolidays | None:
+    """The chain's holidays of these stores; None if they are to be inferred."""
+    return partial(raw.regional_holidays, stores) if raw.regional_holidays else None
 
 
 def _has_sales(stores: Stores, days: pd.DataFrame) -> np.ndarray:

@@ -1,23 +1,37 @@
 """The sales history as dense arrays of stores × days, and the plan of the days after it."""
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from rossmann.schema import CALENDAR_COLUMNS, DAY
+from rossmann.chain import KAGGLE_CHAIN, Chain
+from rossmann.schema import ASSORTMENTS, CALENDAR_COLUMNS, DAY, STORE_TYPES
 from rossmann.validation import DataError
+
+NO_NAMES = np.zeros(0, "U1")
+STORE_NAMES = ("label", "type_name", "assortment_name")  # fields of Stores that only show what others say
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """The known covariates of every store and day. All panels are int8 [stores, days]."""
+    """The known covariates of every store and day. All panels but the last are int8 [stores, days].
+
+    `covariate_names` are those of `covariates`, which the chain's own files describe (chain.toml); Kaggle's files have
+    none. A name begins with its kind: flag (0 or 1), number, holiday (a flag), or static (the same on all days).
+    """
 
     dates: np.ndarray  # datetime64[D] [days], consecutive
     open: np.ndarray  # 0 or 1
     promo: np.ndarray  # 0 or 1
     state_holiday: np.ndarray  # index into STATE_HOLIDAYS
     school_holiday: np.ndarray  # 0 or 1
+    covariate_names: np.ndarray = field(default_factory=lambda: NO_NAMES)  # str [covariates]
+    covariates: np.ndarray | None = None  # float32 [covariates, stores, days], NaN unknown; None: there are none
+
+    def __post_init__(self):
+        if self.covariates is None:
+            object.__setattr__(self, "covariates", np.zeros((0, *self.open.shape), np.float32))
 
     def offsets(self, date: np.ndarray) -> np.ndarray:
         """Days from the first date of the calendar, negative before it. int64, same shape"""
@@ -30,11 +44,13 @@ class Calendar:
     def between(self, first: np.datetime64, last: np.datetime64) -> "Calendar":
         """The days from `first` to `last`, both included. Raises DataError for days outside the calendar."""
         days = slice(int(self.positions(first)), int(self.positions(last)) + 1)
-        return Calendar(self.dates[days], **{name: getattr(self, name)[:, days] for name in CALENDAR_COLUMNS})
+        columns = {name: getattr(self, name)[:, days] for name in CALENDAR_COLUMNS}
+        return replace(self, dates=self.dates[days], covariates=self.covariates[:, :, days], **columns)
 
     def of_stores(self, positions: np.ndarray) -> "Calendar":
         """The panels of the stores at these positions."""
-        return Calendar(self.dates, **{name: getattr(self, name)[positions] for name in CALENDAR_COLUMNS})
+        columns = {name: getattr(self, name)[positions] for name in CALENDAR_COLUMNS}
+        return replace(self, covariates=self.covariates[:, positions], **columns)
 
 
 @dataclass(frozen=True)
@@ -42,13 +58,26 @@ class Stores:
     """The attributes of the stores, arrays [stores] in ascending order of their numbers."""
 
     number: np.ndarray  # int32, from 1 on
-    store_type: np.ndarray  # int8 index into STORE_TYPES
-    assortment: np.ndarray  # int8 index into ASSORTMENTS
+    store_type: np.ndarray  # int8 index into STORE_TYPES, or into the categories of the chain's first attribute
+    assortment: np.ndarray  # int8 index into ASSORTMENTS, or into the categories of the chain's second attribute
     competition_distance_m: np.ndarray  # float64, NaN unknown
     competition_since: np.ndarray  # datetime64[M], NaT unknown
     promo2: np.ndarray  # bool, whether the store takes part in the continuing promotion
     promo2_since: np.ndarray  # datetime64[D], NaT where it does not
     promo2_months: np.ndarray  # bool [stores, 12], months in which a round of it starts
+    label: np.ndarray | None = None  # how the chain's files call the store; default: its number. str
+    type_name: np.ndarray | None = None  # default: of STORE_TYPES. str
+    assortment_name: np.ndarray | None = None  # default: of ASSORTMENTS. str
+
+    def __post_init__(self):
+        names = {
+            "label": lambda: self.number.astype(str),
+            "type_name": lambda: np.asarray(STORE_TYPES)[self.store_type],
+            "assortment_name": lambda: np.asarray(ASSORTMENTS)[self.assortment],
+        }
+        for name, default in names.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default())
 
     def contains(self, number: np.ndarray) -> np.ndarray:
         """Whether these store numbers exist here. bool, same shape"""
@@ -125,7 +154,8 @@ class SalesHistory:
     sales: (
         np.ndarray
     )  # float64 [stores, past days]; NaN without a row: before the first, after the last, closures, days set aside
-    customers: np.ndarray  # float64 [stores, past days], NaN where sales are
+    customers: np.ndarray  # float64 [stores, past days], NaN where sales are; 0 everywhere where nobody counts them
+    chain: Chain = KAGGLE_CHAIN  # how the files are described
 
     @property
     def origin(self) -> np.datetime64:
@@ -148,11 +178,15 @@ class SalesHistory:
         digest = hashlib.sha256()
         parts = [("stores", self.stores), ("calendar", self.calendar)]
         arrays = {
-            f"{part}.{field.name}": getattr(value, field.name) for part, value in parts for field in fields(value)
+            f"{part}.{each.name}": getattr(value, each.name)
+            for part, value in parts
+            for each in fields(value)
+            if self.chain != KAGGLE_CHAIN or each.name not in (*STORE_NAMES, "covariate_names", "covariates")
         }
         for name, values in (arrays | {"sales": self.sales, "customers": self.customers}).items():
             digest.update(f"{name}{values.shape}".encode())
             digest.update(_canonical(values).tobytes())
+        digest.update(self.chain.text.encode())  # nothing for Kaggle's files
         return digest.hexdigest()[:16]
 
     def positions(self, store: np.ndarray, date: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -234,6 +268,8 @@ def _positions(dates: np.ndarray, date: np.ndarray) -> np.ndarray:
 
 def _canonical(values: np.ndarray) -> np.ndarray:
     """Little-endian, with one bit pattern for NaN and one for zero, so that all machines have the same bytes."""
+    if values.dtype.kind == "U":
+        return np.frombuffer("\n".join(values.tolist()).encode(), "u1")
     if values.dtype.kind == "f":
         return (np.where(np.isnan(values), np.nan, values) + 0.0).astype("<f8")
     return values.astype("<i8") if values.dtype.kind in "Mi" else values.astype("u1")

@@ -3,7 +3,7 @@
 They are public years ahead, so that they may be used for any planned day.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -31,6 +31,18 @@ class HolidayCalendar:
     state_holiday: np.ndarray  # index into STATE_HOLIDAYS. int8 [regions, days]
     school_holiday: np.ndarray  # 1 in a break, 0 out of it, NaN where the breaks are unknown. float64 [regions, days]
 
+    @staticmethod
+    def of_names(by_region: Mapping[str, Mapping[date, str]], dates: np.ndarray) -> "HolidayCalendar":
+        """Of regions whose holidays are given as names by date. School breaks are unknown."""
+        days = dates.tolist()
+        return HolidayCalendar(
+            tuple(by_region),
+            dates,
+            _holiday_index(days, by_region.values()),
+            np.stack([_codes(days, each) for each in by_region.values()]),
+            np.full((len(by_region), len(days)), np.nan),
+        )
+
     def from_day(self, position: int) -> "HolidayCalendar":
         """The same from this position of the dates on."""
         days = slice(position, None)
@@ -41,6 +53,18 @@ class HolidayCalendar:
             self.state_holiday[:, days],
             self.school_holiday[:, days],
         )
+
+
+def named_holidays(country: str, region: str | None, years: Iterable[int]) -> dict[date, str]:
+    """The names of the public holidays of a country, or of a region of it, by date; in English where there is one.
+
+    Raises NotImplementedError for a country or a region that the package does not have.
+    """
+    import holidays  # takes a third of a second
+
+    whole = holidays.country_holidays(country, subdiv=region)
+    language = "en_US" if "en_US" in whole.supported_languages else None
+    return dict(holidays.country_holidays(country, subdiv=region, years=years, language=language).items())
 
 
 def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
@@ -78,14 +102,16 @@ def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
 
 
 def regional_breaks(
-    country: str, past: SalesHistory, first: np.datetime64, last: np.datetime64
+    country: str | None, past: SalesHistory, first: np.datetime64, last: np.datetime64
 ) -> tuple[np.ndarray, np.ndarray]:
     """The region of each store [stores], and for every region which days from `first` to `last` are in a school break.
 
     The region is an index into bool [regions, days]. Region 0 stands for an unknown region and has no breaks; neither
     have days for which the package has none. Of the history only the past is read. `first` is not after the first day
-    of the history, and `last` not before its origin.
+    of the history, and `last` not before its origin. Without a country, all regions are unknown.
     """
+    if country is None:
+        return np.zeros(len(past.stores.number), np.int64), np.zeros((1, int((last - first).astype(int)) + 1), bool)
     calendar = _calendar_of_years(country, first.astype("datetime64[Y]"), last.astype("datetime64[Y]"))
     begin, days = int((past.dates[0] - calendar.dates[0]).astype(int)), len(past.dates)
     region = nearest_region(
@@ -128,16 +154,16 @@ def _differences(of_stores: np.ndarray, of_regions: np.ndarray, days: np.ndarray
     return stores.sum(axis=1)[:, None] + days.astype(np.float32) @ regions.T - 2 * stores @ regions.T
 
 
-def _holiday_index(days: list[date], regions: Iterable[dict[date, str]]) -> np.ndarray:
+def _holiday_index(days: list[date], regions: Iterable[Mapping[date, str]]) -> np.ndarray:
     """The index of each day's holiday in the sorted names of all regions' holidays; -1 for none. int64 [days]"""
     name_of: dict[date, str] = {}
     for names in regions:
-        name_of = names | name_of  # where regions differ, the first one's name
+        name_of = {**names, **name_of}  # where regions differ, the first one's name
     index = {name: k for k, name in enumerate(sorted(set(name_of.values())))}
     return np.array([index[name_of[day]] if day in name_of else -1 for day in days])
 
 
-def _codes(days: list[date], names: dict[date, str]) -> np.ndarray:
+def _codes(days: list[date], names: Mapping[date, str]) -> np.ndarray:
     """Indices into STATE_HOLIDAYS: none, public, Easter, Christmas. int8 [days]"""
     return np.array([STATE_HOLIDAYS.index(_code(day) if day in names else "0") for day in days], np.int8)
 

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data.holiday_calendar import HolidayCalendar, holiday_calendar, nearest_region
 from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common
 from rossmann.schema import LEFT_CHAIN_DAYS, SATURDAY, WEEKS_YEAR_DAYS, weekday
 
 HABIT_DAYS = 56  # the last days from which a store's opening habit is computed
+# The holidays by region on consecutive dates of past and plan, and the region of each store: int64 [stores].
+RegionalHolidays = Callable[[np.ndarray], tuple[HolidayCalendar, np.ndarray]]
 COUNTRY = 0  # the region of a store whose own is not known
 
 
@@ -38,11 +41,15 @@ def gone_stores(plan: RawCalendar, exists: np.ndarray) -> np.ndarray:
     return is_long & ~exists[:, -LEFT_CHAIN_DAYS:].any(axis=1) & np.isnan(plan.promo).all(axis=1)
 
 
-def complete_plan(plan: RawCalendar, past: Past, country: str) -> RawCalendar:
-    """Fill the plan's missing values as REPAIRS of the cleaning say. `country` is the ISO code of the chain's."""
+def complete_plan(plan: RawCalendar, past: Past, regional_holidays: RegionalHolidays | None = None) -> RawCalendar:
+    """Fill the plan's missing values as REPAIRS of the cleaning say.
+
+    regional_holidays: by default those of Germany, where a store's past shows its region.
+    """
     if not np.isnan(plan.open).any():
         return plan
-    calendar, region = _regions(plan, past, country)
+    dates = np.concatenate([past.calendar.dates, plan.dates])
+    calendar, region = regional_holidays(dates) if regional_holidays else _inferred_regions(past, dates)
     planned = len(past.calendar.dates)
     of_others = fill_nan(
         _usual_in_region(plan.state_holiday, region, most_common), calendar.state_holiday[region, planned:]
@@ -65,9 +72,9 @@ def _share_open(is_open: np.ndarray, exists: np.ndarray, dates: np.ndarray) -> n
     return np.where(rows > 0, open_rows / np.maximum(rows, 1), np.nan)
 
 
-def _regions(plan: RawCalendar, past: Past, country: str) -> tuple[HolidayCalendar, np.ndarray]:
+def _inferred_regions(past: Past, dates: np.ndarray) -> tuple[HolidayCalendar, np.ndarray]:
     """The holidays of past and plan by region, and the region of each store."""
-    calendar = holiday_calendar(country, np.concatenate([past.calendar.dates, plan.dates]))
+    calendar = holiday_calendar(KAGGLE_CHAIN.country, dates)
     region = nearest_region(calendar, past.calendar.state_holiday > 0, past.calendar.school_holiday == 1, past.exists)
     return calendar, region
 

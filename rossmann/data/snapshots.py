@@ -1,7 +1,8 @@
 """Versions of the history. A version never changes, is named by a hash of its content, and is complete or absent.
 
-`<root>/<fingerprint>/` has days, plan and stores as Parquet files and the manifest, which is written last: without it
-there is no snapshot. The file `<root>/current` names the snapshot in use. `root` is a folder or an s3:// address.
+`<root>/<fingerprint>/` has days, plan and stores as Parquet files, chain.toml if there is one, and the manifest, which
+is written last: without it there is no snapshot. The file `<root>/current` names the snapshot in use. `root` is a
+folder or an s3:// address.
 """
 
 import hashlib
@@ -15,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from rossmann.data.history import Calendar, SalesHistory, Stores
-from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS
+from rossmann.chain import CHAIN_FILE, Chain, parse_chain
+from rossmann.data.history import STORE_NAMES, Calendar, SalesHistory, Stores
+from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, PLAN_COLUMNS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -51,11 +53,13 @@ def save_snapshot(history: SalesHistory, root: str, created: datetime, source: s
     snapshots = Storage(str(root))
     if not _is_complete(snapshots.subfolder(fingerprint)):
         parent = _read_current(snapshots)
-        tables = {
-            "days.parquet": _days_table(history),
-            "plan.parquet": _plan_table(history),
-            "stores.parquet": _stores_table(history.stores),
+        contents = {
+            "days.parquet": _parquet(_days_table(history)),
+            "plan.parquet": _parquet(_plan_table(history)),
+            "stores.parquet": _parquet(_stores_table(history)),
         }
+        if not history.chain.is_kaggle:
+            contents[CHAIN_FILE] = history.chain.text.encode()
         about = {
             "fingerprint": fingerprint,
             "created": created.isoformat(timespec="seconds"),
@@ -68,7 +72,7 @@ def save_snapshot(history: SalesHistory, root: str, created: datetime, source: s
             "source": source,
             "as_of": as_of.isoformat() if as_of else None,
         }
-        _write(snapshots.subfolder(fingerprint), tables, about)
+        _write(snapshots.subfolder(fingerprint), contents, about)
     snapshots.write(CURRENT, f"{fingerprint}\n".encode())
     return fingerprint
 
@@ -79,13 +83,15 @@ def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
     Raises DataError if there is no such snapshot or a file of it was changed.
     """
     snapshot = Storage(str(root)).subfolder(resolve_snapshot(root, fingerprint))
-    tables = {}
+    contents = {}
     for name, expected in _read_manifest(snapshot)["files"].items():
         content = snapshot.read(name) if snapshot.exists(name) else b""
         if hashlib.sha256(content).hexdigest() != expected:
             raise _damaged(snapshot, name)
-        tables[name] = parquet.read_table(pa.BufferReader(content))
-    return _history(tables["days.parquet"], tables["plan.parquet"], tables["stores.parquet"])
+        contents[name] = content
+    chain = parse_chain(contents.pop(CHAIN_FILE, b"").decode())
+    tables = {name: parquet.read_table(pa.BufferReader(content)) for name, content in contents.items()}
+    return _history(tables["days.parquet"], tables["plan.parquet"], tables["stores.parquet"], chain)
 
 
 def list_snapshots(root: str) -> list[Snapshot]:
@@ -199,12 +205,15 @@ def _read_current(snapshots: Storage) -> str | None:
     return snapshots.read(CURRENT).decode(errors="replace").strip() if snapshots.exists(CURRENT) else None
 
 
-def _write(snapshot: Storage, tables: dict[str, pa.Table], about: dict[str, object]) -> None:
+def _parquet(table: pa.Table) -> bytes:
+    buffer = pa.BufferOutputStream()
+    parquet.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue().to_pybytes()
+
+
+def _write(snapshot: Storage, contents: dict[str, bytes], about: dict[str, object]) -> None:
     hashes = {}
-    for name, table in tables.items():
-        buffer = pa.BufferOutputStream()
-        parquet.write_table(table, buffer, compression="zstd")
-        content = buffer.getvalue().to_pybytes()
+    for name, content in contents.items():
         hashes[name] = hashlib.sha256(content).hexdigest()
         snapshot.write(name, content)
     manifest = {**about, "files": hashes}
@@ -247,22 +256,25 @@ def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
     dates = history.calendar.dates[days]
     number = history.stores.number
     keys = {"store": np.repeat(number, len(dates)), "date": np.tile(dates, len(number))}
-    return pa.table(keys | {name: getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS})
+    columns = {name: getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
+    covariates = zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True)
+    return pa.table(keys | columns | {name: values[:, days].ravel() for name, values in covariates})
 
 
 def _null_for_nan(values: np.ndarray) -> pa.Array:
     return pa.array(values.ravel(), from_pandas=True)
 
 
-def _stores_table(stores: Stores) -> pa.Table:
-    columns = asdict(stores)
+def _stores_table(history: SalesHistory) -> pa.Table:
+    stores, implied = history.stores, STORE_NAMES if history.chain.is_kaggle else ()
+    columns = {name: values for name, values in asdict(stores).items() if name not in implied}
     columns["competition_since"] = stores.competition_since.astype("datetime64[D]")  # the first day of the month
     columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(stores.promo2_months.ravel()), 12)
     columns["competition_distance_m"] = _null_for_nan(stores.competition_distance_m)
     return pa.table(columns)
 
 
-def _history(days: pa.Table, plan: pa.Table, stores: pa.Table) -> SalesHistory:
+def _history(days: pa.Table, plan: pa.Table, stores: pa.Table, chain: Chain) -> SalesHistory:
     """The history of the three tables of a snapshot."""
 
     def panel(table: pa.Table, name: str) -> np.ndarray:
@@ -271,11 +283,15 @@ def _history(days: pa.Table, plan: pa.Table, stores: pa.Table) -> SalesHistory:
     dates = np.concatenate([panel(table, "date")[0].astype("datetime64[D]") for table in (days, plan)])
     calendar = {name: np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in CALENDAR_COLUMNS}
     actuals = {name: panel(days, name) for name in ACTUAL_COLUMNS}
-    return SalesHistory(_stores(stores), Calendar(dates, **calendar), **actuals)
+    names = [name for name in plan.column_names if name not in PLAN_COLUMNS]
+    covariates = [np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in names]
+    extra = {"covariate_names": np.array(names), "covariates": np.stack(covariates)} if names else {}
+    return SalesHistory(_stores(stores), Calendar(dates, **calendar, **extra), **actuals, chain=chain)
 
 
 def _stores(table: pa.Table) -> Stores:
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "promo2_months"}
+    columns |= {name: columns[name].astype(str) for name in STORE_NAMES if name in columns}
     columns["competition_since"] = columns["competition_since"].astype("datetime64[M]")
     columns["promo2_since"] = columns["promo2_since"].astype("datetime64[D]")
     months = table["promo2_months"].combine_chunks().flatten().to_numpy(zero_copy_only=False)

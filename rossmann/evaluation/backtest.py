@@ -9,7 +9,7 @@ import pandas as pd
 
 from rossmann.evaluation.folds import Fold
 from rossmann.evaluation.losses import LOSSES, RMSPE, TOTAL, Loss, store_folds
-from rossmann.schema import DTYPES, FORECAST_COLUMNS, STORE_TYPES, lead_week, weekday
+from rossmann.schema import DTYPES, FORECAST_COLUMNS, lead_week, weekday
 
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
 LOSS_SCORES = tuple(name for loss in LOSSES.values() for name in (loss.name, loss.capped_name))
@@ -54,7 +54,7 @@ def backtest_rows(
             "lead_days": lead_days,
             "lead_week": lead_week(lead_days),
             "weekday": weekday(plan.date),
-            "store_type": np.asarray(STORE_TYPES)[stores.store_type[stores.positions(plan.store)]],
+            "store_type": stores.type_name[stores.positions(plan.store)],
             "open": plan.open,
             "promo": plan.promo,
             "sales": fold.actuals.sales,

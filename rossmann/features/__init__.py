@@ -6,6 +6,7 @@ backtests, batch forecasts and HTTP requests share these two calls.
 calendar       helpers that need nothing but dates and calendar panels
 levels         usual sales of a store by weekday and promotion, and recent deviations from them
 store_ridge    the linear model of each store; ridge_design has its regressors, store_groups its normal equations
+weekdays       the weekday on which the chain rests, and those with promotions
 new_stores     the level of stores with few days or none, from stores like them
 school_breaks  the days around the school breaks of the region of a store
 state          fit_state: all of the above for one origin
@@ -16,7 +17,7 @@ spec           FeatureSpec: which features of the table a model uses
 """
 
 from rossmann.features.plan_rows import PlanRows, join_plan, past_rows, published_plan
-from rossmann.features.spec import CALENDAR_SPEC, FeatureSpec, build, matrix
+from rossmann.features.spec import CALENDAR_SPEC, FeatureSpec, build, column_names, matrix
 from rossmann.features.state import State, fit_state
 from rossmann.features.state_files import load_state, save_state
 
@@ -26,6 +27,7 @@ __all__ = [
     "PlanRows",
     "State",
     "build",
+    "column_names",
     "fit_state",
     "join_plan",
     "load_state",

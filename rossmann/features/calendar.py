@@ -3,6 +3,7 @@
 A panel is an array [stores, days] over consecutive days.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -162,10 +163,24 @@ def extend_calendar(calendar: Calendar, last: np.datetime64) -> Calendar:
         return calendar
     same_weekday = np.arange(missing) % WEEK_DAYS - WEEK_DAYS
     nothing = np.zeros((len(calendar.open), missing), np.int8)
+    later = np.stack([_later_values(*each, missing) for each in _named(calendar)]) if len(calendar.covariates) else None
     return Calendar(
         np.concatenate([calendar.dates, calendar.dates[-1] + DAY * np.arange(1, missing + 1)]),
         np.concatenate([calendar.open, calendar.open[:, same_weekday]], axis=1),
         np.concatenate([calendar.promo, nothing], axis=1),
         np.concatenate([calendar.state_holiday, nothing], axis=1),
         np.concatenate([calendar.school_holiday, nothing], axis=1),
+        calendar.covariate_names,
+        None if later is None else np.concatenate([calendar.covariates, later], axis=2),
     )
+
+
+def _named(calendar: Calendar) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and values [stores, days] of the covariates."""
+    return zip(calendar.covariate_names.tolist(), calendar.covariates, strict=True)
+
+
+def _later_values(name: str, values: np.ndarray, days: int) -> np.ndarray:
+    """Values of a covariate on so many days after its last: flags are 0, others as on the last day. [stores, days]"""
+    last = np.zeros_like(values[:, -1:]) if name.split()[0] in ("flag", "holiday") else values[:, -1:]
+    return np.repeat(last, days, axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from rossmann.data import Stores
 from rossmann.features.levels import nanmean
-from rossmann.schema import ASSORTMENTS, WEEKS_YEAR_DAYS
+from rossmann.schema import WEEKS_YEAR_DAYS
 
 MAX_NEW_DAYS = 182  # open days: with more a store is established
 MAX_NEW_SHARE = 0.5  # of the median store's open days: in a short history not all stores are new
@@ -83,7 +83,7 @@ def level_of_similar_stores(level: np.ndarray, is_new: np.ndarray, stores: Store
 
     The mean of a group is shrunk to that of the type, and the type's to the chain's; so is the variance.
     """
-    group = stores.store_type.astype(int) * len(ASSORTMENTS) + stores.assortment
+    group = stores.store_type.astype(int) * (int(stores.assortment.max(initial=0)) + 1) + stores.assortment
     established = level[~is_new]
     mean = np.full(len(level), established.mean())
     for code in (stores.store_type.astype(int), group):

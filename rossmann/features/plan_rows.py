@@ -1,6 +1,6 @@
 """The rows of a plan beside the State: what the features of a row are computed from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from rossmann.features.calendar import (
     prefix_counts,
 )
 from rossmann.features.state import State
-from rossmann.schema import CALENDAR_COLUMNS, DAY, SUNDAY
+from rossmann.schema import CALENDAR_COLUMNS, DAY
 from rossmann.validation import DataError
 
 MIN_STANDARD_DEVIATION = 1e-6  # of sales that the linear model reproduces: bounds must not divide by 0
@@ -34,7 +34,8 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
     for name in CALENDAR_COLUMNS:
         panels[name] = getattr(state.calendar, name)[store_positions]  # a copy, as the positions are an array
         panels[name][row_store, row_day] = getattr(plan, name)
-    return PlanRows(state, Calendar(state.calendar.dates, **panels), store_positions, row_store, row_day)
+    calendar = replace(state.calendar.of_stores(store_positions), **panels)
+    return PlanRows(state, calendar, store_positions, row_store, row_day)
 
 
 def published_plan(state: State, stores: slice = slice(None)) -> Plan:
@@ -120,9 +121,9 @@ class PlanRows:
         return self.calendar.open == 0
 
     @cached_property
-    def closed_except_sunday(self) -> np.ndarray:
-        """Whether the store is closed and the day is no Sunday, on which most stores always are. bool"""
-        return self.closed & (self.date_parts.weekday != SUNDAY)
+    def closed_except_rest_day(self) -> np.ndarray:
+        """Whether the store is closed and the day is not the weekday on which most stores always are. bool"""
+        return self.closed & (self.date_parts.weekday != self.state.weekdays.rest)
 
     @cached_property
     def holiday(self) -> np.ndarray:
@@ -190,7 +191,9 @@ class PlanRows:
     @cached_property
     def _design(self) -> np.ndarray:
         breaks = self.state.breaks.of_stores(self.store_positions)
-        return ridge_design.design(self.calendar, self.stores, breaks, self.state.origin, self._days)[1]
+        return ridge_design.design(
+            self.calendar, self.stores, breaks, self.state.origin, self._days, self.state.weekdays
+        )[1]
 
     @cached_property
     def _days(self) -> slice:

@@ -19,6 +19,7 @@ from rossmann.features.calendar import (
     shift,
 )
 from rossmann.features.school_breaks import NAMES as BREAK_NAMES
+from rossmann.features.weekdays import USUAL_WEEKDAYS, Weekdays
 from rossmann.schema import MEAN_YEAR_DAYS, MONDAY, SATURDAY, WEEK_DAYS
 
 CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS = 126, 17  # how many days before and after a day its columns depend on
@@ -38,6 +39,7 @@ LATE_DECEMBER = ((15, 24), (22, 23), (27, 30))
 # The eve of Saint Nicholas; 24 and 31 December, on which shops close early; and the first open days after each.
 SPECIAL_DATES = ((12, 5), (12, 24), (12, 27), (12, 31), (1, 2))  # month and day
 EASTER_OFFSETS = (-52, -50, -48, -47, -1, 0)  # days from Easter Sunday on which some stores differ: carnival, Easter
+NAMED_HOLIDAY, DAYS_FROM_NAMED_HOLIDAY = "named_holiday", range(-2, 2)
 BEFORE_CLOSURE, AFTER_CLOSURE = ((1, 1), (2, 3), (4, 7), (8, 12)), ((0, 0), (1, 2), (3, 6), (7, 20))  # days
 
 
@@ -57,7 +59,12 @@ def is_for_chain_only(name: str) -> bool:
 
 
 def design(
-    calendar: Calendar, stores: Stores, breaks: np.ndarray, origin: np.datetime64, days: slice
+    calendar: Calendar,
+    stores: Stores,
+    breaks: np.ndarray,
+    origin: np.datetime64,
+    days: slice,
+    weekdays: Weekdays = USUAL_WEEKDAYS,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Names and values of the regressors of `days` of the calendar: float32 [stores, days, columns], C-order.
 
@@ -65,7 +72,7 @@ def design(
     them. breaks: the school breaks of the stores. bool [stores, days of the calendar, school_breaks.NAMES]
     """
     of_dates = _date_values(calendar.dates[0], len(calendar.dates), origin)
-    of_stores = store_columns(calendar, stores, origin)
+    of_stores = store_columns(calendar, stores, origin, weekdays)
     names = (*date_columns(calendar.dates[0], len(calendar.dates), origin), *of_stores, *BREAK_NAMES)
     values = np.empty((len(stores.number), len(calendar.dates[days]), len(names)), np.float32)
     values[:, :, : of_dates.shape[1]] = of_dates[days]
@@ -120,48 +127,72 @@ def _pay_day_columns(dates: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def store_columns(calendar: Calendar, stores: Stores, origin: np.datetime64) -> dict[str, np.ndarray]:
+def store_columns(
+    calendar: Calendar, stores: Stores, origin: np.datetime64, weekdays: Weekdays
+) -> dict[str, np.ndarray]:
     """The columns that differ between stores. [stores, days] each"""
     d = date_parts(calendar.dates)
     promo, school = calendar.promo == 1, calendar.school_holiday == 1
     closed, holiday = calendar.open == 0, calendar.state_holiday > 0
-    monday, saturday = d.weekday == MONDAY, d.weekday == SATURDAY
+    after_rest, before_rest = d.weekday == weekdays.after_rest, d.weekday == weekdays.before_rest
     phase = promo2_phase(calendar.dates, stores)
     competitor_open = ~(calendar.dates < stores.competition_since[:, None])  # NaT: open for the whole history
     return (
-        _promo_columns(calendar, promo, origin)
+        _promo_columns(calendar, promo, origin, weekdays)
         | {
             "school": school,
-            "school saturday": school & saturday,
+            "school saturday": school & before_rest,
             "school promo": school & promo,
             "holiday": holiday,
-            "before holiday": shift(holiday, -1) | (saturday & shift(holiday, -2)),
-            "two before holiday": shift(holiday, -2) & ~saturday,
+            "before holiday": shift(holiday, -1) | (before_rest & shift(holiday, -2)),
+            "two before holiday": shift(holiday, -2) & ~before_rest,
             "after holiday": shift(holiday, 1),
-            "after holiday saturday": saturday & shift(holiday, 1),
-            "closed yesterday": shift(closed, 1) & ~monday,
-            "closed tomorrow": shift(closed, -1) & ~saturday,
+            "after holiday saturday": before_rest & shift(holiday, 1),
+            "closed yesterday": shift(closed, 1) & ~after_rest,
+            "closed tomorrow": shift(closed, -1) & ~before_rest,
             "promo2": phase < 3,
             "promo2 month 0": phase == 0,
             "promo2 month 1": phase == 1,
             "competitor": competitor_open,
         }
         | _closure_columns(closed)
+        | _covariate_columns(calendar)
     )
 
 
-def _promo_columns(calendar: Calendar, promo: np.ndarray, origin: np.datetime64) -> dict[str, np.ndarray]:
+def _covariate_columns(calendar: Calendar) -> dict[str, np.ndarray]:
+    """The chain's own covariates. [stores, days] each
+
+    Flags: in general and by weekday. Numbers: their size, as a logarithm. Holidays: the days around each of a name, on
+    which it differs from holidays in general.
+    """
+    day = date_parts(calendar.dates).weekday
+    columns: dict[str, np.ndarray] = {}
+    for name, values in zip(calendar.covariate_names.tolist(), np.nan_to_num(calendar.covariates), strict=True):
+        covariate_kind = kind(name)
+        if covariate_kind == "flag":
+            columns |= {name: values} | {f"{name} {w}": values * (day == w) for w in range(WEEK_DAYS)}
+        elif covariate_kind == "number":
+            columns[name] = np.sign(values) * np.log1p(np.abs(values))
+        elif covariate_kind == "holiday":
+            columns |= {f"{NAMED_HOLIDAY} {name} {k:+d}": shift(values, k) for k in DAYS_FROM_NAMED_HOLIDAY}
+    return columns
+
+
+def _promo_columns(
+    calendar: Calendar, promo: np.ndarray, origin: np.datetime64, weekdays: Weekdays
+) -> dict[str, np.ndarray]:
     """Promotions by weekday, season and trend, and the days after them. [stores, days] each"""
     d = date_parts(calendar.dates)
     season = _season_angle(d.day_of_year)
-    return {f"promo {w}": promo & (d.weekday == w) for w in range(SATURDAY)} | {
-        "monday after promo": (d.weekday == MONDAY) & shift(promo, 3),
+    return {f"promo {w}": promo & (d.weekday == w) for w in np.flatnonzero(weekdays.has_promo).tolist()} | {
+        "monday after promo": (d.weekday == weekdays.after_rest) & shift(promo, 3),
         "trend promo": promo * np.clip(_years_after(calendar.dates, origin), -1, 0),
         "promo again": promo & shift(promo, WEEK_DAYS),
         "season promo sin": promo * np.sin(season),
         "season promo cos": promo * np.cos(season),
         "promo early in month": promo & (d.day_of_month <= 5),
-        "saturday after promo": (d.weekday == SATURDAY) & shift(promo, 1),
+        "saturday after promo": (d.weekday == weekdays.before_rest) & shift(promo, 1),
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann.data import SalesHistory, regional_breaks
-from rossmann.schema import COUNTRY, DAY
+from rossmann.schema import DAY
 
 MIN_BREAK_DAYS, MIN_SUMMER_DAYS = 5, 28  # shorter ones are single days off; only the summer break is so long
 MARGIN_DAYS = 60  # a break that begins before the calendar or ends after it still has its whole length
@@ -41,7 +41,7 @@ class SchoolBreaks:
 def fit_school_breaks(past: SalesHistory, dates: np.ndarray) -> SchoolBreaks:
     """The breaks around consecutive `dates` in the region of each store; of the history only the past is read."""
     first, last = min(past.dates[0], dates[0]) - MARGIN_DAYS * DAY, dates[-1] + MARGIN_DAYS * DAY
-    region, in_break = regional_breaks(COUNTRY, past, first, last)
+    region, in_break = regional_breaks(past.chain.country, past, first, last)
     begin = int((dates[0] - first).astype(int))
     days = np.stack([_around_breaks(flags)[begin : begin + len(dates)] for flags in in_break])
     return SchoolBreaks(region, days)

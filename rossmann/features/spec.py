@@ -1,10 +1,11 @@
 """Which features of the table a model uses, and the matrix of them."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from rossmann.data import Plan
+from rossmann.data import Calendar, Plan
 from rossmann.features import columns
 from rossmann.features.levels import DEVIATION_DAYS
 from rossmann.features.plan_rows import PlanRows, join_plan
@@ -46,12 +47,30 @@ def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
 
 
 def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
-    """The feature matrix of rows that `join_plan` returned. float32 [rows, columns]"""
-    table = _features(spec)
+    """The feature matrix of rows that `join_plan` returned. float32 [rows, columns], those of `column_names`"""
+    table = _features(spec) | _covariates(rows.calendar)
     values = np.empty((len(rows), len(table)), np.float32)
     for column, feature in enumerate(table.values()):
         values[:, column] = feature(rows)
     return values
+
+
+def column_names(state: State, spec: FeatureSpec) -> tuple[str, ...]:
+    """The names of the matrix's columns: those of the table of features, then the chain's own covariates."""
+    return (*spec.columns, *_covariates(state.calendar))
+
+
+def _covariates(calendar: Calendar) -> dict[str, columns.Feature]:
+    """The chain's own covariates, but for its holidays: each name occurs too rarely for trees."""
+    return {
+        name: partial(_covariate, index=index)
+        for index, name in enumerate(calendar.covariate_names.tolist())
+        if not name.startswith("holiday ")
+    }
+
+
+def _covariate(rows: PlanRows, index: int) -> np.ndarray:
+    return rows.on_day(rows.calendar.covariates[index])
 
 
 def _features(spec: FeatureSpec) -> dict[str, columns.Feature]:

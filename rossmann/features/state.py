@@ -12,6 +12,7 @@ from rossmann.features.calendar import extend_calendar
 from rossmann.features.new_stores import lifetime_level
 from rossmann.features.ridge_design import CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS
 from rossmann.features.school_breaks import SchoolBreaks, fit_school_breaks
+from rossmann.features.weekdays import Weekdays, learn_weekdays
 from rossmann.schema import DAY
 
 
@@ -23,6 +24,7 @@ class State:
     stores: Stores
     calendar: Calendar  # the last days, usually CONTEXT_DAYS, and the published plan of the horizon after them
     breaks: SchoolBreaks  # on the days of the calendar
+    weekdays: Weekdays
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
 
@@ -51,15 +53,16 @@ def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
     log_sales = np.log(sales)
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
     ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
-    breaks = fit_school_breaks(past, calendar.dates)
+    breaks, weekdays = fit_school_breaks(past, calendar.dates), learn_weekdays(past)
     context = slice(max(days - context_days, 0), days + horizon_days)
     return State(
         origin=origin,
         stores=past.stores,
         calendar=calendar.between(calendar.dates[context][0], calendar.dates[context][-1]),
         breaks=breaks.of_days(context),
+        weekdays=weekdays,
         levels=levels.fit_levels(
             dates, promo, school_holiday, sales, past.customers, horizon_days, lifetime_level(log_sales, past.stores)
         ),
-        ridge=store_ridge.fit(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales),
+        ridge=store_ridge.fit(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales, weekdays),
     )

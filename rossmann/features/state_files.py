@@ -16,6 +16,7 @@ from rossmann.features.levels import Levels
 from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.state import State, fit_state
 from rossmann.features.store_ridge import StoreRidge
+from rossmann.features.weekdays import Weekdays
 from rossmann.provenance import code_version
 from rossmann.storage import Storage
 
@@ -26,6 +27,7 @@ PARTS = {
     "stores": Stores,
     "calendar": Calendar,
     "breaks": SchoolBreaks,
+    "weekdays": Weekdays,
     "levels": Levels,
     "ridge": StoreRidge,
 }  # of a State

@@ -13,6 +13,7 @@ from rossmann.data import Calendar, Stores
 from rossmann.features import school_breaks
 from rossmann.features.ridge_design import is_for_chain_only, store_columns
 from rossmann.features.school_breaks import SchoolBreaks
+from rossmann.features.weekdays import USUAL_WEEKDAYS, Weekdays
 
 STORES_AT_ONCE = 300  # bounds the memory of intermediate results
 
@@ -64,7 +65,11 @@ class StoreGroup:
 
 
 def group_stores(
-    calendar: Calendar, stores: Stores, breaks: SchoolBreaks, dates: Mapping[str, np.ndarray]
+    calendar: Calendar,
+    stores: Stores,
+    breaks: SchoolBreaks,
+    dates: Mapping[str, np.ndarray],
+    weekdays: Weekdays = USUAL_WEEKDAYS,
 ) -> tuple[StoreGroup, ...]:
     """The stores of each region, STORES_AT_ONCE at most, with their design on the first days of the calendar.
 
@@ -77,7 +82,8 @@ def group_stores(
         common = columns | dict(zip(school_breaks.NAMES, breaks.days[region].T, strict=True))
         members = np.flatnonzero(breaks.region == region)
         for positions in np.array_split(members, -(-len(members) // STORES_AT_ONCE)):
-            of_stores = store_columns(calendar.of_stores(positions), stores.at(positions), calendar.dates[days - 1])
+            members_calendar, origin = calendar.of_stores(positions), calendar.dates[days - 1]
+            of_stores = store_columns(members_calendar, stores.at(positions), origin, weekdays)
             groups.append(_group(positions, common, {name: column[:, :days] for name, column in of_stores.items()}))
     return tuple(groups)
 

@@ -17,9 +17,18 @@ from rossmann.data import Calendar, Stores
 from rossmann.features.calendar import date_parts
 from rossmann.features.levels import decayed_mean, nanmean
 from rossmann.features.new_stores import fit_new_stores
-from rossmann.features.ridge_design import FINE_SEASON, date_columns, design, harmonic, is_for_chain_only, kind
+from rossmann.features.ridge_design import (
+    FINE_SEASON,
+    NAMED_HOLIDAY,
+    date_columns,
+    design,
+    harmonic,
+    is_for_chain_only,
+    kind,
+)
 from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.store_groups import StoreGroup, group_stores
+from rossmann.features.weekdays import USUAL_WEEKDAYS, Weekdays
 from rossmann.schema import MIN_SEASON_HISTORY_DAYS, WEEK_DAYS, WEEKS_YEAR_DAYS
 
 WEIGHT_HALF_LIFE_DAYS = 1000  # of a day's weight
@@ -31,7 +40,7 @@ SEASON = "season"
 PENALTY = {"trend": 10.0, SEASON: 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0, "break": 10.0}  # others 1
 CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
 FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
-RARE_KINDS = ("special_day", "holiday")  # days that Huber's rule must not mistake for outliers
+RARE_KINDS = ("special_day", "holiday", NAMED_HOLIDAY)  # days that Huber's rule must not mistake for outliers
 UNCERTAIN_KINDS = (*RARE_KINDS, "closure")  # days whose error is larger than that of others
 NO_SEASON_PENALTY = 1e9  # leaves nothing of a coefficient
 MAX_RESIDUAL = 0.2  # a larger residual says nothing more about the coming days
@@ -61,7 +70,13 @@ class StoreRidge:
     standard_deviation: np.ndarray  # of the clipped residuals. float64 [stores, 7 weekdays]
 
 
-def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.ndarray) -> StoreRidge:
+def fit(
+    calendar: Calendar,
+    stores: Stores,
+    breaks: SchoolBreaks,
+    log_sales: np.ndarray,
+    weekdays: Weekdays = USUAL_WEEKDAYS,
+) -> StoreRidge:
     """Fit the model to `log_sales` of the first days of `calendar`; NaN days are left out. [stores, days]"""
     days = log_sales.shape[1]
     valid = ~np.isnan(log_sales)
@@ -74,11 +89,11 @@ def fit(calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.
     origin = calendar.dates[days - 1]
     dates = date_columns(calendar.dates[0], len(calendar.dates), origin)
     dates = {name: column[:days] for name, column in dates.items()}
-    groups = group_stores(calendar, stores, breaks, dates)
+    groups = group_stores(calendar, stores, breaks, dates, weekdays)
     gram = [group.gram(weight[group.stores]) for group in groups]
     chain = _chain_coefficients(groups, gram, dates, weight, target)
     one = np.array([0])
-    names, _ = design(calendar.of_stores(one), stores.at(one), breaks.of_stores(one), origin, slice(1))
+    names, _ = design(calendar.of_stores(one), stores.at(one), breaks.of_stores(one), origin, slice(1), weekdays)
     coefficients = np.tile([chain[name] for name in names], (len(level), 1))
     residual = target - sum(chain[name] * dates[name] for name in dates if is_for_chain_only(name))
     for group, matrices in zip(groups, gram, strict=True):

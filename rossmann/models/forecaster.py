@@ -154,7 +154,7 @@ def load(folder: Path | str) -> Forecaster:
     folder = Path(folder)
     candidate = Candidate.parse((folder / CANDIDATE_FILE).read_text())
     members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
-    model = None if members else LEARNERS[candidate.learner].load(folder, candidate.spec.columns)
+    model = None if members else LEARNERS[candidate.learner].load(folder)
     return Forecaster(candidate, model, members, quantiles.load(folder))
 
 

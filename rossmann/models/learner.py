@@ -70,7 +70,7 @@ class Learner:
 
     name: str
     fit: Callable[[TrainingInput | None], FittedModel]  # None where it is no booster
-    load: Callable[[Path, Sequence[str]], FittedModel]  # from the folder of `save`, and the names of the columns
+    load: Callable[[Path], FittedModel]  # from the folder of `save`
     needs_training_windows: bool = False
     needs_past_window: bool = False
     spec: FeatureSpec = FeatureSpec()  # noqa: RUF009  it is frozen

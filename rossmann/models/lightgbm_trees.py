@@ -5,7 +5,6 @@ The library is imported when a model is fitted or loaded, which keeps commands t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +50,7 @@ def fit(training_input: TrainingInput) -> LightGBMTrees:
     rows = lightgbm.Dataset(
         training_input.train_set.matrix,
         training_input.target,
-        feature_name=list(training_input.train_set.spec.columns),
+        feature_name=list(training_input.train_set.columns),
         params=fixed,
         free_raw_data=True,
     )
@@ -59,8 +58,8 @@ def fit(training_input: TrainingInput) -> LightGBMTrees:
     return LightGBMTrees(lightgbm.Booster(model_str=booster.model_to_string()))  # without the training rows
 
 
-def load(folder: Path, columns: Sequence[str]) -> LightGBMTrees:
-    """Read what `save` wrote; the file has the names of the columns itself."""
+def load(folder: Path) -> LightGBMTrees:
+    """Read what `save` wrote."""
     import lightgbm
 
     return LightGBMTrees(lightgbm.Booster(model_file=folder / FILE))

@@ -31,7 +31,10 @@ def past_window(history: SalesHistory, origin: np.datetime64) -> TrainingWindow:
     starts = range(0, len(is_sample), STORES_AT_ONCE)
     parts = [_columns(state, past, is_sample, slice(start, start + STORES_AT_ONCE)) for start in starts]
     matrix, date, log_sales, base = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return TrainingWindow(origin, CALENDAR_SPEC, matrix, date, log_sales, base, np.zeros(len(base)), is_past=True)
+    columns = features.column_names(state, CALENDAR_SPEC)
+    return TrainingWindow(
+        origin, CALENDAR_SPEC, columns, matrix, date, log_sales, base, np.zeros(len(base)), is_past=True
+    )
 
 
 def _sample(sold: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ execute code. The libraries are imported when a model is fitted or loaded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -50,7 +49,7 @@ class SklearnTrees:
         """Write FILE."""
         import skops.io
 
-        skops.io.dump(self.regressor, folder / FILE)
+        skops.io.dump({"regressor": self.regressor, "columns": list(self.columns)}, folder / FILE)
 
 
 def fit(training_input: TrainingInput) -> SklearnTrees:
@@ -66,14 +65,15 @@ def fit(training_input: TrainingInput) -> SklearnTrees:
     )
     with _threads(training_input.threads):
         regressor.fit(training_input.train_set.matrix, training_input.target)
-    return SklearnTrees(regressor, training_input.train_set.spec.columns)
+    return SklearnTrees(regressor, training_input.train_set.columns)
 
 
-def load(folder: Path, columns: Sequence[str]) -> SklearnTrees:
+def load(folder: Path) -> SklearnTrees:
     """Read what `save` wrote. skops raises UntrustedTypesFoundException for a file with any other type."""
     import skops.io
 
-    return SklearnTrees(skops.io.load(folder / FILE, trusted=TRUSTED_TYPES), tuple(columns))
+    content = skops.io.load(folder / FILE, trusted=TRUSTED_TYPES)
+    return SklearnTrees(content["regressor"], tuple(content["columns"]))
 
 
 def _threads(number: int) -> AbstractContextManager:

@@ -28,7 +28,8 @@ class TrainingWindow:
 
     origin: np.datetime64
     spec: FeatureSpec
-    matrix: np.ndarray  # float32 [rows, columns of the spec]
+    columns: tuple[str, ...]  # names of the matrix's columns
+    matrix: np.ndarray  # float32 [rows, columns]
     date: np.ndarray  # datetime64[D] [rows]
     log_sales: np.ndarray  # float64 [rows]
     base: np.ndarray  # log sales by the linear model; boosters are fitted to the difference. float64 [rows]
@@ -78,7 +79,8 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
     date, log_sales, base = plan.date[sold], np.log(actuals.sales[sold]), linear_base(rows)[sold]
     lead_days = (date - origin).astype(int)
     day_difference = mean_over_stores(lead_days, _clipped_difference(log_sales, base), days + 1)[lead_days]
-    return TrainingWindow(origin, spec, features.matrix(rows, spec)[sold], date, log_sales, base, day_difference)
+    matrix, columns = features.matrix(rows, spec)[sold], features.column_names(state, spec)
+    return TrainingWindow(origin, spec, columns, matrix, date, log_sales, base, day_difference)
 
 
 def _clipped_difference(log_sales: np.ndarray, base: np.ndarray) -> np.ndarray:

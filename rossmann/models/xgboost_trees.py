@@ -5,7 +5,6 @@ The library is imported when a model is fitted or loaded, which keeps commands t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +62,7 @@ def fit(training_input: TrainingInput) -> XGBoostTrees:
     rows = xgboost.QuantileDMatrix(
         training_input.train_set.matrix,
         training_input.target,
-        feature_names=list(training_input.train_set.spec.columns),
+        feature_names=list(training_input.train_set.columns),
         max_bin=MAX_BINS,
         nthread=training_input.threads,
     )
@@ -71,8 +70,8 @@ def fit(training_input: TrainingInput) -> XGBoostTrees:
     return XGBoostTrees(xgboost.Booster(PREDICTION, model_file=booster.save_raw("ubj")))
 
 
-def load(folder: Path, columns: Sequence[str]) -> XGBoostTrees:
-    """Read what `save` wrote; the file has the names of the columns itself."""
+def load(folder: Path) -> XGBoostTrees:
+    """Read what `save` wrote."""
     import xgboost
 
     return XGBoostTrees(xgboost.Booster(PREDICTION, model_file=folder / FILE))

@@ -16,7 +16,7 @@ from rossmann.monitoring.statistics import (
     share_of_stores,
 )
 from rossmann.monitoring.store_series import USUAL_DAYS, StoreSeries, earlier_mean
-from rossmann.schema import SATURDAY, STORE_TYPES, SUNDAY, WEEKS_YEAR_DAYS
+from rossmann.schema import SATURDAY, SUNDAY, WEEKS_YEAR_DAYS
 
 ALL_STORES = "all stores"
 MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
@@ -31,7 +31,7 @@ StoreTypes = Sequence[tuple[str, np.ndarray]]  # name, and which stores are of t
 
 def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[Statistic]:
     """Statistics of quality, plan, features and target."""
-    types = [(f"{STORE_TYPE} {name}", history.stores.store_type == code) for code, name in enumerate(STORE_TYPES)]
+    types = [(f"{STORE_TYPE} {name}", history.stores.type_name == name) for name in np.unique(history.stores.type_name)]
     types = [(name, stores) for name, stores in types if stores.sum() >= MIN_STORES]
     yield from _quality(series, types)
     yield from _past_plan(series)

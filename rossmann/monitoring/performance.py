@@ -11,7 +11,7 @@ import pandas as pd
 
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, LEAD_RANGES, STORE_TYPES, WEEK_DAYS, lead_range, lead_week
+from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week
 
 KEY = ["date", "source", "model_version"]
 SCORED_SLICES = ("lead_week", "store_type", "promo", "store")
@@ -31,8 +31,8 @@ def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame
     keys = forecasts.store.to_numpy(), forecasts.date.to_numpy()
     rows = forecasts.assign(sales=history.take("sales", *keys))
     rows = rows[rows.sales.notna()]
-    types = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
-    rows = rows.assign(store_type=np.asarray(STORE_TYPES)[types], lead_week=lead_week(rows.lead_days))
+    types = history.stores.type_name[history.stores.positions(rows.store.to_numpy())]
+    rows = rows.assign(store_type=types, lead_week=lead_week(rows.lead_days))
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from rossmann.data import SalesHistory
 from rossmann.monitoring.drift import DriftFinding, DriftReport
 from rossmann.monitoring.statistics import WINDOW_DAYS
-from rossmann.schema import CALENDAR_COLUMNS, DAY, KEYS, STORE_TYPES, WEEKS_YEAR_DAYS
+from rossmann.schema import CALENDAR_COLUMNS, DAY, KEYS, WEEKS_YEAR_DAYS
 from rossmann.storage import Storage
 
 PAGE = "report.html"
@@ -97,8 +97,7 @@ def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.Data
     rows = rows.assign(sales=actuals.sales, customers=actuals.customers, date=rows.date.astype("datetime64[s]"))
     rows["sales_per_customer"] = (rows.sales / rows.customers.where(rows.customers > 0)).astype(float)
     rows["weekday"] = rows.date.dt.day_name()
-    store_type = history.stores.store_type[history.stores.positions(rows.store.to_numpy())]
-    rows["store_type"] = np.asarray(STORE_TYPES)[store_type]
+    rows["store_type"] = history.stores.type_name[history.stores.positions(rows.store.to_numpy())]
     if forecasts is None or forecasts.empty:
         rows["forecast"] = np.nan
     else:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, STORE_TYPES
+from rossmann.schema import DAY
 
 COMPARED_SLICES = ("store_type", "promo", "store")
 COMPARED_SUMS = ["rows", "sales"]
@@ -54,12 +54,11 @@ def actual_sums(history: SalesHistory, first: np.datetime64) -> pd.DataFrame:
     before = max(first - DAY, history.dates[0])
     days = int((history.origin - before).astype(int))
     plan, actuals = history.plan(before, days), history.actuals(before, days)
-    types = history.stores.store_type[history.stores.positions(plan.store)]
     rows = pd.DataFrame(
         {
             "date": plan.date.astype("datetime64[s]"),
             "store": plan.store,
-            "store_type": np.asarray(STORE_TYPES)[types],
+            "store_type": history.stores.type_name[history.stores.positions(plan.store)],
             "promo": plan.promo,
             "sales": actuals.sales,
             "rows": 1,

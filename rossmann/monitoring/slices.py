@@ -11,7 +11,6 @@ import numpy as np
 from rossmann.data import Stores
 from rossmann.monitoring.definitions import STORE_TYPE
 from rossmann.monitoring.statistics import MIN_STORES, WINDOW_DAYS
-from rossmann.schema import ASSORTMENTS, STORE_TYPES
 
 MIN_DEVIATION = 0.05  # |log(sales / forecast)| of a slice that can explain a deviation of the chain
 MAX_OUTSIDE = 1 / 3  # largest deviation of all other stores, as a share of the slice's
@@ -53,12 +52,9 @@ def explaining_slice(stores: Stores, residual: np.ndarray) -> SliceDeviation | N
 
 def _slices(stores: Stores) -> Iterator[tuple[str, np.ndarray]]:
     """Every slice with its name, as the stores in it. bool [stores]"""
-    for label, codes, names in (
-        (STORE_TYPE, stores.store_type, STORE_TYPES),
-        ("assortment", stores.assortment, ASSORTMENTS),
-    ):
-        for code, name in enumerate(names):
-            yield f"{label} {name}", codes == code
+    for label, names in ((STORE_TYPE, stores.type_name), ("assortment", stores.assortment_name)):
+        for name in np.unique(names).tolist():
+            yield f"{label} {name}", names == name
     yield "participation in the continuing promotion", stores.promo2
 
 

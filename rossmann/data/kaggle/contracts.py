@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from rossmann.data.day_rules import amount_rules, daily, no_isolated_dates, plausible_date, unusable_rows
 from rossmann.data.kaggle.columns import MONTHS, RAW_ACTUALS, RAW_FLAGS, RAW_KEYS, STORE_FILE, TRAIN_FILE
 from rossmann.data.kaggle.reading import RawFiles
-from rossmann.schema import CLOSURE_DAYS, DAY, FIRST_DAY, LAST_DAY, MAX_TIMES_MEDIAN
-from rossmann.validation import Column, Contract, Rule, StageReport, Violation, check_contracts, find_violations
+from rossmann.schema import FIRST_DAY, LAST_DAY
+from rossmann.validation import Column, Contract, Rule, StageReport, Violation, check_contracts
 from rossmann.validation.contract import DATE, NUMBER, TEXT
 from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
 
@@ -54,44 +55,30 @@ def unusable_amounts(days: pd.DataFrame) -> tuple[np.ndarray, tuple[Violation, .
 
     These rows are set aside: the day counts as unknown, and the others are used.
     """
-    contract = _amounts_contract()
-    valid = [rule(days).to_numpy() for rule in contract.rules]
-    return ~np.logical_and.reduce(valid), tuple(find_violations(contract, days))
+    return unusable_rows(_amounts_contract(), days)
 
 
 def _days_contract(numbers: np.ndarray) -> Contract:
     rules = (
         _store_has_attributes(numbers),
-        _plausible_date(),
+        plausible_date("Date"),
         day_of_week_agrees("DayOfWeek", "Date"),
         one_row_per_store_and_day(*RAW_KEYS),
         *flags_are_0_or_1(RAW_FLAGS),
-        _daily(),
-        _no_isolated_dates(),
+        daily("Date"),
+        no_isolated_dates("Date"),
     )
     return Contract(TRAIN_FILE, DAYS, rules, RAW_KEYS)
 
 
 def _amounts_contract() -> Contract:
-    rules = (
-        *(_not_empty(name) for name in RAW_ACTUALS),
-        *(_not_negative(name) for name in RAW_ACTUALS),
-        Rule(
-            "closed_means_zero_sales",
-            "the store is closed, but has sales or customers",
-            "Correct Open or the sales.",
-            ("Open", *RAW_ACTUALS),
-            lambda days: (days["Open"] != 0) | ~((days["Sales"] > 0) | (days["Customers"] > 0)),
-        ),
-        *(_plausible_for_the_store(name) for name in RAW_ACTUALS),
-    )
-    return Contract(TRAIN_FILE, {}, rules, RAW_KEYS)
+    return Contract(TRAIN_FILE, {}, amount_rules("Store", "Open", RAW_ACTUALS), RAW_KEYS)
 
 
 def _plan_contract(numbers: np.ndarray) -> Contract:
     rules = (
         _store_has_attributes(numbers),
-        _plausible_date(),
+        plausible_date("Date"),
         day_of_week_agrees("DayOfWeek", "Date"),
         one_row_per_store_and_day(*RAW_KEYS, "file"),
         *flags_are_0_or_1(RAW_FLAGS),
@@ -167,88 +154,4 @@ def _whole_store_number() -> Rule:
             stores["Store"].isna()
             | ((stores["Store"] >= 1) & (stores["Store"] % 1 == 0) & (stores["Store"] <= np.iinfo(np.int32).max))
         ),
-    )
-
-
-def _plausible_date() -> Rule:
-    return Rule(
-        "plausible_date",
-        f"the date is before {FIRST_DAY.year} or after {LAST_DAY.year}",
-        "Correct the year.",
-        ("Date",),
-        lambda days: days["Date"].isna() | days["Date"].between(pd.Timestamp(FIRST_DAY), pd.Timestamp(LAST_DAY)),
-    )
-
-
-def _not_empty(name: str) -> Rule:
-    return Rule(f"{name}_not_empty", f"{name} is empty", "Fill the cells in.", (name,), lambda days: days[name].notna())
-
-
-def _not_negative(name: str) -> Rule:
-    return Rule(
-        f"{name}_not_negative",
-        f"{name} is negative",
-        "Correct it; book returns on the day of the original sale.",
-        (name,),
-        lambda days: ~(days[name] < 0),
-    )
-
-
-def _plausible_for_the_store(name: str) -> Rule:
-    """Real data reach 6 times the median of the store; a missing decimal point makes it 100 times larger."""
-
-    def is_valid(days: pd.DataFrame) -> pd.Series:
-        with_sales = days.loc[days[name] > 0]
-        median = with_sales.groupby("Store")[name].median()
-        return ~(days[name] > MAX_TIMES_MEDIAN * days["Store"].map(median))
-
-    return Rule(
-        f"{name}_plausible_for_the_store",
-        f"{name} is over {MAX_TIMES_MEDIAN} times the store's median",
-        "Correct it: a decimal point may be missing, or two days be added up.",
-        (name,),
-        is_valid,
-    )
-
-
-def _daily() -> Rule:
-    """Sums of weeks or months would look like a chain that opens on one day of them."""
-    return Rule(
-        "daily",
-        "most dates are followed by days on which no store has a row, as in sales by week or month",
-        "Export the sales of every day: the forecast is daily.",
-        ("Date",),
-        lambda days: np.full(len(days), _usual_gap_days(_distinct_dates(days)) <= 1),
-    )
-
-
-def _distinct_dates(days: pd.DataFrame) -> np.ndarray:
-    """The dates on which any store has a row, in ascending order. datetime64[D]"""
-    return np.unique(days["Date"].dropna().to_numpy().astype("datetime64[D]"))
-
-
-def _usual_gap_days(dates: np.ndarray) -> float:
-    """The median number of days from a date to the next; 1 for fewer than two dates."""
-    return float(np.median(np.diff(dates).astype(int))) if len(dates) > 1 else 1.0
-
-
-def _no_isolated_dates() -> Rule:
-    """A date with a wrong year is isolated, and would extend the history by years."""
-
-    def is_valid(days: pd.DataFrame) -> np.ndarray:
-        day = days["Date"].to_numpy().astype("datetime64[D]")
-        dates = _distinct_dates(days)
-        if _usual_gap_days(dates) > 1:  # `_daily` says it better
-            return np.ones(len(days), dtype=bool)
-        block_starts = dates[np.flatnonzero(np.diff(dates) > CLOSURE_DAYS * DAY) + 1]
-        block = np.searchsorted(block_starts, day, side="right")
-        largest_block = np.bincount(block[~np.isnat(day)]).argmax() if len(dates) else 0
-        return np.isnat(day) | (block == largest_block)
-
-    return Rule(
-        "no_isolated_dates",
-        f"no store has a row for {CLOSURE_DAYS} days or more between these dates and the others",
-        "Correct the dates, or add the days between.",
-        ("Date",),
-        is_valid,
     )

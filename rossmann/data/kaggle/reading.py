@@ -63,7 +63,7 @@ def read_raw(raw_dir: str, as_of: date | None = None, horizon_days: int = HORIZO
     )
 
 
-def require_raw_files(raw_dir: str) -> None:
+def require_kaggle_files(raw_dir: str) -> None:
     """Raise DataError if train.csv or store.csv is missing, or the header of a file is wrong. Reads only the headers.
 
     raw_dir: a folder or an s3:// address.

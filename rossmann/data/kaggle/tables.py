@@ -9,7 +9,7 @@ from rossmann.data.cleaning import RawTables
 from rossmann.data.history import Stores
 from rossmann.data.kaggle.columns import KAGGLE_NAMES, MONTHS, TEST_FILE
 from rossmann.data.kaggle.reading import RawFiles
-from rossmann.schema import ACTUAL_COLUMNS, COUNTRY, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
+from rossmann.schema import ACTUAL_COLUMNS, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
 
 
 def raw_tables(files: RawFiles, is_unusable: np.ndarray | None = None) -> RawTables:
@@ -21,7 +21,7 @@ def raw_tables(files: RawFiles, is_unusable: np.ndarray | None = None) -> RawTab
     if is_unusable is not None:
         days = days.assign(**{name: days[name].mask(is_unusable) for name in ACTUAL_COLUMNS})
     plan = _select(files.plan, PLAN_COLUMNS).assign(is_published=files.plan["file"] == TEST_FILE)
-    return RawTables(days, _stores(files.stores), plan, COUNTRY)
+    return RawTables(days, _stores(files.stores), plan)
 
 
 def _select(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -1,0 +1,170 @@
+"""How a chain's files are described: `chain.toml` beside them, read once into one frozen value.
+
+Without the file, the files are those of Kaggle's competition, and the value is KAGGLE_CHAIN.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rossmann.schema import MAX_HORIZON_DAYS, LossName
+from rossmann.validation import DataError
+
+CHAIN_FILE = "chain.toml"
+ISO_DATE = "%Y-%m-%d"
+PROMOTION, SCHOOL_HOLIDAY = "promo", "school_holiday"  # names of [known] that have features of their own
+Kind = Literal["flag", "number", "category"]
+Missing = Literal["unknown", "closed", "refuse"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DateColumn(_Table):
+    """Where the date of a row is, and how it is written."""
+
+    column: str
+    format: str = ISO_DATE  # of strptime
+
+
+class Column(_Table):
+    """Where a covariate is: a column of `file`, or of the files of days and plan."""
+
+    column: str
+    kind: Kind = "number"
+    file: str | None = None
+
+
+class Days(_Table):
+    """The files with one row per store and day."""
+
+    files: tuple[str, ...] = Field(min_length=1)  # .csv, .csv.gz, .parquet, or folders of them
+    store: str
+    date: DateColumn
+    sales: str
+    open: str | None = None  # 0 or 1; None: a store is open on the days on which it has sales
+    customers: str | None = None
+    missing: Missing = "unknown"  # what a day without a row, between others of its store, is
+    accept: tuple[str, ...] = ()  # "STORE@DATE" of true peaks, which would be set aside
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _with_file_as_list(table)
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+
+class PlanFiles(_Table):
+    """The files with the known covariates of the coming days, with the same columns as those of the days."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
+        return _with_file_as_list(table)
+
+
+class Holidays(_Table):
+    """Public holidays with names: of a country, by the package `holidays`, or of a file."""
+
+    country: str | None = None  # ISO code
+    subdivision: str | None = None  # a name of [static] with the subdivision of each store
+    file: str | None = None
+    date: DateColumn = DateColumn(column="date")
+    name: str = "name"  # column of the file
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Holidays":
+        if (self.country is None) == (self.file is None):
+            raise ValueError("write either country or file")
+        return self
+
+
+class Forecast(_Table):
+    """Settings of the chain; without them those of the installation hold."""
+
+    horizon_days: int | None = Field(None, ge=1, le=MAX_HORIZON_DAYS)
+    loss: LossName | None = None
+
+
+class _File(_Table):
+    days: Days
+    known: dict[str, Column] = {}
+    plan: PlanFiles | None = None
+    static: dict[str, Column] = {}
+    holidays: Holidays | None = None
+    forecast: Forecast = Forecast()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "_File":
+        if without_file := [name for name, column in self.static.items() if column.file is None]:
+            raise ValueError(f"static.{without_file[0]} needs a file: the one with a row per store")
+        subdivision = self.holidays and self.holidays.subdivision
+        if subdivision and subdivision not in self.static:
+            raise ValueError(f"holidays.subdivision names {subdivision}, which is not in [static]")
+        return self
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What chain.toml says. Two chains with the same text are equal."""
+
+    text: str  # of chain.toml; empty for Kaggle's files
+    country: str | None  # of the package `holidays`; None: the holidays are those of the files
+    days: Days | None = None  # None: Kaggle's files
+    known: tuple[tuple[str, Column], ...] = ()
+    plan: PlanFiles | None = None
+    static: tuple[tuple[str, Column], ...] = ()
+    holidays: Holidays | None = None
+    forecast: Forecast = field(default_factory=Forecast)
+
+    @property
+    def is_kaggle(self) -> bool:
+        """Whether the files are those of Kaggle's competition."""
+        return self.days is None
+
+
+KAGGLE_CHAIN = Chain(text="", country="DE")
+
+
+def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
+    """The chain that the text of a chain.toml describes. Raises DataError with every key that is wrong."""
+    if not text:
+        return KAGGLE_CHAIN
+    try:
+        file = _File.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{where} is not TOML: {error}. Correct the line.") from None
+    except ValidationError as error:
+        raise DataError(f"{where}: {'; '.join(_problems(error))}.") from None
+    country = file.holidays.country if file.holidays else None
+    known, static = tuple(file.known.items()), tuple(file.static.items())
+    return Chain(text, country, file.days, known, file.plan, static, file.holidays, file.forecast)
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """One sentence per wrong key."""
+    return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+
+
+def _with_file_as_list(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`file = "a.csv"` is short for `files = ["a.csv"]`."""
+    if not isinstance(table, Mapping) or "file" not in table:
+        return table
+    if "files" in table:
+        raise ValueError("write either file or files")
+    return {"files": [table["file"]], **{name: value for name, value in table.items() if name != "file"}}

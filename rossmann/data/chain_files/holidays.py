@@ -1,0 +1,80 @@
+"""The named holidays of a chain, by country and subdivision or from a file."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from rossmann.chain import CHAIN_FILE, Chain
+from rossmann.data.covariates import CovariatePanel
+from rossmann.data.history import Stores
+from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays
+from rossmann.schema import MAX_HORIZON_DAYS
+from rossmann.validation import DataError
+
+NAME_SEPARATOR = "; "  # of two holidays on one day, in the package `holidays`
+
+
+class ChainHolidays:
+    """The holidays of each region on any days. Region 0 is that of stores without a subdivision."""
+
+    def __init__(self, by_region: Mapping[str, Mapping[date, str]], region: Mapping[int, int]):
+        self.by_region = by_region  # the names by date, by name of the region
+        self.region = region  # by store number; of others 0
+
+    def __call__(self, stores: Stores, dates: np.ndarray) -> tuple[HolidayCalendar, np.ndarray]:
+        """The calendar of holidays on consecutive `dates`, and the region of each store."""
+        return HolidayCalendar.of_names(self.by_region, dates), self.regions(stores)
+
+    def regions(self, stores: Stores) -> np.ndarray:
+        """The region of each store. int64 [stores]"""
+        return np.array([self.region.get(number, 0) for number in stores.number.tolist()])
+
+    def codes(self, number: np.ndarray, day: np.ndarray) -> np.ndarray:
+        """Codes of state holidays on rows of stores and days. float64 [rows]"""
+        if not len(day):
+            return np.zeros(0)
+        first, last = day.min(), day.max()
+        calendar = HolidayCalendar.of_names(self.by_region, np.arange(first, last + 1))
+        numbers, inverse = np.unique(number, return_inverse=True)
+        region = np.array([self.region.get(each, 0) for each in numbers.tolist()])[inverse]
+        return calendar.state_holiday[region, (day - first).astype(int)].astype(float)
+
+    def panels(self) -> dict[str, CovariatePanel]:
+        """One covariate for each name of a holiday."""
+        names = {
+            name for days in self.by_region.values() for text in days.values() for name in text.split(NAME_SEPARATOR)
+        }
+        return {f"holiday {name}": self._panel_of(name) for name in sorted(names)}
+
+    def _panel_of(self, name: str) -> CovariatePanel:
+        def panel(stores: Stores, dates: np.ndarray) -> np.ndarray:
+            days = dates.tolist()
+            flags = [
+                [name in names.get(day, "").split(NAME_SEPARATOR) for day in days] for names in self.by_region.values()
+            ]
+            return np.array(flags, np.float32)[self.regions(stores)]
+
+        return panel
+
+
+def chain_holidays(
+    chain: Chain, table: pd.DataFrame | None, subdivision: Mapping[int, str], first: np.datetime64, last: np.datetime64
+) -> ChainHolidays:
+    """The holidays from `first` to MAX_HORIZON_DAYS after `last`.
+
+    table: the rows of the chain's file of holidays. subdivision: of the stores, by number.
+    """
+    if table is not None:
+        day = table[chain.holidays.date.column].to_numpy().astype("datetime64[D]").tolist()
+        return ChainHolidays({"": dict(zip(day, table[chain.holidays.name].astype(str), strict=True))}, {})
+    if chain.country is None:
+        return ChainHolidays({"": {}}, {})
+    years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
+    regions = ("", *sorted(set(subdivision.values())))
+    try:
+        by_region = {region: named_holidays(chain.country, region or None, years) for region in regions}
+    except NotImplementedError as error:
+        raise DataError(f"{CHAIN_FILE}: holidays.country or its subdivision does not exist: {error}.") from None
+    return ChainHolidays(by_region, {number: regions.index(name) for number, name in subdivision.items()})

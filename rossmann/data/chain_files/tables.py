@@ -1,0 +1,188 @@
+"""Turn a chain's files, once they are checked, into tables under the schema's names."""
+
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
+from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
+from rossmann.data.chain_files.reading import ChainTables
+from rossmann.data.cleaning import RawTables
+from rossmann.data.covariates import CovariatePanel, CovariateRows
+from rossmann.data.history import Stores
+from rossmann.schema import CLOSURE_DAYS, DTYPES
+from rossmann.validation import DataError
+
+MAX_CATEGORIES = 20  # of a covariate: rarer ones have no value of their own
+MAX_STORE_CATEGORIES = 100  # of an attribute of stores
+TEXT_NUMBERS_FROM = 1 << 30  # the numbers of stores whose labels are no numbers
+
+
+def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray) -> RawTables:
+    """The tables under the schema's names. The files must have passed `check_chain`."""
+    number_of = store_numbers(_labels(tables.days[chain.days.store]))
+    stores, subdivision = _stores(tables, chain, number_of)
+    first, last = (
+        each.to_datetime64().astype("datetime64[D]") for each in _period(tables.days[chain.days.date.column])
+    )
+    holidays = chain_holidays(chain, tables.holidays, subdivision, first, last)
+    days = _rows(tables.days, chain, number_of, holidays)
+    days["sales"] = tables.days[chain.days.sales].mask(is_unusable)
+    days["customers"] = (
+        tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
+    )
+    if chain.days.missing == "closed":
+        days = _add_closed_days(days)
+    plan = _rows(tables.plan if tables.plan is not None else tables.days.iloc[:0], chain, number_of, holidays)
+    covariates = _covariates(tables, chain, number_of) | holidays.panels() | _static_panels(tables, chain, number_of)
+    return RawTables(days, stores, plan.assign(is_published=True), chain, holidays, covariates)
+
+
+def store_numbers(labels: list[str]) -> dict[str, int]:
+    """The number of each store by its label: the label itself if it is a whole number, otherwise a hash of it.
+
+    So a store has the same number in every delivery. Raises DataError if two labels have the same number.
+    """
+    numbers: dict[int, str] = {}
+    for label in labels:
+        number = _number(label)
+        if number in numbers:
+            raise DataError(
+                f"The stores {numbers[number]} and {label} have the same number {number}: rename one of them."
+            )
+        numbers[number] = label
+    return {label: number for number, label in numbers.items()}
+
+
+def _number(label: str) -> int:
+    if label.isascii() and label.isdigit() and not label.startswith("0") and int(label) < TEXT_NUMBERS_FROM:
+        return int(label)
+    return TEXT_NUMBERS_FROM + zlib.crc32(label.encode()) % TEXT_NUMBERS_FROM
+
+
+def _labels(stores: pd.Series) -> list[str]:
+    return sorted(stores.dropna().unique().tolist())
+
+
+def _period(dates: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
+    return dates.min(), dates.max()
+
+
+def _rows(table: pd.DataFrame, chain: Chain, number_of: Mapping[str, int], holidays: ChainHolidays) -> pd.DataFrame:
+    """The rows of days or of the plan with PLAN_COLUMNS; those of stores without sales are left out."""
+    store = table[chain.days.store].map(number_of)
+    table, store = table[store.notna()], store.dropna().astype(DTYPES["store"])
+    day = table[chain.days.date.column]
+    known = dict(chain.known)
+    return pd.DataFrame(
+        {
+            "store": store,
+            "date": day,
+            "open": table[chain.days.open] if chain.days.open else np.nan,
+            "promo": _flag(table, known.get(PROMOTION)),
+            "state_holiday": holidays.codes(store.to_numpy(), day.to_numpy().astype("datetime64[D]")),
+            "school_holiday": _flag(table, known.get(SCHOOL_HOLIDAY)),
+        }
+    )
+
+
+def _flag(table: pd.DataFrame, column: Column | None) -> pd.Series | float:
+    """Whether the column is more than 0; 0 if there is none, or it is in a file of its own."""
+    return (table[column.column].fillna(0) > 0).astype(float) if column and not column.file else 0.0
+
+
+def _add_closed_days(days: pd.DataFrame) -> pd.DataFrame:
+    """With a closed day for every day without a row between others of its store, fewer than CLOSURE_DAYS in a row."""
+    ordered = days.sort_values(["store", "date"], kind="stable")
+    gap = (ordered["date"] - ordered.groupby("store")["date"].shift()).dt.days.fillna(1).astype(int).to_numpy() - 1
+    gap = np.where(gap < CLOSURE_DAYS, gap, 0)
+    before = ordered.iloc[np.repeat(np.arange(len(ordered)), gap)]
+    days_back = np.concatenate([[0], np.cumsum(gap)[:-1]])
+    offset = np.arange(gap.sum()) - np.repeat(days_back, gap) + 1
+    closed = before.assign(date=before["date"] - pd.to_timedelta(offset, "D"), open=0.0, sales=0.0, customers=0.0)
+    return pd.concat([days, closed.assign(promo=0.0)], ignore_index=True)
+
+
+def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
+    """One covariate for each of [known], but one for each value of a category; a promotion that is a flag has none."""
+    panels: dict[str, CovariatePanel] = {}
+    for name, column in chain.known:
+        if name in (PROMOTION, SCHOOL_HOLIDAY) and column.kind == "flag" and not column.file:
+            continue
+        sources = (
+            [tables.known[name]] if column.file else [each for each in (tables.days, tables.plan) if each is not None]
+        )
+        rows = pd.concat(sources, ignore_index=True)
+        store = rows[chain.days.store].map(number_of)
+        rows, store = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
+        day = rows[chain.days.date.column].to_numpy().astype("datetime64[D]")
+        for label, values, is_flag in _encoded(name, rows[column.column], column):
+            panels[label] = CovariateRows(store, day, values, is_flag)
+    return panels
+
+
+def _encoded(name: str, values: pd.Series, column: Column) -> list[tuple[str, np.ndarray, bool]]:
+    """Name, values and whether it is a flag, of the covariates that a column becomes."""
+    if column.kind != "category":
+        return [(f"{column.kind} {name}", values.to_numpy(dtype=float), column.kind == "flag")]
+    common = sorted(values.value_counts().index[:MAX_CATEGORIES].tolist())
+    return [
+        (f"flag {name}={text}", np.where(values.isna(), np.nan, values == text).astype(float), True) for text in common
+    ]
+
+
+def _static_panels(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
+    """One covariate for each number of [static], and one for each value of a category after the second."""
+    panels: dict[str, CovariatePanel] = {}
+    categories = [name for name, column in chain.static if column.kind == "category"]
+    for name, column in chain.static:
+        values = tables.static[name].set_index(chain.days.store)[column.column].rename(index=number_of)
+        if column.kind == "category" and name in categories[:2]:
+            continue
+        for label, encoded, _ in _encoded(name, values, column):
+            of_store = pd.Series(encoded, values.index)
+            panels[f"static {label.split(' ', 1)[1]}"] = _constant(of_store)
+    return panels
+
+
+def _constant(of_store: pd.Series) -> CovariatePanel:
+    def panel(stores: Stores, dates: np.ndarray) -> np.ndarray:
+        return np.repeat(of_store.reindex(stores.number).to_numpy(dtype=float)[:, None], len(dates), axis=1)
+
+    return panel
+
+
+def _stores(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> tuple[Stores, dict[int, str]]:
+    """The stores in ascending order of their numbers, and the subdivision of those that have one."""
+    label = np.array(sorted(number_of, key=number_of.__getitem__))
+    number = np.array([number_of[each] for each in label], np.int32)
+    categories = [name for name, column in chain.static if column.kind == "category"]
+    names = {each: _categories(tables, chain, each, label) for each in categories}
+    first, second = ([names[each] for each in categories[:2]] + [np.full(len(label), "")] * 2)[:2]
+    nothing = np.zeros(len(label), bool)
+    stores = Stores(
+        number=number,
+        store_type=np.unique(first, return_inverse=True)[1].astype(np.int8),
+        assortment=np.unique(second, return_inverse=True)[1].astype(np.int8),
+        competition_distance_m=np.full(len(label), np.nan),
+        competition_since=np.full(len(label), np.datetime64("NaT", "M")),
+        promo2=nothing,
+        promo2_since=np.full(len(label), np.datetime64("NaT", "D")),
+        promo2_months=np.zeros((len(label), 12), bool),
+        label=label,
+        type_name=first,
+        assortment_name=second,
+    )
+    subdivision = chain.holidays and chain.holidays.subdivision
+    of_store = zip(number.tolist(), names[subdivision].tolist(), strict=True) if subdivision else ()
+    return stores, {number: name for number, name in of_store if name}
+
+
+def _categories(tables: ChainTables, chain: Chain, name: str, label: np.ndarray) -> np.ndarray:
+    """The value of each store in a column of [static], "" where it has none; the most common ones only. str [stores]"""
+    column = dict(chain.static)[name].column
+    values = tables.static[name].set_index(chain.days.store)[column].reindex(label).fillna("").astype(str)
+    common = values.value_counts().index[:MAX_STORE_CATEGORIES]
+    return values.where(values.isin(common), "other").to_numpy().astype(str)

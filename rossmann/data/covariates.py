@@ -1,0 +1,57 @@
+"""Known covariates that the chain's own files describe, as panels of stores × days."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rossmann.data.history import Calendar, Stores
+from rossmann.data.panels import fill_nan, mean, panel
+from rossmann.schema import WEEKS_YEAR_DAYS
+
+# The values of a covariate on consecutive dates [days], NaN where they are unknown. float [stores, days]
+CovariatePanel = Callable[[Stores, np.ndarray], np.ndarray]
+FLAG_KINDS = ("flag", "holiday")  # the kinds of covariates whose values are 0 or 1
+
+
+def is_flag(name: str) -> bool:
+    """Whether a covariate is 0 or 1, by its name: its first word is its kind."""
+    return name.split()[0] in FLAG_KINDS
+
+
+@dataclass(frozen=True)
+class CovariateRows:
+    """The rows of a covariate, one per store and day. Days without a row are filled, as `__call__` says."""
+
+    store: np.ndarray  # int32
+    date: np.ndarray  # datetime64[D]
+    values: np.ndarray  # float64, NaN unknown
+    is_flag: bool
+
+    def __call__(self, stores: Stores, dates: np.ndarray) -> np.ndarray:
+        """The panel. A day without a value has that of the other stores: the most common flag, the mean number.
+
+        On days on which no store has a value: that of the same store 52 weeks before; where there is none, flags are 0
+        and numbers the mean of the store, or of the chain.
+        """
+        column = (self.date - dates[0]).astype(np.int64)
+        used = stores.contains(self.store) & (column >= 0) & (column < len(dates))
+        shape = (len(stores.number), len(dates))
+        values = panel(shape, stores.positions(self.store[used]), column[used], self.values[used])
+        of_day = mean(values, axis=0)
+        values = fill_nan(values, (of_day >= 0.5) * 1.0 + 0 * of_day if self.is_flag else of_day)
+        for day in np.flatnonzero(np.isnan(of_day)):
+            if day >= WEEKS_YEAR_DAYS:
+                values[:, day] = values[:, day - WEEKS_YEAR_DAYS]
+        of_store = mean(values, axis=1)
+        default = np.zeros(len(of_store)) if self.is_flag else fill_nan(of_store, mean(of_store[None], axis=1))
+        return fill_nan(values, np.nan_to_num(default)[:, None])
+
+
+def add_covariates(calendar: Calendar, stores: Stores, panels: Mapping[str, CovariatePanel]) -> Calendar:
+    """The calendar with these covariates, by name. One with the same value everywhere says nothing, and is left out."""
+    values = {name: each(stores, calendar.dates).astype(np.float32) for name, each in panels.items()}
+    values = {name: each for name, each in values.items() if np.nanmax(each) != np.nanmin(each)}
+    if not values:
+        return calendar
+    return replace(calendar, covariate_names=np.array(list(values)), covariates=np.stack(list(values.values())))
