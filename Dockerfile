@@ -45,7 +45,7 @@ VOLUME /data
 # HEALTH_URL depends on the container's command; the default is the endpoint's.
 HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=4 \
     CMD ["python", "-c", "import os; from urllib.request import *; build_opener(ProxyHandler({})).open(os.environ['HEALTH_URL'], timeout=5)"]
-ARG VERSION=0.5.0
+ARG VERSION=0.6.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rossmann" \
       org.opencontainers.image.description="Six-week daily sales forecasts for every store" \
