@@ -1,7 +1,7 @@
 """From raw rows to one dense history. Every repair is listed in REPAIRS, and its rows are counted."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -110,6 +110,8 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     has_sales, is_planned = _has_sales(raw.stores, raw.days), _is_planned(raw, horizon_days)
     stores = raw.stores.at(has_sales | is_planned)
     past, sales, customers = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
+    holidays_of = _holidays_of(raw, stores)
+    past = _with_holidays(past, holidays_of)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
     is_expected = _expected_days(is_open)
     is_added = _missing_closed_days(is_open, is_expected, past)
@@ -130,7 +132,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     habit = opening_habit(is_open, exists, past.dates)
     past = _complete_past(past, is_open, habit)
     plan, plan_counts = _plan(raw.plan, stores, exists, past.dates[-1], horizon_days)
-    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), _holidays_of(raw, stores)))
+    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), holidays_of))
     calendar = add_covariates(calendar, stores, raw.covariates)
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
@@ -141,6 +143,14 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
 def _holidays_of(raw: RawTables, stores: Stores) -> RegionalHolidays | None:
     """The chain's holidays of these stores; None if they are to be inferred."""
     return partial(raw.regional_holidays, stores) if raw.regional_holidays else None
+
+
+def _with_holidays(past: RawCalendar, holidays_of: RegionalHolidays | None) -> RawCalendar:
+    """The chain's own holidays on days without a row, too: of a day on which every store is closed there is none."""
+    if holidays_of is None:
+        return past
+    calendar, region = holidays_of(past.dates)
+    return replace(past, state_holiday=fill_nan(past.state_holiday, calendar.state_holiday[region]))
 
 
 def _has_sales(stores: Stores, days: pd.DataFrame) -> np.ndarray:

@@ -65,7 +65,9 @@ def read_history(
     _refuse_too_many(int(is_unusable.sum()), len(is_unusable), violations, max_set_aside_share)
     cleaning = clean(files.tables, horizon_days)
     history, set_aside = cleaning.history, cleaning.set_aside_days
-    clean_report = check_clean(days_frame(history), plan_frame(history), set_aside, as_of, cleaning.repairs)
+    clean_report = check_clean(
+        days_frame(history), plan_frame(history), set_aside, as_of, cleaning.repairs, not chain.is_kaggle
+    )
     missing = set_aside[~set_aside["has_row"]]
     violations = (*violations, _missing_days(missing)) if len(missing) else violations
     count, days = int(is_unusable.sum()) + len(missing), len(is_unusable) + len(missing)
