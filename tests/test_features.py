@@ -8,6 +8,7 @@ import pytest
 
 from rossmann import features, schema
 from rossmann.data import Plan
+from rossmann.data.kaggle.derivations import promo2_phase
 from rossmann.features import calendar, columns, levels
 from rossmann.schema import DAY, HORIZON_DAYS, MEAN_YEAR_DAYS, WEEKS_YEAR_DAYS
 from rossmann.validation import DataError
@@ -162,7 +163,7 @@ def test_counts_between_agree_with_a_loop():
 
 def test_promo2_rounds_start_in_their_months(toy):
     dates = np.array(["2014-02-28", "2014-03-03", "2014-04-01", "2014-05-01", "2014-06-30"], "datetime64[D]")
-    phase = calendar.promo2_phase(dates, toy.stores)
+    phase = promo2_phase(toy.stores, dates)
     assert phase[0].tolist() == [3, 3, 3, 3, 3]  # takes no part
     assert phase[1].tolist() == [3, 2, 0, 1, 2]  # from 3 March; rounds start in January, April, July, October
 

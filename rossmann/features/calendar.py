@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from dateutil.easter import easter
 
-from rossmann.data import Calendar, Stores
+from rossmann.data import Calendar
 from rossmann.schema import DAY, LEFT_CHAIN_DAYS, WEEK_DAYS, weekday
 
 LONG_CLOSURE_DAYS = 4  # longer than any run of public holidays: the store is being refurbished
@@ -144,16 +144,6 @@ def closure_days(closed: np.ndarray, since_reopening: np.ndarray, cap: int) -> n
     closed_so_far = days_since(~closed, LEFT_CHAIN_DAYS)  # 0 on open days
     last_closed = np.clip(np.arange(closed.shape[1]) - since_reopening - 1, 0, None)
     return np.where(since_reopening < cap, np.take_along_axis(closed_so_far, last_closed, axis=1), 0)
-
-
-def promo2_phase(dates: np.ndarray, stores: Stores) -> np.ndarray:
-    """Months since the round of promo2 began: 0, 1 or 2; 3 where the store takes no part. int8 [stores, days]"""
-    month = date_parts(dates).month
-    phase = np.full((len(stores.number), len(dates)), 2, np.int8)
-    for months_ago in (1, 0):
-        phase[stores.promo2_months[:, (month - months_ago) % 12]] = months_ago
-    active = stores.promo2[:, None] & (dates >= stores.promo2_since[:, None])
-    return np.where(active, phase, np.int8(3))
 
 
 def extend_calendar(calendar: Calendar, last: np.datetime64) -> Calendar:

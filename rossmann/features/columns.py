@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rossmann.data import DERIVED_FEATURES, Derivation
 from rossmann.features import levels, store_ridge
 from rossmann.features.calendar import (
     CLOSURE_CAP_DAYS,
@@ -18,7 +19,6 @@ from rossmann.features.calendar import (
     days_since,
     days_until,
     days_until_closure,
-    promo2_phase,
     shift,
 )
 from rossmann.features.plan_rows import PlanRows
@@ -27,7 +27,6 @@ Feature = Callable[[PlanRows], np.ndarray]
 
 # Caps of days since and until something: beyond them, further away makes no difference.
 PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP = 14, 21, 14, 28
-MIN_MONTHS, MAX_MONTHS = -12, 60  # since a competitor opened, or since the store takes part in promo2
 MONTH_PART_STARTS = tuple(first for first, _ in levels.MONTH_PARTS[1:])
 
 
@@ -60,11 +59,8 @@ def _ridge_residual(index: int) -> Feature:
     return lambda r: r.at_store(r.state.ridge.recent_residual[:, index])
 
 
-def _months_since(r: PlanRows, start: np.ndarray) -> np.ndarray:
-    """Whole months from the stores' `start` to each row's day, clipped; NaN where the start is NaT. float32 [rows]"""
-    months = (r.calendar.dates.astype("datetime64[M]") - start.astype("datetime64[M]")[:, None]).astype(np.float32)
-    months[np.isnat(start)] = np.nan
-    return np.clip(r.on_day(months), MIN_MONTHS, MAX_MONTHS)
+def _derived(derivation: Derivation) -> Feature:
+    return lambda r: r.on_day(derivation(r.stores, r.calendar.dates))
 
 
 def _month_effect(r: PlanRows) -> np.ndarray:
@@ -93,12 +89,7 @@ GROUPS = (
     FeatureGroup(None, {
         "store_type": lambda r: r.stores.store_type[r.row_store],
         "assortment": lambda r: r.stores.assortment[r.row_store],
-        "competition_log_distance": lambda r: np.log1p(r.stores.competition_distance_m)[r.row_store],
-        "competition_months": lambda r: _months_since(r, r.stores.competition_since),
-        "promo2": lambda r: r.stores.promo2[r.row_store],
-        "promo2_phase": lambda r: r.on_day(promo2_phase(r.calendar.dates, r.stores)),
-        "promo2_months": lambda r: _months_since(r, r.stores.promo2_since),
-    }),
+    } | {name: _derived(derivation) for name, derivation in DERIVED_FEATURES.items()}),
     # Its usual sales, and how the recent ones deviate. "cell": weekday × promo of the store.
     FeatureGroup("levels", {
         "cell_expected": lambda r: r.in_cell(r.state.levels.expected),

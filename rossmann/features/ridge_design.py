@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from rossmann.data import Calendar, Stores
+from rossmann.data import Calendar, Stores, derived_flags
 from rossmann.features.calendar import (
     CLOSURE_CAP_DAYS,
     REOPENING_CAP_DAYS,
@@ -15,7 +15,6 @@ from rossmann.features.calendar import (
     days_since_reopening,
     days_until_closure,
     pay_day_distance,
-    promo2_phase,
     shift,
 )
 from rossmann.features.school_breaks import NAMES as BREAK_NAMES
@@ -135,8 +134,6 @@ def store_columns(
     promo, school = calendar.promo == 1, calendar.school_holiday == 1
     closed, holiday = calendar.open == 0, calendar.state_holiday > 0
     after_rest, before_rest = d.weekday == weekdays.after_rest, d.weekday == weekdays.before_rest
-    phase = promo2_phase(calendar.dates, stores)
-    competitor_open = ~(calendar.dates < stores.competition_since[:, None])  # NaT: open for the whole history
     return (
         _promo_columns(calendar, promo, origin, weekdays)
         | {
@@ -150,11 +147,8 @@ def store_columns(
             "after holiday saturday": before_rest & shift(holiday, 1),
             "closed yesterday": shift(closed, 1) & ~after_rest,
             "closed tomorrow": shift(closed, -1) & ~before_rest,
-            "promo2": phase < 3,
-            "promo2 month 0": phase == 0,
-            "promo2 month 1": phase == 1,
-            "competitor": competitor_open,
         }
+        | derived_flags(stores, calendar.dates)
         | _closure_columns(closed)
         | _covariate_columns(calendar)
     )
