@@ -16,9 +16,10 @@ import numpy as np
 
 from rossmann import models
 from rossmann.data import SalesHistory
-from rossmann.evaluation import RMSPE, Loss
+from rossmann.evaluation import LOSSES, Loss
 from rossmann.models import LEARNERS, Candidate
 from rossmann.models.learners import SEARCHABLE
+from rossmann.schema import DEFAULT_LOSS
 from rossmann.storage import Storage
 from rossmann.training.backtests import Progress
 from rossmann.training.files import FitFiles
@@ -89,7 +90,7 @@ def run_search(
     ray_address: str | None,
     storage: Storage,
     progress: Progress,
-    loss: Loss = RMSPE,
+    loss: Loss = LOSSES[DEFAULT_LOSS],
 ) -> tuple[Trial, ...]:
     """Try the defaults and `trials` configurations of every booster among the candidates on the folds.
 
