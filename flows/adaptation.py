@@ -38,9 +38,7 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
         return
     origin = history.origin.item()
     start = _start(settings, model, previous, origin)
-    days = journal.read_scaled_errors(
-        settings.journal_address, champion.version, history, start.until + journal.ONE_DAY, origin
-    )
+    days = journal.read_scaled_errors(settings.journal_address, champion.version, history, start.until, origin)
     AdaptiveQuantiles(model, models.follow_outcomes(start.current, days), origin).save(snapshots, fingerprint)
 
 

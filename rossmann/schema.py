@@ -26,6 +26,7 @@ DTYPES = {
 
 QUANTILE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # unless a setting says otherwise
 LossName = Literal["rmspe", "mae", "rmsle", "total"]  # of the table in `rossmann.evaluation.losses`
+DEFAULT_LOSS: LossName = "rmspe"  # of new models, unless a setting says otherwise
 
 # Codes: the arrays hold a code's index.
 STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas

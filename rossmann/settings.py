@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rossmann.schema import (
+    DEFAULT_LOSS,
     HORIZON_DAYS,
     MAX_HORIZON_DAYS,
     MAX_SET_ASIDE_SHARE,
@@ -134,7 +135,7 @@ class Settings(BaseSettings):
         description="Candidates to backtest, separated by commas; last_week and median are always included.",
     )
     loss: LossName = Field(
-        "rmspe",
+        DEFAULT_LOSS,
         description="What new models are trained for and compared by: rmspe, mae, rmsle, or total (sums per store).",
     )
     seed: int = Field(7, ge=0, description="Seed of every random draw.")
@@ -158,6 +159,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(name for part in value.split(",") if (name := part.strip())) if isinstance(value, str) else value
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _lower_case(cls, name: object) -> object:
+        return name.lower() if isinstance(name, str) else name
 
     @field_validator("quantile_levels")
     @classmethod

@@ -110,12 +110,13 @@ def test_the_journal_has_the_errors_of_each_day_in_standard_deviations(toy, tmp_
             for day, error in zip(plan.date[sold], np.log(actual[sold] / sales[sold]) / deviation[sold], strict=True):
                 expected.setdefault(day, []).append(error)
     journal.write_entries(url, entries)
-    first, last = (origin + 1).item(), toy.origin.item()
-    days = list(journal.read_scaled_errors(url, 1, toy, first, last))
+    last = toy.origin
+    days = list(journal.read_scaled_errors(url, 1, toy, origin.item(), last.item()))
     assert len(days) == len(expected) > 8
     for errors, day in zip(days, sorted(expected), strict=True):
         np.testing.assert_allclose(np.sort(errors), np.sort(expected[day]))
-    assert len(list(journal.read_scaled_errors(url, 1, toy, last, last))) <= 1
+    assert len(list(journal.read_scaled_errors(url, 1, toy, (last - 1).item(), last.item()))) <= 1
+    assert not list(journal.read_scaled_errors(url, 1, toy, last.item(), last.item()))
 
 
 def test_each_snapshot_goes_on_from_the_quantiles_of_the_one_before(noisy, tmp_path, new_mlflow_database, monkeypatch):

@@ -67,9 +67,9 @@ def test_a_snapshot_has_the_stores_without_a_row(without_days, tmp_path):
 
 
 def test_established_stores_and_a_history_of_few_days_have_no_new_stores(noisy):
-    assert not new_stores.find_new_stores(np.full(12, 30)).any()
-    assert not new_stores.find_new_stores(np.zeros(12)).any()
-    assert new_stores.find_new_stores(np.array([0, 30, 700, 700])).tolist() == [True, True, False, False]
+    assert not new_stores.is_new_store(np.full(12, 30)).any()
+    assert not new_stores.is_new_store(np.zeros(12)).any()
+    assert new_stores.is_new_store(np.array([0, 30, 700, 700])).tolist() == [True, True, False, False]
 
 
 def test_what_a_new_store_sells_later_is_not_in_its_forecast(noisy, without_days):

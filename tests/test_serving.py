@@ -186,6 +186,14 @@ def test_a_stores_forecast_has_its_quantiles_on_request(client, host):
     assert '"perhaps" is not valid; expected true or false' in response.json()["error"]
 
 
+def test_a_query_parameter_that_is_repeated_is_refused(client):
+    for query in ("quantiles=true&quantiles=false", "quantiles=true&quantiles=true"):
+        response = client.get(f"/forecasts/2?{query}")
+        assert response.status_code == 422
+        (problem,) = response.json()["problems"]
+        assert (problem["field"], problem["message"]) == ("quantiles", "is there 2 times; name it once")
+
+
 def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path):
     """Rows as published refer to the published forecast, which is stored once; others are stored with the question."""
     smoke = {"X-Rossmann-Purpose": "smoke"}

@@ -27,6 +27,14 @@ def test_the_levels_of_quantiles_are_separated_by_commas(monkeypatch):
     assert Settings().quantile_levels == (0.1, 0.5, 0.9)
 
 
+def test_the_loss_is_named_in_any_case(monkeypatch):
+    monkeypatch.setenv("ROSSMANN_LOSS", "MAE")
+    assert Settings().loss == "mae"
+    monkeypatch.setenv("ROSSMANN_LOSS", "mape")
+    with pytest.raises(ValueError, match="loss"):
+        Settings()
+
+
 @pytest.mark.parametrize("levels", ["0.5,0.1", "0.1,0.1", "0,0.5", "0.5,1", "5,50", "0.5,0.9999999", "0.1,0.1000001"])
 def test_levels_that_are_no_ascending_probabilities_are_refused(monkeypatch, levels):
     monkeypatch.setenv("ROSSMANN_QUANTILE_LEVELS", levels)

@@ -187,10 +187,9 @@ def _policy(result: "PolicyResult") -> Document:
 
 
 def _score(candidate: str, line: "pd.Series") -> Document:
-    from rossmann.evaluation import LOSSES
+    from rossmann.evaluation import LOSS_SCORES
 
-    scores = [name for loss in LOSSES.values() for name in (loss.name, loss.capped_name)]
-    names = (*scores, "bias", "wql", "coverage", "cpu_seconds")
+    names = (*LOSS_SCORES, "bias", "wql", "coverage", "cpu_seconds")
     return {
         "candidate": candidate,
         **{name: _number(line[name]) for name in names},

@@ -12,6 +12,7 @@ verdict    the release rule: whether a challenger becomes champion
 from rossmann.evaluation.backtest import (
     BACKTEST_COLUMNS,
     BASELINE,
+    LOSS_SCORES,
     Backtest,
     BacktestRun,
     backtest_rows,
@@ -37,6 +38,7 @@ __all__ = [
     "BACKTEST_COLUMNS",
     "BASELINE",
     "LOSSES",
+    "LOSS_SCORES",
     "MAE",
     "MIN_PAST_DAYS",
     "RMSLE",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from rossmann.evaluation.folds import Fold
-from rossmann.evaluation.losses import LOSSES, RMSPE, TOTAL, Loss, store_folds
-from rossmann.schema import DTYPES, FORECAST_COLUMNS, lead_week, weekday
+from rossmann.evaluation.losses import LOSSES, TOTAL, Loss, store_folds
+from rossmann.schema import DEFAULT_LOSS, DTYPES, FORECAST_COLUMNS, lead_week, weekday
 
 BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
 LOSS_SCORES = tuple(name for loss in LOSSES.values() for name in (loss.name, loss.capped_name))
@@ -116,7 +116,7 @@ class Backtest:
     """
 
     rows: pd.DataFrame
-    loss: Loss = RMSPE
+    loss: Loss = LOSSES[DEFAULT_LOSS]
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class NewStores:
 def fit_new_stores(log_sales: np.ndarray, level: np.ndarray, stores: Stores) -> NewStores:
     """Estimate the level of the new stores from `log_sales` [stores, days] and the levels of the established ones."""
     days = (~np.isnan(log_sales)).sum(axis=1)
-    is_new = find_new_stores(days)
+    is_new = is_new_store(days)
     positions = np.flatnonzero(is_new)
     deviation = log_sales[~is_new] - level[~is_new, None]
     effect = np.nan_to_num(nanmean(deviation.T))  # of the day, on the whole chain. [days]
@@ -72,7 +72,7 @@ def lifetime_level(log_sales: np.ndarray, stores: Stores) -> np.ndarray:
     return np.where(is_silent, level_of_similar_stores(level, is_silent, stores)[0], level)
 
 
-def find_new_stores(days: np.ndarray) -> np.ndarray:
+def is_new_store(days: np.ndarray) -> np.ndarray:
     """Which stores are new, by how many open days each store has. bool [stores]"""
     usual = np.median(days[days > 0]) if days.any() else 0
     return days < min(MAX_NEW_DAYS, MAX_NEW_SHARE * usual)

@@ -16,7 +16,6 @@ from rossmann.journal.entries import (
 from rossmann.journal.lock import workspace_lock
 from rossmann.journal.monitoring_tables import accuracy, append_rows, drift_findings, read_rows, replace_days, traffic
 from rossmann.journal.queries import (
-    ONE_DAY,
     count_forecasts,
     daily_traffic,
     read_answer,
@@ -28,7 +27,6 @@ from rossmann.journal.tables import count_old, forecasts, migrate, prune, reques
 from rossmann.journal.writer import Journal, JournalHealth
 
 __all__ = [
-    "ONE_DAY",
     "OPERATIONAL",
     "QUESTION",
     "SMOKE",

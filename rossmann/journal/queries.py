@@ -50,11 +50,11 @@ def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
 
 
 def read_scaled_errors(
-    url: str, model_version: int, history: SalesHistory, first: date, last: date
+    url: str, model_version: int, history: SalesHistory, until: date, last: date
 ) -> Iterator[np.ndarray]:
-    """Of each day of first … last that has any: log(sales / forecast) of a model version's operational forecasts.
+    """The errors of a model version's operational forecasts, of each day after `until` up to `last` that has any.
 
-    In standard deviations of each row; forecasts of all origins, without those of closed days. [rows of the day]
+    log(sales / forecast) in standard deviations of each row, of all origins; closed days are left out. [rows of a day]
     """
     columns = (forecasts.c.store, forecasts.c.date, forecasts.c.forecast, forecasts.c.standard_deviation)
     of_model = sa.select(*columns).join_from(forecasts, requests).where(
@@ -62,7 +62,7 @@ def read_scaled_errors(
         forecasts.c.forecast > 0, forecasts.c.standard_deviation > 0,
     )  # fmt: skip
     with _connection(url) as connection:
-        for day in _days(first, last):
+        for day in _days(until + ONE_DAY, last):
             if not (rows := connection.execute(of_model.where(forecasts.c.date == day)).fetchall()):
                 continue
             store, dates, forecast, deviation = (np.array(column) for column in zip(*rows, strict=True))

@@ -15,7 +15,7 @@ from datetime import date
 import numpy as np
 
 from rossmann.models.forecaster import Forecaster
-from rossmann.models.quantiles import Quantiles, around_forecast
+from rossmann.models.quantiles import Quantiles, clip_to_bounds
 from rossmann.storage import Storage
 
 STEP = 0.05  # standard deviations: the median moves by half of it for a day whose sales are all on one side
@@ -68,7 +68,7 @@ def follow_outcomes(quantiles: Quantiles, days: Iterable[np.ndarray]) -> Quantil
     for errors in days:
         share_below = (errors[:, None] <= offsets).mean(axis=0)
         offsets = offsets + steps * (levels - share_below)
-    return replace(quantiles, offsets=around_forecast(levels, np.sort(offsets), quantiles.coverage))
+    return replace(quantiles, offsets=clip_to_bounds(levels, np.sort(offsets), quantiles.coverage))
 
 
 def file_name(model: Quantiles) -> str:

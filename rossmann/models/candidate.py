@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from rossmann.evaluation.losses import RMSPE, Loss
+from rossmann.evaluation.losses import LOSSES, Loss
 from rossmann.features import FeatureSpec
 from rossmann.models.learner import Param
 from rossmann.models.learners import BASELINES, LEARNERS
+from rossmann.schema import DEFAULT_LOSS
 from rossmann.validation import DataError
 
 BLEND = "blend"
@@ -53,7 +54,7 @@ class Candidate:
         return _from_json(json.loads(key))
 
 
-def candidates(names: Sequence[str], loss: Loss = RMSPE) -> tuple[Candidate, ...]:
+def candidates(names: Sequence[str], loss: Loss = LOSSES[DEFAULT_LOSS]) -> tuple[Candidate, ...]:
     """The named candidates and the baselines. DataError for an unknown name.
 
     loss: what their forecasts are to be good at; the baselines forecast the same whatever it is.
@@ -64,7 +65,7 @@ def candidates(names: Sequence[str], loss: Loss = RMSPE) -> tuple[Candidate, ...
     return tuple(default_candidate(name, loss) for name in CANDIDATE_NAMES if name in BASELINES or name in names)
 
 
-def default_candidate(name: str, loss: Loss = RMSPE) -> Candidate:
+def default_candidate(name: str, loss: Loss = LOSSES[DEFAULT_LOSS]) -> Candidate:
     """The candidate of this name, one of CANDIDATE_NAMES, with the default parameters."""
     if name == BLEND:
         members = tuple(default_candidate(member, loss) for member in BLEND_MEMBERS)
@@ -74,7 +75,9 @@ def default_candidate(name: str, loss: Loss = RMSPE) -> Candidate:
     return Candidate(name, name, _sorted_pairs(learner.defaults), learner.spec, variance_factor=factor)
 
 
-def trial_candidate(learner: str, number: int, params: Mapping[str, float], loss: Loss = RMSPE) -> Candidate:
+def trial_candidate(
+    learner: str, number: int, params: Mapping[str, float], loss: Loss = LOSSES[DEFAULT_LOSS]
+) -> Candidate:
     """The `number`th trial of a search: the learner's defaults with these parameters, rounded to three digits."""
     rounded = {name: value if isinstance(value, int) else float(f"{value:.3g}") for name, value in params.items()}
     pairs = _sorted_pairs({**LEARNERS[learner].defaults, **rounded})

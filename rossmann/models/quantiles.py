@@ -90,10 +90,10 @@ def calibrate(
     scaled = np.sort(np.asarray(log_residual) / standard_deviation)
     all_levels = np.unique(np.round([*levels, *bound_levels(coverage)], DECIMALS))
     offsets = np.array([_conformal_quantile(scaled, level) for level in all_levels])
-    return Quantiles(tuple(all_levels.tolist()), around_forecast(all_levels, offsets, coverage), float(coverage))
+    return Quantiles(tuple(all_levels.tolist()), clip_to_bounds(all_levels, offsets, coverage), float(coverage))
 
 
-def around_forecast(levels: np.ndarray, offsets: np.ndarray, coverage: float) -> tuple[float, ...]:
+def clip_to_bounds(levels: np.ndarray, offsets: np.ndarray, coverage: float) -> tuple[float, ...]:
     """Ascending offsets [levels] with 0 between those of the two bounds, so that the forecast is between them."""
     lower, upper = bound_levels(coverage)
     at_most, at_least = np.where(levels <= lower, 0, np.inf), np.where(levels >= upper, 0, -np.inf)

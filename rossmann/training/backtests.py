@@ -8,9 +8,9 @@ import pandas as pd
 
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
-from rossmann.evaluation import RMSPE, Backtest, BacktestRun, Fold, Loss
+from rossmann.evaluation import LOSSES, Backtest, BacktestRun, Fold, Loss
 from rossmann.models import Candidate, Quantiles
-from rossmann.schema import DAY, MIN_FOLDS, QUANTILE_LEVELS
+from rossmann.schema import DAY, DEFAULT_LOSS, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
@@ -50,7 +50,7 @@ def run_backtests(
     storage: Storage,
     progress: Progress,
     quantile_levels: Sequence[float] = QUANTILE_LEVELS,
-    loss: Loss = RMSPE,
+    loss: Loss = LOSSES[DEFAULT_LOSS],
 ) -> BacktestRun:
     """Backtest every entry on the fold after every origin, and save the run in the storage.
 

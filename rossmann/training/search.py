@@ -16,9 +16,10 @@ import numpy as np
 
 from rossmann import models
 from rossmann.data import SalesHistory
-from rossmann.evaluation import RMSPE, Loss
+from rossmann.evaluation import LOSSES, Loss
 from rossmann.models import LEARNERS, Candidate
 from rossmann.models.learners import SEARCHABLE
+from rossmann.schema import DEFAULT_LOSS
 from rossmann.storage import Storage
 from rossmann.training.backtests import Progress
 from rossmann.training.files import FitFiles
@@ -38,13 +39,13 @@ BEST_TRIALS = 3  # of each booster: candidates of the backtests beside the defau
 class Trial:
     """A configuration of a booster and its scores; number 0 are the defaults.
 
-    It is pruned if its mean score on the screening folds is above `limit`. The lower the score, the better.
+    It is pruned if its mean score on the screening folds is above `pruning_limit`. The lower the score, the better.
     """
 
     candidate: Candidate
     folds: int  # of a trial that is not pruned
     screening_folds: int
-    limit: float
+    pruning_limit: float
     scores: dict[np.datetime64, float] = field(default_factory=dict)  # by origin; NaN where the fit failed
     failure: str = ""  # reason of the last fit that failed
 
@@ -56,7 +57,7 @@ class Trial:
     @property
     def passes(self) -> bool:
         """Whether all screening folds have a fit, and the others are worth theirs."""
-        return len(self.scores) >= self.screening_folds and not self.failure and self.mean <= self.limit
+        return len(self.scores) >= self.screening_folds and not self.failure and self.mean <= self.pruning_limit
 
     @property
     def is_complete(self) -> bool:
@@ -89,7 +90,7 @@ def run_search(
     ray_address: str | None,
     storage: Storage,
     progress: Progress,
-    loss: Loss = RMSPE,
+    loss: Loss = LOSSES[DEFAULT_LOSS],
 ) -> tuple[Trial, ...]:
     """Try the defaults and `trials` configurations of every booster among the candidates on the folds.
 
@@ -197,7 +198,7 @@ class _Study:
             else models.default_candidate(self._learner, self._loss)
         )
         folds = len(self._screening) + len(self._others)
-        return Trial(candidate, folds, len(self._screening), self._limit(number - TRIALS_AT_ONCE + 1))
+        return Trial(candidate, folds, len(self._screening), self._pruning_limit(number - TRIALS_AT_ONCE + 1))
 
     def _tell(self, number: int) -> None:
         """Tell Optuna the result of a finished trial."""
@@ -212,7 +213,7 @@ class _Study:
         states = optuna.trial.TrialState
         self._study.tell(suggestion, state=states.FAIL if trial.failure else states.PRUNED)
 
-    def _limit(self, count: int) -> float:
+    def _pruning_limit(self, count: int) -> float:
         """The median over the first `count` trials of their mean scores on the screening folds."""
         scores = [
             np.mean([trial.scores[origin] for origin in self._screening])

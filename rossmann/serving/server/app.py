@@ -127,6 +127,7 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
         quantiles: bool = Query(False, description=requests.QUANTILES_DESCRIPTION),
     ) -> Response:
         """Forecast all days of the published plan for one store."""
+        requests.refuse_repetitions(request.query_params)
         model, started, request_id = _loaded_model(host), time.perf_counter(), request.scope["request_id"]
         smoke, answer = _is_smoke(request), model.store_answer(store)
         if answer is None:

@@ -4,6 +4,7 @@ No pandas here: a request of one row takes a third of a millisecond.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from pydantic import (
     Tag,
     TypeAdapter,
 )
+from starlette.datastructures import QueryParams
 
 from rossmann.data import Plan
 from rossmann.data.kaggle.columns import KAGGLE_NAMES
@@ -158,6 +160,15 @@ def _code(value: bool | int | str | None) -> int:
     if value is None:
         return NOT_IN_ROW
     return STATE_HOLIDAYS.index(value) if isinstance(value, str) else int(value)
+
+
+def refuse_repetitions(query: QueryParams) -> None:
+    """Refuse a query that names a parameter more than once. Raises ApiError (422)."""
+    counts = Counter(name for name, _ in query.multi_items())
+    if problems := [
+        Problem(f"is there {count} times; name it once", name) for name, count in counts.items() if count > 1
+    ]:
+        raise ApiError(422, problems)
 
 
 def _is_valid(rows: RequestRows, lead_days: np.ndarray, state: State) -> bool:
