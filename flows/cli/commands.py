@@ -75,6 +75,20 @@ def sample(
 
 
 @app.command()
+def init(
+    folder: Annotated[str, typer.Argument(help="Folder with the raw files: .csv, .csv.gz or .parquet.")],
+) -> None:
+    """Write a first chain.toml for a folder of raw files: what its columns probably are, with reasons as comments."""
+    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, write_chain_file
+
+    if is_kaggle_format(folder):
+        typer.echo(f"{folder} has the files of Kaggle's format: no chain.toml is needed")
+    else:
+        typer.echo(f"{write_chain_file(guess_chain(folder))}: read the comments and correct what is wrong")
+    typer.echo(f"next: rossmann retrain --raw {folder}")
+
+
+@app.command()
 def ingest(raw: RawFolder = None, as_of: AsOf = None, allow_shrink: AllowShrink = False) -> None:
     """Validate and clean raw files and save them as the current snapshot. Prints its fingerprint."""
     settings = prepare_environment()
