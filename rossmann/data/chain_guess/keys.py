@@ -12,6 +12,7 @@ from rossmann.schema import DAY
 from rossmann.validation import DataError
 
 MIN_UNIQUE = 0.99  # share of the rows that are the only one of their store and day
+_AMOUNTS = (*names.SALES, *names.CUSTOMERS)
 MIN_DENSITY = 0.2  # of the days of a table, on which a store has a row, in the mean; an amount recurs on fewer
 
 
@@ -75,7 +76,8 @@ def store_days(table: RawTable) -> Iterator[StoreDays]:
 
 def is_store_key(cells: Cells, days: np.ndarray) -> bool:
     """Whether a value of the column is a store: it has one row on a day, and rows on many days."""
-    if (cells.codes < 0).any() or cells.date_formats or (cells.is_number and not cells.is_whole_number):
+    is_amount = (cells.is_number and not cells.is_whole_number) or names.matches(cells.name, _AMOUNTS)
+    if (cells.codes < 0).any() or cells.date_formats or is_amount:
         return False
     count = np.unique(cells.codes).size
     density = len(days) / count / len(np.unique(days))
@@ -111,7 +113,7 @@ def _is_amount(cells: Cells, days: np.ndarray) -> bool:
 
 def _amount_order(cells: Cells) -> tuple[int, float]:
     """By name, then the largest first."""
-    rank = names.rank(cells.name, (*names.SALES, *names.CUSTOMERS))
+    rank = names.rank(cells.name, _AMOUNTS)
     return rank, -float(np.mean(cells.numbers[cells.codes[cells.codes >= 0]]))
 
 
@@ -119,7 +121,7 @@ def _order(days: StoreDays) -> tuple[bool, int, bool, int]:
     """Tables whose sales have such a name first, then the longest; of their columns, those that are called a store."""
     sales = days.amounts[0].name
     return (
-        not names.matches(sales, (*names.SALES, *names.CUSTOMERS)),
+        not names.matches(sales, _AMOUNTS),
         -days.table.rows,
         not names.matches(days.store.name, names.STORES),
         names.rank(days.date.name, names.DATES),

@@ -13,7 +13,7 @@ CUSTOMERS = (
 )  # fmt: skip
 STORES = (
     "store", "shop", "outlet", "branch", "restaurant", "site", "location", "filiale", "markt", "laden", "magasin",
-    "boutique", "tienda", "sucursal", "loja", "negozio", "winkel", "sklep", "店", "매장", "магазин", "place", "unit",
+    "boutique", "tienda", "sucursal", "loja", "negozio", "winkel", "sklep", "店", "매장", "магазин", "place",
 )  # fmt: skip
 DATES = (
     "date", "day", "datum", "tag", "fecha", "dia", "data", "jour", "giorno", "日付", "年月日", "日期", "날짜", "дата",

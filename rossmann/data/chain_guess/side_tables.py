@@ -11,7 +11,7 @@ from rossmann.data.chain_guess.tables import RawTable
 from rossmann.data.chain_guess.values import CovariateGuess, HolidaysGuess
 
 MIN_COVERAGE = 0.5  # of the stores that must be in a file of stores
-MAX_CATEGORY_SHARE = 0.5  # of the stores: more different values are no groups
+MAX_GROUPS, MAX_NUMBERED_GROUPS = 0.8, 0.5  # different texts and whole numbers of groups, as a share of the stores
 
 
 def static_columns(table: RawTable, days: StoreDays) -> Iterator[CovariateGuess]:
@@ -36,14 +36,14 @@ def _store_list(table: RawTable, days: StoreDays) -> Cells | None:
 
 def _static(cells: Cells, table: RawTable) -> CovariateGuess:
     count, name, file = len(cells.values), names.covariate_name(cells.name), table.files[0]
-    is_group = count <= MAX_CATEGORY_SHARE * table.rows
     look = f"{count:,} different values in {table.rows:,} stores: {cells.examples}"
     if count == 1:
         return CovariateGuess(name, cells.name, "category", file, f"{look}; it is always the same", False)
-    if cells.is_number and not (cells.is_whole_number and is_group):
-        return CovariateGuess(name, cells.name, "number", file, look)
-    if cells.is_number:
+    if cells.is_whole_number and count <= MAX_NUMBERED_GROUPS * table.rows:
         return CovariateGuess(name, cells.name, "category", file, f'{look}; or a "number", if more is more')
+    if cells.is_number:
+        return CovariateGuess(name, cells.name, "number", file, look)
+    is_group = count <= MAX_GROUPS * table.rows
     reason = look if is_group else f"{look}; almost every store has another one"
     return CovariateGuess(name, cells.name, "category", file, reason, is_group and not cells.date_formats)
 

@@ -33,7 +33,7 @@ def chain_text(guess: ChainGuess) -> str:
 def _head(guess: ChainGuess) -> Iterator[str]:
     yield from _comment(
         "Written by `rossmann init` from what the files look like. Every line is a guess: check it against its "
-        f"comment. All keys: docs/your-own-data.md. Next: rossmann retrain --raw {guess.folder}"
+        "comment. All keys: docs/your-own-data.md. Next: rossmann retrain --raw THIS-FOLDER"
     )
     for remark in guess.remarks:
         yield from _comment(f"Not used: {remark}.")
