@@ -30,6 +30,8 @@ app = typer.Typer(
     help="Daily sales of every store, weeks ahead. All state is under ROSSMANN_DATA_DIR (default: data).",
     epilog="Commands and options complete with the Tab key after `rossmann --install-completion` (bash, zsh, fish).",
 )
+sample_app = typer.Typer(invoke_without_command=True)
+app.add_typer(sample_app, name="sample")
 app.add_typer(listings.snapshots_app, name="snapshots")
 app.add_typer(listings.models_app, name="models")
 
@@ -51,8 +53,9 @@ def root(
     """Options of the command itself. The help text is the application's."""
 
 
-@app.command()
+@sample_app.callback()
 def sample(
+    context: typer.Context,
     out: Annotated[
         str | None,
         typer.Option(help="Folder for train.csv, store.csv and test.csv. [default: raw/ in the workspace]"),
@@ -67,11 +70,48 @@ def sample(
 
     They have the format of Kaggle's competition: train.csv, store.csv and test.csv.
     """
+    if context.invoked_subcommand is not None:
+        return
     settings = prepare_environment()
     from rossmann.simulation import write_sample
 
     folder = write_sample(out or settings.workspace.raw, stores, days, seed, overwrite=force, extra_days=extra_days)
     typer.echo(f"{stores} stores × {days + extra_days} days in {folder}")
+
+
+@app.command()
+def init(
+    folder: Annotated[str, typer.Argument(help="Folder with the raw files: .csv, .csv.gz or .parquet.")],
+) -> None:
+    """Write a first chain.toml for a folder of raw files: what its columns probably are, with reasons as comments."""
+    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, write_chain_file
+
+    if is_kaggle_format(folder):
+        typer.echo(f"{folder} has the files of Kaggle's format: no chain.toml is needed")
+    else:
+        typer.echo(f"{write_chain_file(guess_chain(folder))}: read the comments and correct what is wrong")
+    typer.echo(f"next: rossmann retrain --raw {folder}")
+
+
+@sample_app.command()
+def restaurants(
+    out: Annotated[
+        str | None, typer.Option(help="Folder for the files and chain.toml. [default: raw/ in the workspace]")
+    ] = None,
+    stores: Annotated[int, typer.Option(min=1, help="How many restaurants.")] = 40,
+    days: Annotated[int, typer.Option(min=28, help="How many days of history, from 2016-01-01.")] = 456,
+    extra_days: Annotated[int, typer.Option(min=0, help="Number of additional days after --days.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
+) -> None:
+    """Write simulated restaurants in Japan: files with names of their own, and the chain.toml that describes them."""
+    settings = prepare_environment()
+    from rossmann.simulation import write_restaurants
+
+    folder = write_restaurants(
+        out or settings.workspace.raw, stores, days, seed, overwrite=force, extra_days=extra_days
+    )
+    typer.echo(f"{stores} restaurants × {days + extra_days} days in {folder}")
 
 
 @app.command()

@@ -12,6 +12,18 @@ from rossmann.schema import STATE_HOLIDAYS
 from rossmann.simulation.calendar import FIRST_DATE, SampleCalendar
 from rossmann.simulation.chain import PROMO2_INTERVALS, Chain
 from rossmann.storage import errors_with_path
+from rossmann.validation import DataError
+
+
+def save_files(out: Path, contents: dict[Path, bytes | pa.Buffer], overwrite: bool) -> None:
+    """Write the files into the folder `out`. Raises DataError if it has others of these names, unless `overwrite`."""
+    other = [path.name for path, content in contents.items() if path.exists() and path.read_bytes() != content]
+    if other and not overwrite:
+        raise DataError(
+            f"{out} has other files ({', '.join(other)}): choose another --out, or overwrite them by --force"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    write_files(contents)
 
 
 def write_files(contents: dict[Path, bytes | pa.Buffer]) -> None:
@@ -36,7 +48,7 @@ def train_csv(chain: Chain, calendar: SampleCalendar, sales: np.ndarray, custome
     days_back, store = np.nonzero(has_row)
     day = len(sales) - 1 - days_back
     columns = _plan_columns(calendar, day, store) | {"Sales": sales[day, store], "Customers": customers[day, store]}
-    return _csv({name: columns[name] for name in TRAIN_COLUMNS})
+    return csv_buffer({name: columns[name] for name in TRAIN_COLUMNS})
 
 
 def plan_csv(calendar: SampleCalendar, days: int) -> pa.Buffer:
@@ -45,7 +57,7 @@ def plan_csv(calendar: SampleCalendar, days: int) -> pa.Buffer:
     day, store = np.divmod(np.arange(plan_days * stores), stores)
     columns = _plan_columns(calendar, days + plan_days - 1 - day, store)
     columns["Id"] = np.arange(1, plan_days * stores + 1)
-    return _csv({name: columns[name] for name in TEST_COLUMNS})
+    return csv_buffer({name: columns[name] for name in TEST_COLUMNS})
 
 
 def store_csv(chain: Chain) -> bytes:
@@ -78,7 +90,8 @@ def _plan_columns(calendar: SampleCalendar, day: np.ndarray, store: np.ndarray) 
     }
 
 
-def _csv(columns: dict[str, np.ndarray | pa.Array]) -> pa.Buffer:
+def csv_buffer(columns: dict[str, np.ndarray | pa.Array]) -> pa.Buffer:
+    """The columns as a CSV file without quotes."""
     sink = pa.BufferOutputStream()
     sink.write((",".join(columns) + "\n").encode())
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")

@@ -8,7 +8,7 @@ from rossmann.schema import HORIZON_DAYS
 from rossmann.simulation.calendar import make_calendar
 from rossmann.simulation.chain import REFERENCE_DAYS, make_chain
 from rossmann.simulation.draws import Draws
-from rossmann.simulation.files import plan_csv, store_csv, train_csv, write_files
+from rossmann.simulation.files import plan_csv, save_files, store_csv, train_csv
 from rossmann.simulation.sales import SALES_LOOKAHEAD_DAYS, simulate_sales
 from rossmann.validation import DataError
 
@@ -37,7 +37,7 @@ def write_sample(
     The files appear when all three are complete. Raises DataError for arguments that make no chain, and if there are
     other files of these names, unless `overwrite`.
     """
-    _check(str(out), stores, days, horizon_days, extra_days)
+    check_size(str(out), stores, days, horizon_days, extra_days)
     calendar_rng, chain_rng, sales_rng, extra_rng = np.random.default_rng(seed).spawn(4)
     train_days = days + extra_days
     chain = make_chain(stores, days, chain_rng)
@@ -50,17 +50,12 @@ def write_sample(
         out / "test.csv": plan_csv(calendar.until(train_days + horizon_days), train_days),
         out / "train.csv": train_csv(chain, calendar, sales, customers),
     }
-    other = [path.name for path, content in contents.items() if path.exists() and path.read_bytes() != content]
-    if other and not overwrite:
-        raise DataError(
-            f"{out} has other files ({', '.join(other)}): choose another --out, or overwrite them by --force"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    write_files(contents)
+    save_files(out, contents, overwrite)
     return out
 
 
-def _check(out: str, stores: int, days: int, horizon_days: int, extra_days: int) -> None:
+def check_size(out: str, stores: int, days: int, horizon_days: int, extra_days: int) -> None:
+    """Raise DataError for a place or a size that no sample can have."""
     if "://" in out:
         raise DataError(f"a sample cannot be written to {out}: write it to a folder, and pass that to ingest by --raw")
     if stores < 1:

@@ -1,0 +1,178 @@
+"""What the files of a folder probably are, from their columns' names and cells."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rossmann.data.chain_guess import names
+from rossmann.data.chain_guess.cells import Cells
+from rossmann.data.chain_guess.keys import StoreDays, find_days, missing_days, store_days
+from rossmann.data.chain_guess.side_tables import find_holidays, static_columns, why_unused
+from rossmann.data.chain_guess.tables import MAX_ROWS, RawTable, read_tables
+from rossmann.data.chain_guess.values import ChainGuess, ColumnGuess, CovariateGuess, DaysGuess, PlanGuess
+from rossmann.data.csv_parsing import header_names
+from rossmann.data.kaggle.columns import STORE_COLUMNS, STORE_FILE, TRAIN_COLUMNS, TRAIN_FILE
+from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE
+from rossmann.storage import Storage
+
+HEADER_BYTES = 10_000
+MAX_CATEGORIES = 50  # of a covariate; more different texts are no groups
+
+
+def is_kaggle_format(folder: str) -> bool:
+    """Whether the files are those of Kaggle's competition, for which no chain.toml is needed."""
+    storage = Storage(folder)
+    return all(
+        storage.exists(name) and set(columns) <= header_names(storage.read_start(name, HEADER_BYTES))
+        for name, columns in ((TRAIN_FILE, TRAIN_COLUMNS), (STORE_FILE, STORE_COLUMNS))
+    )
+
+
+def guess_chain(folder: str) -> ChainGuess:
+    """What the files of a folder, a local one or an s3:// address, probably are.
+
+    Raises DataError if they cannot be the sales of stores: no file, no dates, no stores, or no amounts.
+    """
+    tables, problems = read_tables(folder)
+    days = find_days(folder, tables)
+    tables.remove(days.table)
+    side = [found for table in tables if (found := _with_same_keys(table, days))]
+    plan = _plan(days, side)
+    static = tuple(column for table in tables for column in static_columns(table, days))
+    holidays = find_holidays(tables, days)
+    sources = {static_column.file for static_column in static} | {holidays and holidays.file}
+    rest = [table for table in tables if table not in [each.table for each in side] and table.label not in sources]
+    return ChainGuess(
+        folder=folder,
+        days=_days(days),
+        covariates=tuple(_unique_names(_covariates(days, side, plan))),
+        plan=plan,
+        static=tuple(_unique_names(iter(static))),
+        holidays=holidays,
+        remarks=(*problems, *(why_unused(table, days) for table in rest)),
+    )
+
+
+def _with_same_keys(table: RawTable, days: StoreDays) -> StoreDays | None:
+    """The table read with the store and date columns of the sales, if it has them."""
+    readings = (each for each in store_days(table) if each.date.name == days.date.name)
+    return next((each for each in readings if each.store.name == days.store.name), None)
+
+
+def _days(days: StoreDays) -> DaysGuess:
+    sales, others = days.amounts[0], days.others
+    is_open = next((each for each in others if each.is_flag and names.matches(each.name, names.OPEN)), None)
+    customers = next((each for each in days.amounts[1:] if names.matches(each.name, names.CUSTOMERS)), None)
+    looked_at = "" if days.table.is_whole else f" (only the first {MAX_ROWS:,} rows of a file were looked at)"
+    missing, reason = _missing(days, is_open)
+    return DaysGuess(
+        files=days.table.files,
+        reason=f"{days.table.rows:,} rows, {len(days.store.values):,} stores, {days.first_day} to {days.last_day}"
+        f"{looked_at}",
+        store=ColumnGuess(
+            days.store.name, f"{len(days.store.values):,} different values, one row a day each: {days.store.examples}"
+        ),
+        date=ColumnGuess(days.date.name, _date_reason(days.date)),
+        date_format=days.date.date_formats[0],
+        sales=ColumnGuess(sales.name, _sales_reason(sales, days.amounts[1:])),
+        open=is_open and ColumnGuess(is_open.name, f"only {' and '.join(sorted(is_open.values))}"),
+        customers=customers and ColumnGuess(customers.name, _amount_reason(customers)),
+        missing=missing,
+        missing_reason=reason,
+        last_day=days.last_day.item(),
+    )
+
+
+def _date_reason(date: Cells) -> str:
+    other = date.date_formats[1:]
+    doubt = f"; all of them are also dates by {' and '.join(other)}: check it" if other else ""
+    return f"{len(date.values):,} days: {date.examples}{doubt}"
+
+
+def _amount_reason(cells: Cells) -> str:
+    amounts = cells.numbers[cells.codes[cells.codes >= 0]]
+    return f"{amounts.min():,.10g} to {amounts.max():,.10g}, median {np.median(amounts):,.10g}"
+
+
+def _sales_reason(sales: Cells, others: tuple[Cells, ...]) -> str:
+    alternatives = "; ".join(f"{each.name} ({_amount_reason(each)})" for each in others)
+    return _amount_reason(sales) + (f". Other amounts: {alternatives}" if others else "")
+
+
+def _missing(days: StoreDays, is_open: Cells | None) -> tuple[str, str]:
+    """What a day without a row is, and why."""
+    missing, between = missing_days(days)
+    share = f"{missing:,} of {between:,} days between a store's first and last have no row ({missing / between:.1%})"
+    if missing > MAX_SET_ASIDE_SHARE * between:
+        return "closed", f"{share}: too many for lost rows, so the stores are probably closed on them"
+    return "unknown", f"{share}: so few are probably lost rows" if missing else share
+
+
+def _plan(days: StoreDays, side: list[StoreDays]) -> PlanGuess | None:
+    """The table of which most days come after the sales."""
+    for each in side:
+        if np.median((each.days - days.last_day) / DAY) > 0:
+            horizon_days = int((each.last_day - days.last_day) / DAY)
+            reason = f"{each.table.rows:,} rows, {len(each.store.values):,} stores, {each.first_day} to {each.last_day}"
+            return PlanGuess(each.table.files, f"{reason}: after the last sales", horizon_days)
+    return None
+
+
+def _covariates(days: StoreDays, side: list[StoreDays], plan: PlanGuess | None) -> Iterator[CovariateGuess]:
+    """The covariates beside the sales, and those of files of their own."""
+    plan_table = next((each.table for each in side if plan and each.table.files == plan.files), None)
+    roles = {guess.column for guess in (_days(days).open, _days(days).customers) if guess}
+    for cells in days.others:
+        if cells.name in roles:
+            continue
+        yield _covariate(cells, days.days, None, _is_known_before(cells, plan_table))
+    for each in side:
+        if each.table is not plan_table:
+            covers = f"its days: {each.first_day} to {each.last_day}"
+            for cells in (*each.amounts, *each.others[len(each.amounts) - 1 if each.amounts else 0 :]):
+                yield _covariate(cells, each.days, each.table.files[0], (True, covers))
+
+
+def _is_known_before(cells: Cells, plan: RawTable | None) -> tuple[bool, str]:
+    """Whether a column of the sales' table is known before the day, and why."""
+    if plan is not None:
+        has_column = plan.find(cells.name) is not None
+        return (
+            has_column,
+            f"{plan.label} has it, too" if has_column else f"not in {plan.label}, so not known beforehand?",
+        )
+    if not cells.is_number or cells.is_flag or names.matches(cells.name, names.COVARIATES):
+        return True, "if it is known before the day; otherwise delete this line"
+    return False, "a number of the day itself? If it is known before the day, take the # away"
+
+
+def _covariate(cells: Cells, days: np.ndarray, file: str | None, why: tuple[bool, str]) -> CovariateGuess:
+    is_likely, reason = why
+    kind, look = _kind(cells)
+    if cells.follows_from(days):
+        is_likely, reason = False, "it follows from the date, which the models see anyway"
+    elif len(cells.values) == 1:
+        is_likely, reason = False, "it is always the same"
+    elif kind == "category" and len(cells.values) > MAX_CATEGORIES:
+        is_likely, reason = False, f"more than {MAX_CATEGORIES} different texts are no groups"
+    return CovariateGuess(names.covariate_name(cells.name), cells.name, kind, file, f"{look}; {reason}", is_likely)
+
+
+def _kind(cells: Cells) -> tuple[str, str]:
+    """The kind of a covariate, and what its cells look like."""
+    if cells.is_flag:
+        return "flag", f"only {' and '.join(sorted(cells.values))}"
+    if cells.is_number:
+        return "number", _amount_reason(cells)
+    return "category", f"{len(cells.values):,} different texts: {cells.examples}"
+
+
+def _unique_names(columns: Iterator[CovariateGuess]) -> Iterator[CovariateGuess]:
+    """The same with names of their own: a second `promo` gets the name of its column."""
+    taken: set[str] = set()
+    for each in columns:
+        name = each.name if each.name not in taken else each.column
+        while name in taken:
+            name += "_2"
+        taken.add(name)
+        yield CovariateGuess(name, each.column, each.kind, each.file, each.reason, each.is_likely)

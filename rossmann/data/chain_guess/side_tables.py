@@ -1,0 +1,86 @@
+"""The files beside the sales: attributes of the stores, and named holidays."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rossmann.data.chain_guess import names
+from rossmann.data.chain_guess.cells import Cells
+from rossmann.data.chain_guess.keys import StoreDays
+from rossmann.data.chain_guess.tables import RawTable
+from rossmann.data.chain_guess.values import CovariateGuess, HolidaysGuess
+
+MIN_COVERAGE = 0.5  # of the stores that must be in a file of stores
+MAX_GROUPS, MAX_NUMBERED_GROUPS = 0.8, 0.5  # different texts and whole numbers of groups, as a share of the stores
+
+
+def static_columns(table: RawTable, days: StoreDays) -> Iterator[CovariateGuess]:
+    """The attributes in a table with one row per store, under the same column name as beside the sales."""
+    store = table.find(days.store.name)
+    if store is None or store is not _store_list(table, days):
+        return
+    for cells in table.columns:
+        if cells is not store and not cells.is_empty:
+            yield _static(cells, table)
+
+
+def _store_list(table: RawTable, days: StoreDays) -> Cells | None:
+    """The column that has every store once, whatever it is called."""
+    stores = set(days.store.values)
+    for cells in table.columns:
+        is_key = len(cells.values) == table.rows
+        if is_key and len(stores & set(cells.values)) >= MIN_COVERAGE * len(stores):
+            return cells
+    return None
+
+
+def _static(cells: Cells, table: RawTable) -> CovariateGuess:
+    count, name, file = len(cells.values), names.covariate_name(cells.name), table.files[0]
+    look = f"{count:,} different values in {table.rows:,} stores: {cells.examples}"
+    if count == 1:
+        return CovariateGuess(name, cells.name, "category", file, f"{look}; it is always the same", False)
+    if cells.is_whole_number and count <= MAX_NUMBERED_GROUPS * table.rows:
+        return CovariateGuess(name, cells.name, "category", file, f'{look}; or a "number", if more is more')
+    if cells.is_number:
+        return CovariateGuess(name, cells.name, "number", file, look)
+    is_group = count <= MAX_GROUPS * table.rows
+    reason = look if is_group else f"{look}; almost every store has another one"
+    return CovariateGuess(name, cells.name, "category", file, reason, is_group and not cells.date_formats)
+
+
+def find_holidays(tables: list[RawTable], days: StoreDays) -> HolidaysGuess | None:
+    """The table with dates and names, and without stores; most names are on few days."""
+    for table in tables:
+        dates = [each for each in table.columns if each.date_formats]
+        if not dates or table.find(days.store.name):
+            continue
+        texts = [each for each in table.columns if not each.is_number and not each.date_formats and not each.is_flag]
+        if named := [each for each in texts if not each.is_empty and not each.follows_from(_days(dates[0]))]:
+            return _holidays(table, dates[0], named)
+    return None
+
+
+def _holidays(table: RawTable, date: Cells, texts: list[Cells]) -> HolidaysGuess:
+    name = min(texts, key=lambda each: (names.rank(each.name, names.HOLIDAY_NAMES), -len(each.values)))
+    others = ", ".join(each.name for each in texts if each is not name)
+    ignored = f". Not read: {others}. Every row counts for all stores; delete rows that do not" if others else ""
+    reason = f"{table.rows:,} rows, {len(name.values):,} different names: {name.examples}{ignored}"
+    return HolidaysGuess(table.files[0], date.name, date.date_formats[0], name.name, reason)
+
+
+def why_unused(table: RawTable, days: StoreDays) -> str:
+    """Why nothing is taken from a table."""
+    columns = ", ".join(cells.name for cells in table.columns)
+    store = _store_list(table, days)
+    if store is not None and store.name != days.store.name:
+        return f"{table.label}: {store.name} has the stores; call it {days.store.name} to use the other columns"
+    if any(each.date_formats for each in table.columns) and not table.find(days.store.name):
+        return (
+            f"{table.label} ({columns}) has days but neither stores nor names of holidays. Join its columns to "
+            f"{days.table.label}, or take the holidays of a country"
+        )
+    return f"{table.label} ({columns}) has neither one row per store nor one per {days.store.name} and {days.date.name}"
+
+
+def _days(date: Cells) -> np.ndarray:
+    return date.days(date.date_formats[0])

@@ -1,0 +1,121 @@
+"""The files of a folder as tables of text; files with the same columns are one table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as pq
+
+from rossmann.data.chain_guess.cells import Cells
+from rossmann.data.csv_parsing import MISSING, OTHER_DELIMITERS, header_names
+from rossmann.storage import Storage
+from rossmann.validation import DataError
+
+EXTENSIONS = (".csv", ".csv.gz", ".parquet")
+MAX_ROWS = 2_000_000  # of a file; more rows hardly change a guess
+_BLOCK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """One file, or several with the same columns."""
+
+    files: tuple[str, ...]
+    columns: tuple[Cells, ...]
+    rows: int
+    is_whole: bool  # False: only the first MAX_ROWS rows of a file were looked at
+
+    @property
+    def label(self) -> str:
+        """The files' names, as text."""
+        return " + ".join(self.files)
+
+    def find(self, name: str) -> Cells | None:
+        """The column of this name, if there is one with values."""
+        return next((each for each in self.columns if each.name == name and not each.is_empty), None)
+
+
+def read_tables(folder: str) -> tuple[list[RawTable], tuple[str, ...]]:
+    """The tables of a folder, a local one or an s3:// address; and a sentence per file that cannot be read.
+
+    Raises DataError if the folder has no file of EXTENSIONS, or none that can be read.
+    """
+    storage = Storage(folder)
+    names = sorted(name for name in storage.file_names() if name.endswith(EXTENSIONS))
+    if not names:
+        raise DataError(
+            f"{folder} has no file that ends in {', '.join(EXTENSIONS)}; put the export of your sales there: one row "
+            "per store and day, with a column for the store, one for the date and one for the sales"
+        )
+    parts: dict[tuple[tuple[str, bool], ...], dict[str, pa.Table]] = {}
+    problems = []
+    for name in names:
+        try:
+            cells = _read_cells(name, storage.read(name))
+        except (pa.ArrowInvalid, DataError) as error:
+            problems.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
+            continue
+        signature = tuple((column, cells[column].null_count == len(cells)) for column in cells.column_names)
+        parts.setdefault(signature, {})[name] = cells
+    if not parts:
+        raise DataError("\n".join([f"no file of {folder} can be read:", *problems]))
+    return [_table(each) for each in parts.values()], tuple(problems)
+
+
+def _read_cells(name: str, content: bytes) -> pa.Table:
+    """The first rows of a file, all columns as text without spaces around it, empty cells as null."""
+    cells = _read_parquet(content) if name.endswith(".parquet") else _read_csv(name, content)
+    names = [column.strip() for column in cells.column_names]
+    if len(set(names)) < len(names):
+        raise DataError(f"it has two columns of the same name among {', '.join(names)}")
+    return pa.table([pc.utf8_trim_whitespace(column) for column in cells.columns], names=names)
+
+
+def _read_csv(name: str, content: bytes) -> pa.Table:
+    source = pa.BufferReader(content)
+    stream = pa.CompressedInputStream(source, "gzip") if name.endswith(".gz") else source
+    text = stream.read()
+    header = header_names(text)
+    other = [plural for delimiter, plural in OTHER_DELIMITERS.items() if delimiter.encode() in text.split(b"\n", 1)[0]]
+    if other and b"," not in text.split(b"\n", 1)[0]:
+        raise DataError(f"it separates its cells by {other[0]}; save it with commas")
+    reader = arrow_csv.open_csv(
+        pa.BufferReader(text),
+        read_options=arrow_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), null_values=MISSING, strings_can_be_null=True
+        ),
+    )
+    batches = []
+    while sum(map(len, batches)) < MAX_ROWS:
+        try:
+            batches.append(reader.read_next_batch())
+        except StopIteration:
+            break
+    return _as_text(pa.Table.from_batches(batches, reader.schema))
+
+
+def _read_parquet(content: bytes) -> pa.Table:
+    return _as_text(pq.read_table(pa.BufferReader(content)))
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    """The first MAX_ROWS rows; moments become days."""
+    columns = [pc.cast(column, pa.date32()) if pa.types.is_timestamp(column.type) else column for column in table]
+    return pa.table([pc.cast(column, pa.string()) for column in columns], names=table.column_names)[:MAX_ROWS]
+
+
+def _table(parts: dict[str, pa.Table]) -> RawTable:
+    cells = pa.concat_tables(parts.values())
+    is_whole = all(len(part) < MAX_ROWS for part in parts.values())
+    return RawTable(tuple(parts), tuple(_cells(name, cells[name]) for name in cells.column_names), len(cells), is_whole)
+
+
+def _cells(name: str, column: pa.ChunkedArray) -> Cells:
+    encoded = pc.dictionary_encode(column).combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.unify_dictionaries().chunk(0)
+    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Cells(name, encoded.dictionary.to_numpy(zero_copy_only=False), codes)
