@@ -168,15 +168,47 @@ def _covariate_columns(calendar: Calendar) -> dict[str, np.ndarray]:
     """
     day = date_parts(calendar.dates).weekday
     columns: dict[str, np.ndarray] = {}
-    for name, values in zip(calendar.covariate_names.tolist(), np.nan_to_num(calendar.covariates), strict=True):
-        covariate_kind = kind(name)
-        if covariate_kind == "flag":
-            columns |= {name: values} | {f"{name} {w}": values * (day == w) for w in range(WEEK_DAYS)}
-        elif covariate_kind == "number":
-            columns[name] = np.sign(values) * np.log1p(np.abs(values))
-        elif covariate_kind == "holiday":
-            columns |= {f"{NAMED_HOLIDAY} {name} {k:+d}": shift(values, k) for k in DAYS_FROM_NAMED_HOLIDAY}
-    return columns
+    for name, values in _covariates(calendar, "flag").items():
+        columns |= {name: values} | {f"{name} {w}": values * (day == w) for w in range(WEEK_DAYS)}
+    return columns | number_columns(calendar) | named_holiday_columns(calendar)
+
+
+def number_columns(calendar: Calendar) -> dict[str, np.ndarray]:
+    """The logarithm of each number's size plus 1, with its sign. [stores, days] each"""
+    numbers = _covariates(calendar, "number")
+    return {name: np.sign(values) * np.log1p(np.abs(values)) for name, values in numbers.items()}
+
+
+def number_centres(calendar: Calendar, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """The mean of each number's column in each store, weighted by `weight` [stores, first days]; else of all. [stores]
+
+    Without it, what a store's numbers are on average would be taken for an effect.
+    """
+    total = weight.sum(axis=1)
+    columns = {name: column[:, : weight.shape[1]] for name, column in number_columns(calendar).items()}
+    return {
+        name: np.where(total > 0, (column * weight).sum(axis=1) / np.maximum(total, 1e-12), column.mean())
+        for name, column in columns.items()
+    }
+
+
+def named_holiday_columns(calendar: Calendar) -> dict[str, np.ndarray]:
+    """The days around the holidays of each name. [stores, days] each"""
+    return {
+        f"{NAMED_HOLIDAY} {name} {k:+d}": shift(values > 0, k)
+        for name, values in _covariates(calendar, "holiday").items()
+        for k in DAYS_FROM_NAMED_HOLIDAY
+    }
+
+
+def _covariates(calendar: Calendar, covariate_kind: str) -> dict[str, np.ndarray]:
+    """The covariates of a kind, 0 where they are unknown. [stores, days] each"""
+    names = calendar.covariate_names.tolist()
+    return {
+        name: np.nan_to_num(values)
+        for name, values in zip(names, calendar.covariates, strict=True)
+        if kind(name) == covariate_kind
+    }
 
 
 def _promo_columns(
