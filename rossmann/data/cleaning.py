@@ -1,7 +1,7 @@
 """From raw rows to one dense history. Every repair is listed in REPAIRS, and its rows are counted."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -9,13 +9,14 @@ import pandas as pd
 
 from rossmann.chain import KAGGLE_CHAIN, Chain
 from rossmann.data.covariates import CovariatePanel, add_covariates
-from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.history import LATER_HOLIDAY_DAYS, Calendar, SalesHistory, Stores
 from rossmann.data.holiday_calendar import HolidayCalendar
 from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common, panel, raw_calendar
 from rossmann.data.plan_completion import Past, RegionalHolidays, complete_plan, gone_stores, opening_habit
 from rossmann.schema import (
     CALENDAR_COLUMNS,
     CLOSURE_DAYS,
+    DAY,
     DTYPES,
     HORIZON_DAYS,
     LEFT_CHAIN_DAYS,
@@ -110,6 +111,8 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     has_sales, is_planned = _has_sales(raw.stores, raw.days), _is_planned(raw, horizon_days)
     stores = raw.stores.at(has_sales | is_planned)
     past, sales, customers = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
+    holidays_of = _holidays_of(raw, stores)
+    past = _complete_holidays(past, holidays_of)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
     is_expected = _expected_days(is_open)
     is_added = _missing_closed_days(is_open, is_expected, past)
@@ -130,8 +133,8 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     habit = opening_habit(is_open, exists, past.dates)
     past = _complete_past(past, is_open, habit)
     plan, plan_counts = _plan(raw.plan, stores, exists, past.dates[-1], horizon_days)
-    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), _holidays_of(raw, stores)))
-    calendar = add_covariates(calendar, stores, raw.covariates)
+    calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), holidays_of))
+    calendar = add_covariates(_add_later_holidays(calendar, holidays_of), stores, raw.covariates)
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
@@ -141,6 +144,27 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
 def _holidays_of(raw: RawTables, stores: Stores) -> RegionalHolidays | None:
     """The chain's holidays of these stores; None if they are to be inferred."""
     return partial(raw.regional_holidays, stores) if raw.regional_holidays else None
+
+
+def _complete_holidays(past: RawCalendar, holidays_of: RegionalHolidays | None) -> RawCalendar:
+    """The holidays of days without a row, where the chain's are known."""
+    if holidays_of is None:
+        return past
+    return replace(past, state_holiday=fill_nan(past.state_holiday, _state_holidays(holidays_of, past.dates)))
+
+
+def _add_later_holidays(calendar: Calendar, holidays_of: RegionalHolidays | None) -> Calendar:
+    """The calendar with the holidays of the days after it, where the chain's are known."""
+    if holidays_of is None:
+        return calendar
+    later_dates = calendar.dates[-1] + DAY * np.arange(1, LATER_HOLIDAY_DAYS + 1)
+    return replace(calendar, later_state_holiday=_state_holidays(holidays_of, later_dates))
+
+
+def _state_holidays(holidays_of: RegionalHolidays, dates: np.ndarray) -> np.ndarray:
+    """Codes of the stores' holidays on consecutive dates. int8 [stores, days]"""
+    calendar, region = holidays_of(dates)
+    return calendar.state_holiday[region]
 
 
 def _has_sales(stores: Stores, days: pd.DataFrame) -> np.ndarray:

@@ -133,7 +133,8 @@ def store_columns(
     """The columns that differ between stores. [stores, days] each"""
     d = date_parts(calendar.dates)
     promo, school = calendar.promo == 1, calendar.school_holiday == 1
-    closed, holiday = calendar.open == 0, calendar.state_holiday > 0
+    closed, holiday = calendar.open == 0, calendar.all_state_holidays > 0
+    before, two_before, after = (shift(holiday, k)[:, : len(calendar.dates)] for k in (-1, -2, 1))
     after_rest, before_rest = d.weekday == weekdays.after_rest, d.weekday == weekdays.before_rest
     phase = promo2_phase(calendar.dates, stores)
     competitor_open = ~(calendar.dates < stores.competition_since[:, None])  # NaT: open for the whole history
@@ -143,11 +144,11 @@ def store_columns(
             "school": school,
             "school saturday": school & before_rest,
             "school promo": school & promo,
-            "holiday": holiday,
-            "before holiday": shift(holiday, -1) | (before_rest & shift(holiday, -2)),
-            "two before holiday": shift(holiday, -2) & ~before_rest,
-            "after holiday": shift(holiday, 1),
-            "after holiday saturday": before_rest & shift(holiday, 1),
+            "holiday": calendar.state_holiday > 0,
+            "before holiday": before | (before_rest & two_before),
+            "two before holiday": two_before & ~before_rest,
+            "after holiday": after,
+            "after holiday saturday": before_rest & after,
             "closed yesterday": shift(closed, 1) & ~after_rest,
             "closed tomorrow": shift(closed, -1) & ~before_rest,
             "promo2": phase < 3,
@@ -193,10 +194,12 @@ def number_centres(calendar: Calendar, weight: np.ndarray) -> dict[str, np.ndarr
 
 
 def named_holiday_columns(calendar: Calendar) -> dict[str, np.ndarray]:
-    """The days around the holidays of each name. [stores, days] each"""
+    """The days around the holidays of each name, of those after the calendar, too. [stores, days] each"""
+    names, days = calendar.covariate_names[calendar.is_holiday].tolist(), len(calendar.dates)
+    is_holiday = calendar.all_covariates[calendar.is_holiday] > 0
     return {
-        f"{NAMED_HOLIDAY} {name} {k:+d}": shift(values > 0, k)
-        for name, values in _covariates(calendar, "holiday").items()
+        f"{NAMED_HOLIDAY} {name} {k:+d}": shift(of_name, k)[:, :days]
+        for name, of_name in zip(names, is_holiday, strict=True)
         for k in DAYS_FROM_NAMED_HOLIDAY
     }
 
