@@ -18,13 +18,14 @@ CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
 FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 NO_EFFECT = 1e9  # leaves nothing of a coefficient
 STORES_OWN_KINDS = ("weekday", "promo")  # in which stores differ most, and of which each has many days
+COVARIATE_KINDS = ("flag", "number")  # which a chain has, because they have effects
 
 
 @dataclass(frozen=True)
 class Shrinkage:
     """What multiplies the penalties of a chain."""
 
-    factor: float = 1.0  # of all but STORES_OWN_KINDS and what a chain has few of: seasons, breaks, named holidays
+    factor: float = 1.0  # of all but STORES_OWN_KINDS; the chain's own also but for COVARIATE_KINDS and those below
     by_column: Mapping[str, float] = field(default_factory=dict)  # by name of a column; others 1
     # In how many years a named holiday was, by name of a column. An effect that one year showed is half the chain's
     # own and half that of holidays in general; after three years it is its own.
@@ -45,6 +46,8 @@ class Shrinkage:
             return stores / self.years[name]
         if kind(name) in CHAIN_PENALTY_PER_STORE:
             return CHAIN_PENALTY_PER_STORE[kind(name)] * stores
+        if kind(name) in COVARIATE_KINDS:
+            return self.by_column.get(name, 1.0)
         return self.of_store(name)
 
 
