@@ -10,6 +10,7 @@ from rossmann.data import SalesHistory
 from rossmann.data.holiday_calendar import holiday_calendar
 from rossmann.features import calendar, ridge_design, school_breaks, store_ridge
 from rossmann.features.school_breaks import SchoolBreaks
+from rossmann.features.shrinkage import KAGGLE_SHRINKAGE
 from rossmann.features.store_groups import group_stores
 
 
@@ -154,12 +155,12 @@ def test_the_batched_ridge_is_one_regression_per_store(noisy, breaks, log_sales)
     target = np.concatenate(
         [(log_sales[s, valid[s]] - levels[s]) * np.sqrt(age_weight[valid[s]]) for s in range(len(values))]
     )
-    chain_pull = np.diag(np.sqrt([store_ridge.chain_penalty(name, len(values), length) for name in names]))
+    chain_pull = np.diag(np.sqrt([KAGGLE_SHRINKAGE.of_chain(name, len(values), length) for name in names]))
     none = np.zeros(len(names))
     chain = np.linalg.lstsq(np.vstack([rows, chain_pull]), np.append(target, none), rcond=None)[0]
     rare = [k for k, name in enumerate(names) if ridge_design.kind(name) in store_ridge.RARE_KINDS]
     own = [k for k, name in enumerate(names) if not ridge_design.is_for_chain_only(name)]
-    pull = np.diag(np.sqrt([store_ridge.penalty(names[k]) for k in own]))
+    pull = np.diag(np.sqrt([KAGGLE_SHRINKAGE.of_store(names[k]) for k in own]))
 
     for s in range(len(values)):
         A, y = values[s, valid[s]], log_sales[s, valid[s]] - levels[s]

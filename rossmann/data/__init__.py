@@ -2,6 +2,7 @@
 
 from rossmann.data.cleaning import CleaningResult, RawTables, clean
 from rossmann.data.completeness import MissingData, check_completeness, check_newer, find_missing_data
+from rossmann.data.covariates import is_flag
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.holiday_calendar import regional_breaks
@@ -52,6 +53,7 @@ __all__ = [
     "describe_snapshot",
     "find_current",
     "find_missing_data",
+    "is_flag",
     "is_snapshot",
     "kaggle_submission",
     "list_snapshots",

@@ -9,13 +9,14 @@ import pandas as pd
 
 from rossmann.chain import KAGGLE_CHAIN, Chain
 from rossmann.data.covariates import CovariatePanel, add_covariates
-from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.history import LATER_HOLIDAY_DAYS, Calendar, SalesHistory, Stores
 from rossmann.data.holiday_calendar import HolidayCalendar
 from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common, panel, raw_calendar
 from rossmann.data.plan_completion import Past, RegionalHolidays, complete_plan, gone_stores, opening_habit
 from rossmann.schema import (
     CALENDAR_COLUMNS,
     CLOSURE_DAYS,
+    DAY,
     DTYPES,
     HORIZON_DAYS,
     LEFT_CHAIN_DAYS,
@@ -111,7 +112,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     stores = raw.stores.at(has_sales | is_planned)
     past, sales, customers = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
     holidays_of = _holidays_of(raw, stores)
-    past = _with_holidays(past, holidays_of)
+    past = _complete_holidays(past, holidays_of)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
     is_expected = _expected_days(is_open)
     is_added = _missing_closed_days(is_open, is_expected, past)
@@ -133,7 +134,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     past = _complete_past(past, is_open, habit)
     plan, plan_counts = _plan(raw.plan, stores, exists, past.dates[-1], horizon_days)
     calendar = _join_calendars(past, complete_plan(plan, Past(past, exists, habit), holidays_of))
-    calendar = add_covariates(calendar, stores, raw.covariates)
+    calendar = add_covariates(_add_later_holidays(calendar, holidays_of), stores, raw.covariates)
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
@@ -145,12 +146,25 @@ def _holidays_of(raw: RawTables, stores: Stores) -> RegionalHolidays | None:
     return partial(raw.regional_holidays, stores) if raw.regional_holidays else None
 
 
-def _with_holidays(past: RawCalendar, holidays_of: RegionalHolidays | None) -> RawCalendar:
-    """The chain's own holidays on days without a row, too: of a day on which every store is closed there is none."""
+def _complete_holidays(past: RawCalendar, holidays_of: RegionalHolidays | None) -> RawCalendar:
+    """The holidays of days without a row, where the chain's are known."""
     if holidays_of is None:
         return past
-    calendar, region = holidays_of(past.dates)
-    return replace(past, state_holiday=fill_nan(past.state_holiday, calendar.state_holiday[region]))
+    return replace(past, state_holiday=fill_nan(past.state_holiday, _state_holidays(holidays_of, past.dates)))
+
+
+def _add_later_holidays(calendar: Calendar, holidays_of: RegionalHolidays | None) -> Calendar:
+    """The calendar with the holidays of the days after it, where the chain's are known."""
+    if holidays_of is None:
+        return calendar
+    later_dates = calendar.dates[-1] + DAY * np.arange(1, LATER_HOLIDAY_DAYS + 1)
+    return replace(calendar, later_state_holiday=_state_holidays(holidays_of, later_dates))
+
+
+def _state_holidays(holidays_of: RegionalHolidays, dates: np.ndarray) -> np.ndarray:
+    """Codes of the stores' holidays on consecutive dates. int8 [stores, days]"""
+    calendar, region = holidays_of(dates)
+    return calendar.state_holiday[region]
 
 
 def _has_sales(stores: Stores, days: pd.DataFrame) -> np.ndarray:

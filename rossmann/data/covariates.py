@@ -7,7 +7,7 @@ import numpy as np
 
 from rossmann.data.history import Calendar, Stores
 from rossmann.data.panels import fill_nan, mean, panel
-from rossmann.schema import WEEKS_YEAR_DAYS
+from rossmann.schema import DAY, WEEKS_YEAR_DAYS
 
 # The values of a covariate on consecutive dates [days], NaN where they are unknown. float [stores, days]
 CovariatePanel = Callable[[Stores, np.ndarray], np.ndarray]
@@ -49,9 +49,20 @@ class CovariateRows:
 
 
 def add_covariates(calendar: Calendar, stores: Stores, panels: Mapping[str, CovariatePanel]) -> Calendar:
-    """The calendar with these covariates, by name. One with the same value everywhere says nothing, and is left out."""
+    """The calendar with these covariates, by name. One with the same value everywhere says nothing, and is left out.
+
+    Holidays are added for the days after the calendar, too.
+    """
     values = {name: each(stores, calendar.dates).astype(np.float32) for name, each in panels.items()}
     values = {name: each for name, each in values.items() if np.nanmax(each) != np.nanmin(each)}
     if not values:
         return calendar
-    return replace(calendar, covariate_names=np.array(list(values)), covariates=np.stack(list(values.values())))
+    later_dates = calendar.dates[-1] + DAY * np.arange(1, calendar.later_state_holiday.shape[1] + 1)
+    nothing = np.zeros(calendar.later_state_holiday.shape)
+    later = [panels[name](stores, later_dates) if name.startswith("holiday ") else nothing for name in values]
+    return replace(
+        calendar,
+        covariate_names=np.array(list(values)),
+        covariates=np.stack(list(values.values())),
+        later_covariates=np.stack(later).astype(np.float32),
+    )

@@ -10,6 +10,8 @@ from rossmann.schema import ASSORTMENTS, CALENDAR_COLUMNS, DAY, STORE_TYPES
 from rossmann.validation import DataError
 
 NO_NAMES = np.zeros(0, "U1")
+LATER_HOLIDAY_DAYS = 21  # after the published plan, whose holidays have effects on its last days
+CHAIN_PANELS = ("covariate_names", "covariates", "later_state_holiday", "later_covariates")  # Kaggle's files have none
 STORE_NAMES = ("label", "type_name", "assortment_name")  # fields of Stores that only show what others say
 
 
@@ -28,10 +30,36 @@ class Calendar:
     school_holiday: np.ndarray  # 0 or 1
     covariate_names: np.ndarray = field(default_factory=lambda: NO_NAMES)  # str [covariates]
     covariates: np.ndarray | None = None  # float32 [covariates, stores, days], NaN unknown; None: there are none
+    # Holidays of the LATER_HOLIDAY_DAYS after the last day, where the chain's own files or its country tell them;
+    # otherwise of no day. Of the covariates, those that are no holidays are 0.
+    later_state_holiday: np.ndarray | None = None  # as state_holiday. int8 [stores, later days]
+    later_covariates: np.ndarray | None = None  # float32 [covariates, stores, later days]
 
     def __post_init__(self):
-        if self.covariates is None:
-            object.__setattr__(self, "covariates", np.zeros((0, *self.open.shape), np.float32))
+        stores, days = self.open.shape
+        defaults = {
+            "covariates": np.zeros((0, stores, days), np.float32),
+            "later_state_holiday": np.zeros((stores, 0), np.int8),
+            "later_covariates": np.zeros((len(self.covariate_names), stores, 0), np.float32),
+        }
+        for name, default in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+
+    @property
+    def all_state_holidays(self) -> np.ndarray:
+        """`state_holiday` of the days and of the later ones. int8 [stores, days + later days]"""
+        return np.concatenate([self.state_holiday, self.later_state_holiday], axis=1)
+
+    @property
+    def all_covariates(self) -> np.ndarray:
+        """`covariates` of the days and of the later ones. float32 [covariates, stores, days + later days]"""
+        return np.concatenate([self.covariates, self.later_covariates], axis=2)
+
+    @property
+    def is_holiday(self) -> np.ndarray:
+        """Which covariates are named holidays. bool [covariates]"""
+        return np.char.startswith(self.covariate_names, "holiday ")
 
     def offsets(self, date: np.ndarray) -> np.ndarray:
         """Days from the first date of the calendar, negative before it. int64, same shape"""
@@ -44,13 +72,22 @@ class Calendar:
     def between(self, first: np.datetime64, last: np.datetime64) -> "Calendar":
         """The days from `first` to `last`, both included. Raises DataError for days outside the calendar."""
         days = slice(int(self.positions(first)), int(self.positions(last)) + 1)
+        later = slice(days.stop, days.stop + self.later_state_holiday.shape[1])
         columns = {name: getattr(self, name)[:, days] for name in CALENDAR_COLUMNS}
-        return replace(self, dates=self.dates[days], covariates=self.covariates[:, :, days], **columns)
+        return replace(
+            self,
+            dates=self.dates[days],
+            covariates=self.covariates[:, :, days],
+            later_state_holiday=self.all_state_holidays[:, later],
+            later_covariates=self.all_covariates[:, :, later] * self.is_holiday[:, None, None],
+            **columns,
+        )
 
     def of_stores(self, positions: np.ndarray) -> "Calendar":
         """The panels of the stores at these positions."""
-        columns = {name: getattr(self, name)[positions] for name in CALENDAR_COLUMNS}
-        return replace(self, covariates=self.covariates[:, positions], **columns)
+        columns = {name: getattr(self, name)[positions] for name in (*CALENDAR_COLUMNS, "later_state_holiday")}
+        covariates = {name: getattr(self, name)[:, positions] for name in ("covariates", "later_covariates")}
+        return replace(self, **columns, **covariates)
 
 
 @dataclass(frozen=True)
@@ -181,7 +218,7 @@ class SalesHistory:
             f"{part}.{each.name}": getattr(value, each.name)
             for part, value in parts
             for each in fields(value)
-            if self.chain != KAGGLE_CHAIN or each.name not in (*STORE_NAMES, "covariate_names", "covariates")
+            if self.chain != KAGGLE_CHAIN or each.name not in (*STORE_NAMES, *CHAIN_PANELS)
         }
         for name, values in (arrays | {"sales": self.sales, "customers": self.customers}).items():
             digest.update(f"{name}{values.shape}".encode())

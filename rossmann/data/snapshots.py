@@ -8,7 +8,7 @@ folder or an s3:// address.
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -59,6 +59,7 @@ def save_snapshot(history: SalesHistory, root: str, created: datetime, source: s
             "stores.parquet": _parquet(_stores_table(history)),
         }
         if not history.chain.is_kaggle:
+            contents["later_holidays.parquet"] = _parquet(_later_table(history.calendar, history.stores))
             contents[CHAIN_FILE] = history.chain.text.encode()
         about = {
             "fingerprint": fingerprint,
@@ -91,7 +92,10 @@ def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
         contents[name] = content
     chain = parse_chain(contents.pop(CHAIN_FILE, b"").decode())
     tables = {name: parquet.read_table(pa.BufferReader(content)) for name, content in contents.items()}
-    return _history(tables["days.parquet"], tables["plan.parquet"], tables["stores.parquet"], chain)
+    history = _history(tables["days.parquet"], tables["plan.parquet"], tables["stores.parquet"], chain)
+    if "later_holidays.parquet" not in tables:
+        return history
+    return replace(history, calendar=_with_later_holidays(history.calendar, tables["later_holidays.parquet"]))
 
 
 def list_snapshots(root: str) -> list[Snapshot]:
@@ -259,6 +263,24 @@ def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
     columns = {name: getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
     covariates = zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True)
     return pa.table(keys | columns | {name: values[:, days].ravel() for name, values in covariates})
+
+
+def _later_table(calendar: Calendar, stores: Stores) -> pa.Table:
+    """Every store on every day after the plan: its holidays."""
+    later = dict(zip(calendar.covariate_names.tolist(), calendar.later_covariates, strict=True))
+    panels = {"state_holiday": calendar.later_state_holiday} | later
+    number = np.repeat(stores.number, calendar.later_state_holiday.shape[1])
+    return pa.table({"store": number} | {name: values.ravel() for name, values in panels.items()})
+
+
+def _with_later_holidays(calendar: Calendar, table: pa.Table) -> Calendar:
+    shape = (len(calendar.open), -1)
+    later = [table[name].to_numpy().reshape(shape) for name in calendar.covariate_names.tolist()]
+    return replace(
+        calendar,
+        later_state_holiday=table["state_holiday"].to_numpy().reshape(shape),
+        later_covariates=np.stack(later) if later else None,
+    )
 
 
 def _null_for_nan(values: np.ndarray) -> pa.Array:

@@ -3,14 +3,13 @@
 A panel is an array [stores, days] over consecutive days.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from dateutil.easter import easter
 
-from rossmann.data import Calendar
+from rossmann.data import Calendar, is_flag
 from rossmann.schema import DAY, LEFT_CHAIN_DAYS, WEEK_DAYS, weekday
 
 LONG_CLOSURE_DAYS = 4  # longer than any run of public holidays: the store is being refurbished
@@ -147,30 +146,38 @@ def closure_days(closed: np.ndarray, since_reopening: np.ndarray, cap: int) -> n
 
 
 def extend_calendar(calendar: Calendar, last: np.datetime64) -> Calendar:
-    """The calendar up to `last`. Days beyond its end are open as a week before, without promotion and holidays."""
+    """The calendar up to `last`.
+
+    Days beyond its end are open as a week before, without promotion, and have the later holidays that it knows.
+    """
     missing = int((last - calendar.dates[-1]).astype(int))
     if missing <= 0:
         return calendar
     same_weekday = np.arange(missing) % WEEK_DAYS - WEEK_DAYS
     nothing = np.zeros((len(calendar.open), missing), np.int8)
-    later = np.stack([_later_values(*each, missing) for each in _named(calendar)]) if len(calendar.covariates) else None
+    days = len(calendar.dates) + missing
+    covariates = zip(calendar.covariate_names.tolist(), calendar.all_covariates, calendar.covariates, strict=True)
+    extended = [
+        _with_zeros(of_all, days) if is_flag(name) else _with_last(own, days) for name, of_all, own in covariates
+    ]
     return Calendar(
         np.concatenate([calendar.dates, calendar.dates[-1] + DAY * np.arange(1, missing + 1)]),
         np.concatenate([calendar.open, calendar.open[:, same_weekday]], axis=1),
         np.concatenate([calendar.promo, nothing], axis=1),
-        np.concatenate([calendar.state_holiday, nothing], axis=1),
+        _with_zeros(calendar.all_state_holidays, days),
         np.concatenate([calendar.school_holiday, nothing], axis=1),
         calendar.covariate_names,
-        None if later is None else np.concatenate([calendar.covariates, later], axis=2),
+        np.stack(extended) if extended else None,
+        calendar.later_state_holiday[:, missing:],
+        calendar.later_covariates[:, :, missing:],
     )
 
 
-def _named(calendar: Calendar) -> Iterator[tuple[str, np.ndarray]]:
-    """Names and values [stores, days] of the covariates."""
-    return zip(calendar.covariate_names.tolist(), calendar.covariates, strict=True)
+def _with_zeros(values: np.ndarray, days: int) -> np.ndarray:
+    """The values of the first days, and 0 on those after the last one. [stores, days]"""
+    return np.pad(values[:, :days], ((0, 0), (0, max(days - values.shape[1], 0))))
 
 
-def _later_values(name: str, values: np.ndarray, days: int) -> np.ndarray:
-    """Values of a covariate on so many days after its last: flags are 0, others as on the last day. [stores, days]"""
-    last = np.zeros_like(values[:, -1:]) if name.split()[0] in ("flag", "holiday") else values[:, -1:]
-    return np.repeat(last, days, axis=1)
+def _with_last(values: np.ndarray, days: int) -> np.ndarray:
+    """The values, and on the days after the last one that of the last one. [stores, days]"""
+    return values[:, np.minimum(np.arange(days), values.shape[1] - 1)]

@@ -127,8 +127,8 @@ class PlanRows:
 
     @cached_property
     def holiday(self) -> np.ndarray:
-        """Whether the day is a state holiday of the store. bool"""
-        return self.calendar.state_holiday > 0
+        """Whether the day is a state holiday of the store; of the later days that the calendar knows, too. bool"""
+        return self.calendar.all_state_holidays > 0
 
     @cached_property
     def school(self) -> np.ndarray:

@@ -132,7 +132,8 @@ def store_columns(
     """The columns that differ between stores. [stores, days] each"""
     d = date_parts(calendar.dates)
     promo, school = calendar.promo == 1, calendar.school_holiday == 1
-    closed, holiday = calendar.open == 0, calendar.state_holiday > 0
+    closed, holiday = calendar.open == 0, calendar.all_state_holidays > 0
+    before, two_before, after = (shift(holiday, k)[:, : len(calendar.dates)] for k in (-1, -2, 1))
     after_rest, before_rest = d.weekday == weekdays.after_rest, d.weekday == weekdays.before_rest
     return (
         _promo_columns(calendar, promo, origin, weekdays)
@@ -140,11 +141,11 @@ def store_columns(
             "school": school,
             "school saturday": school & before_rest,
             "school promo": school & promo,
-            "holiday": holiday,
-            "before holiday": shift(holiday, -1) | (before_rest & shift(holiday, -2)),
-            "two before holiday": shift(holiday, -2) & ~before_rest,
-            "after holiday": shift(holiday, 1),
-            "after holiday saturday": before_rest & shift(holiday, 1),
+            "holiday": calendar.state_holiday > 0,
+            "before holiday": before | (before_rest & two_before),
+            "two before holiday": two_before & ~before_rest,
+            "after holiday": after,
+            "after holiday saturday": before_rest & after,
             "closed yesterday": shift(closed, 1) & ~after_rest,
             "closed tomorrow": shift(closed, -1) & ~before_rest,
         }
@@ -162,15 +163,49 @@ def _covariate_columns(calendar: Calendar) -> dict[str, np.ndarray]:
     """
     day = date_parts(calendar.dates).weekday
     columns: dict[str, np.ndarray] = {}
-    for name, values in zip(calendar.covariate_names.tolist(), np.nan_to_num(calendar.covariates), strict=True):
-        covariate_kind = kind(name)
-        if covariate_kind == "flag":
-            columns |= {name: values} | {f"{name} {w}": values * (day == w) for w in range(WEEK_DAYS)}
-        elif covariate_kind == "number":
-            columns[name] = np.sign(values) * np.log1p(np.abs(values))
-        elif covariate_kind == "holiday":
-            columns |= {f"{NAMED_HOLIDAY} {name} {k:+d}": shift(values, k) for k in DAYS_FROM_NAMED_HOLIDAY}
-    return columns
+    for name, values in _covariates(calendar, "flag").items():
+        columns |= {name: values} | {f"{name} {w}": values * (day == w) for w in range(WEEK_DAYS)}
+    return columns | number_columns(calendar) | named_holiday_columns(calendar)
+
+
+def number_columns(calendar: Calendar) -> dict[str, np.ndarray]:
+    """The logarithm of each number's size plus 1, with its sign. [stores, days] each"""
+    numbers = _covariates(calendar, "number")
+    return {name: np.sign(values) * np.log1p(np.abs(values)) for name, values in numbers.items()}
+
+
+def number_centres(calendar: Calendar, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """The mean of each number's column in each store, weighted by `weight` [stores, first days]; else of all. [stores]
+
+    Without it, what a store's numbers are on average would be taken for an effect.
+    """
+    total = weight.sum(axis=1)
+    columns = {name: column[:, : weight.shape[1]] for name, column in number_columns(calendar).items()}
+    return {
+        name: np.where(total > 0, (column * weight).sum(axis=1) / np.maximum(total, 1e-12), column.mean())
+        for name, column in columns.items()
+    }
+
+
+def named_holiday_columns(calendar: Calendar) -> dict[str, np.ndarray]:
+    """The days around the holidays of each name, of those after the calendar, too. [stores, days] each"""
+    names, days = calendar.covariate_names[calendar.is_holiday].tolist(), len(calendar.dates)
+    is_holiday = calendar.all_covariates[calendar.is_holiday] > 0
+    return {
+        f"{NAMED_HOLIDAY} {name} {k:+d}": shift(of_name, k)[:, :days]
+        for name, of_name in zip(names, is_holiday, strict=True)
+        for k in DAYS_FROM_NAMED_HOLIDAY
+    }
+
+
+def _covariates(calendar: Calendar, covariate_kind: str) -> dict[str, np.ndarray]:
+    """The covariates of a kind, 0 where they are unknown. [stores, days] each"""
+    names = calendar.covariate_names.tolist()
+    return {
+        name: np.nan_to_num(values)
+        for name, values in zip(names, calendar.covariates, strict=True)
+        if kind(name) == covariate_kind
+    }
 
 
 def _promo_columns(

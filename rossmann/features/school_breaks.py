@@ -33,6 +33,10 @@ class SchoolBreaks:
         """The same for some days of the calendar."""
         return SchoolBreaks(self.region, self.days[:, days])
 
+    def at(self, stores: np.ndarray) -> "SchoolBreaks":
+        """The same for the stores at these positions."""
+        return SchoolBreaks(self.region[stores], self.days)
+
     def of_stores(self, stores: np.ndarray | slice) -> np.ndarray:
         """The columns NAMES of the stores at these positions. bool [stores, days, NAMES]"""
         return self.days[self.region[stores]]

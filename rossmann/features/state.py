@@ -7,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rossmann.data import Calendar, SalesHistory, Stores
-from rossmann.features import levels, store_ridge
+from rossmann.features import chain_ridge, levels, store_ridge
 from rossmann.features.calendar import extend_calendar
 from rossmann.features.new_stores import lifetime_level
 from rossmann.features.ridge_design import CONTEXT_DAYS, DESIGN_LOOKAHEAD_DAYS
@@ -54,6 +54,7 @@ def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
     promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
     ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     breaks, weekdays = fit_school_breaks(past, calendar.dates), learn_weekdays(past)
+    fit_ridge = store_ridge.fit if past.chain.is_kaggle else chain_ridge.fit_chain
     context = slice(max(days - context_days, 0), days + horizon_days)
     return State(
         origin=origin,
@@ -64,5 +65,5 @@ def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
         levels=levels.fit_levels(
             dates, promo, school_holiday, sales, past.customers, horizon_days, lifetime_level(log_sales, past.stores)
         ),
-        ridge=store_ridge.fit(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales, weekdays),
+        ridge=fit_ridge(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales, weekdays),
     )

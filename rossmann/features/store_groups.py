@@ -16,6 +16,7 @@ from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.weekdays import USUAL_WEEKDAYS, Weekdays
 
 STORES_AT_ONCE = 300  # bounds the memory of intermediate results
+NO_CENTRES: Mapping[str, np.ndarray] = {}
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ def group_stores(
     breaks: SchoolBreaks,
     dates: Mapping[str, np.ndarray],
     weekdays: Weekdays = USUAL_WEEKDAYS,
+    centres: Mapping[str, np.ndarray] = NO_CENTRES,
 ) -> tuple[StoreGroup, ...]:
     """The stores of each region, STORES_AT_ONCE at most, with their design on the first days of the calendar.
 
     dates: the columns that are the same for all stores, [days] each; those that only the chain learns are left out.
+    centres: what is subtracted from a column, by name. [stores]
     """
     days = len(next(iter(dates.values())))
     columns = {name: column for name, column in dates.items() if not is_for_chain_only(name)}
@@ -84,6 +87,7 @@ def group_stores(
         for positions in np.array_split(members, -(-len(members) // STORES_AT_ONCE)):
             members_calendar, origin = calendar.of_stores(positions), calendar.dates[days - 1]
             of_stores = store_columns(members_calendar, stores.at(positions), origin, weekdays)
+            of_stores |= {name: of_stores[name] - centre[positions, None] for name, centre in centres.items()}
             groups.append(_group(positions, common, {name: column[:, :days] for name, column in of_stores.items()}))
     return tuple(groups)
 

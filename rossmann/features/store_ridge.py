@@ -17,32 +17,18 @@ from rossmann.data import Calendar, Stores
 from rossmann.features.calendar import date_parts
 from rossmann.features.levels import decayed_mean, nanmean
 from rossmann.features.new_stores import fit_new_stores
-from rossmann.features.ridge_design import (
-    FINE_SEASON,
-    NAMED_HOLIDAY,
-    date_columns,
-    design,
-    harmonic,
-    is_for_chain_only,
-    kind,
-)
+from rossmann.features.ridge_design import NAMED_HOLIDAY, date_columns, design, is_for_chain_only, kind, number_centres
 from rossmann.features.school_breaks import SchoolBreaks
+from rossmann.features.shrinkage import KAGGLE_SHRINKAGE, Shrinkage
 from rossmann.features.store_groups import StoreGroup, group_stores
 from rossmann.features.weekdays import USUAL_WEEKDAYS, Weekdays
-from rossmann.schema import MIN_SEASON_HISTORY_DAYS, WEEK_DAYS, WEEKS_YEAR_DAYS
+from rossmann.schema import WEEK_DAYS, WEEKS_YEAR_DAYS
 
 WEIGHT_HALF_LIFE_DAYS = 1000  # of a day's weight
 HUBER_CLIP = 2.0  # in median absolute deviations
 CLIPPINGS = 2  # steps with Huber's rule, after one without
-SEASON = "season"
-# Penalties by kind of column: of a store's difference from the chain, and of the chain's own coefficients. All stores
-# share the shocks of a day, so that the evidence for the chain's does not grow with their number: its penalties do.
-PENALTY = {"trend": 10.0, SEASON: 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0, "break": 10.0}  # others 1
-CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
-FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 RARE_KINDS = ("special_day", "holiday", NAMED_HOLIDAY)  # days that Huber's rule must not mistake for outliers
 UNCERTAIN_KINDS = (*RARE_KINDS, "closure")  # days whose error is larger than that of others
-NO_SEASON_PENALTY = 1e9  # leaves nothing of a coefficient
 MAX_RESIDUAL = 0.2  # a larger residual says nothing more about the coming days
 RESIDUAL_DAYS = (14, 28, 91)
 RESIDUAL_HALF_LIVES_DAYS = (2, 14)
@@ -62,7 +48,7 @@ DECIMALS = 7
 class StoreRidge:
     """Fitted coefficients of every store, its recent residuals, and the variance of its errors."""
 
-    level: np.ndarray  # mean log sales, subtracted from the target. float64 [stores]
+    level: np.ndarray  # log sales where all columns are 0, or numbers. float64 [stores]
     coefficients: np.ndarray  # float64 [stores, columns of the design]
     recent_residual: np.ndarray  # mean over the last RESIDUAL_DAYS; NaN without open days. float32 [stores, windows]
     decayed_residual: np.ndarray  # `decayed_mean` for RESIDUAL_HALF_LIVES_DAYS. float64 [stores, half-lives]
@@ -76,6 +62,7 @@ def fit(
     breaks: SchoolBreaks,
     log_sales: np.ndarray,
     weekdays: Weekdays = USUAL_WEEKDAYS,
+    shrinkage: Shrinkage = KAGGLE_SHRINKAGE,
 ) -> StoreRidge:
     """Fit the model to `log_sales` of the first days of `calendar`; NaN days are left out. [stores, days]"""
     days = log_sales.shape[1]
@@ -89,9 +76,10 @@ def fit(
     origin = calendar.dates[days - 1]
     dates = date_columns(calendar.dates[0], len(calendar.dates), origin)
     dates = {name: column[:days] for name, column in dates.items()}
-    groups = group_stores(calendar, stores, breaks, dates, weekdays)
+    centres = number_centres(calendar, weight)
+    groups = group_stores(calendar, stores, breaks, dates, weekdays, centres)
     gram = [group.gram(weight[group.stores]) for group in groups]
-    chain = _chain_coefficients(groups, gram, dates, weight, target)
+    chain = _chain_coefficients(groups, gram, dates, weight, target, shrinkage)
     one = np.array([0])
     names, _ = design(calendar.of_stores(one), stores.at(one), breaks.of_stores(one), origin, slice(1), weekdays)
     coefficients = np.tile([chain[name] for name in names], (len(level), 1))
@@ -99,14 +87,15 @@ def fit(
     for group, matrices in zip(groups, gram, strict=True):
         own, of_group = np.array([names.index(name) for name in group.names]), group.stores
         coefficients[of_group[:, None], own], residual[of_group] = _fit_group(
-            group, matrices, residual[of_group], weight[of_group], chain
+            group, matrices, residual[of_group], weight[of_group], chain, shrinkage
         )
     residual = np.where(valid, residual, np.nan)
     recent_residual = np.clip(residual[:, -RESIDUAL_DAYS[-1] :], -MAX_RESIDUAL, MAX_RESIDUAL)
     weekday = date_parts(calendar.dates[:days]).weekday
+    coefficients = np.round(coefficients, DECIMALS)
     return StoreRidge(
-        level,
-        np.round(coefficients, DECIMALS),
+        level - sum(coefficients[:, names.index(name)] * centre for name, centre in centres.items()),
+        coefficients,
         _recent_residual(recent_residual),
         np.round(_decayed_residual(recent_residual), DECIMALS),
         np.round(_extra_variance(names, groups, residual), DECIMALS),
@@ -139,6 +128,7 @@ def _chain_coefficients(
     dates: Mapping[str, np.ndarray],
     weight: np.ndarray,
     target: np.ndarray,
+    shrinkage: Shrinkage,
 ) -> dict[str, float]:
     """One ridge regression over all stores, by column: towards it every store's is shrunk."""
     chain_only = {name: column for name, column in dates.items() if is_for_chain_only(name)}
@@ -155,44 +145,33 @@ def _chain_coefficients(
     quadratic[count:, :count] = quadratic[:count, count:].T
     quadratic[count:, count:] = (fine * weight.sum(axis=0)[:, None]).T @ fine
     linear[count:] = (weight * target).sum(axis=0) @ fine
-    shrinkage = np.diag([chain_penalty(name, len(weight), len(fine)) for name in names])
-    return dict(zip(names, np.linalg.solve(quadratic + shrinkage, linear), strict=True))
-
-
-def penalty(name: str) -> float:
-    """How strongly a store's coefficient of this column is shrunk to the chain's."""
-    return PENALTY.get(kind(name), 1.0)
-
-
-def chain_penalty(name: str, stores: int, days: int) -> float:
-    """How strongly the chain's coefficient of this column is shrunk to 0, in a chain of so many stores and days."""
-    if kind(name) in (SEASON, FINE_SEASON) and days < MIN_SEASON_HISTORY_DAYS:
-        return NO_SEASON_PENALTY
-    if kind(name) == FINE_SEASON:
-        return FINE_SEASON_PENALTY * harmonic(name) ** 2 * stores
-    if kind(name) in CHAIN_PENALTY_PER_STORE:
-        return CHAIN_PENALTY_PER_STORE[kind(name)] * stores
-    return penalty(name)
+    penalties = np.diag([shrinkage.of_chain(name, len(weight), len(fine)) for name in names])
+    return dict(zip(names, np.linalg.solve(quadratic + penalties, linear), strict=True))
 
 
 def _fit_group(
-    group: StoreGroup, gram: np.ndarray, target: np.ndarray, weight: np.ndarray, chain: Mapping[str, float]
+    group: StoreGroup,
+    gram: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    chain: Mapping[str, float],
+    shrinkage: Shrinkage,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients [stores, columns] and residuals [stores, days] of a group.
 
     Huber's loss with the Gram matrices of the first step: later steps fit clipped residuals and need no new ones.
     """
-    shrinkage = np.array([penalty(name) for name in group.names])
+    penalties = np.array([shrinkage.of_store(name) for name in group.names])
     chain_values = np.array([chain[name] for name in group.names])
     is_rare = reduce(np.logical_or, (group.days_of(name) for name in group.names if kind(name) in RARE_KINDS))
-    factors = [_cholesky_factor(matrix) for matrix in gram + np.diag(shrinkage)]
+    factors = [_cholesky_factor(matrix) for matrix in gram + np.diag(penalties)]
     coefficients = np.tile(chain_values, (len(target), 1))
     residual = bounded = target - group.fitted(coefficients)
     for number in range(1 + CLIPPINGS):
         if number:
             limit = _huber_limit(residual, weight > 0)
             bounded = np.where(is_rare, residual, np.clip(residual, -limit, limit))
-        gradient = group.products(weight * bounded) - shrinkage * (coefficients - chain_values)
+        gradient = group.products(weight * bounded) - penalties * (coefficients - chain_values)
         coefficients = coefficients + _solve(factors, gradient)
         residual = target - group.fitted(coefficients)
     return coefficients, residual

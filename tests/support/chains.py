@@ -1,0 +1,76 @@
+"""Chains that a chain.toml describes, built in memory, with effects that a model must find."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rossmann.chain import parse_chain
+from rossmann.data import Calendar, SalesHistory, Stores
+from rossmann.schema import weekday
+
+CHAIN = parse_chain('[days]\nfile = "days.csv"\nstore = "store"\ndate = "date"\nsales = "sales"\n')
+LATER_DAYS, HORIZON_DAYS, FIRST_DAY = 21, 56, np.datetime64("2013-01-01", "D")
+WEEKDAY_EFFECT = np.log([1.0, 0.9, 0.9, 1.0, 1.3, 1.6, 1.2])
+
+
+def calendar_days(past_days: int, horizon_days: int = HORIZON_DAYS) -> np.ndarray:
+    """The days of a chain's past, its plan, and the LATER_DAYS whose holidays it knows."""
+    return FIRST_DAY + np.arange(past_days + horizon_days + LATER_DAYS)
+
+
+def chain_history(
+    past_days: int,
+    stores: int,
+    log_effect: np.ndarray | float = 0.0,
+    covariates: Mapping[str, np.ndarray] | None = None,
+    promo: np.ndarray | bool = False,
+    rest: int = -1,
+    noise: float = 0.1,
+    horizon_days: int = HORIZON_DAYS,
+) -> SalesHistory:
+    """Stores of different size and equal weekdays, without attributes and customers, closed on weekday `rest`.
+
+    The arrays are on `calendar_days`, as numpy broadcasts them to [stores, days]. A name of a covariate that begins
+    with "holiday" is a state holiday, too.
+    """
+    dates, random = calendar_days(past_days, horizon_days), np.random.default_rng(5)
+    shape, days = (stores, len(dates)), past_days + horizon_days
+    values = {name: np.broadcast_to(each, shape) for name, each in (covariates or {}).items()}
+    panels = np.stack([*values.values()]).astype(np.float32) if values else np.zeros((0, *shape), np.float32)
+    names = np.array([*values], str) if values else np.zeros(0, "U1")
+    is_holiday = np.char.startswith(names, "holiday ")
+    state_holiday = (panels[is_holiday] > 0).any(axis=0).astype(np.int8)
+    is_open = np.broadcast_to(weekday(dates) != rest, shape).astype(np.int8)
+    calendar = Calendar(
+        dates[:days],
+        is_open[:, :days],
+        np.broadcast_to(promo, shape)[:, :days].astype(np.int8),
+        state_holiday[:, :days],
+        np.zeros((stores, days), np.int8),
+        names,
+        panels[:, :, :days],
+        state_holiday[:, days:],
+        panels[:, :, days:] * is_holiday[:, None, None],
+    )
+    log_sales = log_level(stores)[:, None] + WEEKDAY_EFFECT[weekday(dates)] + log_effect
+    sales = is_open * np.exp(log_sales + random.normal(0, noise, shape))
+    return SalesHistory(_stores(stores), calendar, sales[:, :past_days], np.zeros((stores, past_days)), CHAIN)
+
+
+def log_level(stores: int) -> np.ndarray:
+    """The mean log sales of every store on Monday. [stores]"""
+    return np.log(20_000) + 0.2 * np.arange(stores)
+
+
+def _stores(count: int) -> Stores:
+    nothing = np.zeros(count, np.int8)
+    return Stores(
+        number=np.arange(1, count + 1, dtype=np.int32),
+        store_type=nothing,
+        assortment=nothing,
+        competition_distance_m=np.full(count, np.nan),
+        competition_since=np.full(count, np.datetime64("NaT", "M")),
+        promo2=nothing == 1,
+        promo2_since=np.full(count, np.datetime64("NaT", "D")),
+        promo2_months=np.zeros((count, 12), bool),
+    )
