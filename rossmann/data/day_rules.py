@@ -150,23 +150,51 @@ def _usual_gap_days(dates: np.ndarray) -> float:
     return float(np.median(np.diff(dates).astype(int))) if len(dates) > 1 else 1.0
 
 
-def no_isolated_dates(date: str) -> Rule:
+def no_isolated_dates(date: str, gap_days: int = CLOSURE_DAYS) -> Rule:
     """A date with a wrong year is isolated, and would extend the history by years."""
 
     def is_valid(days: pd.DataFrame) -> np.ndarray:
         day = days[date].to_numpy().astype("datetime64[D]")
-        dates = _distinct_dates(days[date])
-        if _usual_gap_days(dates) > 1:  # `daily` says it better
-            return np.ones(len(days), dtype=bool)
-        block_starts = dates[np.flatnonzero(np.diff(dates) > CLOSURE_DAYS * DAY) + 1]
-        block = np.searchsorted(block_starts, day, side="right")
-        largest_block = np.bincount(block[~np.isnat(day)]).argmax() if len(dates) else 0
-        return np.isnat(day) | (block == largest_block)
+        dates, rows, block = _blocks(day, gap_days)
+        largest_block = np.bincount(block, rows).argmax() if len(dates) else 0
+        return np.isnat(day) | np.isin(day, dates[block == largest_block])
 
     return Rule(
         "no_isolated_dates",
-        f"no store has a row for {CLOSURE_DAYS} days or more between these dates and the others",
+        f"no store has a row for {gap_days} days or more between these dates and the others",
         "Correct the dates, or add the days between.",
         (date,),
         is_valid,
     )
+
+
+def no_stray_dates(date: str) -> Rule:
+    """A date with a wrong year is of few rows. A chain that was closed opens again with most of its stores."""
+
+    def is_valid(days: pd.DataFrame) -> np.ndarray:
+        day = days[date].to_numpy().astype("datetime64[D]")
+        dates, rows, block = _blocks(day, CLOSURE_DAYS)
+        if not len(dates):
+            return np.ones(len(days), dtype=bool)
+        usual_rows = np.median(rows[block == np.bincount(block, rows).argmax()])
+        most_rows = np.zeros(block[-1] + 1)
+        np.maximum.at(most_rows, block, rows)
+        return ~np.isin(day, dates[(most_rows < usual_rows / 2)[block]])
+
+    return Rule(
+        "no_stray_dates",
+        f"few stores have a row on these dates, which are {CLOSURE_DAYS} days or more from all others",
+        "Correct the dates.",
+        (date,),
+        is_valid,
+    )
+
+
+def _blocks(day: np.ndarray, gap_days: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The dates in ascending order, their numbers of rows, and their blocks, which are over `gap_days` days apart.
+
+    All dates are in one block where they are not daily, since `daily` says that better.
+    """
+    dates, rows = np.unique(day[~np.isnat(day)], return_counts=True)
+    is_start = np.diff(dates, prepend=dates[:1]) > gap_days * DAY
+    return dates, rows, np.cumsum(is_start & (_usual_gap_days(dates) <= 1))

@@ -13,6 +13,7 @@ from rossmann.data.day_rules import (
     amount_rules,
     daily,
     no_isolated_dates,
+    no_stray_dates,
     not_empty,
     plausible_date,
     readable,
@@ -24,6 +25,7 @@ from rossmann.validation.contract import DATE, NUMBER, TEXT
 from rossmann.validation.rules import flags_are_0_or_1, one_row_per_store_and_day
 
 OPTIONAL = Column(NUMBER, may_be_empty=True)
+MAX_CHAIN_GAP_DAYS = 366  # a chain that had no row for longer has dates with a wrong year
 MAX_NAMED = 10  # stores or rows in a note
 
 
@@ -51,7 +53,7 @@ def without_unplaced_rows(
     """
     store, day = key_columns(chain.days)
     unreadable = readable(day, f"is not a date like {chain.days.date.format}")
-    rules = (unreadable, not_empty(day), plausible_date(day), _has_store(store))
+    rules = (unreadable, not_empty(day), plausible_date(day), no_stray_dates(day), _has_store(store))
     days, contract = tables.days, Contract("days", {}, rules, ("file", store, chain.days.sales))
     is_unplaced, violations = unusable_rows(contract, days)
     if is_unplaced.all():
@@ -78,7 +80,7 @@ def unusable_amounts(days: pd.DataFrame, chain: Chain) -> tuple[np.ndarray, tupl
 def _days_contract(chain: Chain) -> Contract:
     days, date = chain.days, chain.days.date.column
     amounts = {name: OPTIONAL for name in (days.sales, days.open, days.customers) if name}
-    rules = (*_key_rules(chain), daily(date), no_isolated_dates(date))
+    rules = (*_key_rules(chain), daily(date), no_isolated_dates(date, MAX_CHAIN_GAP_DAYS))
     return Contract("days", _keys(chain) | amounts, rules, ("file", days.store, date))
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from rossmann.chain import CHAIN_FILE, Chain, Days, parse_chain
 from rossmann.data.chain_files.cells import cell_type, date_type, file_names, require_columns, text_cells
+from rossmann.data.chain_files.holidays import require_country
 from rossmann.data.csv_parsing import NUMBERS, TEXT, CellType, parse_columns
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -59,8 +60,12 @@ def read_chain(raw_dir: str) -> Chain:
 
 
 def require_chain_files(raw_dir: str, chain: Chain) -> None:
-    """Raise DataError if a file that chain.toml names is missing or lacks a column. Reads headers only."""
+    """Raise DataError if a file that chain.toml names is missing or lacks a column, or its country does not exist.
+
+    Only headers are read.
+    """
     storage = Storage(str(raw_dir))
+    require_country(chain)
     for source in _sources(chain):
         for name in file_names(storage, source.files):
             require_columns(storage, name, source.required)

@@ -127,6 +127,8 @@ def _flag(table: pd.DataFrame, column: Column | None) -> pd.Series | float:
 def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFrame:
     """With a closed day for every day without a row between others of its store, fewer than CLOSURE_DAYS in a row."""
     missing = days_without_row(days, *KEYS, max_days=CLOSURE_DAYS - 1)
+    if missing.empty:
+        return days
     codes = holidays.codes(missing["store"].to_numpy(), missing["date"].to_numpy().astype("datetime64[D]"))
     zeros = dict.fromkeys(("open", "sales", "customers", "promo", "school_holiday"), 0.0)
     return pd.concat([days, missing.assign(state_holiday=codes, **zeros)], ignore_index=True)
