@@ -3,12 +3,14 @@
 Without the file, the files are those of Kaggle's competition, and the value is KAGGLE_CHAIN.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from rossmann.schema import MAX_HORIZON_DAYS, LossName
 from rossmann.validation import DataError
@@ -18,6 +20,7 @@ ISO_DATE = "%Y-%m-%d"
 PROMOTION, SCHOOL_HOLIDAY = "promo", "school_holiday"  # names of [known] that have features of their own
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
+_STORE_AND_DATE = re.compile(r".+@\d{4}-\d{2}-\d{2}")
 
 
 class _Table(BaseModel):
@@ -29,6 +32,13 @@ class DateColumn(_Table):
 
     column: str
     format: str = ISO_DATE  # of strptime
+
+    @field_validator("format")
+    @classmethod
+    def _has_directives(cls, value: str) -> str:
+        if "%" not in value:
+            raise ValueError(f"{value} has no directive like %Y; write it as {ISO_DATE} or %d/%m/%Y")
+        return value
 
 
 class Column(_Table):
@@ -50,6 +60,14 @@ class Days(_Table):
     customers: str | None = None
     missing: Missing = "unknown"  # what a day without a row, between others of its store, is
     accept: tuple[str, ...] = ()  # "STORE@DATE" of true peaks, which would be set aside
+
+    @field_validator("accept")
+    @classmethod
+    def _store_and_date(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [each for each in entries if not _STORE_AND_DATE.fullmatch(each)]
+        if wrong:
+            raise ValueError(f'{", ".join(wrong)} is not like "STORE@2014-05-01"')
+        return entries
 
     @model_validator(mode="before")
     @classmethod
@@ -114,8 +132,11 @@ class _File(_Table):
         if without_file := [name for name, column in self.static.items() if column.file is None]:
             raise ValueError(f"static.{without_file[0]} needs a file: the one with a row per store")
         subdivision = self.holidays and self.holidays.subdivision
-        if subdivision and subdivision not in self.static:
-            raise ValueError(f"holidays.subdivision names {subdivision}, which is not in [static]")
+        if subdivision and (subdivision not in self.static or self.static[subdivision].kind != "category"):
+            raise ValueError(f'holidays.subdivision names {subdivision}: add it to [static] with kind = "category"')
+        for name in (PROMOTION, SCHOOL_HOLIDAY):
+            if name in self.known and self.known[name].kind == "category":
+                raise ValueError(f"known.{name} is a category; make it a flag or a number, or give it another name")
         return self
 
 
@@ -158,7 +179,38 @@ def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
 
 def _problems(error: ValidationError) -> list[str]:
     """One sentence per wrong key."""
-    return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return [_problem(".".join(map(str, each["loc"])), each) for each in error.errors()]
+
+
+def _problem(key: str, detail: ErrorDetails) -> str:
+    """What is wrong with a key, and what to do."""
+    match detail["type"]:
+        case "extra_forbidden":
+            keys = ", ".join(_table_of(detail["loc"]).model_fields)
+            return f"there is no key {key}; correct it to one of {keys}, or leave it out"
+        case "missing":
+            return f"{key} is missing; add it"
+        case "model_type" | "model_attributes_type":
+            return f'{key} needs a table, as {{ column = "…" }}'
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def _table_of(location: tuple[int | str, ...]) -> type[_Table]:
+    """The table in which a key is."""
+    if len(location) == 1:
+        return _File
+    if location[1] == "date" and len(location) > 2:
+        return DateColumn
+    tables = {
+        "known": Column,
+        "static": Column,
+        "days": Days,
+        "plan": PlanFiles,
+        "holidays": Holidays,
+        "forecast": Forecast,
+    }
+    return tables[location[0]]
 
 
 def _with_file_as_list(table: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -48,6 +48,10 @@ class Files(Protocol):
         """The first `size` bytes of a file, or all of a shorter one."""
         ...
 
+    def read_end(self, name: str, size: int) -> bytes:
+        """The last `size` bytes of a file, or all of a shorter one."""
+        ...
+
     def write(self, name: str, content: bytes) -> None:
         """Create or replace a file."""
         ...
@@ -88,6 +92,12 @@ class Folder:
 
     def read_start(self, name: str, size: int) -> bytes:
         with (self.root / name).open("rb") as file:
+            return file.read(size)
+
+    def read_end(self, name: str, size: int) -> bytes:
+        path = self.root / name
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - size, 0))
             return file.read(size)
 
     def write(self, name: str, content: bytes) -> None:
@@ -156,6 +166,10 @@ class Bucket:
     def read_start(self, name: str, size: int) -> bytes:
         with self._os_errors(name):
             return _s3().get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read(size)
+
+    def read_end(self, name: str, size: int) -> bytes:
+        with self._os_errors(name):
+            return _s3().get_object(Bucket=self.bucket, Key=self.prefix + name, Range=f"bytes=-{size}")["Body"].read()
 
     def write(self, name: str, content: bytes) -> None:
         """Write in one request, so that there is never a part of a file."""
@@ -270,6 +284,10 @@ class Storage:
     def read_start(self, name: str, size: int) -> bytes:
         """The first `size` bytes of a file, or all of a shorter one. Raises as `read`."""
         return self._files.read_start(name, size)
+
+    def read_end(self, name: str, size: int) -> bytes:
+        """The last `size` bytes of a file, or all of a shorter one. Raises as `read`."""
+        return self._files.read_end(name, size)
 
     def write(self, name: str, content: bytes) -> str:
         """Create or replace a file. Returns its address."""

@@ -50,6 +50,7 @@ def test_a_bucket_lists_folders_and_files(store):
     assert (files.subfolder("deep").folders(), files.subfolder("deep").file_names()) == (["er"], ["c"])
     assert files.read("deep/er/d") == b"deep/er/d"
     assert (files.read_start("deep/er/d", 4), files.read_start("deep/er/d", 99)) == (b"deep", b"deep/er/d")
+    assert (files.read_end("deep/er/d", 4), files.read_end("deep/er/d", 99)) == (b"er/d", b"deep/er/d")
     assert files.exists("deep/c")
     assert not files.exists("dee")
     with pytest.raises(FileNotFoundError, match=f"{ADDRESS}/listing/none"):

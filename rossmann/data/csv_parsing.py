@@ -68,22 +68,37 @@ def read_cells(
     return CsvCells(file, cells.rename_columns(names), lines, tuple(keys), extra, is_cut_off, stage)
 
 
-def parse_columns(csv_file: CsvCells, types: Mapping[str, CellType], rows: np.ndarray | None = None) -> pd.DataFrame:
+def parse_columns(
+    csv_file: CsvCells, types: Mapping[str, CellType], rows: np.ndarray | None = None, lenient: Sequence[str] = ()
+) -> pd.DataFrame:
     """The columns of `types` as values (NaN or NaT where a cell is empty), with the columns `file` and `line`.
 
     `rows`, bool [rows of the file], selects rows; the others are not parsed. Raises ValidationError for cells that
-    are not of their type.
+    are not of their type; but in the columns `lenient` these are empty, and a column `as_written` has their text.
     """
     positions = np.arange(len(csv_file.line)) if rows is None else np.flatnonzero(rows)
     cells = csv_file.cells if rows is None else csv_file.cells.take(positions)
     values, violations = {}, []
     for name, cell_type in types.items():
         values[name], unreadable = cell_type.parse(cells[name])
-        if unreadable.any():
+        if name in lenient:
+            values[as_written(name)] = _text_where(cells[name], unreadable)
+        elif unreadable.any():
             violations.append(_unreadable_cells(csv_file, name, cell_type, positions[unreadable]))
     if violations:
         raise ValidationError(csv_file.stage, violations)
     return pd.DataFrame(values, copy=False).assign(file=csv_file.file, line=csv_file.line[positions])
+
+
+def as_written(name: str) -> str:
+    """The name of the column that has the text of a column's cells that cannot be read, and None elsewhere."""
+    return f"{name} as written"
+
+
+def _text_where(cells: pa.ChunkedArray, unreadable: np.ndarray) -> np.ndarray:
+    text = np.full(len(cells), None, dtype=object)
+    text[unreadable] = cells.take(np.flatnonzero(unreadable)).to_pylist()
+    return text
 
 
 def header_names(content: bytes) -> set[str]:
@@ -224,7 +239,7 @@ def _parse_dates(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
         values = pc.cast(cells, pa.date32()).to_numpy()
     except pa.ArrowInvalid:
         text = cells.to_pandas().str.strip()
-        is_date = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}").fillna(False).astype(bool)
+        is_date = text.str.fullmatch(r"\d{4}-\d{2}-\d{2}", na=False)
         values = pd.to_datetime(text.where(is_date), format="%Y-%m-%d", errors="coerce").to_numpy()
     values = values.astype("datetime64[s]")
     return values, np.isnat(values) & ~_is_empty(cells)

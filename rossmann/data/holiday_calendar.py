@@ -67,6 +67,17 @@ def named_holidays(country: str, region: str | None, years: Iterable[int]) -> di
     return dict(holidays.country_holidays(country, subdiv=region, years=years, language=language).items())
 
 
+def subdivisions_of(country: str) -> list[str] | None:
+    """The subdivisions of a country that `named_holidays` has, with their other names; None without such a country."""
+    import holidays
+
+    try:
+        whole = holidays.country_holidays(country)
+    except NotImplementedError:
+        return None
+    return [*whole.subdivisions, *whole.subdivisions_aliases]
+
+
 def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
     """The holidays of a country (its ISO code, as "DE") on consecutive `dates`.
 

@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import date
 
-import numpy as np
 import pandas as pd
 
 from rossmann.chain import Chain
 from rossmann.data.chain_files import contracts as chain_contracts
-from rossmann.data.chain_files.contracts import check_chain
-from rossmann.data.chain_files.reading import read_chain, read_tables, require_chain_files
-from rossmann.data.chain_files.tables import chain_raw_tables
+from rossmann.data.chain_files.contracts import check_chain, without_unplaced_rows
+from rossmann.data.chain_files.reading import key_columns, read_chain, read_tables, require_chain_files, split_at
+from rossmann.data.chain_files.tables import chain_raw_tables, without_empty_columns
 from rossmann.data.cleaning import RawTables, clean
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import SalesHistory
@@ -40,9 +39,11 @@ class _Checked:
 
     tables: RawTables
     report: StageReport
-    is_unusable: np.ndarray  # which rows of days are set aside. bool [rows]
-    violations: tuple[Violation, ...]  # why
+    unusable: int  # rows of days that are set aside
+    rows: int  # of days
+    violations: tuple[Violation, ...]  # why rows are set aside
     source: str
+    gaps_are_faults: bool  # whether days without a row count as set aside, and days that most stores lack are refused
 
 
 def read_history(
@@ -61,22 +62,21 @@ def read_history(
     chain = read_chain(raw_dir)
     horizon_days = chain.forecast.horizon_days or horizon_days
     files = _read_kaggle(raw_dir, as_of, horizon_days) if chain.is_kaggle else _read_chain(raw_dir, chain, as_of)
-    raw_report, is_unusable, violations = files.report, files.is_unusable, files.violations
-    _refuse_too_many(int(is_unusable.sum()), len(is_unusable), violations, max_set_aside_share)
+    _refuse_too_many(files.unusable, files.rows, files.violations, max_set_aside_share)
     cleaning = clean(files.tables, horizon_days)
     history, set_aside = cleaning.history, cleaning.set_aside_days
-    clean_report = check_clean(
-        days_frame(history), plan_frame(history), set_aside, as_of, cleaning.repairs, not chain.is_kaggle
-    )
+    incomplete = set_aside if files.gaps_are_faults else set_aside[:0]
+    clean_report = check_clean(days_frame(history), plan_frame(history), incomplete, as_of, cleaning.repairs)
     missing = set_aside[~set_aside["has_row"]]
-    violations = (*violations, _missing_days(missing)) if len(missing) else violations
-    count, days = int(is_unusable.sum()) + len(missing), len(is_unusable) + len(missing)
-    _refuse_too_many(count, days, violations, max_set_aside_share)
+    violations = (*files.violations, _missing_days(missing, history)) if len(missing) else files.violations
+    count, days = files.unusable + len(missing), files.rows + len(missing)
+    if files.gaps_are_faults:
+        _refuse_too_many(count, days, violations, max_set_aside_share)
     if count:
-        note = f"{_of_days(count, days)} are set aside: {', '.join(v.check for v in violations)}."
+        note = f"{_of_days(count, days)} are set aside: {', '.join(dict.fromkeys(v.check for v in violations))}."
         clean_report = replace(clean_report, notes=(note, *clean_report.notes))
     unusable_days = set_aside.loc[set_aside["has_row"], list(KEYS)]
-    return IngestResult(history, raw_report, clean_report, violations_table(violations), files.source, unusable_days)
+    return IngestResult(history, files.report, clean_report, violations_table(violations), files.source, unusable_days)
 
 
 def require_raw_files(raw_dir: str) -> None:
@@ -95,14 +95,19 @@ def _read_kaggle(raw_dir: str, as_of: date | None, horizon_days: int) -> _Checke
     files = read_raw(raw_dir, as_of, horizon_days)
     report = check_raw(files)
     is_unusable, violations = unusable_amounts(files.days)
-    return _Checked(raw_tables(files, is_unusable), report, is_unusable, violations, files.source)
+    tables = raw_tables(files, is_unusable)
+    return _Checked(tables, report, int(is_unusable.sum()), len(is_unusable), violations, files.source, True)
 
 
-def _read_chain(raw_dir: str, chain: Chain, as_of: date | None) -> _Checked:
-    tables = read_tables(raw_dir, chain, as_of)
+def _read_chain(raw_dir: str, described: Chain, as_of: date | None) -> _Checked:
+    tables, count, unplaced = without_unplaced_rows(read_tables(raw_dir, described), described, as_of)
+    tables = split_at(tables, described, as_of) if as_of else tables
+    chain = without_empty_columns(described, tables)
     report = check_chain(tables, chain)
     is_unusable, violations = chain_contracts.unusable_amounts(tables.days, chain)
-    return _Checked(chain_raw_tables(tables, chain, is_unusable), report, is_unusable, violations, tables.source)
+    raw = replace(chain_raw_tables(tables, chain, is_unusable), chain=described)
+    violations, rows = (*unplaced, *violations), len(is_unusable) + count
+    return _Checked(raw, report, int(is_unusable.sum()) + count, rows, violations, tables.source, False)
 
 
 def _refuse_too_many(count: int, days: int, violations: tuple[Violation, ...], max_share: float) -> None:
@@ -115,11 +120,17 @@ def _of_days(count: int, days: int) -> str:
     return f"{count:,} of {days:,} days of stores ({count / days:.2%})"
 
 
-def _missing_days(missing: pd.DataFrame) -> Violation:
+def _missing_days(missing: pd.DataFrame, history: SalesHistory) -> Violation:
+    """The days without a row, under the names that the files have for stores and columns."""
+    where, names, store = TRAIN_FILE, KEYS, missing["store"].to_numpy()
+    if not history.chain.is_kaggle:
+        days = history.chain.days
+        where, names = ", ".join(days.files), key_columns(days)
+        store = history.stores.label[history.stores.positions(store)]
     return Violation(
-        TRAIN_FILE,
+        where,
         "open_day_missing",
         "the store has no row on this day, and should have been open",
         "Add the missing days; on days on which a store was closed, open and sales are 0.",
-        missing[list(KEYS)].reset_index(drop=True),
+        pd.DataFrame(dict(zip(names, (store, missing["date"].to_numpy()), strict=True))),
     )

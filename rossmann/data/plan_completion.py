@@ -8,7 +8,7 @@ import numpy as np
 from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data.holiday_calendar import HolidayCalendar, holiday_calendar, nearest_region
 from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common
-from rossmann.schema import LEFT_CHAIN_DAYS, SATURDAY, WEEKS_YEAR_DAYS, weekday
+from rossmann.schema import CALENDAR_COLUMNS, LEFT_CHAIN_DAYS, SATURDAY, WEEKS_YEAR_DAYS, weekday
 
 HABIT_DAYS = 56  # the last days from which a store's opening habit is computed
 # The holidays by region on consecutive dates of past and plan, and the region of each store: int64 [stores].
@@ -46,7 +46,7 @@ def complete_plan(plan: RawCalendar, past: Past, regional_holidays: RegionalHoli
 
     regional_holidays: by default those of Germany, where a store's past shows its region.
     """
-    if not np.isnan(plan.open).any():
+    if not any(np.isnan(getattr(plan, name)).any() for name in CALENDAR_COLUMNS):
         return plan
     dates = np.concatenate([past.calendar.dates, plan.dates])
     calendar, region = regional_holidays(dates) if regional_holidays else _inferred_regions(past, dates)

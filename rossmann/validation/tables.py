@@ -74,19 +74,17 @@ def check_clean(
     set_aside_days: pd.DataFrame,
     as_of: date | None = None,
     repairs: Sequence[Repair] = (),
-    days_may_be_missing: bool = False,
 ) -> StageReport:
     """Check the clean days and the published plan of the days after them, both ordered by store, then date.
 
     `set_aside_days` are in none of the two: store, date, has_row, and the share of the stores that are set aside on
-    this day; unless `days_may_be_missing`, no day may be there for most stores. The report includes `repairs`.
-    Raises ValidationError.
+    this day. The report includes `repairs`. Raises ValidationError.
     """
     plan_columns, actual_columns = _columns(PLAN_COLUMNS), _columns(ACTUAL_COLUMNS)
     as_of_rules = [_no_sales_after(as_of)] if as_of else []
     days_contract = Contract("clean days", plan_columns | actual_columns, (*CLEAN_DAYS, *as_of_rules))
     plan_contract = Contract("published plan", plan_columns, (SORTED_KEYS, VALID_CODES))
-    set_aside_contract = Contract("days set aside", _columns(KEYS), () if days_may_be_missing else (COMPLETE_DAYS,))
+    set_aside_contract = Contract("days set aside", _columns(KEYS), (COMPLETE_DAYS,))
     report = check_contracts(
         "cleaned data", [(days_contract, days), (plan_contract, plan), (set_aside_contract, set_aside_days)]
     )

@@ -1,51 +1,92 @@
 """Contracts of a chain's files. They use the files' own column names, since a user corrects the files."""
 
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
-from rossmann.chain import Chain
-from rossmann.data.chain_files.reading import ChainTables
-from rossmann.data.day_rules import amount_rules, daily, no_isolated_dates, plausible_date, unusable_rows
-from rossmann.validation import Column, Contract, Rule, StageReport, Violation, check_contracts
+from rossmann.chain import CHAIN_FILE, Chain
+from rossmann.data.chain_files.gaps import days_without_row
+from rossmann.data.chain_files.reading import ChainTables, amount_columns, key_columns
+from rossmann.data.day_rules import (
+    amount_rules,
+    daily,
+    no_isolated_dates,
+    no_stray_dates,
+    not_empty,
+    plausible_date,
+    readable,
+    row_keys,
+    unusable_rows,
+)
+from rossmann.validation import Column, Contract, Rule, StageReport, ValidationError, Violation, check_contracts
 from rossmann.validation.contract import DATE, NUMBER, TEXT
 from rossmann.validation.rules import flags_are_0_or_1, one_row_per_store_and_day
 
 OPTIONAL = Column(NUMBER, may_be_empty=True)
+MAX_CHAIN_GAP_DAYS = 366  # a chain that had no row for longer has dates with a wrong year
+MAX_NAMED = 10  # stores or rows in a note
 
 
 def check_chain(tables: ChainTables, chain: Chain) -> StageReport:
     """Check the rows of a chain's files. Raises ValidationError with all violations in all files."""
-    contracts = [(_days_contract(chain), tables.days)]
+    keys = list(key_columns(chain.days))
+    days = tables.days.sort_values(keys, kind="stable") if tables.days.duplicated(keys).any() else tables.days
+    contracts = [(_days_contract(chain), days)]
     if tables.plan is not None and len(tables.plan):
         contracts.append((_plan_contract(chain), tables.plan))
     contracts += [(_static_contract(chain, name), table) for name, table in tables.static.items()]
-    return check_contracts("raw data", contracts)
+    report = check_contracts("raw data", contracts)
+    if chain.days.missing == "refuse":
+        _refuse_missing_days(tables.days, chain)
+    return replace(report, notes=(*_notes_of_accepted(tables.days, chain), *_notes_of_files(tables, chain)))
+
+
+def without_unplaced_rows(
+    tables: ChainTables, chain: Chain, as_of: date | None = None
+) -> tuple[ChainTables, int, tuple[Violation, ...]]:
+    """The tables without rows of days that belong to no store or no day, how many these are, and what is wrong.
+
+    With `as_of`, those up to this day are counted: rows without a date are left out, as later ones are. Raises
+    ValidationError if all rows are unplaced.
+    """
+    store, day = key_columns(chain.days)
+    unreadable = readable(day, f"is not a date like {chain.days.date.format}")
+    rules = (unreadable, not_empty(day), plausible_date(day), no_stray_dates(day), _has_store(store))
+    days, contract = tables.days, Contract("days", {}, rules, ("file", store, chain.days.sales))
+    is_unplaced, violations = unusable_rows(contract, days)
+    if is_unplaced.all():
+        raise ValidationError("raw data", violations)
+    if not is_unplaced.any():
+        return tables, 0, ()
+    placed = replace(tables, days=days[~is_unplaced].reset_index(drop=True))
+    if as_of:
+        is_unplaced, violations = unusable_rows(contract, days[days[day] <= pd.Timestamp(as_of)])
+    return placed, int(is_unplaced.sum()), violations
 
 
 def unusable_amounts(days: pd.DataFrame, chain: Chain) -> tuple[np.ndarray, tuple[Violation, ...]]:
-    """Rows whose sales or customers are empty or cannot be right, but for those that chain.toml accepts.
+    """Rows whose sales or customers cannot be read or cannot be right, but for those that chain.toml accepts.
 
     bool [rows], and why. These rows are set aside: the day counts as unknown, and the others are used.
     """
-    names, key = chain.days, days[chain.days.store] + "@" + days[chain.days.date.column].dt.strftime("%Y-%m-%d")
-    amounts = [name for name in (names.sales, names.customers) if name]
-    contract = Contract("days", {}, amount_rules(names.store, names.open, amounts), (names.store, names.date.column))
-    candidates = days[~key.isin(names.accept)]
-    is_unusable = pd.Series(False, days.index)
-    is_unusable[candidates.index], violations = unusable_rows(contract, candidates)
-    return is_unusable.to_numpy(), violations
+    amounts, keys = amount_columns(chain.days), key_columns(chain.days)
+    rules = amount_rules(*keys, chain.days.open, amounts, chain.days.accept)
+    unreadable = tuple(readable(name) for name in amounts)
+    return unusable_rows(Contract("days", {}, (*unreadable, *rules), ("file", *keys)), days)
 
 
 def _days_contract(chain: Chain) -> Contract:
     days, date = chain.days, chain.days.date.column
     amounts = {name: OPTIONAL for name in (days.sales, days.open, days.customers) if name}
-    rules = (*_key_rules(chain), daily(date), no_isolated_dates(date))
-    return Contract("days", _keys(chain) | amounts, rules, (days.store, date))
+    rules = (*_key_rules(chain), daily(date), no_isolated_dates(date, MAX_CHAIN_GAP_DAYS))
+    return Contract("days", _keys(chain) | amounts, rules, ("file", days.store, date))
 
 
 def _plan_contract(chain: Chain) -> Contract:
     opened = {chain.days.open: OPTIONAL} if chain.days.open else {}
-    return Contract("plan", _keys(chain) | opened, _key_rules(chain), (chain.days.store, chain.days.date.column))
+    return Contract("plan", _keys(chain) | opened, _key_rules(chain), ("file", *key_columns(chain.days)))
 
 
 def _keys(chain: Chain) -> dict[str, Column]:
@@ -53,9 +94,19 @@ def _keys(chain: Chain) -> dict[str, Column]:
 
 
 def _key_rules(chain: Chain) -> tuple[Rule, ...]:
-    store, date = chain.days.store, chain.days.date.column
+    store, date = key_columns(chain.days)
     flags = flags_are_0_or_1([chain.days.open]) if chain.days.open else ()
     return (plausible_date(date), one_row_per_store_and_day(store, date), *flags)
+
+
+def _has_store(store: str) -> Rule:
+    return Rule(
+        f"{store}_not_empty",
+        f"{store} is empty",
+        "Fill the cells in, or leave the rows out.",
+        (store,),
+        lambda days: days[store].notna() & (days[store] != ""),
+    )
 
 
 def _static_contract(chain: Chain, name: str) -> Contract:
@@ -68,3 +119,42 @@ def _static_contract(chain: Chain, name: str) -> Contract:
         lambda table: ~table[store].duplicated(keep=False) | table[store].isna(),
     )
     return Contract(f"static.{name}", {store: Column(TEXT)}, (one_row,), (store,))
+
+
+def _refuse_missing_days(days: pd.DataFrame, chain: Chain) -> None:
+    """Raise ValidationError with the days between a store's first and last row that have none."""
+    missing = days_without_row(days, *key_columns(chain.days))
+    if len(missing):
+        problem = f"the store has no row on this day, and {CHAIN_FILE} says missing = refuse"
+        remedy = f'Add the rows, or write missing = "unknown" or "closed" in {CHAIN_FILE}.'
+        violation = Violation(", ".join(chain.days.files), "every_day_has_a_row", problem, remedy, missing)
+        raise ValidationError("raw data", [violation])
+
+
+def _notes_of_accepted(days: pd.DataFrame, chain: Chain) -> list[str]:
+    """A sentence about entries of `accept` that no row is of."""
+    if not chain.days.accept:
+        return []
+    store, date = key_columns(chain.days)
+    rows = days[days[store].isin([entry.rpartition("@")[0] for entry in chain.days.accept])]
+    unmatched = set(chain.days.accept) - set(row_keys(rows[store], rows[date]))
+    last = f"{days[date].max():%Y-%m-%d}"
+    unmatched = sorted(entry for entry in unmatched if entry.rpartition("@")[2] <= last)  # later ones are not read yet
+    return [f"{CHAIN_FILE} accepts rows that do not exist: {_first(unmatched)}. Correct days.accept."] * bool(unmatched)
+
+
+def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
+    """Sentences about stores without attributes, and columns that the plan does not have."""
+    notes, stores = [], set(tables.days[chain.days.store])
+    for name, table in tables.static.items():
+        if lacking := sorted(stores - set(table[chain.days.store])):
+            notes.append(f"{len(lacking)} stores have no row for static.{name}, and share a group: {_first(lacking)}.")
+    if tables.plan is not None and len(tables.plan):
+        columns = [column.column for _, column in chain.known if not column.file]
+        if empty := [name for name in columns if tables.plan[name].isna().all()]:
+            notes.append(f"The plan has no values of {', '.join(empty)}: those of 52 weeks before are used.")
+    return notes
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")

@@ -1,6 +1,6 @@
 """The named holidays of a chain, by country and subdivision or from a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 from rossmann.chain import CHAIN_FILE, Chain
 from rossmann.data.covariates import CovariatePanel
 from rossmann.data.history import Stores
-from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays
-from rossmann.schema import MAX_HORIZON_DAYS
+from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays, subdivisions_of
+from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS
 from rossmann.validation import DataError
 
 NAME_SEPARATOR = "; "  # of two holidays on one day, in the package `holidays`
@@ -73,8 +73,29 @@ def chain_holidays(
         return ChainHolidays({"": {}}, {})
     years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
     regions = ("", *sorted(set(subdivision.values())))
-    try:
-        by_region = {region: named_holidays(chain.country, region or None, years) for region in regions}
-    except NotImplementedError as error:
-        raise DataError(f"{CHAIN_FILE}: holidays.country or its subdivision does not exist: {error}.") from None
+    by_region = {region: _named_holidays(chain.country, region, years) for region in regions}
     return ChainHolidays(by_region, {number: regions.index(name) for number, name in subdivision.items()})
+
+
+def require_country(chain: Chain) -> None:
+    """Raise DataError if the package `holidays` does not have the chain's country."""
+    if chain.country is not None:
+        _named_holidays(chain.country, "", (FIRST_DAY.year,))
+
+
+def _named_holidays(country: str, region: str, years: Iterable[int]) -> dict[date, str]:
+    try:
+        return named_holidays(country, region or None, years)
+    except NotImplementedError:
+        pass
+    subdivisions = subdivisions_of(country)
+    if subdivisions is None:
+        raise DataError(
+            f"{CHAIN_FILE}: holidays.country {country} is none that the package `holidays` has. Write its ISO code, as "
+            "EC or US, or name a file with the holidays (holidays.file)."
+        )
+    raise DataError(
+        f"{CHAIN_FILE}: holidays.subdivision: a store is in {region}, which the package `holidays` does not have for "
+        f"{country}. Use {', '.join(subdivisions)}, leave the cell empty for the country's own holidays, or leave "
+        "holidays.subdivision out."
+    )

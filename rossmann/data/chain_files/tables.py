@@ -2,22 +2,49 @@
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
+from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
 from rossmann.data.chain_files.reading import ChainTables
 from rossmann.data.cleaning import RawTables
 from rossmann.data.covariates import CovariatePanel, CovariateRows
 from rossmann.data.history import Stores
-from rossmann.schema import CLOSURE_DAYS, DTYPES
+from rossmann.schema import CLOSURE_DAYS, DTYPES, KEYS
 from rossmann.validation import DataError
 
 MAX_CATEGORIES = 20  # of a covariate: rarer ones have no value of their own
 MAX_STORE_CATEGORIES = 100  # of an attribute of stores
 TEXT_NUMBERS_FROM = 1 << 30  # the numbers of stores whose labels are no numbers
+
+
+def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
+    """The chain as if it did not describe the columns that have no value in any row."""
+    days = {
+        name: None
+        for name, column in (("open", chain.days.open), ("customers", chain.days.customers))
+        if column and tables.days[column].isna().all()
+    }
+    known = tuple((name, column) for name, column in chain.known if _has_values(_sources(tables, name, column), column))
+    static = tuple(
+        (name, column)
+        for name, column in chain.static
+        if column.kind == "category" or _has_values([tables.static[name]], column)
+    )
+    return replace(chain, days=chain.days.model_copy(update=days), known=known, static=static)
+
+
+def _has_values(sources: list[pd.DataFrame], column: Column) -> bool:
+    return any(source[column.column].notna().any() for source in sources)
+
+
+def _sources(tables: ChainTables, name: str, column: Column) -> list[pd.DataFrame]:
+    """The tables with the rows of one of [known]."""
+    return [tables.known[name]] if column.file else [each for each in (tables.days, tables.plan) if each is not None]
 
 
 def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray) -> RawTables:
@@ -33,8 +60,9 @@ def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray)
     days["customers"] = (
         tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
     )
+    days = days.fillna({"promo": 0.0, "school_holiday": 0.0})
     if chain.days.missing == "closed":
-        days = _add_closed_days(days)
+        days = _add_closed_days(days, holidays)
     plan = _rows(tables.plan if tables.plan is not None else tables.days.iloc[:0], chain, number_of, holidays)
     covariates = _covariates(tables, chain, number_of) | holidays.panels() | _static_panels(tables, chain, number_of)
     return RawTables(days, stores, plan.assign(is_published=True), chain, holidays, covariates)
@@ -89,20 +117,21 @@ def _rows(table: pd.DataFrame, chain: Chain, number_of: Mapping[str, int], holid
 
 
 def _flag(table: pd.DataFrame, column: Column | None) -> pd.Series | float:
-    """Whether the column is more than 0; 0 if there is none, or it is in a file of its own."""
-    return (table[column.column].fillna(0) > 0).astype(float) if column and not column.file else 0.0
+    """Whether the column is more than 0, NaN where it is empty; 0 if there is none, or it is in a file of its own."""
+    if not column or column.file:
+        return 0.0
+    values = table[column.column]
+    return (values > 0).astype(float).where(values.notna())
 
 
-def _add_closed_days(days: pd.DataFrame) -> pd.DataFrame:
+def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFrame:
     """With a closed day for every day without a row between others of its store, fewer than CLOSURE_DAYS in a row."""
-    ordered = days.sort_values(["store", "date"], kind="stable")
-    gap = (ordered["date"] - ordered.groupby("store")["date"].shift()).dt.days.fillna(1).astype(int).to_numpy() - 1
-    gap = np.where(gap < CLOSURE_DAYS, gap, 0)
-    before = ordered.iloc[np.repeat(np.arange(len(ordered)), gap)]
-    days_back = np.concatenate([[0], np.cumsum(gap)[:-1]])
-    offset = np.arange(gap.sum()) - np.repeat(days_back, gap) + 1
-    closed = before.assign(date=before["date"] - pd.to_timedelta(offset, "D"), open=0.0, sales=0.0, customers=0.0)
-    return pd.concat([days, closed.assign(promo=0.0)], ignore_index=True)
+    missing = days_without_row(days, *KEYS, max_days=CLOSURE_DAYS - 1)
+    if missing.empty:
+        return days
+    codes = holidays.codes(missing["store"].to_numpy(), missing["date"].to_numpy().astype("datetime64[D]"))
+    zeros = dict.fromkeys(("open", "sales", "customers", "promo", "school_holiday"), 0.0)
+    return pd.concat([days, missing.assign(state_holiday=codes, **zeros)], ignore_index=True)
 
 
 def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
@@ -111,10 +140,7 @@ def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int])
     for name, column in chain.known:
         if name in (PROMOTION, SCHOOL_HOLIDAY) and column.kind == "flag" and not column.file:
             continue
-        sources = (
-            [tables.known[name]] if column.file else [each for each in (tables.days, tables.plan) if each is not None]
-        )
-        rows = pd.concat(sources, ignore_index=True)
+        rows = pd.concat(_sources(tables, name, column), ignore_index=True)
         store = rows[chain.days.store].map(number_of)
         rows, store = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
         day = rows[chain.days.date.column].to_numpy().astype("datetime64[D]")

@@ -72,7 +72,7 @@ def _days_contract(numbers: np.ndarray) -> Contract:
 
 
 def _amounts_contract() -> Contract:
-    return Contract(TRAIN_FILE, {}, amount_rules("Store", "Open", RAW_ACTUALS), RAW_KEYS)
+    return Contract(TRAIN_FILE, {}, amount_rules("Store", "Date", "Open", RAW_ACTUALS), RAW_KEYS)
 
 
 def _plan_contract(numbers: np.ndarray) -> Contract:
