@@ -145,6 +145,7 @@ def judge(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verd
         promotion_probability=settings.promotion_probability,
         slice_margin=settings.slice_margin,
         seed=settings.seed,
+        names=evaluation.chain_names(history),
     )
     return show(replace(verdict, reasons=(*notes, *verdict.reasons)), challenger)
 
