@@ -55,6 +55,18 @@ def require_chain_files(raw_dir: str, chain: Chain) -> None:
             check_header(name, storage.read_start(name, HEADER_BYTES), needed)
 
 
+def chain_file_names(raw_dir: str, chain: Chain) -> tuple[str, ...]:
+    """All files that a chain consists of, chain.toml first. DataError if one is missing."""
+    columns = [*dict(chain.known).values(), *dict(chain.static).values()]
+    named = [
+        *chain.days.files,
+        *(chain.plan.files if chain.plan else ()),
+        *(each.file for each in columns if each.file),
+    ]
+    named += [chain.holidays.file] if chain.holidays and chain.holidays.file else []
+    return (CHAIN_FILE, *_file_names(Storage(str(raw_dir)), tuple(dict.fromkeys(named))))
+
+
 def read_tables(raw_dir: str, chain: Chain, as_of: date | None = None) -> ChainTables:
     """Read all files of the chain. Raises DataError for a file that is missing or cannot be read.
 
