@@ -13,7 +13,7 @@ from rossmann.data import SalesHistory
 from rossmann.data.covariates import is_flag
 from rossmann.monitoring.definitions import find_definition
 from rossmann.monitoring.plan_drift import PLAN_WINDOW_DAYS, sum_ahead
-from rossmann.monitoring.statistics import Statistic
+from rossmann.monitoring.statistics import WINDOW_DAYS, Statistic
 from rossmann.schema import WEEKS_YEAR_DAYS
 
 SEASON_MARGIN_DAYS = 28
@@ -31,6 +31,7 @@ def covariate_statistics(history: SalesHistory) -> Iterator[Statistic]:
         excess = _beyond_season(_mean_ahead(daily, window)[: len(history.dates)])
         if not is_flag(label):
             excess /= _earlier_deviation(daily)[: len(history.dates)]
+        excess[-WINDOW_DAYS - window : -WINDOW_DAYS] = np.nan  # they look ahead at the same days as the newest week
         yield Statistic(definition=find_definition(STATISTIC_OF_KIND[kind]), subject=name, values=excess)
 
 
