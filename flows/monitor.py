@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import alarms, artifacts, endpoint, monitor_alarms, run_checks, workspace
 from flows.alarms import Alarm
 from flows.parts import Parts
-from rossmann import data, journal, monitoring, registry
+from rossmann import data, evaluation, journal, monitoring, registry
 from rossmann.monitoring import DriftReport, Performance
 from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
@@ -118,10 +118,14 @@ def weekly_traffic(settings: Settings) -> pd.DataFrame:
 def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance | None:
     """The scores of the champion's last week beside those of its backtest."""
     settings = Settings()
-    origin = workspace.history(settings, snapshot).origin
+    history = workspace.history(settings, snapshot)
+    origin = history.origin
     accuracy = journal.read_rows(settings.journal_address, journal.accuracy, origin.item() - workspace.LOOK_BACK)
+    if accuracy.empty:
+        return None
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
-    return monitoring.weekly_performance(accuracy, reference, origin, champion.version) if len(accuracy) else None
+    performance = monitoring.weekly_performance(accuracy, reference, origin, champion.version)
+    return performance and performance.called(evaluation.chain_names(history))
 
 
 @task(cache_policy=NO_CACHE)

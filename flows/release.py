@@ -19,7 +19,7 @@ from flows.progress import progress
 from flows.train import refit
 from rossmann import evaluation, models, registry, training
 from rossmann.data import SalesHistory
-from rossmann.evaluation import BacktestRun, Verdict
+from rossmann.evaluation import BacktestRun, Loss, Verdict
 from rossmann.models import Candidate
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
@@ -136,7 +136,7 @@ def judge(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verd
     candidate = registry.load_forecaster(model_registry, challenger).candidate
     entry = BacktestEntry(f"challenger v{challenger.version} ({candidate.name})", candidate)
     rivals, notes = rival_entries(settings, history, challenger, champion)
-    notes = other_loss_notes(settings, entry.name, challenger) + notes
+    notes = other_loss_notes(workspace.loss(settings, history.chain), entry.name, challenger) + notes
     run = backtest(settings, history, challenger.card.folds, [entry, *rivals])
     verdict = evaluation.judge(
         run,
@@ -145,6 +145,7 @@ def judge(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verd
         promotion_probability=settings.promotion_probability,
         slice_margin=settings.slice_margin,
         seed=settings.seed,
+        names=evaluation.chain_names(history),
     )
     return show(replace(verdict, reasons=(*notes, *verdict.reasons)), challenger)
 
@@ -167,7 +168,7 @@ def rival_entries(
     except DataError as error:  # of other code, damaged or lost: it cannot forecast, and must not stop the challenger
         return [baseline], [f"the challenger is compared with the median only: {error}"]
     entry, notes = champion_entry(history, challenger, champion, candidate)
-    return [entry, baseline], notes + other_loss_notes(settings, entry.name, champion)
+    return [entry, baseline], notes + other_loss_notes(workspace.loss(settings, history.chain), entry.name, champion)
 
 
 def champion_entry(
@@ -185,19 +186,19 @@ def champion_entry(
     return BacktestEntry(name, candidate, possible), [note]
 
 
-def other_loss_notes(settings: Settings, name: str, model: RegisteredModel) -> list[str]:
+def other_loss_notes(loss: Loss, name: str, model: RegisteredModel) -> list[str]:
     """A note if a model was trained for another loss than that of the comparison; it forecasts as it was trained."""
-    if model.card.loss == settings.loss or model.card.candidate == evaluation.BASELINE:
+    if model.card.loss == loss.name or model.card.candidate == evaluation.BASELINE:
         return []
-    own, compared = (evaluation.LOSSES[loss].label for loss in (model.card.loss, settings.loss))
-    return [f"{name} was trained for {own}; the comparison is by {compared} (ROSSMANN_LOSS)"]
+    own = evaluation.LOSSES[model.card.loss].label
+    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS)"]
 
 
 def backtest(
     settings: Settings, history: SalesHistory, origins: Sequence[np.datetime64], entries: Sequence[BacktestEntry]
 ) -> BacktestRun:
     """Backtest the entries on the folds of the challenger's own backtest."""
-    options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
+    options = workspace.backtest_options(settings, history)
     with progress("release") as report:
         return training.run_backtests(history, entries, origins, **options, progress=report)
 

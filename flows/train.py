@@ -13,8 +13,8 @@ from prefect.artifacts import create_table_artifact
 from flows import artifacts, retries, workspace
 from flows.progress import progress
 from rossmann import models, registry, training
-from rossmann.data import SalesHistory, resolve_snapshot
-from rossmann.evaluation import LOSSES, BacktestRun
+from rossmann.data import SalesHistory, load_chain, resolve_snapshot
+from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.settings import Settings
@@ -44,7 +44,8 @@ def train(
     settings = Settings()
     workspace.check_disk(settings)
     snapshot = resolve_snapshot(settings.workspace.snapshots, snapshot)
-    selected = models.candidates(tuple(candidates or settings.candidates), LOSSES[settings.loss])
+    loss = workspace.loss(settings, load_chain(settings.workspace.snapshots, snapshot))
+    selected = models.candidates(tuple(candidates or settings.candidates), loss)
     if search:
         selected += search_hyperparameters(snapshot, selected, folds, search)
     key = backtest(snapshot, selected, folds)
@@ -60,11 +61,9 @@ def search_hyperparameters(
     settings = Settings()
     history = workspace.history(settings, snapshot)
     origins = fold_origins(settings, history, candidates, folds)
-    options = workspace.search_options(settings)
+    options = workspace.search_options(settings, history)
     with progress("search") as report:
-        results = training.run_search(
-            history, candidates, trials, origins, horizon_days=history.horizon_days, **options, progress=report
-        )
+        results = training.run_search(history, candidates, trials, origins, **options, progress=report)
     create_table_artifact(training.trial_table(results), key="trials", description=f"snapshot {snapshot}")
     return training.search_results(results, candidates)
 
@@ -77,7 +76,7 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
     origins = fold_origins(settings, history, candidates, folds)
     entries = [training.BacktestEntry(candidate.name, candidate) for candidate in candidates]
     with progress("backtests") as report:
-        options = {"horizon_days": history.horizon_days, **workspace.backtest_options(settings)}
+        options = workspace.backtest_options(settings, history)
         run = training.run_backtests(history, entries, origins, **options, progress=report)
     leaderboard = run.leaderboard().reset_index().to_dict("records")
     description = artifacts.leaderboard_description(run.backtest, snapshot)
@@ -90,7 +89,8 @@ def fold_origins(
 ) -> tuple[np.datetime64, ...]:
     """The origins of so many folds, or of as many as are usual."""
     cut, count = (training.usual_fold_origins, settings.folds) if folds is None else (training.fold_origins, folds)
-    return cut(history, candidates, count, settings.fold_step_days, history.horizon_days)
+    step_days = settings.fold_step_days or training.usual_step_days(history, candidates)
+    return cut(history, candidates, count, step_days, history.horizon_days)
 
 
 @task(**retries.OVER_NETWORK)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from rossmann.chain import Chain
 from rossmann.data import SalesHistory, load_snapshot
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
 from rossmann.storage import Storage, split_path
 
 if TYPE_CHECKING:
-    from rossmann.evaluation import BacktestRun
+    from rossmann.evaluation import BacktestRun, Loss
 
 LOCK_TIMEOUT_S = 900  # whoever holds the lock may wait for new replicas, and for the old ones when these fail
 # The forecasts and daily sums that monitoring reads, and the days whose outcomes the quantiles follow.
@@ -61,6 +62,14 @@ def lock(settings: Settings, purpose: str) -> AbstractContextManager[None]:
 def history(settings: Settings, snapshot: str) -> SalesHistory:
     """The sales history of a snapshot, given by its fingerprint."""
     return load_snapshot(settings.workspace.snapshots, snapshot)
+
+
+def loss(settings: Settings, chain: Chain) -> "Loss":
+    """What models of a chain are trained for and compared by: ROSSMANN_LOSS if it is set, else that of chain.toml."""
+    from rossmann.evaluation import LOSSES
+
+    is_set = "loss" in settings.model_fields_set
+    return LOSSES[settings.loss if is_set else chain.forecast.loss or settings.loss]
 
 
 def registry(settings: Settings) -> Registry:
@@ -118,17 +127,19 @@ def forecast_location(
     return Storage(settings.workspace.forecasts), f"{history.origin}_v{champion.version}{suffix}"
 
 
-def backtest_options(settings: Settings) -> dict[str, object]:
-    """The arguments of `training.run_backtests` that are the same for every backtest run of a workspace."""
-    return search_options(settings) | {"coverage": settings.coverage, "quantile_levels": settings.quantile_levels}
+def backtest_options(settings: Settings, history: SalesHistory) -> dict[str, object]:
+    """The arguments of `training.run_backtests` that are the same for every backtest run of a history."""
+    return search_options(settings, history) | {
+        "coverage": settings.coverage,
+        "quantile_levels": settings.quantile_levels,
+    }
 
 
-def search_options(settings: Settings) -> dict[str, object]:
-    """The arguments of `training.run_search` that are the same for every search of a workspace."""
-    from rossmann.evaluation import LOSSES
-
+def search_options(settings: Settings, history: SalesHistory) -> dict[str, object]:
+    """The arguments of `training.run_search` that are the same for every search of a history."""
     return {
-        "loss": LOSSES[settings.loss],
+        "horizon_days": history.horizon_days,
+        "loss": loss(settings, history.chain),
         "seed": settings.seed,
         "ray_address": settings.ray_address,
         "storage": backtests(settings),

@@ -158,6 +158,13 @@ class Chain:
         """Whether the files are those of Kaggle's competition."""
         return self.days is None
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the stores' categories. The first two are those of Stores.type_name and Stores.assortment_name."""
+        if self.is_kaggle:
+            return ("store type", "assortment")
+        return tuple(name for name, column in self.static if column.kind == "category")
+
 
 KAGGLE_CHAIN = Chain(text="", country="DE")
 

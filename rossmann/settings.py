@@ -129,7 +129,9 @@ class Settings(BaseSettings):
         ge=MIN_FOLDS,
         description="Most backtest windows; there are only as many as have a full year before them, and at least two.",
     )
-    fold_step_days: int = Field(HORIZON_DAYS, ge=1, description="Days between the origins of two backtest windows.")
+    fold_step_days: int | None = Field(
+        None, ge=1, description="Days between the origins of two backtest windows; default: the horizon, 48 at least."
+    )
     candidates: Annotated[tuple[str, ...], NoDecode] = Field(
         ("last_week", "median", "ridge", "lightgbm", "xgboost", "blend"),
         description="Candidates to backtest, separated by commas; last_week and median are always included.",

@@ -209,6 +209,16 @@ class SalesHistory:
         """How many days after the origin can be forecast: those of the published plan."""
         return len(self.calendar.dates) - self.sales.shape[1]
 
+    def has_column(self, name: str) -> bool:
+        """Whether the files say something in a calendar column, or in customers: not the same of all past days.
+
+        Kaggle's files have every column.
+        """
+        if self.chain.is_kaggle:
+            return True
+        values = self.customers if name == "customers" else getattr(self.calendar, name)[:, : self.sales.shape[1]]
+        return bool(np.nanmax(values) > np.nanmin(values))
+
     @property
     def fingerprint(self) -> str:
         """16 hex digits: a hash of the content, the same on every machine."""

@@ -84,18 +84,22 @@ def load_snapshot(root: str, fingerprint: str | None = None) -> SalesHistory:
     Raises DataError if there is no such snapshot or a file of it was changed.
     """
     snapshot = Storage(str(root)).subfolder(resolve_snapshot(root, fingerprint))
-    contents = {}
-    for name, expected in _read_manifest(snapshot)["files"].items():
-        content = snapshot.read(name) if snapshot.exists(name) else b""
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise _damaged(snapshot, name)
-        contents[name] = content
+    contents = {
+        name: _read_file(snapshot, name, expected) for name, expected in _read_manifest(snapshot)["files"].items()
+    }
     chain = parse_chain(contents.pop(CHAIN_FILE, b"").decode())
     tables = {name: parquet.read_table(pa.BufferReader(content)) for name, content in contents.items()}
     history = _history(tables["days.parquet"], tables["plan.parquet"], tables["stores.parquet"], chain)
     if "later_holidays.parquet" not in tables:
         return history
     return replace(history, calendar=_with_later_holidays(history.calendar, tables["later_holidays.parquet"]))
+
+
+def load_chain(root: str, fingerprint: str) -> Chain:
+    """How the files of a snapshot are described, by its whole fingerprint. DataError if it is damaged."""
+    snapshot = Storage(str(root)).subfolder(fingerprint)
+    expected = _read_manifest(snapshot)["files"].get(CHAIN_FILE)
+    return parse_chain(_read_file(snapshot, CHAIN_FILE, expected).decode() if expected else "")
 
 
 def list_snapshots(root: str) -> list[Snapshot]:
@@ -227,6 +231,14 @@ def _write(snapshot: Storage, contents: dict[str, bytes], about: dict[str, objec
 def _digest(manifest: dict[str, object]) -> str:
     """A hash of all other fields of a manifest."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _read_file(snapshot: Storage, name: str, expected: str) -> bytes:
+    """The content of a file whose SHA-256 is `expected`, as the manifest has it. DataError if it has another."""
+    content = snapshot.read(name) if snapshot.exists(name) else b""
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise _damaged(snapshot, name)
+    return content
 
 
 def _is_complete(snapshot: Storage) -> bool:

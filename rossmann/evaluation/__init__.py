@@ -6,6 +6,7 @@ plan. Every forecast row stays in the backtest, and candidates are compared on t
 folds      windows cut from a history
 losses     how rows are scored, and which forecast each score asks for
 backtest   forecasts on folds beside the actuals, and their scores
+names      how a chain calls its slices and stores
 verdict    the release rule: whether a challenger becomes champion
 """
 
@@ -21,8 +22,8 @@ from rossmann.evaluation.backtest import (
 )
 from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins, possible_folds
 from rossmann.evaluation.losses import LOSSES, MAE, RMSLE, RMSPE, TOTAL, Loss
+from rossmann.evaluation.names import Names, chain_names
 from rossmann.evaluation.verdict import (
-    SLICES,
     Comparison,
     LargeError,
     Verdict,
@@ -43,7 +44,6 @@ __all__ = [
     "MIN_PAST_DAYS",
     "RMSLE",
     "RMSPE",
-    "SLICES",
     "TOTAL",
     "Backtest",
     "BacktestRun",
@@ -51,9 +51,11 @@ __all__ = [
     "Fold",
     "LargeError",
     "Loss",
+    "Names",
     "Verdict",
     "WorseSlice",
     "backtest_rows",
+    "chain_names",
     "compare",
     "cut_fold",
     "fold_origins",

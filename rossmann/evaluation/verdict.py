@@ -12,9 +12,9 @@ import pandas as pd
 
 from rossmann.evaluation.backtest import Backtest, BacktestRun
 from rossmann.evaluation.losses import Loss, store_folds
+from rossmann.evaluation.names import NUMBERED_STORES, Names
 from rossmann.schema import WEEK_DAYS
 
-SLICES = ("store_type", "promo", "lead_week")
 BOOTSTRAPS = 2000
 MIN_BLOCK_WEEKS = 2  # folds with fewer weeks are drawn by day: of one week there is nothing to draw
 
@@ -69,6 +69,7 @@ def judge(
     promotion_probability: float,
     slice_margin: float,
     seed: int,
+    names: Names = NUMBERED_STORES,
 ) -> Verdict:
     """The release rule: promote a challenger that beats every rival and makes no slice much worse.
 
@@ -86,11 +87,11 @@ def judge(
     loss = run.backtest.loss
     comparisons = tuple(compare(run.backtest, challenger, rival, seed) for rival in opponents)
     beats_all = all(comparison.p_better >= promotion_probability for comparison in comparisons)
-    worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin)
+    worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin, names)
     reasons += [_comparison_reason(comparison, loss, promotion_probability) for comparison in comparisons]
-    reasons.append(_large_error_reason(largest_errors(run.backtest, challenger)))
+    reasons.append(_large_error_reason(largest_errors(run.backtest, challenger), names))
     reasons += filter(None, [run.backtest.bias_warning(challenger)])
-    reasons += _slice_reasons(worse, loss, opponents[0], slice_margin)
+    reasons += _slice_reasons(worse, loss, opponents[0], slice_margin, names)
     return Verdict(beats_all and not worse, tuple(reasons), comparisons)
 
 
@@ -166,18 +167,20 @@ def _sums(paired: pd.DataFrame, values: np.ndarray) -> np.ndarray:
     return np.bincount(cells, values, minlength=np.prod(shape)).reshape(shape)
 
 
-def worse_slices(backtest: Backtest, challenger: str, rival: str, margin: float) -> list[WorseSlice]:
-    """The SLICES in which the challenger's score is above (1 + margin) × the rival's."""
+def worse_slices(
+    backtest: Backtest, challenger: str, rival: str, margin: float, names: Names = NUMBERED_STORES
+) -> list[WorseSlice]:
+    """The slices in which the challenger's score is above (1 + margin) × the rival's."""
     paired = _paired_rows(backtest, challenger, rival)
     worse = []
-    for column in SLICES:
+    for column, name in names.slices.items():
         for value, rows in paired.groupby(column, observed=True):
             groups, sales = store_folds(rows), rows.sales.to_numpy()
             score, rival_score = (
-                backtest.loss.score(rows[name].to_numpy(), sales, groups) for name in ("term", "rival_term")
+                backtest.loss.score(rows[terms].to_numpy(), sales, groups) for terms in ("term", "rival_term")
             )
             if score > (1 + margin) * rival_score:
-                worse.append(WorseSlice(f"{column}={value}", score, rival_score))
+                worse.append(WorseSlice(f"{name}={value}", score, rival_score))
     return worse
 
 
@@ -222,18 +225,18 @@ def _comparison_reason(comparison: Comparison, loss: Loss, promotion_probability
     )
 
 
-def _large_error_reason(errors: Sequence[LargeError]) -> str:
+def _large_error_reason(errors: Sequence[LargeError], names: Names) -> str:
     rows = [
-        f"store {each.store} on {each.date:%Y-%m-%d} sold {each.sales:,.0f}, forecast {each.forecast:,.0f}: "
-        f"{each.share:.0%} of the fold from {each.origin:%Y-%m-%d}"
+        f"store {names.store(each.store)} on {each.date:%Y-%m-%d} sold {each.sales:,.0f}, "
+        f"forecast {each.forecast:,.0f}: {each.share:.0%} of the fold from {each.origin:%Y-%m-%d}"
         for each in errors
     ]
     return f"rows with the largest shares of the raw loss: {'; '.join(rows)}"
 
 
-def _slice_reasons(worse: Sequence[WorseSlice], loss: Loss, rival: str, margin: float) -> list[str]:
+def _slice_reasons(worse: Sequence[WorseSlice], loss: Loss, rival: str, margin: float, names: Names) -> list[str]:
     if not worse:
-        return [f"no slice ({', '.join(SLICES)}) is more than {margin:.0%} worse than {rival}"]
+        return [f"no slice ({', '.join(names.slices.values())}) is more than {margin:.0%} worse than {rival}"]
     return [
         f"slice {each.name}: capped {loss.label} {loss.text(each.score)} against {loss.text(each.rival_score)} of "
         f"{rival}, more than {margin:.0%} worse"

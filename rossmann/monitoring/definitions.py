@@ -1,7 +1,7 @@
 """The drift statistics: what each is called, when it is an alarm, and which other alarms it explains.
 
 To add a statistic, add its definition to DEFINITIONS and its daily values to `history_statistics`,
-`forecast_statistics` or `plan_drift`.
+`forecast_statistics`, `plan_drift` or `covariate_drift`.
 """
 
 from collections.abc import Iterable
@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["quality", "feature", "target", "prediction", "concept", "plan"]
-
-STORE_TYPE = "store type"  # first words of a subject that is one store type
 
 YEAR_BEFORE = "same season a year before"
 WEEKS_BEFORE = "the weeks before"
@@ -42,6 +40,10 @@ class StatisticDefinition:
     def for_store_type(self) -> "StatisticDefinition":
         """The definition for a single store type."""
         return self if self.store_type_floor is None else replace(self, floor=self.store_type_floor)
+
+    def for_rest_day(self, day: str) -> "StatisticDefinition":
+        """The definition for a chain that rests on another weekday than Sunday."""
+        return replace(self, message=self.message.replace("Sunday", day), reference=f"all earlier {day}s")
 
     def for_first_year(self) -> "StatisticDefinition":
         """The definition for a history that is too short to compare with the year before."""
@@ -246,7 +248,24 @@ DEFINITIONS = check_definitions(
             floor=0.03,  # Christmas brings 2 % of new combinations, one extra day for all stores 4 %
             required_days=2,
             reference=EARLIER_PLANS,
-            message="{effect:.1%} of the coming days combine weekday, promo and holidays as no earlier day did",
+            message="{effect:.1%} of the coming days combine {subject} as no earlier day did",
+        ),
+        StatisticDefinition(
+            name="planned_flag_share",
+            kind="plan",
+            floor=0.1,
+            required_days=2,
+            reference=YEAR_BEFORE,
+            message="the coming days have {subject} on {effect:+.1%} more of them than the same season a year before",
+        ),
+        StatisticDefinition(
+            name="planned_number_mean",
+            kind="plan",
+            floor=1.0,  # standard deviations
+            required_days=2,
+            reference=YEAR_BEFORE,
+            message="the mean of {subject} on the coming days is {effect:+.1f} standard deviations away from that of "
+            "the same season a year before",
         ),
     )
 )

@@ -4,18 +4,19 @@ Each statistic is compared with its own history (`statistics`); the statistics a
 cause explains other findings, only the cause is an alarm, and their messages name it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory
-from rossmann.monitoring.definitions import DEFINITIONS, STORE_TYPE, Kind, find_definition
+from rossmann.monitoring.covariate_drift import covariate_statistics
+from rossmann.monitoring.definitions import DEFINITIONS, Kind, find_definition
 from rossmann.monitoring.forecast_statistics import forecast_statistics
 from rossmann.monitoring.history_statistics import history_statistics, multivariate
 from rossmann.monitoring.plan_drift import plan_statistics
-from rossmann.monitoring.slices import SliceDeviation, explaining_slice
+from rossmann.monitoring.slices import SliceDeviation, explaining_slice, type_slices
 from rossmann.monitoring.statistics import WINDOW_DAYS, Statistic
 from rossmann.monitoring.store_series import compute_series, forecast_residuals
 
@@ -72,14 +73,16 @@ def detect_drift(
     statistics = list(history_statistics(history, series))
     statistics.append(multivariate(statistics))
     statistics += plan_statistics(history)
+    statistics += covariate_statistics(history)
     residual = np.full(history.sales.shape, np.nan)
     if forecasts is not None and len(forecasts):
         rows = forecasts if backtest is None else pd.concat([_oldest_forecasts(backtest), forecasts])
         residual, lead_days = forecast_residuals(rows, history)
         statistics += forecast_statistics(series, residual, lead_days)
     findings = explain_alarms([_finding(statistic, history.dates) for statistic in statistics])
-    if any(_is_about_chain(finding) for finding in findings):
-        findings = name_slice(findings, explaining_slice(history.stores, residual))
+    subjects = {name for name, _ in type_slices(history)}
+    if any(_is_about_chain(finding, subjects) for finding in findings):
+        findings = name_slice(findings, subjects, explaining_slice(history, residual))
     findings.sort(key=lambda finding: (not finding.alarm, -_strength(finding)))
     return DriftReport(history.dates[-WINDOW_DAYS:][0], history.origin, tuple(findings))
 
@@ -98,20 +101,26 @@ def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:
     return explained
 
 
-def name_slice(findings: Sequence[DriftFinding], explanation: SliceDeviation | None) -> list[DriftFinding]:
-    """The findings in the same order; the message of those about the whole chain names the slice that explains them."""
+def name_slice(
+    findings: Sequence[DriftFinding], slices: Collection[str], explanation: SliceDeviation | None
+) -> list[DriftFinding]:
+    """The findings in the same order; the message of those about the whole chain names the slice that explains them.
+
+    slices: the subjects that are not the whole chain.
+    """
     if explanation is None:
         return list(findings)
     return [
-        replace(finding, message=f"{finding.message}; {explanation.message}") if _is_about_chain(finding) else finding
+        replace(finding, message=f"{finding.message}; {explanation.message}")
+        if _is_about_chain(finding, slices)
+        else finding
         for finding in findings
     ]
 
 
-def _is_about_chain(finding: DriftFinding) -> bool:
+def _is_about_chain(finding: DriftFinding, slices: Collection[str]) -> bool:
     """Whether a finding is an alarm about all stores, in which one slice may be the cause."""
-    is_slice = finding.subject.startswith(STORE_TYPE)
-    return finding.alarm and find_definition(finding.name).names_slice and not is_slice
+    return finding.alarm and find_definition(finding.name).names_slice and finding.subject not in slices
 
 
 def _oldest_forecasts(backtest: pd.DataFrame) -> pd.DataFrame:

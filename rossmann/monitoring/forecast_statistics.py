@@ -32,10 +32,12 @@ def forecast_statistics(series: StoreSeries, residual: np.ndarray, lead_days: np
         ("stale_forecasts", "lead days", _comparable_lead_days(median_of_stores(lead_days, all_stores))),
         ("forecast_level", ALL_STORES, minus_usual(median_of_stores(log_forecast - sales_before, all_stores))),
         ("residual_level", ALL_STORES, median_of_stores(residual, all_stores)),
-        ("promo_uplift_gone", "days with promotion", _promo_residual(residual, series)),
         ("concept_shift", "groups of stores", deviating_share(residual)),
     ):
         yield Statistic(definition=find_definition(name), subject=subject, values=values)
+    if "promo" in series.columns:
+        definition = find_definition("promo_uplift_gone")
+        yield Statistic(definition=definition, subject="days with promotion", values=_promo_residual(residual, series))
 
 
 def deviating_share(residual: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 
 from rossmann.data import SalesHistory
 from rossmann.features.calendar import count_between
-from rossmann.monitoring.definitions import STORE_TYPE, find_definition
+from rossmann.monitoring.definitions import find_definition
+from rossmann.monitoring.slices import type_slices
 from rossmann.monitoring.statistics import (
     MIN_LIMIT_DAYS,
     MIN_STORES,
@@ -16,7 +17,7 @@ from rossmann.monitoring.statistics import (
     share_of_stores,
 )
 from rossmann.monitoring.store_series import USUAL_DAYS, StoreSeries, earlier_mean
-from rossmann.schema import SATURDAY, SUNDAY, WEEKS_YEAR_DAYS
+from rossmann.schema import SATURDAY, WEEKS_YEAR_DAYS
 
 ALL_STORES = "all stores"
 MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
@@ -24,6 +25,7 @@ MAX_SALES_DEVIATION = 1.2  # |log| of one store against its own past: times 3.3
 MAX_SALES_PER_CUSTOMER_DEVIATION = 0.9  # |log|: times 2.5
 OUT_OF_SCALE_DAYS = 4  # of the last 7, beyond these deviations
 REPORTED_DAYS = (8, 35)  # first and last day back; who has rows on most of them is expected to have one today
+DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SHRINKAGE = 0.1  # added to the diagonal of the statistics' correlation matrix
 
 StoreTypes = Sequence[tuple[str, np.ndarray]]  # name, and which stores are of that type: bool [stores]
@@ -31,9 +33,12 @@ StoreTypes = Sequence[tuple[str, np.ndarray]]  # name, and which stores are of t
 
 def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[Statistic]:
     """Statistics of quality, plan, features and target."""
-    types = [(f"{STORE_TYPE} {name}", history.stores.type_name == name) for name in np.unique(history.stores.type_name)]
-    types = [(name, stores) for name, stores in types if stores.sum() >= MIN_STORES]
+    types = [(name, stores) for name, stores in type_slices(history) if stores.sum() >= MIN_STORES]
     yield from _quality(series, types)
+    if series.can_be_without_sales:
+        yield from _zero_sales(
+            series, types if history.chain.attributes else [(ALL_STORES, np.ones(len(history.sales), bool))]
+        )
     yield from _past_plan(series)
     yield from _features(series)
     yield from _target(series, types)
@@ -68,34 +73,51 @@ def _quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
     for name, stores in types:
         definition = find_definition("stores_missing").for_store_type()
         yield Statistic(definition=definition, subject=name, values=_missing_share(series, stores))
+    if "customers" in series.columns:
+        yield from _customer_quality(series, types)
+    yield _statistic("store_out_of_scale", "single stores", _stores_out_of_scale(series))
+
+
+def _zero_sales(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
     for name, stores in types:
         share = share_of_stores(series.is_open & ~series.has_sales, series.is_open & series.has_row, stores)
         yield _statistic("zero_sales", name, share)
+
+
+def _customer_quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
     yield _statistic("customers_frozen", "customers", share_of_stores(series.customers_repeated, series.has_sales))
     for name, stores in types:
         deviation = series.sales_per_customer_deviation
         difference = median_of_stores(deviation, stores) - median_of_stores(deviation, ~stores)
         yield _statistic("other_unit", name, difference)
-    yield _statistic("store_out_of_scale", "single stores", _stores_out_of_scale(series))
 
 
 def _past_plan(series: StoreSeries) -> Iterator[Statistic]:
     """Of the plan that the past days had."""
-    sunday = series.weekday == SUNDAY
-    open_share = share_of_stores(series.is_open, series.has_row)
-    yield _statistic("sundays_open", "open", np.where(sunday, open_share, np.nan))
-    closed = np.where(sunday, 0.0, share_of_stores(~series.is_open & ~series.holiday, series.has_row))
+    is_rest_day = series.weekday == series.rest_weekday
+    if is_rest_day.any():
+        open_share = share_of_stores(series.is_open, series.has_row)
+        definition = find_definition("sundays_open").for_rest_day(DAY_NAMES[series.rest_weekday])
+        yield Statistic(definition=definition, subject="open", values=np.where(is_rest_day, open_share, np.nan))
     repeated = share_of_stores(series.day_repeated, series.has_sales)
-    yield _statistic("dates_shifted", "open", np.fmax(closed, repeated))
-    promo_share = share_of_stores(series.promo, series.has_row)
-    weekend = series.weekday >= SATURDAY
-    yield _statistic("promo_inverted", "promo on weekends", np.where(weekend, promo_share, np.nan))
+    if {"open", "state_holiday"} <= series.columns:  # who does not know holidays cannot tell a wrong date from one
+        closed = share_of_stores(~series.is_open & ~series.holiday, series.has_row)
+        repeated = np.fmax(np.where(is_rest_day, 0.0, closed), repeated)
+    yield _statistic("dates_shifted", "open", repeated)
+    unusual = (series.weekday >= SATURDAY) & ~series.promo_weekdays[series.weekday]
+    if "promo" in series.columns and unusual.any():
+        promo_share = share_of_stores(series.promo, series.has_row)
+        yield _statistic("promo_inverted", "promo on weekends", np.where(unusual, promo_share, np.nan))
 
 
 def _features(series: StoreSeries) -> Iterator[Statistic]:
-    yield _statistic("open_share", "open", _share_over_year(series.is_open, series))
-    yield _statistic("promo_share", "promo", _share_over_year(series.promo, series))
-    yield _statistic("zero_sales_share", "zero sales", _share_over_year(series.is_open & ~series.has_sales, series))
+    if "open" in series.columns:
+        yield _statistic("open_share", "open", _share_over_year(series.is_open, series))
+    if "promo" in series.columns:
+        yield _statistic("promo_share", "promo", _share_over_year(series.promo, series))
+    if series.can_be_without_sales:
+        without_sales = series.is_open & ~series.has_sales
+        yield _statistic("zero_sales_share", "zero sales", _share_over_year(without_sales, series))
 
 
 def _target(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:

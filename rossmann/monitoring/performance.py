@@ -4,13 +4,14 @@ Daily sums are enough for every score. A day is summed again only if its actuals
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
+from rossmann.evaluation import Names
 from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week
 
 KEY = ["date", "source", "model_version"]
@@ -161,6 +162,13 @@ class Performance:
     baseline_rmspe: float
     wape_limit: float  # of one week
     weeks_beyond_limit: int  # of the last WATCHED_WEEKS
+
+    def called(self, names: Names) -> "Performance":
+        """The same with the chain's own names of slices and stores, and without the slices that it does not have."""
+        columns = {"all": "all", **names.slices}
+        slices = self.slices[self.slices.index.isin(columns, level="slice")].rename(index=columns, level="slice")
+        stores = self.worst_stores.rename(index=lambda number: names.store(int(number)))
+        return replace(self, slices=slices, worst_stores=stores)
 
     @property
     def degraded(self) -> bool:

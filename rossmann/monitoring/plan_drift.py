@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rossmann.data import Calendar, SalesHistory
+from rossmann.data import SalesHistory
 from rossmann.features.calendar import date_parts
 from rossmann.monitoring.definitions import find_definition
 from rossmann.monitoring.statistics import Statistic
@@ -17,8 +17,8 @@ MIN_PLAN_PAST_DAYS = 365  # in the first year every holiday is new
 def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
     """For each day, about the open store-days after it, as published: PLAN_WINDOW_DAYS, or as many as a plan has."""
     window = min(PLAN_WINDOW_DAYS, history.horizon_days)
-    counts = _count_combinations(history.calendar)
-    ahead = _sum_ahead(counts, window)[: len(history.dates)]
+    counts = _count_combinations(history)
+    ahead = sum_ahead(counts, window)[: len(history.dates)]
     open_days = ahead.sum(axis=1)
     computable = (np.arange(len(ahead)) >= MIN_PLAN_PAST_DAYS) & (open_days > 0)
     promo_share = ahead[:, 1::2].sum(axis=1) / np.maximum(open_days, 1)
@@ -26,28 +26,45 @@ def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
     first_day = np.where(counts.any(axis=0), (counts > 0).argmax(axis=0), len(counts))
     is_new = first_day > np.arange(len(ahead))[:, None]
     new_share = (ahead * is_new).sum(axis=1) / np.maximum(open_days, 1)
+    has_promo = history.has_column("promo")
+    has_holidays = history.has_column("state_holiday") or history.has_column("school_holiday")
+    combined = ["promo"] * has_promo + ["holidays"] * has_holidays
     for name, subject, values in (
-        ("planned_promo_share", "promo", increase),
-        ("unseen_combinations", "weekday, promo, holidays", new_share),
+        ("planned_promo_share", "promo" if has_promo else "", increase),
+        ("unseen_combinations", ", ".join(["weekday", *combined]) if combined else "", new_share),
     ):
-        values = np.where(computable, values, np.nan)
-        yield Statistic(definition=find_definition(name), subject=subject, values=values)
+        if subject:  # the chain has what the statistic is about
+            values = np.where(computable, values, np.nan)
+            yield Statistic(definition=find_definition(name), subject=subject, values=values)
 
 
-def _count_combinations(calendar: Calendar) -> np.ndarray:
-    """Number of open stores with each combination of weekday, holidays and promo, by day. [days, combinations]
+def _count_combinations(history: SalesHistory) -> np.ndarray:
+    """Number of open stores with each combination of kind of day, school holiday and promo, by day.
 
-    The combinations with an odd number are those with promotion.
+    int64 [days, combinations]. The combinations with an odd number are those with promotion.
     """
-    code = date_parts(calendar.dates).weekday * len(STATE_HOLIDAYS) + calendar.state_holiday
-    code = (code * 2 + calendar.school_holiday) * 2 + calendar.promo
+    calendar = history.calendar
+    code = (_day_kind(history) * 2 + calendar.school_holiday) * 2 + calendar.promo
     combinations = WEEK_DAYS * len(STATE_HOLIDAYS) * 2 * 2
     store, day = np.nonzero(calendar.open)
     counts = np.bincount(day * combinations + code[store, day], minlength=len(calendar.dates) * combinations)
     return counts.reshape(-1, combinations)
 
 
-def _sum_ahead(daily: np.ndarray, window: int) -> np.ndarray:
+def _day_kind(history: SalesHistory) -> np.ndarray:
+    """Weekday and state holiday in one number, below 7 × the number of STATE_HOLIDAYS. int64 [stores, days]
+
+    Where stores are open on holidays, a holiday's first occurrence on another weekday is nothing new: they are one
+    kind, whatever their weekday and name. In Kaggle's files hardly a store is.
+    """
+    holiday = history.calendar.state_holiday.astype(np.int64)
+    day = date_parts(history.calendar.dates).weekday
+    if history.chain.is_kaggle:
+        return day * len(STATE_HOLIDAYS) + holiday
+    return np.where(holiday > 0, WEEK_DAYS, day)
+
+
+def sum_ahead(daily: np.ndarray, window: int) -> np.ndarray:
     """Sum of the `window` rows after each row, or of as many as there are."""
     total = np.cumsum(np.r_[np.zeros((1, daily.shape[1]), daily.dtype), daily], axis=0)
     after = np.arange(1, len(daily) + 1)

@@ -7,13 +7,15 @@ significant to them.
 import html
 import json
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from rossmann.data import SalesHistory
+from rossmann.data import Plan, SalesHistory
 from rossmann.monitoring.drift import DriftFinding, DriftReport
 from rossmann.monitoring.statistics import WINDOW_DAYS
 from rossmann.schema import CALENDAR_COLUMNS, DAY, KEYS, WEEKS_YEAR_DAYS
@@ -23,8 +25,6 @@ PAGE = "report.html"
 MAX_ROWS = 50_000  # per side; Evidently takes minutes for more
 SAMPLE_SEED = 7
 NO_COMPARISON = ("<html><head><meta charset=utf-8></head><body></body></html>", "{}")  # without rows on both sides
-CATEGORIES = ["store_type", "weekday", *CALENDAR_COLUMNS]
-NUMBERS = ["sales", "customers", "sales_per_customer", "forecast", "residual"]
 FINDING_COLUMNS = (
     "kind", "name", "subject", "effect", "limit", "days_beyond_limit", "reference", "message",
 )  # fmt: skip
@@ -32,7 +32,7 @@ FINDING_COLUMNS = (
 
 @dataclass(frozen=True)
 class ReportRows:
-    """The two tables that Evidently compares: columns of CATEGORIES and NUMBERS that have values on both sides."""
+    """The two tables that Evidently compares: numbers and texts (categories) that have values on both sides."""
 
     current: pd.DataFrame
     reference: pd.DataFrame
@@ -88,24 +88,61 @@ def select_rows(history: SalesHistory, forecasts: pd.DataFrame | None, drift: Dr
 
 
 def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.DataFrame | None) -> pd.DataFrame:
-    """Rows of the WINDOW_DAYS days from `first` on, with the newest forecast of each; none before the history."""
+    """Rows of the WINDOW_DAYS days from `first` on, with the newest forecast of each; none before the history.
+
+    Columns: the store, then texts, then numbers; those that the chain has, under its own names.
+    """
     before = max(first - DAY, history.dates[0])
     days = max(int((first + WINDOW_DAYS * DAY - DAY - before).astype(int)), 0)
     days = min(days, int((history.origin - before).astype(int)))
     plan, actuals = history.plan(before, days), history.actuals(before, days)
-    rows = pd.DataFrame({name: getattr(plan, name) for name in (*KEYS, *CALENDAR_COLUMNS)})
-    rows = rows.assign(sales=actuals.sales, customers=actuals.customers, date=rows.date.astype("datetime64[s]"))
-    rows["sales_per_customer"] = (rows.sales / rows.customers.where(rows.customers > 0)).astype(float)
-    rows["weekday"] = rows.date.dt.day_name()
-    rows["store_type"] = history.stores.type_name[history.stores.positions(rows.store.to_numpy())]
-    if forecasts is None or forecasts.empty:
-        rows["forecast"] = np.nan
-    else:
-        newest = forecasts.sort_values("origin").drop_duplicates([*KEYS], keep="last")
-        rows = rows.merge(newest[[*KEYS, "forecast"]], on=list(KEYS), how="left")
+    rows = pd.DataFrame({"store": plan.store, "date": plan.date.astype("datetime64[s]"), "sales": actuals.sales})
+    rows["forecast"] = _newest_forecasts(rows, forecasts)
     positive = (rows.sales > 0) & (rows.forecast > 0)
-    rows["residual"] = np.log(rows.sales.where(positive) / rows.forecast.where(positive))
-    return rows.astype(dict.fromkeys(CATEGORIES, str))[["store", *CATEGORIES, *NUMBERS]]
+    categories = _categories(history, plan)
+    numbers = {"sales": rows.sales}
+    if history.has_column("customers"):
+        customers = pd.Series(actuals.customers)
+        per_customer = (rows.sales / customers.where(customers > 0)).astype(float)
+        numbers |= {"customers": customers, "sales_per_customer": per_customer}
+    residual = np.log(rows.sales.where(positive) / rows.forecast.where(positive))
+    numbers |= {"forecast": rows.forecast, "residual": residual}
+    flags, values = _covariates(history, plan, {*categories, *numbers})
+    texts = {name: pd.Series(each).astype(str) for name, each in (categories | flags).items()}
+    return pd.DataFrame({"store": rows.store, **texts, **numbers, **values})
+
+
+def _newest_forecasts(rows: pd.DataFrame, forecasts: pd.DataFrame | None) -> np.ndarray | float:
+    """The newest forecast of each row; NaN where there is none. [rows]"""
+    if forecasts is None or forecasts.empty:
+        return np.nan
+    newest = forecasts.sort_values("origin").drop_duplicates([*KEYS], keep="last")
+    return rows.merge(newest[[*KEYS, "forecast"]], on=list(KEYS), how="left").forecast.to_numpy()
+
+
+def _categories(history: SalesHistory, plan: Plan) -> dict[str, np.ndarray | pd.Series]:
+    """Attribute, weekday and the calendar columns that the chain has, by name. [rows] each"""
+    type_name = history.stores.type_name[history.stores.positions(plan.store)]
+    attribute = {name.replace(" ", "_"): type_name for name in history.chain.attributes[:1]}
+    weekday = pd.Series(plan.date.astype("datetime64[s]")).dt.day_name()
+    calendar = {name: getattr(plan, name) for name in CALENDAR_COLUMNS if history.has_column(name)}
+    return {**attribute, "weekday": weekday, **calendar}
+
+
+def _covariates(
+    history: SalesHistory, plan: Plan, names: Collection[str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Flags and numbers of [known] by name; by kind and name if that is one of `names`. [rows] each"""
+    store, day = history.positions(plan.store, plan.date)
+    flags, numbers = {}, {}
+    for label, panel in zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True):
+        kind, name = label.split(" ", 1)
+        name = label if name in names else name
+        if kind == "flag":
+            flags[name] = panel[store, day].astype(int)
+        elif kind == "number":
+            numbers[name] = panel[store, day].astype(float)
+    return flags, numbers
 
 
 def _sample(rows: pd.DataFrame) -> pd.DataFrame:
@@ -122,8 +159,8 @@ def _evidently(rows: ReportRows) -> tuple[str, str]:
         from evidently.presets import DataDriftPreset
 
         definition = DataDefinition(
-            categorical_columns=[name for name in CATEGORIES if name in rows.current],
-            numerical_columns=[name for name in NUMBERS if name in rows.current],
+            categorical_columns=[name for name in rows.current if not is_numeric_dtype(rows.current[name])],
+            numerical_columns=[name for name in rows.current if is_numeric_dtype(rows.current[name])],
         )
         current, reference = (Dataset.from_pandas(side, definition) for side in (rows.current, rows.reference))
         # distances instead of p-values: with so many rows every p-value is 0

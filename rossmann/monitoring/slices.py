@@ -1,15 +1,14 @@
-"""Which slice of the stores explains that sales deviate from their forecasts.
+"""Slices of the stores by their attributes, and which one explains that sales deviate from their forecasts.
 
 Promotions are no slice: the statistic `promo_uplift_gone` is about them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rossmann.data import Stores
-from rossmann.monitoring.definitions import STORE_TYPE
+from rossmann.data import SalesHistory
 from rossmann.monitoring.statistics import MIN_STORES, WINDOW_DAYS
 
 MIN_DEVIATION = 0.05  # |log(sales / forecast)| of a slice that can explain a deviation of the chain
@@ -39,23 +38,42 @@ class SliceDeviation:
         return f"{self.name} explains it: {inside:+.1%} against its forecasts, all other stores {outside:+.1%}"
 
 
-def explaining_slice(stores: Stores, residual: np.ndarray) -> SliceDeviation | None:
+def type_slices(history: SalesHistory) -> list[tuple[str, np.ndarray]]:
+    """The values of the first attribute with its name, as the stores that have them. bool [stores] each
+
+    Empty for a chain whose stores have no attribute.
+    """
+    return list(_slices_by(history.chain.attributes[:1], history.stores.type_name))
+
+
+def store_slices(history: SalesHistory) -> Iterator[tuple[str, np.ndarray]]:
+    """Every slice with its name, as the stores in it. bool [stores]"""
+    yield from type_slices(history)
+    yield from _slices_by(history.chain.attributes[1:2], history.stores.assortment_name)
+    if history.chain.is_kaggle:
+        yield "participation in the continuing promotion", history.stores.promo2
+    for name, values in zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True):
+        kind, label = name.split(" ", 1)
+        if kind == "static" and "=" in label:
+            yield label.replace("=", " ", 1), values[:, 0] > 0
+
+
+def _slices_by(attribute: Sequence[str], values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """attribute: its name, if there is one. values: of the stores, "" where they have none."""
+    for name in attribute:
+        for value in np.unique(values).tolist():
+            yield f"{name} {value}" if value else f"no {name}", values == value
+
+
+def explaining_slice(history: SalesHistory, residual: np.ndarray) -> SliceDeviation | None:
     """The slice that explains the window's residuals best; None if they deviate in several slices, or in parts of one.
 
     residual: log(sales / forecast) [stores, days], NaN where there is none.
     """
     deviation = _deviation(residual)
-    slices = [_compare(name, deviation, included) for name, included in _slices(stores)]
+    slices = [_compare(name, deviation, included) for name, included in store_slices(history)]
     explanations = [each for each in slices if each is not None and each.explains]
     return max(explanations, key=lambda each: abs(each.inside - each.outside), default=None)
-
-
-def _slices(stores: Stores) -> Iterator[tuple[str, np.ndarray]]:
-    """Every slice with its name, as the stores in it. bool [stores]"""
-    for label, names in ((STORE_TYPE, stores.type_name), ("assortment", stores.assortment_name)):
-        for name in np.unique(names).tolist():
-            yield f"{label} {name}", names == name
-    yield "participation in the continuing promotion", stores.promo2
 
 
 def _compare(name: str, deviation: np.ndarray, included: np.ndarray) -> SliceDeviation | None:

@@ -10,7 +10,9 @@ import pandas as pd
 
 from rossmann.data import SalesHistory
 from rossmann.features.calendar import count_between
-from rossmann.schema import WEEK_DAYS, WEEKS_YEAR_DAYS, weekday
+from rossmann.features.weekdays import USUAL_WEEKDAYS, learn_weekdays
+from rossmann.monitoring.statistics import WINDOW_DAYS
+from rossmann.schema import CALENDAR_COLUMNS, WEEK_DAYS, WEEKS_YEAR_DAYS, weekday
 
 USUAL_DAYS = (8, 63)  # first and last day back that say what is usual; the newest week is what is compared with them
 USUAL_WEEKS = (2, 18)  # the same in weeks, for a weekday with or without promotion
@@ -34,6 +36,10 @@ class StoreSeries:
     sales_per_customer_deviation: np.ndarray  # log sales per customer minus their mean over USUAL_DAYS
     customers_repeated: np.ndarray  # bool, as many customers as on the day before, sales on both days
     day_repeated: np.ndarray  # bool, sales and customers equal those of one of the REPEATED_DAYS days before
+    columns: frozenset[str]  # of CALENDAR_COLUMNS and customers, those that the chain's files have
+    can_be_without_sales: bool  # whether the files have open days without sales: they say which stores are open
+    rest_weekday: int  # 0 Monday … 6 Sunday, on which most stores are closed; -1 if there is none
+    promo_weekdays: np.ndarray  # on which there were promotions before the newest week. bool [7]
 
 
 def compute_series(history: SalesHistory) -> StoreSeries:
@@ -43,11 +49,13 @@ def compute_series(history: SalesHistory) -> StoreSeries:
         getattr(history.calendar, name)[:, :days] > 0 for name in ("open", "promo", "state_holiday")
     )
     has_sales = is_open & (history.sales > 0)
+    columns = frozenset(name for name in (*CALENDAR_COLUMNS, "customers") if history.has_column(name))
     has_both = has_sales & (history.customers > 0)
-    sales, customers = (np.where(has_both, values, np.nan) for values in (history.sales, history.customers))
+    customers = np.where(has_both, history.customers, np.nan)
     log_sales = np.log(np.where(has_sales, history.sales, np.nan))
     sales_per_customer = log_sales - np.log(customers)
-    repeated = [_equals_earlier(customers, back) & _equals_earlier(sales, back) for back in range(1, REPEATED_DAYS + 1)]
+    is_kaggle = history.chain.is_kaggle
+    weekdays = USUAL_WEEKDAYS if is_kaggle else learn_weekdays(history)
     return StoreSeries(
         dates=history.dates,
         weekday=weekday(history.dates),
@@ -61,7 +69,11 @@ def compute_series(history: SalesHistory) -> StoreSeries:
         year_over_year=_year_over_year(log_sales, promo, holiday),
         sales_per_customer_deviation=sales_per_customer - earlier_mean(sales_per_customer, *USUAL_DAYS),
         customers_repeated=_equals_earlier(customers, 1),
-        day_repeated=np.logical_or.reduce(repeated),
+        day_repeated=_day_repeated(history, customers, columns),
+        columns=columns,
+        can_be_without_sales=is_kaggle or bool((is_open & (history.sales == 0)).any()),
+        rest_weekday=int(weekdays.rest),
+        promo_weekdays=_promo_weekdays(history, promo),
     )
 
 
@@ -91,6 +103,24 @@ def forecast_residuals(rows: pd.DataFrame, history: SalesHistory) -> tuple[np.nd
         residual[store, day] = np.where(positive, np.log(rows.sales / rows.forecast), np.nan)
     lead_days[store, day] = rows.lead_days
     return residual, lead_days
+
+
+def _day_repeated(history: SalesHistory, customers: np.ndarray, columns: frozenset[str]) -> np.ndarray:
+    """Whether sales, and customers where there are any, equal those of one of the days before. bool [stores, days]"""
+    amounts = [np.where(history.sales > 0, history.sales, np.nan)] + [customers] * ("customers" in columns)
+    repeated = [
+        np.logical_and.reduce([_equals_earlier(values, back) for values in amounts])
+        for back in range(1, REPEATED_DAYS + 1)
+    ]
+    return np.logical_or.reduce(repeated)
+
+
+def _promo_weekdays(history: SalesHistory, promo: np.ndarray) -> np.ndarray:
+    """On which weekdays a promotion is usual: in Kaggle's files Monday to Friday. bool [7]"""
+    if history.chain.is_kaggle:
+        return USUAL_WEEKDAYS.has_promo
+    day, earlier = weekday(history.dates)[:-WINDOW_DAYS], promo[:, :-WINDOW_DAYS]
+    return np.array([earlier[:, day == number].any() for number in range(WEEK_DAYS)])
 
 
 def _equals_earlier(values: np.ndarray, days_back: int) -> np.ndarray:

@@ -5,10 +5,13 @@ import io
 import numpy as np
 import pandas as pd
 
+from rossmann.chain import CHAIN_FILE
 from rossmann.data import SalesHistory, read_history, read_raw
+from rossmann.data.chain_files.reading import chain_file_names, read_chain
 from rossmann.data.kaggle.columns import STORE_FILE, TEST_FILE, TRAIN_FILE
 from rossmann.simulation.faults import inject_fault
 from rossmann.storage import Storage
+from rossmann.validation import DataError
 
 FILES = (TRAIN_FILE, STORE_FILE, TEST_FILE)
 
@@ -18,11 +21,20 @@ def write_replay_files(
 ) -> str:
     """Write the files of the `stores` stores with the lowest numbers into `out`, and return `out`.
 
-    The fault, if one is named, begins on the day `fault_start`. Raises DataError for files that cannot be read, and for
-    an unknown fault.
+    The fault, if one is named, begins on the day `fault_start`. Raises DataError for files that cannot be read, for an
+    unknown fault, and for stores or a fault in files with a chain.toml, which are only copied.
     """
+    chain, source, target = read_chain(raw), Storage(raw), Storage(out)
+    if not chain.is_kaggle:
+        if stores or fault:
+            raise DataError(
+                f"{raw} has a {CHAIN_FILE}, and its files are replayed as they are: leave out the number of stores "
+                "(--stores) and the fault (--inject), which need the files of Kaggle's competition."
+            )
+        for name in chain_file_names(raw, chain):
+            target.write(name, source.read(name))
+        return out
     read_raw(raw)
-    source, target = Storage(raw), Storage(out)
     for name in FILES:
         if source.exists(name):
             rows = _read_text(source, name)

@@ -22,7 +22,7 @@ from rossmann.training.files import (
     save_backtest_run,
 )
 from rossmann.training.fits import FitResult, FitTask, fit_final, ray_cluster, run_fits
-from rossmann.training.folds import fold_origins, usual_fold_origins
+from rossmann.training.folds import fold_origins, usual_fold_origins, usual_step_days
 from rossmann.training.search import Trial, run_search, search_results, trial_table
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "search_results",
     "trial_table",
     "usual_fold_origins",
+    "usual_step_days",
 ]

@@ -7,7 +7,7 @@ import numpy as np
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.models import Candidate
-from rossmann.schema import MIN_FOLDS, MIN_SEASON_HISTORY_DAYS
+from rossmann.schema import HORIZON_DAYS, MIN_FOLDS, MIN_SEASON_HISTORY_DAYS
 
 
 def fold_origins(
@@ -18,6 +18,17 @@ def fold_origins(
     DataError if the history is too short.
     """
     return evaluation.fold_origins(history, count, step_days, horizon_days, _past_days(candidates))
+
+
+def usual_step_days(history: SalesHistory, candidates: Iterable[Candidate]) -> int:
+    """Days from one fold to the next: a horizon, so that no day is in two folds, but at least HORIZON_DAYS.
+
+    So the folds of a short horizon are spread over a year as well. Where a long horizon leaves no room for MIN_FOLDS,
+    they overlap, by HORIZON_DAYS at the closest.
+    """
+    days = len(history.dates)
+    room = days - _past_days(candidates)(days) - history.horizon_days
+    return max(HORIZON_DAYS, min(history.horizon_days, room // (MIN_FOLDS - 1)))
 
 
 def usual_fold_origins(

@@ -71,6 +71,13 @@ def require_chain_files(raw_dir: str, chain: Chain) -> None:
             require_columns(storage, name, source.required)
 
 
+def chain_file_names(raw_dir: str, chain: Chain) -> tuple[str, ...]:
+    """All files that a chain consists of, chain.toml first. DataError if one is missing."""
+    storage = Storage(str(raw_dir))
+    files = (name for source in _sources(chain) for name in file_names(storage, source.files))
+    return (CHAIN_FILE, *dict.fromkeys(files))
+
+
 def read_tables(raw_dir: str, chain: Chain) -> ChainTables:
     """Read all files of the chain. Raises DataError for a file that is missing or cannot be read.
 
