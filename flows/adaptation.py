@@ -43,8 +43,11 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
 
 
 def _start(settings: Settings, model: Quantiles, previous: str | None, origin: date) -> AdaptiveQuantiles:
-    """The quantiles of the snapshot before; without them those of the model, before the outcomes of LOOK_BACK."""
+    """The quantiles of the snapshot before; without them those of the model, before the outcomes of LOOK_BACK.
+
+    A snapshot that corrects days up to the same origin keeps them: each outcome is followed once, as first known.
+    """
     stored = models.load_adaptive_quantiles(settings.workspace.snapshots, previous, model) if previous else None
-    if stored and origin - workspace.LOOK_BACK <= stored.until < origin:
+    if stored and origin - workspace.LOOK_BACK <= stored.until <= origin:
         return stored
     return AdaptiveQuantiles(model, model, origin - workspace.LOOK_BACK)

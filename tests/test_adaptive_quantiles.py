@@ -150,3 +150,9 @@ def test_each_snapshot_goes_on_from_the_quantiles_of_the_one_before(noisy, tmp_p
         assert stored.until == week.origin.item()
         expected = models.follow_outcomes(forecaster.quantiles, days[:count])
         assert stored.current.offsets == pytest.approx(expected.offsets)
+
+    corrected = replace(weeks[2], sales=np.where(weeks[2].sales > 0, weeks[2].sales + 1, weeks[2].sales))
+    assert corrected.fingerprint != weeks[2].fingerprint
+    adapt_quantiles.fn(settings, corrected, weeks[2].fingerprint)
+    after = models.load_adaptive_quantiles(settings.workspace.snapshots, corrected.fingerprint, forecaster.quantiles)
+    assert after == stored

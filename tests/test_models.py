@@ -111,6 +111,13 @@ def test_every_searched_parameter_has_a_default_within_its_range():
             assert low <= learner.defaults[param] <= high
 
 
+@pytest.mark.parametrize("name", SEARCHABLE)
+def test_a_booster_with_leaves_as_small_as_a_search_tries_is_fitted(noisy, training_windows, name):
+    lowest = {parameter: low for parameter, (low, _) in LEARNERS[name].ranges.items()}
+    trial = models.trial_candidate(name, 1, lowest)
+    assert models.fit(trial, training_windows, noisy.origin, seed=7).importance()
+
+
 def test_boosters_are_imported_only_when_one_is_fitted_or_loaded():
     code = (
         "import sys, rossmann.models, rossmann.evaluation; "

@@ -32,7 +32,7 @@ _TABLE = (
         ranges={
             "learning_rate": (0.02, 0.06),
             "num_leaves": (24, 128),
-            "min_data_in_leaf": (50, 600),
+            "min_data_in_leaf": (lightgbm_trees.MIN_LEAF_ROWS, 600),
             "feature_fraction": (0.25, 0.8),
             "lambda_l2": (1.0, 50.0),
         },

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import lightgbm
 
 FILE = "model.txt"
+# Of a leaf with fewer rows, LightGBM 4.7.0 sums quantized gradients (of 4 bins) in 8 bits: it finds splits that leave a
+# side empty and stops with "Check failed: (best_split_info.right_count) > (0)".
+MIN_LEAF_ROWS = 64
 
 
 @dataclass(frozen=True)
