@@ -54,7 +54,8 @@ def ecuador(tmp_path: Path) -> Path:
             "city": ["Quito", "Cuenca", "Loja"] * 4,
             "state": ["Pichincha", "Azuay"] * 6,
             "type": list("ABCDDD") * 2,
-            "cluster": [3, 7, 13, 13] * 3,
+            "cluster": [1, 2, 4, 4] * 3,
+            "size_m2": [80, 80, 250, 300] * 3,
         }
     ).to_csv(tmp_path / "stores.csv", index=False)
     (tmp_path / "holidays_events.csv").write_text(
@@ -96,9 +97,8 @@ def test_shops_with_attributes_and_named_holidays(ecuador: Path) -> None:
         "sales": "transactions",
         "missing": "unknown",
     }
-    assert {name: each["kind"] for name, each in chain["static"].items()} == dict.fromkeys(
-        ("city", "state", "type", "cluster"), "category"
-    )
+    kinds = dict.fromkeys(("city", "state", "type", "cluster"), "category") | {"size_m2": "number"}
+    assert {name: each["kind"] for name, each in chain["static"].items()} == kinds
     assert chain["holidays"] == {"file": "holidays_events.csv", "date": "date", "name": "description"}
     text = comments(ecuador)
     assert "1,438 rows, 12 stores, 2016-01-01 to 2016-04-29" in text
@@ -136,7 +136,7 @@ def test_kaggles_format_needs_no_chain_file(tmp_path: Path) -> None:
 
 
 def test_what_is_guessed_for_the_restaurants_is_what_their_own_file_says(tmp_path: Path) -> None:
-    write_restaurants(tmp_path, stores=12, days=200)
+    write_restaurants(tmp_path, stores=40, days=200)
     (tmp_path / CHAIN_FILE).rename(tmp_path / "own.toml")
     own, guess = tomllib.loads((tmp_path / "own.toml").read_text()), init(tmp_path)
     del own["days"]["accept"], own["holidays"], own["forecast"]["loss"]  # what no file shows
