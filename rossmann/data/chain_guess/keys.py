@@ -8,7 +8,7 @@ import numpy as np
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import DATE_FORMATS, Cells
 from rossmann.data.chain_guess.tables import RawTable
-from rossmann.schema import DAY
+from rossmann.schema import CLOSURE_DAYS, DAY
 from rossmann.validation import DataError
 
 MIN_UNIQUE = 0.99  # share of the rows that are the only one of their store and day
@@ -85,14 +85,15 @@ def is_store_key(cells: Cells, days: np.ndarray) -> bool:
 
 
 def missing_days(days: StoreDays) -> tuple[int, int]:
-    """How many days between the first and the last of each store have no row, and how many days these are."""
+    """How many days between others of their store have no row, and how many days there are with them.
+
+    Those of a whole closure, CLOSURE_DAYS in a row, do not count.
+    """
     day = (days.days - days.first_day) // DAY
-    first = np.full(len(days.store.values), np.iinfo(np.int64).max)
-    last = np.full(len(days.store.values), -1)
-    np.minimum.at(first, days.store.codes, day)
-    np.maximum.at(last, days.store.codes, day)
-    between = int((last - first + 1)[last >= 0].sum())
-    return between - _unique_rows(days.store, days.days), between
+    key = np.unique(days.store.codes * 2 * int(day.max() + CLOSURE_DAYS) + day)  # stores are far apart
+    gaps = np.diff(key) - 1
+    missing = int(gaps[gaps < CLOSURE_DAYS].sum())
+    return missing, len(key) + missing
 
 
 def _unique_rows(cells: Cells, days: np.ndarray) -> int:

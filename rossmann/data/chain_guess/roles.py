@@ -35,17 +35,18 @@ def guess_chain(folder: str) -> ChainGuess:
     """
     tables, problems = read_tables(folder)
     days = find_days(folder, tables)
+    days_guess = _days(days)
     tables.remove(days.table)
     side = [found for table in tables if (found := _with_same_keys(table, days))]
     plan = _plan(days, side)
     static = tuple(column for table in tables for column in static_columns(table, days))
     holidays = find_holidays(tables, days)
-    sources = {static_column.file for static_column in static} | {holidays and holidays.file}
+    sources = {column.file for column in static} | {holidays and holidays.file}
     rest = [table for table in tables if table not in [each.table for each in side] and table.label not in sources]
     return ChainGuess(
         folder=folder,
-        days=_days(days),
-        covariates=tuple(_unique_names(_covariates(days, side, plan))),
+        days=days_guess,
+        covariates=tuple(_unique_names(_covariates(days, days_guess, side, plan))),
         plan=plan,
         static=tuple(_unique_names(iter(static))),
         holidays=holidays,
@@ -102,7 +103,7 @@ def _sales_reason(sales: Cells, others: tuple[Cells, ...]) -> str:
 def _missing(days: StoreDays, is_open: Cells | None) -> tuple[str, str]:
     """What a day without a row is, and why."""
     missing, between = missing_days(days)
-    share = f"{missing:,} of {between:,} days between a store's first and last have no row ({missing / between:.1%})"
+    share = f"{missing:,} of {between:,} days between others of their store have no row ({missing / between:.1%})"
     if missing > MAX_SET_ASIDE_SHARE * between:
         return "closed", f"{share}: too many for lost rows, so the stores are probably closed on them"
     return "unknown", f"{share}: so few are probably lost rows" if missing else share
@@ -118,10 +119,12 @@ def _plan(days: StoreDays, side: list[StoreDays]) -> PlanGuess | None:
     return None
 
 
-def _covariates(days: StoreDays, side: list[StoreDays], plan: PlanGuess | None) -> Iterator[CovariateGuess]:
+def _covariates(
+    days: StoreDays, days_guess: DaysGuess, side: list[StoreDays], plan: PlanGuess | None
+) -> Iterator[CovariateGuess]:
     """The covariates beside the sales, and those of files of their own."""
     plan_table = next((each.table for each in side if plan and each.table.files == plan.files), None)
-    roles = {guess.column for guess in (_days(days).open, _days(days).customers) if guess}
+    roles = {guess.column for guess in (days_guess.open, days_guess.customers) if guess}
     for cells in days.others:
         if cells.name in roles:
             continue

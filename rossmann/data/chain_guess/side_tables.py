@@ -36,7 +36,7 @@ def _store_list(table: RawTable, days: StoreDays) -> Cells | None:
 
 
 def _static(cells: Cells, table: RawTable) -> CovariateGuess:
-    count, name, file = len(cells.values), names.covariate_name(cells.name), table.files[0]
+    count, name, file = len(cells.values), names.plain_name(cells.name), table.files[0]
     look = f"{count:,} different values in {table.rows:,} stores: {cells.examples}"
     if count == 1:
         return CovariateGuess(name, cells.name, "category", file, f"{look}; it is always the same", False)
