@@ -170,6 +170,36 @@ def test_covariates_are_told_from_amounts_of_the_day_and_from_parts_of_the_date(
     assert "it follows from the date" in text
 
 
+def test_a_file_of_covariates_and_a_plan_are_told_from_the_sales(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    past, coming = days[days.day <= "2016-04-15"], days[days.day > "2016-04-15"]
+    sales = past.assign(umsatz=amounts(past, 100, 900), price=amounts(past, 1, 90) / 10, footfall=amounts(past, 9, 99))
+    plan = coming[coming.day <= "2016-04-24"].assign(price=amounts(coming[coming.day <= "2016-04-24"], 1, 90) / 10)
+    weather = days.assign(rain=amounts(days, 0, 30), sun=amounts(days, 0, 14), sky=RANDOM.choice(["grey", "blue"], 360))
+    for name, rows in (("sales.csv", sales), ("coming.csv", plan), ("weather.csv", weather)):
+        rows.to_csv(tmp_path / name, index=False, date_format="%d/%m/%Y")
+    chain = init(tmp_path)
+    assert chain["known"] == {
+        "price": {"column": "price", "kind": "number"},
+        "rain": {"file": "weather.csv", "column": "rain", "kind": "number"},
+        "sun": {"file": "weather.csv", "column": "sun", "kind": "number"},
+        "sky": {"file": "weather.csv", "column": "sky", "kind": "category"},
+    }
+    assert chain["plan"] == {"file": "coming.csv"}
+    assert chain["forecast"] == {"horizon_days": 9}
+
+
+def test_a_plan_of_the_first_days_of_a_month_has_the_date_format_of_the_sales(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days["price"] = amounts(days, 1, 90) / 10
+    past, coming = days[days.day < "2016-04-01"], days[(days.day >= "2016-04-01") & (days.day < "2016-04-08")]
+    past.assign(sales=amounts(past, 100, 900)).to_csv(tmp_path / "sales.csv", index=False, date_format="%d/%m/%Y")
+    coming.to_csv(tmp_path / "coming.csv", index=False, date_format="%d/%m/%Y")
+    chain = init(tmp_path)
+    assert chain["plan"] == {"file": "coming.csv"}
+    assert chain["forecast"] == {"horizon_days": 7}
+
+
 def test_files_with_the_same_columns_are_one_table_and_parquet_and_gzip_are_read(tmp_path: Path) -> None:
     days = store_days("branch", "date", [1, 2, 3])
     days["sales"] = amounts(days, 100, 900)

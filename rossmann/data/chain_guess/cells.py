@@ -18,7 +18,7 @@ MIN_ROWS_OF_KEY = 3  # weekdays, months or years with fewer rows may agree by ch
 EXAMPLES = 3  # of a column's values, in a reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """A column as text: its different values, and which of them each row has."""
 

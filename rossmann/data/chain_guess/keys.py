@@ -16,7 +16,7 @@ _AMOUNTS = (*names.SALES, *names.CUSTOMERS)
 MIN_DENSITY = 0.2  # of the days of a table, on which a store has a row, in the mean; an amount recurs on fewer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoreDays:
     """A table read as one row per store and day."""
 
@@ -25,7 +25,7 @@ class StoreDays:
     date: Cells
     days: np.ndarray  # datetime64[D] [rows]
     amounts: tuple[Cells, ...]  # what may be the sales, the most likely one first
-    others: tuple[Cells, ...]  # all other columns with values
+    others: tuple[Cells, ...]  # all columns with values but the keys and the first amount
 
     @property
     def first_day(self) -> np.datetime64:
@@ -90,7 +90,7 @@ def missing_days(days: StoreDays) -> tuple[int, int]:
     Those of a whole closure, CLOSURE_DAYS in a row, do not count.
     """
     day = (days.days - days.first_day) // DAY
-    key = np.unique(days.store.codes * 2 * int(day.max() + CLOSURE_DAYS) + day)  # stores are far apart
+    key = np.unique(days.store.codes * 2 * int(day.max() + CLOSURE_DAYS) + day)  # a closure between any two stores
     gaps = np.diff(key) - 1
     missing = int(gaps[gaps < CLOSURE_DAYS].sum())
     return missing, len(key) + missing
