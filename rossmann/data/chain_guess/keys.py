@@ -40,22 +40,20 @@ class StoreDays:
 
 def find_days(folder: str, tables: list[RawTable]) -> StoreDays:
     """The table that is most likely the sales of the stores. Raises DataError with what is missing if there is none."""
-    dated = [table for table in tables if _date_columns(table)]
-    if not dated:
+    dated_tables = [table for table in tables if _date_columns(table)]
+    if not dated_tables:
         columns = "; ".join(f"{each.label}: {', '.join(cells.name for cells in each.columns)}" for each in tables)
         raise DataError(
             f"no file of {folder} has a column of dates ({columns}). Dates are read in these forms: "
             f"{', '.join(DATE_FORMATS)}; write them in one of them, the same in every row"
         )
-    keyed = [each for table in dated for each in store_days(table)]
-    if not keyed:
-        raise DataError(_without_store(folder, dated))
-    with_amounts = [each for each in keyed if each.amounts]
+    readings = [each for table in dated_tables for each in store_days(table)]
+    if not readings:
+        raise DataError(_without_store(folder, dated_tables))
+    with_amounts = [each for each in readings if each.amounts]
     if not with_amounts:
-        raise DataError(
-            f"{keyed[0].table.label} has stores ({keyed[0].store.name}) and dates ({keyed[0].date.name}), but no column"
-            " of numbers that could be the sales"
-        )
+        keys = f"stores ({readings[0].store.name}) and dates ({readings[0].date.name})"
+        raise DataError(f"{readings[0].table.label} has {keys}, but no column of numbers that could be the sales")
     return min(with_amounts, key=_order)
 
 
@@ -134,8 +132,8 @@ def _without_store(folder: str, tables: list[RawTable]) -> str:
     table = max(tables, key=lambda each: each.rows)
     date = _date_columns(table)[0]
     days = len(date.values)
-    named = [each.name for each in table.columns if names.matches(each.name, names.STORES) and each is not date]
+    store_columns = [each.name for each in table.columns if names.matches(each.name, names.STORES) and each is not date]
     text = f"no file of {folder} has one row per store and day: {table.label} has {table.rows:,} rows on {days:,} days"
-    if named:
-        return f"{text}, several for the same {named[0]} and {date.name}. Sum them to one row per store and day"
+    if store_columns:
+        return f"{text}, several for the same {store_columns[0]} and {date.name}. Sum them to one row per store and day"
     return f"{text}, and no column tells the stores apart. Add one with the store, also for a single one"

@@ -38,7 +38,7 @@ def guess_chain(folder: str) -> ChainGuess:
     days = find_days(folder, tables)
     days_guess = _days(days)
     tables.remove(days.table)
-    side = [found for table in tables if (found := _with_same_keys(table, days))]
+    side = [reading for table in tables if (reading := _with_same_keys(table, days))]
     plan = _plan(days, side)
     static = tuple(column for table in tables for column in static_columns(table, days))
     holidays = find_holidays(tables, days)
@@ -175,10 +175,10 @@ def _kind(cells: Cells) -> tuple[str, str]:
 
 def _unique_names(columns: Iterator[CovariateGuess]) -> Iterator[CovariateGuess]:
     """The same with names of their own: a second `promo` gets the name of its column."""
-    taken: set[str] = set()
+    previous: set[str] = set()
     for each in columns:
-        name = each.name if each.name not in taken else each.column
-        while name in taken:
+        name = each.name if each.name not in previous else each.column
+        while name in previous:
             name += "_2"
-        taken.add(name)
+        previous.add(name)
         yield replace(each, name=name)

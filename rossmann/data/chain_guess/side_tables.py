@@ -62,8 +62,8 @@ def find_holidays(tables: list[RawTable], days: StoreDays) -> HolidaysGuess | No
         if not dates or table.find(days.store.name):
             continue
         texts = [each for each in table.columns if not each.is_number and not each.date_formats and not each.is_flag]
-        if named := [each for each in texts if not each.is_empty and not each.follows_from(_days(dates[0]))]:
-            return _holidays(table, dates[0], named)
+        if name_columns := [each for each in texts if not each.is_empty and not each.follows_from(_days(dates[0]))]:
+            return _holidays(table, dates[0], name_columns)
     return None
 
 
