@@ -45,7 +45,7 @@ def amounts(rows: pd.DataFrame, low: int, high: int) -> np.ndarray:
 def ecuador(tmp_path: Path) -> Path:
     """Shops by number, attributes as words and numbers, named holidays of places."""
     days = store_days("store_nbr", "date", list(range(1, 13)))
-    days.assign(transactions=amounts(days, 400, 3000)).drop(index=[5, 6]).to_csv(
+    days.assign(transactions=amounts(days, 400, 3000)).drop(index=[5, 6, *range(150, 180)]).to_csv(
         tmp_path / "transactions.csv", index=False, date_format="%m/%d/%Y"
     )
     pd.DataFrame(
@@ -54,7 +54,8 @@ def ecuador(tmp_path: Path) -> Path:
             "city": ["Quito", "Cuenca", "Loja"] * 4,
             "state": ["Pichincha", "Azuay"] * 6,
             "type": list("ABCDDD") * 2,
-            "cluster": [3, 7, 13, 13] * 3,
+            "cluster": [1, 2, 4, 4] * 3,
+            "size_m2": [80, 80, 250, 300] * 3,
         }
     ).to_csv(tmp_path / "stores.csv", index=False)
     (tmp_path / "holidays_events.csv").write_text(
@@ -96,13 +97,12 @@ def test_shops_with_attributes_and_named_holidays(ecuador: Path) -> None:
         "sales": "transactions",
         "missing": "unknown",
     }
-    assert {name: each["kind"] for name, each in chain["static"].items()} == dict.fromkeys(
-        ("city", "state", "type", "cluster"), "category"
-    )
+    kinds = dict.fromkeys(("city", "state", "type", "cluster"), "category") | {"size_m2": "number"}
+    assert {name: each["kind"] for name, each in chain["static"].items()} == kinds
     assert chain["holidays"] == {"file": "holidays_events.csv", "date": "date", "name": "description"}
     text = comments(ecuador)
-    assert "1,438 rows, 12 stores, 2016-01-01 to 2016-04-29" in text
-    assert "2 of 1,440 days between a store's first and last have no row (0.1%)" in text
+    assert "1,408 rows, 12 stores, 2016-01-01 to 2016-04-29" in text
+    assert "2 of 1,410 days between others of their store have no row (0.1%)" in text
     assert "Not read: type, locale" in text
     assert "No file has days after 2016-04-29" in text
 
@@ -136,7 +136,7 @@ def test_kaggles_format_needs_no_chain_file(tmp_path: Path) -> None:
 
 
 def test_what_is_guessed_for_the_restaurants_is_what_their_own_file_says(tmp_path: Path) -> None:
-    write_restaurants(tmp_path, stores=12, days=200)
+    write_restaurants(tmp_path, stores=40, days=200)
     (tmp_path / CHAIN_FILE).rename(tmp_path / "own.toml")
     own, guess = tomllib.loads((tmp_path / "own.toml").read_text()), init(tmp_path)
     del own["days"]["accept"], own["holidays"], own["forecast"]["loss"]  # what no file shows
@@ -168,6 +168,36 @@ def test_covariates_are_told_from_amounts_of_the_day_and_from_parts_of_the_date(
     assert 'waste = { column = "waste", kind = "number" }' in text
     assert "Other amounts: kunden" in text
     assert "it follows from the date" in text
+
+
+def test_a_file_of_covariates_and_a_plan_are_told_from_the_sales(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    past, coming = days[days.day <= "2016-04-15"], days[days.day > "2016-04-15"]
+    sales = past.assign(umsatz=amounts(past, 100, 900), price=amounts(past, 1, 90) / 10, footfall=amounts(past, 9, 99))
+    plan = coming[coming.day <= "2016-04-24"].assign(price=amounts(coming[coming.day <= "2016-04-24"], 1, 90) / 10)
+    weather = days.assign(rain=amounts(days, 0, 30), sun=amounts(days, 0, 14), sky=RANDOM.choice(["grey", "blue"], 360))
+    for name, rows in (("sales.csv", sales), ("coming.csv", plan), ("weather.csv", weather)):
+        rows.to_csv(tmp_path / name, index=False, date_format="%d/%m/%Y")
+    chain = init(tmp_path)
+    assert chain["known"] == {
+        "price": {"column": "price", "kind": "number"},
+        "rain": {"file": "weather.csv", "column": "rain", "kind": "number"},
+        "sun": {"file": "weather.csv", "column": "sun", "kind": "number"},
+        "sky": {"file": "weather.csv", "column": "sky", "kind": "category"},
+    }
+    assert chain["plan"] == {"file": "coming.csv"}
+    assert chain["forecast"] == {"horizon_days": 9}
+
+
+def test_a_plan_of_the_first_days_of_a_month_has_the_date_format_of_the_sales(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days["price"] = amounts(days, 1, 90) / 10
+    past, coming = days[days.day < "2016-04-01"], days[(days.day >= "2016-04-01") & (days.day < "2016-04-08")]
+    past.assign(sales=amounts(past, 100, 900)).to_csv(tmp_path / "sales.csv", index=False, date_format="%d/%m/%Y")
+    coming.to_csv(tmp_path / "coming.csv", index=False, date_format="%d/%m/%Y")
+    chain = init(tmp_path)
+    assert chain["plan"] == {"file": "coming.csv"}
+    assert chain["forecast"] == {"horizon_days": 7}
 
 
 def test_files_with_the_same_columns_are_one_table_and_parquet_and_gzip_are_read(tmp_path: Path) -> None:

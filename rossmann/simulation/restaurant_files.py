@@ -79,7 +79,7 @@ def write_restaurants(
     out = Path(out)
     contents = {
         out / "visits.csv.gz": gzip.compress(_visits(restaurants, calendar, revenue), mtime=0),
-        out / "coming.csv": csv_buffer(_planned(restaurants, calendar, *_open_days(calendar, past_days, None))),
+        out / "coming.csv": csv_buffer(_plan_columns(restaurants, calendar, *_open_days(calendar, past_days, None))),
         out / "places.csv": csv_buffer(_places(restaurants)),
         out / "chain.toml": _chain_toml(peaks, horizon_days),
     }
@@ -95,11 +95,11 @@ def _open_days(calendar: RestaurantDays, first: int, last: int | None) -> tuple[
 
 def _visits(restaurants: Restaurants, calendar: RestaurantDays, revenue: np.ndarray) -> pa.Buffer:
     day, restaurant = _open_days(calendar, 0, len(revenue))
-    columns = _planned(restaurants, calendar, day, restaurant)
+    columns = _plan_columns(restaurants, calendar, day, restaurant)
     return csv_buffer({**columns, "revenue": revenue[day, restaurant]})
 
 
-def _planned(
+def _plan_columns(
     restaurants: Restaurants, calendar: RestaurantDays, day: np.ndarray, restaurant: np.ndarray
 ) -> dict[str, np.ndarray | pa.Array]:
     """The columns that are known beforehand, one row per pair of `day` and `restaurant`."""

@@ -119,8 +119,8 @@ def add_peaks(revenue: np.ndarray, days: int, rng: np.random.Generator) -> tuple
     """Revenue with PEAKS true peaks in the first `days` days, as in a festival; and their days and restaurants."""
     first = revenue[:days]
     day, restaurant = np.nonzero(first)
-    chosen = np.sort(rng.choice(len(day), PEAKS, replace=False))
-    day, restaurant = day[chosen], restaurant[chosen]
+    positions = np.sort(rng.choice(len(day), PEAKS, replace=False))
+    day, restaurant = day[positions], restaurant[positions]
     median = np.array([np.median(first[first[:, each] > 0, each]) for each in restaurant])
     peaks = revenue.copy()
     peaks[day, restaurant] = np.rint(PEAK_TIMES_MEDIAN * median / 10).astype(np.int64) * 10

@@ -18,7 +18,7 @@ MIN_ROWS_OF_KEY = 3  # weekdays, months or years with fewer rows may agree by ch
 EXAMPLES = 3  # of a column's values, in a reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """A column as text: its different values, and which of them each row has."""
 
@@ -68,8 +68,8 @@ class Cells:
 
     def days(self, date_format: str) -> np.ndarray:
         """The day of each row, NaT for an empty cell. datetime64[D] [rows]"""
-        parsed = [np.datetime64(datetime.strptime(value, date_format).date()) for value in self.values]
-        return np.array([*parsed, np.datetime64("NaT", "D")], "datetime64[D]")[self.codes]
+        days = [np.datetime64(datetime.strptime(value, date_format).date()) for value in self.values]
+        return np.array([*days, np.datetime64("NaT", "D")], "datetime64[D]")[self.codes]
 
     def follows_from(self, days: np.ndarray) -> bool:
         """Whether the weekday, the month or the year of a row's day decides its value."""

@@ -8,7 +8,7 @@ import numpy as np
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import DATE_FORMATS, Cells
 from rossmann.data.chain_guess.tables import RawTable
-from rossmann.schema import DAY
+from rossmann.schema import CLOSURE_DAYS, DAY
 from rossmann.validation import DataError
 
 MIN_UNIQUE = 0.99  # share of the rows that are the only one of their store and day
@@ -16,7 +16,7 @@ _AMOUNTS = (*names.SALES, *names.CUSTOMERS)
 MIN_DENSITY = 0.2  # of the days of a table, on which a store has a row, in the mean; an amount recurs on fewer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoreDays:
     """A table read as one row per store and day."""
 
@@ -25,7 +25,7 @@ class StoreDays:
     date: Cells
     days: np.ndarray  # datetime64[D] [rows]
     amounts: tuple[Cells, ...]  # what may be the sales, the most likely one first
-    others: tuple[Cells, ...]  # all other columns with values
+    others: tuple[Cells, ...]  # all columns with values but the keys and the first amount
 
     @property
     def first_day(self) -> np.datetime64:
@@ -40,22 +40,20 @@ class StoreDays:
 
 def find_days(folder: str, tables: list[RawTable]) -> StoreDays:
     """The table that is most likely the sales of the stores. Raises DataError with what is missing if there is none."""
-    dated = [table for table in tables if _date_columns(table)]
-    if not dated:
+    dated_tables = [table for table in tables if _date_columns(table)]
+    if not dated_tables:
         columns = "; ".join(f"{each.label}: {', '.join(cells.name for cells in each.columns)}" for each in tables)
         raise DataError(
             f"no file of {folder} has a column of dates ({columns}). Dates are read in these forms: "
             f"{', '.join(DATE_FORMATS)}; write them in one of them, the same in every row"
         )
-    keyed = [each for table in dated for each in store_days(table)]
-    if not keyed:
-        raise DataError(_without_store(folder, dated))
-    with_amounts = [each for each in keyed if each.amounts]
+    readings = [each for table in dated_tables for each in store_days(table)]
+    if not readings:
+        raise DataError(_without_store(folder, dated_tables))
+    with_amounts = [each for each in readings if each.amounts]
     if not with_amounts:
-        raise DataError(
-            f"{keyed[0].table.label} has stores ({keyed[0].store.name}) and dates ({keyed[0].date.name}), but no column"
-            " of numbers that could be the sales"
-        )
+        keys = f"stores ({readings[0].store.name}) and dates ({readings[0].date.name})"
+        raise DataError(f"{readings[0].table.label} has {keys}, but no column of numbers that could be the sales")
     return min(with_amounts, key=_order)
 
 
@@ -85,14 +83,15 @@ def is_store_key(cells: Cells, days: np.ndarray) -> bool:
 
 
 def missing_days(days: StoreDays) -> tuple[int, int]:
-    """How many days between the first and the last of each store have no row, and how many days these are."""
+    """How many days between others of their store have no row, and how many days there are with them.
+
+    Those of a whole closure, CLOSURE_DAYS in a row, do not count.
+    """
     day = (days.days - days.first_day) // DAY
-    first = np.full(len(days.store.values), np.iinfo(np.int64).max)
-    last = np.full(len(days.store.values), -1)
-    np.minimum.at(first, days.store.codes, day)
-    np.maximum.at(last, days.store.codes, day)
-    between = int((last - first + 1)[last >= 0].sum())
-    return between - _unique_rows(days.store, days.days), between
+    key = np.unique(days.store.codes * 2 * int(day.max() + CLOSURE_DAYS) + day)  # a closure between any two stores
+    gaps = np.diff(key) - 1
+    missing = int(gaps[gaps < CLOSURE_DAYS].sum())
+    return missing, len(key) + missing
 
 
 def _unique_rows(cells: Cells, days: np.ndarray) -> int:
@@ -133,8 +132,8 @@ def _without_store(folder: str, tables: list[RawTable]) -> str:
     table = max(tables, key=lambda each: each.rows)
     date = _date_columns(table)[0]
     days = len(date.values)
-    named = [each.name for each in table.columns if names.matches(each.name, names.STORES) and each is not date]
+    store_columns = [each.name for each in table.columns if names.matches(each.name, names.STORES) and each is not date]
     text = f"no file of {folder} has one row per store and day: {table.label} has {table.rows:,} rows on {days:,} days"
-    if named:
-        return f"{text}, several for the same {named[0]} and {date.name}. Sum them to one row per store and day"
+    if store_columns:
+        return f"{text}, several for the same {store_columns[0]} and {date.name}. Sum them to one row per store and day"
     return f"{text}, and no column tells the stores apart. Add one with the store, also for a single one"

@@ -39,7 +39,7 @@ _WORD_IN_NAME = 4  # letters of a word that may also be a part of a longer one
 
 def rank(name: str, words: tuple[str, ...]) -> int:
     """The position in `words` of the first one that the name consists of or contains; their number if none does."""
-    parts = set(re.split(r"[\W_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    parts = set(plain_name(name).split("_"))
     lower = name.lower()
     for position, word in enumerate(words):
         is_long = len(word) >= _WORD_IN_NAME or not word.isascii()
@@ -59,4 +59,9 @@ def covariate_name(column: str) -> str:
         return "school_holiday"
     if matches(column, PROMOTIONS):
         return "promo"
-    return re.sub(r"\W+", "_", column).strip("_").lower()
+    return plain_name(column)
+
+
+def plain_name(column: str) -> str:
+    """The name in small letters with underscores: store_type for StoreType."""
+    return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column)).strip("_").lower()

@@ -1,6 +1,7 @@
 """What the files of a folder probably are, from their columns' names and cells."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,17 +36,18 @@ def guess_chain(folder: str) -> ChainGuess:
     """
     tables, problems = read_tables(folder)
     days = find_days(folder, tables)
+    days_guess = _days(days)
     tables.remove(days.table)
-    side = [found for table in tables if (found := _with_same_keys(table, days))]
+    side = [reading for table in tables if (reading := _with_same_keys(table, days))]
     plan = _plan(days, side)
     static = tuple(column for table in tables for column in static_columns(table, days))
     holidays = find_holidays(tables, days)
-    sources = {static_column.file for static_column in static} | {holidays and holidays.file}
+    sources = {column.file for column in static} | {holidays and holidays.file}
     rest = [table for table in tables if table not in [each.table for each in side] and table.label not in sources]
     return ChainGuess(
         folder=folder,
-        days=_days(days),
-        covariates=tuple(_unique_names(_covariates(days, side, plan))),
+        days=days_guess,
+        covariates=tuple(_unique_names(_covariates(days, days_guess, side, plan))),
         plan=plan,
         static=tuple(_unique_names(iter(static))),
         holidays=holidays,
@@ -55,8 +57,12 @@ def guess_chain(folder: str) -> ChainGuess:
 
 def _with_same_keys(table: RawTable, days: StoreDays) -> StoreDays | None:
     """The table read with the store and date columns of the sales, if it has them."""
-    readings = (each for each in store_days(table) if each.date.name == days.date.name)
-    return next((each for each in readings if each.store.name == days.store.name), None)
+    date_format = days.date.date_formats[0]
+    for each in store_days(table):
+        has_keys = (each.store.name, each.date.name) == (days.store.name, days.date.name)
+        if has_keys and date_format in each.date.date_formats:
+            return replace(each, days=each.date.days(date_format))
+    return None
 
 
 def _days(days: StoreDays) -> DaysGuess:
@@ -64,7 +70,7 @@ def _days(days: StoreDays) -> DaysGuess:
     is_open = next((each for each in others if each.is_flag and names.matches(each.name, names.OPEN)), None)
     customers = next((each for each in days.amounts[1:] if names.matches(each.name, names.CUSTOMERS)), None)
     looked_at = "" if days.table.is_whole else f" (only the first {MAX_ROWS:,} rows of a file were looked at)"
-    missing, reason = _missing(days, is_open)
+    missing, reason = _missing(days)
     return DaysGuess(
         files=days.table.files,
         reason=f"{days.table.rows:,} rows, {len(days.store.values):,} stores, {days.first_day} to {days.last_day}"
@@ -99,10 +105,10 @@ def _sales_reason(sales: Cells, others: tuple[Cells, ...]) -> str:
     return _amount_reason(sales) + (f". Other amounts: {alternatives}" if others else "")
 
 
-def _missing(days: StoreDays, is_open: Cells | None) -> tuple[str, str]:
+def _missing(days: StoreDays) -> tuple[str, str]:
     """What a day without a row is, and why."""
     missing, between = missing_days(days)
-    share = f"{missing:,} of {between:,} days between a store's first and last have no row ({missing / between:.1%})"
+    share = f"{missing:,} of {between:,} days between others of their store have no row ({missing / between:.1%})"
     if missing > MAX_SET_ASIDE_SHARE * between:
         return "closed", f"{share}: too many for lost rows, so the stores are probably closed on them"
     return "unknown", f"{share}: so few are probably lost rows" if missing else share
@@ -118,10 +124,12 @@ def _plan(days: StoreDays, side: list[StoreDays]) -> PlanGuess | None:
     return None
 
 
-def _covariates(days: StoreDays, side: list[StoreDays], plan: PlanGuess | None) -> Iterator[CovariateGuess]:
+def _covariates(
+    days: StoreDays, days_guess: DaysGuess, side: list[StoreDays], plan: PlanGuess | None
+) -> Iterator[CovariateGuess]:
     """The covariates beside the sales, and those of files of their own."""
     plan_table = next((each.table for each in side if plan and each.table.files == plan.files), None)
-    roles = {guess.column for guess in (_days(days).open, _days(days).customers) if guess}
+    roles = {guess.column for guess in (days_guess.open, days_guess.customers) if guess}
     for cells in days.others:
         if cells.name in roles:
             continue
@@ -129,18 +137,16 @@ def _covariates(days: StoreDays, side: list[StoreDays], plan: PlanGuess | None) 
     for each in side:
         if each.table is not plan_table:
             covers = f"its days: {each.first_day} to {each.last_day}"
-            for cells in (*each.amounts, *each.others[len(each.amounts) - 1 if each.amounts else 0 :]):
+            for cells in (*each.amounts[:1], *each.others):
                 yield _covariate(cells, each.days, each.table.files[0], (True, covers))
 
 
 def _is_known_before(cells: Cells, plan: RawTable | None) -> tuple[bool, str]:
     """Whether a column of the sales' table is known before the day, and why."""
     if plan is not None:
-        has_column = plan.find(cells.name) is not None
-        return (
-            has_column,
-            f"{plan.label} has it, too" if has_column else f"not in {plan.label}, so not known beforehand?",
-        )
+        if plan.find(cells.name):
+            return True, f"{plan.label} has it, too"
+        return False, f"not in {plan.label}, so not known beforehand?"
     if not cells.is_number or cells.is_flag or names.matches(cells.name, names.COVARIATES):
         return True, "if it is known before the day; otherwise delete this line"
     return False, "a number of the day itself? If it is known before the day, take the # away"
@@ -169,10 +175,10 @@ def _kind(cells: Cells) -> tuple[str, str]:
 
 def _unique_names(columns: Iterator[CovariateGuess]) -> Iterator[CovariateGuess]:
     """The same with names of their own: a second `promo` gets the name of its column."""
-    taken: set[str] = set()
+    previous: set[str] = set()
     for each in columns:
-        name = each.name if each.name not in taken else each.column
-        while name in taken:
+        name = each.name if each.name not in previous else each.column
+        while name in previous:
             name += "_2"
-        taken.add(name)
-        yield CovariateGuess(name, each.column, each.kind, each.file, each.reason, each.is_likely)
+        previous.add(name)
+        yield replace(each, name=name)

@@ -12,6 +12,7 @@ from rossmann.data.chain_guess.values import CovariateGuess, HolidaysGuess
 
 MIN_COVERAGE = 0.5  # of the stores that must be in a file of stores
 MAX_GROUPS, MAX_NUMBERED_GROUPS = 0.8, 0.5  # different texts and whole numbers of groups, as a share of the stores
+MAX_NUMBERS_PER_GROUP = 1.5  # numbers of groups are counted through; of seats or square metres most do not occur
 
 
 def static_columns(table: RawTable, days: StoreDays) -> Iterator[CovariateGuess]:
@@ -35,17 +36,23 @@ def _store_list(table: RawTable, days: StoreDays) -> Cells | None:
 
 
 def _static(cells: Cells, table: RawTable) -> CovariateGuess:
-    count, name, file = len(cells.values), names.covariate_name(cells.name), table.files[0]
+    count, name, file = len(cells.values), names.plain_name(cells.name), table.files[0]
     look = f"{count:,} different values in {table.rows:,} stores: {cells.examples}"
     if count == 1:
         return CovariateGuess(name, cells.name, "category", file, f"{look}; it is always the same", False)
-    if cells.is_whole_number and count <= MAX_NUMBERED_GROUPS * table.rows:
+    if _are_group_numbers(cells, table.rows):
         return CovariateGuess(name, cells.name, "category", file, f'{look}; or a "number", if more is more')
     if cells.is_number:
         return CovariateGuess(name, cells.name, "number", file, look)
     is_group = count <= MAX_GROUPS * table.rows
     reason = look if is_group else f"{look}; almost every store has another one"
     return CovariateGuess(name, cells.name, "category", file, reason, is_group and not cells.date_formats)
+
+
+def _are_group_numbers(cells: Cells, stores: int) -> bool:
+    if not cells.is_whole_number or len(cells.values) > MAX_NUMBERED_GROUPS * stores:
+        return False
+    return float(np.ptp(cells.numbers)) + 1 <= MAX_NUMBERS_PER_GROUP * len(cells.values)
 
 
 def find_holidays(tables: list[RawTable], days: StoreDays) -> HolidaysGuess | None:
@@ -55,8 +62,8 @@ def find_holidays(tables: list[RawTable], days: StoreDays) -> HolidaysGuess | No
         if not dates or table.find(days.store.name):
             continue
         texts = [each for each in table.columns if not each.is_number and not each.date_formats and not each.is_flag]
-        if named := [each for each in texts if not each.is_empty and not each.follows_from(_days(dates[0]))]:
-            return _holidays(table, dates[0], named)
+        if name_columns := [each for each in texts if not each.is_empty and not each.follows_from(_days(dates[0]))]:
+            return _holidays(table, dates[0], name_columns)
     return None
 
 

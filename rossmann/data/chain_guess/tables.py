@@ -18,7 +18,7 @@ MAX_ROWS = 2_000_000  # of a file; more rows hardly change a guess
 _BLOCK_BYTES = 1 << 24
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RawTable:
     """One file, or several with the same columns."""
 
