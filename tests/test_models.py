@@ -393,7 +393,7 @@ def test_of_too_many_rows_a_sample_is_drawn_by_the_seed(noisy, training_windows)
 def test_a_stored_booster_with_any_other_type_in_it_is_not_loaded(tmp_path):
     skops.io.dump(Counter("rain"), tmp_path / sklearn_trees.FILE)
     with pytest.raises(UntrustedTypesFoundException, match="Counter"):
-        sklearn_trees.load(tmp_path, ())
+        sklearn_trees.load(tmp_path)
 
 
 def test_quantiles_have_their_nominal_coverage_on_quiet_and_on_noisy_days():
