@@ -207,12 +207,24 @@ def test_files_with_the_same_columns_are_one_table_and_parquet_and_gzip_are_read
     (tmp_path / "early.csv.gz").write_bytes(gzip.compress(early.to_csv(index=False).encode()))
     late.to_parquet(tmp_path / "late.parquet", index=False)
     (tmp_path / "damaged.parquet").write_bytes(b"no table")
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(b"store,size\n1,20\n")[:-9])
     (tmp_path / "semicolons.csv").write_text("branch;size\n1;20\n2;30\n")
     chain = init(tmp_path)
     assert chain["days"]["files"] == ["early.csv.gz", "late.parquet"]
     assert "360 rows, 3 stores, 2016-01-01 to 2016-04-29" in comments(tmp_path)
     assert "damaged.parquet cannot be read" in comments(tmp_path)
+    assert "cut.csv.gz cannot be read: it is no complete gzip file" in comments(tmp_path)
     assert "semicolons.csv cannot be read: it separates its cells by semicolons" in comments(tmp_path)
+
+
+def test_the_files_of_a_folder_are_one_table(tmp_path: Path) -> None:
+    days = store_days("branch", "date", [1, 2, 3])
+    days["sales"] = amounts(days, 100, 900)
+    (tmp_path / "sales").mkdir()
+    for month, rows in days.groupby(days.date.dt.month):
+        rows.to_csv(tmp_path / "sales" / f"{month}.csv", index=False)
+    assert init(tmp_path)["days"]["file"] == "sales"
+    assert "360 rows, 3 stores, 2016-01-01 to 2016-04-29" in comments(tmp_path)
 
 
 def test_days_and_months_that_may_be_swapped_are_told(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import holidays
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from flows.cli import commands
 from rossmann.schema import MAX_TIMES_MEDIAN, WEEKDAY_NAMES
@@ -137,3 +138,13 @@ def test_more_restaurants_than_names_are_refused(tmp_path: Path) -> None:
 def test_the_command_has_the_defaults_of_the_library() -> None:
     defaults = {name: parameter.default for name, parameter in signature(commands.restaurants).parameters.items()}
     assert (defaults["stores"], defaults["days"]) == (STORES, DAYS)
+
+
+def test_the_command_writes_the_restaurants_and_not_the_other_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    result = CliRunner().invoke(commands.app, ["sample", "restaurants", "--stores", "3", "--days", "60"])
+    assert result.exit_code == 0
+    assert "3 restaurants × 60 days" in result.output
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == FILES

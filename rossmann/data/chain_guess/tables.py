@@ -1,5 +1,7 @@
 """The files of a folder as tables of text; files with the same columns are one table."""
 
+import gzip
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,21 +42,22 @@ class RawTable:
 def read_tables(folder: str) -> tuple[list[RawTable], tuple[str, ...]]:
     """The tables of a folder, a local one or an s3:// address; and a sentence per file that cannot be read.
 
-    Raises DataError if the folder has no file of EXTENSIONS, or none that can be read.
+    The files of a folder in it are one table under the folder's name. Raises DataError if there is no file of
+    EXTENSIONS, or none that can be read.
     """
     storage = Storage(folder)
-    names = sorted(name for name in storage.file_names() if name.endswith(EXTENSIONS))
-    if not names:
+    sources = _sources(storage)
+    if not sources:
         raise DataError(
             f"{folder} has no file that ends in {', '.join(EXTENSIONS)}; put the export of your sales there: one row "
             "per store and day, with a column for the store, one for the date and one for the sales"
         )
     parts: dict[tuple[tuple[str, bool], ...], dict[str, pa.Table]] = {}
     problems = []
-    for name in names:
+    for name, files in sources.items():
         try:
-            cells = _read_cells(name, storage.read(name))
-        except (pa.ArrowInvalid, DataError) as error:
+            cells = _join([_read_cells(file, storage.read(file)) for file in files])
+        except (pa.ArrowException, DataError) as error:
             problems.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
             continue
         signature = tuple((column, cells[column].null_count == len(cells)) for column in cells.column_names)
@@ -62,6 +65,24 @@ def read_tables(folder: str) -> tuple[list[RawTable], tuple[str, ...]]:
     if not parts:
         raise DataError("\n".join([f"no file of {folder} can be read:", *problems]))
     return [_table(each) for each in parts.values()], tuple(problems)
+
+
+def _sources(storage: Storage) -> dict[str, list[str]]:
+    """The files that can be read, by their names, and those of folders by the folders' names."""
+    sources = {name: [name] for name in storage.file_names() if name.endswith(EXTENSIONS)}
+    for folder in storage.folders():
+        names = [name for name in storage.subfolder(folder).file_names() if name.endswith(EXTENSIONS)]
+        if names:
+            sources[folder] = [f"{folder}/{name}" for name in names]
+    return sources
+
+
+def _join(parts: list[pa.Table]) -> pa.Table:
+    """The rows of all files of a folder. Raises DataError if their columns differ."""
+    columns = parts[0].column_names
+    if other := next((part.column_names for part in parts if part.column_names != columns), None):
+        raise DataError(f"its files have different columns: {', '.join(columns)}, and {', '.join(other)}")
+    return pa.concat_tables(parts)
 
 
 def _read_cells(name: str, content: bytes) -> pa.Table:
@@ -74,9 +95,7 @@ def _read_cells(name: str, content: bytes) -> pa.Table:
 
 
 def _read_csv(name: str, content: bytes) -> pa.Table:
-    source = pa.BufferReader(content)
-    stream = pa.CompressedInputStream(source, "gzip") if name.endswith(".gz") else source
-    text = stream.read()
+    text = _decompress(content) if name.endswith(".gz") else content
     header = header_names(text)
     other = [plural for delimiter, plural in OTHER_DELIMITERS.items() if delimiter.encode() in text.split(b"\n", 1)[0]]
     if other and b"," not in text.split(b"\n", 1)[0]:
@@ -95,6 +114,13 @@ def _read_csv(name: str, content: bytes) -> pa.Table:
         except StopIteration:
             break
     return _as_text(pa.Table.from_batches(batches, reader.schema))
+
+
+def _decompress(content: bytes) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"it is no complete gzip file: {error}") from None
 
 
 def _read_parquet(content: bytes) -> pa.Table:
