@@ -1,5 +1,6 @@
 """The files of any chain: which rows are set aside, which deliveries are refused, and with which words."""
 
+import hashlib
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rossmann import features
+from rossmann import features, models
 from rossmann.data import IngestResult, load_snapshot, read_history, require_raw_files, save_snapshot
 from rossmann.data.chain_files.cells import HEADER_BYTES
 from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
@@ -391,16 +392,38 @@ def test_a_subdivision_that_does_not_exist_is_told_with_those_that_do(delivery):
 
 def test_two_labels_with_the_same_number_are_refused(tmp_path):
     numbers: dict[int, str] = {}
-    labels = (f"shop {k}" for k in range(1_000_000))
+    labels = (hashlib.md5(str(k).encode()).hexdigest() for k in range(1_000_000))
     first, second = next(
         (numbers[number], label)
         for label in labels
         if numbers.setdefault(number := zlib.crc32(label.encode()) % TEXT_NUMBERS_FROM, label) != label
     )
-    with pytest.raises(DataError, match=f"The stores .*{second}.* have the same number .*: rename one of them"):
+    with pytest.raises(DataError, match=f"The stores .*{second}.* have the same number .*: rename one"):
         small_chain(tmp_path / "raw", stores=(first, second)).read()
 
 
 def test_the_horizon_of_chain_toml_wins_over_the_setting(delivery):
     delivery.toml = MINIMAL + "[forecast]\nhorizon_days = 9\n"
     assert read_history(delivery.write(), None, 48).history.horizon_days == 9
+
+
+@pytest.mark.parametrize("factor", [4000, 1 / 5000])
+def test_amounts_in_another_currency_have_the_same_verdict_and_forecasts_that_scale(factor, tmp_path):
+    (delivery := small_chain(tmp_path / "raw", 450)).read()
+    for day, value in (("2014-04-02", 20 * 4000.0), ("2014-05-01", 900_000.0), ("2014-05-02", -3.0), ("2014-05-03", 0)):
+        delivery.set("north", day, "amount", value)
+    delivery.days["amount"] = delivery.days["amount"].astype(float)
+    one = delivery.read()
+    delivery.days["amount"] *= factor
+    other = delivery.read()
+    pd.testing.assert_frame_equal(one.set_aside[["check", "line"]], other.set_aside[["check", "line"]])
+    assert set(one.set_aside["check"]) == {"amount_not_negative", "amount_plausible_for_the_store"}
+    assert one.clean_report.repairs == other.clean_report.repairs
+    np.testing.assert_allclose(other.history.sales, one.history.sales * factor, rtol=1e-12)
+    ridge = next(each for each in models.candidates(("ridge",)) if each.name == "ridge")
+    forecasts = []
+    for history in (one.history, other.history):
+        forecaster, state = models.fit(ridge, (), history.origin, 0), features.fit_state(history)
+        forecasts.append(forecaster.predict(state, history.plan(state.origin, state.horizon_days)))
+    np.testing.assert_allclose(forecasts[1].sales, forecasts[0].sales * factor, rtol=1e-6)
+    np.testing.assert_allclose(forecasts[1].standard_deviation, forecasts[0].standard_deviation, atol=1e-6)
