@@ -1,15 +1,19 @@
 """The files of any chain: which rows are set aside, which deliveries are refused, and with which words."""
 
+import hashlib
+import zlib
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from rossmann import features
-from rossmann.data import IngestResult, read_history
+from rossmann import features, models
+from rossmann.data import IngestResult, load_snapshot, read_history, require_raw_files, save_snapshot
+from rossmann.data.chain_files.cells import HEADER_BYTES
+from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
 from rossmann.data.day_rules import MIN_MEDIAN_DAYS, far_above_median
 from rossmann.validation import DataError, ValidationError
 
@@ -200,3 +204,226 @@ def test_a_store_and_a_chain_that_were_closed_for_months_keep_the_gap(stores, tm
     gap = np.isnan(result.history.sales[result.history.stores.label == "north"][0])
     assert (gap.sum(), len(result.set_aside)) == (91, 0)
     assert np.isfinite(features.fit_state(result.history).ridge.coefficients).all()
+
+
+def test_an_empty_column_acts_as_if_it_were_not_described(delivery):
+    plain = delivery.read().history
+    delivery.days = delivery.days.assign(open=None, visitors=None, deal=None, heat=None)
+    delivery.others["places.csv"] = pd.DataFrame({"shop": STORES, "area": None})
+    delivery.toml = MINIMAL + (
+        'open = "open"\ncustomers = "visitors"\n[known]\npromo = { column = "deal", kind = "flag" }\n'
+        'heat = { column = "heat" }\n[static]\narea = { file = "places.csv", column = "area" }\n'
+    )
+    history = delivery.read().history
+    for name in ("open", "promo", "covariates", "covariate_names"):
+        np.testing.assert_array_equal(getattr(history.calendar, name), getattr(plain.calendar, name))
+    np.testing.assert_array_equal(history.sales, plain.sales)
+    save_snapshot(history, str(delivery.folder / "snapshots"), datetime(2015, 1, 1, tzinfo=UTC), "here")
+    loaded = load_snapshot(str(delivery.folder / "snapshots"), history.fingerprint)
+    assert loaded.chain == history.chain, "what chain.toml says is kept"
+
+
+def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
+    delivery = small_chain(tmp_path / "raw", 400)
+    delivery.days["deal"] = (pd.to_datetime(delivery.days["day"]).dt.isocalendar().week % 2).to_numpy()
+    delivery.days["open"] = 1
+    plan = [(store, f"2015-02-{day}") for store in STORES for day in range(10, 24)]
+    delivery.others["plan.csv"] = pd.DataFrame(plan, columns=["shop", "day"]).assign(open=1)
+    described = '[known]\npromo = { column = "deal", kind = "flag" }\n[plan]\nfile = "plan.csv"\n'
+    delivery.toml = MINIMAL + 'open = "open"\n' + described + "[forecast]\nhorizon_days = 14\n"
+    result = delivery.read()
+    history = result.history
+    days = len(history.dates)
+    np.testing.assert_array_equal(history.calendar.promo[:, days:], history.calendar.promo[:, days - 364 : days - 350])
+    assert history.calendar.promo[:, days:].any()
+    assert (history.calendar.open[:, days:] == 1).all()
+    assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
+
+
+def test_two_rows_of_a_store_and_day_are_refused_with_both_files_and_lines(delivery):
+    halves = delivery.days[delivery.days["day"] < "2014-04-01"], delivery.days[delivery.days["day"] >= "2014-03-31"]
+    for name, rows in zip(("2014.parquet", "new/a.csv"), halves, strict=True):
+        delivery.others[name] = rows
+    delivery.toml = MINIMAL.replace('file = "days.csv"', 'files = ["2014.parquet", "new"]')
+    with pytest.raises(ValidationError, match="one_row_per_store_and_day") as refusal:
+        delivery.read()
+    table = refusal.value.table
+    assert len(table) == 2 * len(STORES)
+    assert table[["shop", "file", "line"]].values.tolist()[:2] == [["7", "2014.parquet", 170], ["7", "new/a.csv", 58]]
+    assert "file 2014.parquet, shop 7" in str(refusal.value)
+    assert "file new/a.csv, shop 7" in str(refusal.value)
+
+
+def test_a_folder_of_csv_and_parquet_files_and_dates_with_a_time_are_read(delivery):
+    plain = delivery.read().history
+    days, dates = delivery.days, pd.to_datetime(delivery.days["day"])
+    delivery.others = {
+        "sales/a.parquet": days.assign(day=dates)[days["shop"] == "north"],
+        "sales/b.csv": days.assign(day=days["day"] + " 00:00:00")[days["shop"] == "7"],
+        "sales/c.csv.gz": days.assign(day=days["day"] + "T00:00")[days["shop"] == "Café"],
+    }
+    delivery.toml = MINIMAL.replace("days.csv", "sales")
+    require_raw_files(delivery.write())
+    np.testing.assert_array_equal(delivery.read().history.sales, plain.sales)
+
+
+def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_others_are_ignored(delivery):
+    places = pd.DataFrame({"shop": ["north", "7", "gone"], "kind": ["a", "b", "a"], "area": [10, 20, 99]})
+    delivery.others["places.csv"] = places
+    delivery.toml = MINIMAL + (
+        '[static]\nkind = { file = "places.csv", column = "kind", kind = "category" }\n'
+        'area = { file = "places.csv", column = "area" }\n'
+    )
+    result = delivery.read()
+    stores = result.history.stores
+    assert dict(zip(stores.label, stores.type_name, strict=True)) == {"7": "b", "north": "a", "Café": ""}
+    assert result.raw_report.notes[0] == "1 stores have no row for static.kind, and share a group: Café."
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: b"\xff\xfe" + text.encode("utf-16-le"), "not UTF-8 text"),
+        (lambda text: text.replace(",", ";").encode(), "separates its cells by semicolons"),
+    ],
+)
+def test_files_that_are_no_plain_csv_are_refused_as_before(change, message, delivery):
+    path = Path(delivery.write()) / "days.csv"
+    path.write_bytes(change(path.read_text()))
+    for read in (require_raw_files, read_history):
+        with pytest.raises(DataError, match=message):
+            read(str(delivery.folder))
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_are_read(delivery):
+    plain = delivery.read().history
+    for name in ("days.csv", "chain.toml"):
+        path = delivery.folder / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    np.testing.assert_array_equal(read_history(str(delivery.folder)).history.sales, plain.sales)
+
+
+FILES = {
+    "days": '[days]\nfile = "FILE"\nstore = "shop"\ndate = "day"\nsales = "amount"\n',
+    "plan": MINIMAL + '[plan]\nfile = "FILE"\n',
+    "known": MINIMAL + '[known]\nheat = { file = "FILE", column = "heat" }\n',
+    "static": MINIMAL + '[static]\nkind = { file = "FILE", column = "heat", kind = "category" }\n',
+    "holidays": MINIMAL + '[holidays]\nfile = "FILE"\ndate = "day"\nname = "heat"\n',
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize("table", FILES)
+def test_a_wrong_header_of_any_file_is_told_before_anything_is_read(table, ending, delivery):
+    lacking = {"days": "amount", "plan": "shop", "known": "day", "static": "heat", "holidays": "heat"}[table]
+    whole = delivery.days.assign(heat="1")
+    delivery.toml = FILES[table].replace("FILE", f"other.{ending}")
+    delivery.others[f"other.{ending}"] = whole
+    require_raw_files(delivery.write())
+    delivery.others[f"other.{ending}"] = whole.drop(columns=lacking)
+    with pytest.raises(DataError, match=rf"other\.{ending} has no column {lacking}"):
+        require_raw_files(delivery.write())
+    damaged = delivery.folder / f"other.{ending}"
+    if ending != "csv":
+        damaged.write_bytes(b"shop,day,amount,heat\n" * 9)
+        with pytest.raises(DataError, match=rf"other\.{ending} is no .* file"):
+            require_raw_files(str(delivery.folder))
+
+
+def test_of_a_parquet_file_only_the_footer_is_read_even_if_it_is_long(delivery):
+    wide = {f"column {k:05}": [1.0] for k in range(2000)}
+    delivery.others["days.parquet"] = pd.DataFrame(wide | {"shop": ["a"], "day": ["2014-01-01"], "amount": [1.0]})
+    delivery.toml = MINIMAL.replace("days.csv", "days.parquet")
+    path = Path(delivery.write()) / "days.parquet"
+    require_raw_files(str(delivery.folder))
+    content = path.read_bytes()
+    footer = int.from_bytes(content[-8:-4], "little") + 8
+    assert footer > HEADER_BYTES
+    path.write_bytes(b"\0" * (len(content) - footer) + content[-footer:])
+    require_raw_files(str(delivery.folder))
+
+
+MISTAKES = {
+    "unknown key": (MINIMAL + 'sale = "x"\n', "there is no key days.sale; correct it to one of files, store, date,"),
+    "unknown table": (MINIMAL + "[day]\n", "there is no key day; correct it to one of days, known, plan,"),
+    "unknown key of a covariate": (
+        MINIMAL + '[known]\nheat = { column = "heat", sort = "flag" }\n',
+        "there is no key known.heat.sort; correct it to one of column, kind, file",
+    ),
+    "kind misspelled": (
+        MINIMAL + '[known]\nheat = { column = "heat", kind = "flags" }\n',
+        "known.heat.kind: Input should be 'flag', 'number' or 'category'",
+    ),
+    "no table": (MINIMAL + '[known]\nheat = "heat"\n', 'known.heat needs a table, as { column = "…" }'),
+    "no sales": (MINIMAL.replace("sales", "# sales"), "days.sales is missing; add it"),
+    "horizon": (MINIMAL + "[forecast]\nhorizon_days = 0\n", "horizon_days: Input should be greater than or equal to 1"),
+    "date format": (MINIMAL.replace('"day"', '{ column = "day", format = "dd.mm.yyyy" }'), "has no directive like %Y"),
+    "promotion": (
+        MINIMAL + '[known]\npromo = { column = "heat", kind = "category" }\n',
+        "known.promo is a category; make it a flag or a number",
+    ),
+    "country": (MINIMAL + '[holidays]\ncountry = "XX"\n', "holidays.country XX is none that .* Write its ISO code"),
+    "two sources": (MINIMAL + '[holidays]\ncountry = "EC"\nfile = "a.csv"\n', "write either country or file"),
+    "subdivision": (
+        MINIMAL + '[static]\nstate = { file = "s.csv", column = "s" }\n'
+        '[holidays]\ncountry = "DE"\nsubdivision = "state"\n',
+        'holidays.subdivision names state: add it to .static. with kind = "category"',
+    ),
+    "not TOML": ("days = [", "is not TOML"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_in_chain_toml_is_told_with_what_to_do(case, delivery):
+    delivery.toml, message = MISTAKES[case]
+    with pytest.raises(DataError, match=message):
+        require_raw_files(delivery.write())
+
+
+def test_a_subdivision_that_does_not_exist_is_told_with_those_that_do(delivery):
+    delivery.others["places.csv"] = pd.DataFrame({"shop": STORES, "state": ["BE", "ZZ", "BY"]})
+    delivery.toml = MINIMAL + (
+        '[static]\nstate = { file = "places.csv", column = "state", kind = "category" }\n'
+        '[holidays]\ncountry = "DE"\nsubdivision = "state"\n'
+    )
+    with pytest.raises(DataError, match=r"a store is in ZZ, which .* does not have for DE. Use BB, BE"):
+        delivery.read()
+
+
+def test_two_labels_with_the_same_number_are_refused(tmp_path):
+    numbers: dict[int, str] = {}
+    labels = (hashlib.md5(str(k).encode()).hexdigest() for k in range(1_000_000))
+    first, second = next(
+        (numbers[number], label)
+        for label in labels
+        if numbers.setdefault(number := zlib.crc32(label.encode()) % TEXT_NUMBERS_FROM, label) != label
+    )
+    with pytest.raises(DataError, match=f"The stores .*{second}.* have the same number .*: rename one"):
+        small_chain(tmp_path / "raw", stores=(first, second)).read()
+
+
+def test_the_horizon_of_chain_toml_wins_over_the_setting(delivery):
+    delivery.toml = MINIMAL + "[forecast]\nhorizon_days = 9\n"
+    assert read_history(delivery.write(), None, 48).history.horizon_days == 9
+
+
+@pytest.mark.parametrize("factor", [4000, 1 / 5000])
+def test_amounts_in_another_currency_have_the_same_verdict_and_forecasts_that_scale(factor, tmp_path):
+    (delivery := small_chain(tmp_path / "raw", 450)).read()
+    for day, value in (("2014-04-02", 20 * 4000.0), ("2014-05-01", 900_000.0), ("2014-05-02", -3.0), ("2014-05-03", 0)):
+        delivery.set("north", day, "amount", value)
+    delivery.days["amount"] = delivery.days["amount"].astype(float)
+    one = delivery.read()
+    delivery.days["amount"] *= factor
+    other = delivery.read()
+    pd.testing.assert_frame_equal(one.set_aside[["check", "line"]], other.set_aside[["check", "line"]])
+    assert set(one.set_aside["check"]) == {"amount_not_negative", "amount_plausible_for_the_store"}
+    assert one.clean_report.repairs == other.clean_report.repairs
+    np.testing.assert_allclose(other.history.sales, one.history.sales * factor, rtol=1e-12)
+    ridge = next(each for each in models.candidates(("ridge",)) if each.name == "ridge")
+    forecasts = []
+    for history in (one.history, other.history):
+        forecaster, state = models.fit(ridge, (), history.origin, 0), features.fit_state(history)
+        forecasts.append(forecaster.predict(state, history.plan(state.origin, state.horizon_days)))
+    np.testing.assert_allclose(forecasts[1].sales, forecasts[0].sales * factor, rtol=1e-6)
+    np.testing.assert_allclose(forecasts[1].standard_deviation, forecasts[0].standard_deviation, atol=1e-6)
