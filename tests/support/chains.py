@@ -95,11 +95,10 @@ area = { file = "shops.csv", column = "area", kind = "number" }
 [holidays]
 country = "EC"
 [forecast]
-horizon_days = 39
 """
 
 
-def write_rich_chain(folder: Path, stores: int = 6, days: int = 520, seed: int = 4) -> str:
+def write_rich_chain(folder: Path, stores: int = 6, days: int = 520, horizon_days: int = 39, seed: int = 4) -> str:
     """Files of a chain with covariates of every kind, whose values are random. Sales are none on the last 39 days."""
     random = np.random.default_rng(seed)
     dates, names = pd.date_range("2014-01-01", periods=days), [f"shop {chr(97 + k)}" for k in range(stores)]
@@ -118,5 +117,5 @@ def write_rich_chain(folder: Path, stores: int = 6, days: int = 520, seed: int =
     area = random.uniform(100, 900, stores).round()
     shops = pd.DataFrame({"shop": names, "format": [f"format {k % 3}" for k in range(stores)], "area": area})
     shops.to_csv(folder / "shops.csv", index=False)
-    (folder / "chain.toml").write_text(RICH_CHAIN + '[plan]\nfile = "plan.csv"\n')
+    (folder / "chain.toml").write_text(RICH_CHAIN + f'horizon_days = {horizon_days}\n[plan]\nfile = "plan.csv"\n')
     return str(folder)
