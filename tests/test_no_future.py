@@ -204,6 +204,18 @@ def test_of_a_chains_covariates_only_those_of_the_plan_matter(chain):
     assert forecasts[:2] == forecasts[2:]
 
 
+def test_on_which_later_days_a_store_had_no_sales_does_not_matter(tmp_path):
+    """Where the files do not say when stores open, a day without sales was a closed one: nobody planned it."""
+    one, other = (
+        read_history(write_rich_chain(tmp_path / str(seed), has_open=False, later_seed=seed)).history for seed in (1, 2)
+    )
+    origin = one.origin - 60
+    assert (one.calendar.open != other.calendar.open).any()
+    assert changed(*(features.fit_state(each.until(origin)) for each in (one, other))) == []
+    assert changed(one.plan(origin, 39), other.plan(origin, 39)) == []
+    assert (one.plan(origin, 39).open == 1).mean() > 0.8
+
+
 def test_a_chains_covariates_in_the_plan_do_matter(chain):
     origin = chain.origin - 60
     one, two = (features.fit_state(each.until(origin)) for each in (chain, with_other_covariates(chain, origin)))

@@ -103,10 +103,10 @@ def test_a_backtest_has_the_features_that_the_files_of_that_day_give(tmp_path):
     assert then.tobytes() == backtest.tobytes()
 
 
-@pytest.fixture(scope="module")
-def chain_files(tmp_path_factory) -> str:
+@pytest.fixture(scope="module", params=[True, False], ids=["with open", "without open"])
+def chain_files(request, tmp_path_factory) -> str:
     """Files of a chain with a flag, a number, a category, named holidays and attributes."""
-    return write_rich_chain(tmp_path_factory.mktemp("raw"))
+    return write_rich_chain(tmp_path_factory.mktemp("raw"), has_open=request.param)
 
 
 def test_a_backtest_of_a_chain_has_the_features_that_its_files_of_that_day_give(chain_files):

@@ -98,13 +98,20 @@ country = "EC"
 """
 
 
-def write_rich_chain(folder: Path, stores: int = 6, days: int = 520, horizon_days: int = 39, seed: int = 4) -> str:
-    """Files of a chain with covariates of every kind, whose values are random. Sales are none on the last 39 days."""
-    random = np.random.default_rng(seed)
+def write_rich_chain(
+    folder: Path, stores: int = 6, days: int = 520, horizon_days: int = 39, has_open: bool = True, later_seed: int = 4
+) -> str:
+    """Files of a chain with covariates of every kind, whose values are random. The last 39 days are the plan.
+
+    has_open: whether the files say when stores open. later_seed: of what happens on the 60 days before the plan.
+    """
+    random = np.random.default_rng(4)
     dates, names = pd.date_range("2014-01-01", periods=days), [f"shop {chr(97 + k)}" for k in range(stores)]
     rows = pd.DataFrame([(name, day) for name in names for day in dates], columns=["shop", "day"])
     size, is_open = len(rows), rows["day"].dt.dayofweek != MONDAY
-    rows["is_open"] = (is_open & (random.random(size) > 0.05)).astype(int)
+    is_later = rows["day"] >= dates[-99]
+    chance = np.where(is_later, np.random.default_rng(later_seed).random(size), random.random(size))
+    rows["is_open"] = (is_open & (chance > 0.05)).astype(int)
     rows["deal"], rows["leaflet"] = (random.random((2, size)) < 0.2).astype(int)
     rows["price"] = np.where(random.random(size) < 0.02, np.nan, np.exp(random.normal(3, 0.2, size))).round(2)
     rows["weather"] = random.choice(["sun", "rain", "snow"], size)
@@ -112,10 +119,13 @@ def write_rich_chain(folder: Path, stores: int = 6, days: int = 520, horizon_day
     rows["amount"] = (rows["is_open"] * np.exp(8 + effect + random.normal(0, 0.1, size))).round(2)
     is_past = rows["day"] < dates[-39]
     folder.mkdir(parents=True, exist_ok=True)
+    if not has_open:
+        rows = rows.drop(columns="is_open")
     rows[is_past].to_csv(folder / "days.csv", index=False)
     rows[~is_past].drop(columns="amount").to_csv(folder / "plan.csv", index=False)
     area = random.uniform(100, 900, stores).round()
     shops = pd.DataFrame({"shop": names, "format": [f"format {k % 3}" for k in range(stores)], "area": area})
     shops.to_csv(folder / "shops.csv", index=False)
-    (folder / "chain.toml").write_text(RICH_CHAIN + f'horizon_days = {horizon_days}\n[plan]\nfile = "plan.csv"\n')
+    text = RICH_CHAIN if has_open else RICH_CHAIN.replace('open = "is_open"\n', "")
+    (folder / "chain.toml").write_text(text + f'horizon_days = {horizon_days}\n[plan]\nfile = "plan.csv"\n')
     return str(folder)
