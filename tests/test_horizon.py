@@ -23,6 +23,7 @@ from rossmann.settings import Settings
 from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from tests.support import endpoint as at
+from tests.support.chains import write_rich_chain
 
 STORES, DAYS = 6, 520
 HORIZONS = (1, 60, MAX_HORIZON_DAYS)
@@ -55,6 +56,24 @@ def test_the_features_of_the_first_days_do_not_depend_on_the_horizon(raw, histor
     plan = history.plan(history.origin, max(0, history.horizon_days - SCHOOL_CAP))
     one, other = (features.build(features.fit_state(each), plan, features.FeatureSpec()) for each in (history, longest))
     assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("horizon_days", [1, 7, 39, 90, MAX_HORIZON_DAYS])
+@pytest.mark.parametrize("has_chain_file", [False, True])
+def test_files_become_a_forecast_of_every_day_of_the_horizon(raw, has_chain_file, horizon_days, tmp_path):
+    """Of a chain with covariates of every kind, too; its plan has 39 days. The State that is read is the fitted one."""
+    if has_chain_file:
+        raw = write_rich_chain(tmp_path / "raw", horizon_days=horizon_days)
+    history = read_history(raw, None, horizon_days).history
+    snapshots = str(tmp_path / "snapshots")
+    fingerprint = save_snapshot(history, snapshots, datetime.now(UTC), "test")
+    fitted, loaded = (features.load_state(snapshots, fingerprint) for _ in range(2))
+    plan, spec = history.plan(history.origin, horizon_days), features.FeatureSpec()
+    assert len(plan) == STORES * horizon_days
+    matrix = features.build(fitted, plan, spec)
+    assert matrix.tobytes() == features.build(loaded, plan, spec).tobytes()
+    assert np.isfinite(matrix[:, [name.startswith("year_ago") for name in features.column_names(fitted, spec)]]).all()
+    assert np.isfinite(features.join_plan(loaded, plan).ridge).all()
 
 
 def test_boosters_learn_from_windows_as_long_as_the_horizon(history):

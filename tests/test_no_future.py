@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from rossmann import features, models
-from rossmann.data import Plan, SalesHistory, Stores
+from rossmann.data import Plan, SalesHistory, Stores, read_history
 from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import HORIZON_DAYS
+from tests.support.chains import write_rich_chain
 
 ORIGIN = np.datetime64("2014-08-20", "D")
 CANDIDATES = models.candidates(models.CANDIDATE_NAMES)
@@ -165,3 +166,60 @@ def test_the_actuals_of_the_origin_itself_are_used(noisy):
     other = features.fit_state(replaced(noisy, ORIGIN, ORIGIN, seed=3).until(ORIGIN))
     assert ".levels.recent_deviation" in changed(one, other)
     assert ".ridge.coefficients" in changed(one, other)
+
+
+def with_other_covariates(history: SalesHistory, after: np.datetime64) -> SalesHistory:
+    """The history with other promotions, openings and covariates on all days after `after`; holidays are public."""
+    random, calendar = np.random.default_rng(9), history.calendar
+    later = calendar.dates > after
+    shuffled = random.permutation(np.flatnonzero(later))
+    panels = {name: getattr(calendar, name).copy() for name in ("open", "promo", "covariates")}
+    is_free = ~calendar.is_holiday & ~np.char.startswith(calendar.covariate_names, "static ")
+    panels["open"][:, later] = 1 - panels["open"][:, later]
+    panels["promo"][:, later] = 1 - panels["promo"][:, later]
+    panels["covariates"][np.ix_(is_free, np.arange(len(calendar.open)), later)] = (
+        1.5 * panels["covariates"][is_free][:, :, shuffled]
+    )
+    return replace(history, calendar=replace(calendar, **panels))
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A chain with a flag, a number, a category, named holidays and attributes."""
+    return read_history(write_rich_chain(tmp_path_factory.mktemp("raw"))).history
+
+
+def test_of_a_chains_covariates_only_those_of_the_plan_matter(chain):
+    origin = chain.origin - 60
+    plan_end = origin + chain.horizon_days
+    other = replaced(with_other_covariates(chain, plan_end), origin + 1, chain.origin, seed=3)
+    one, two = (features.fit_state(each.until(origin)) for each in (chain, other))
+    assert changed(one, two) == []
+    plan, forecasts = chain.plan(origin, chain.horizon_days), []
+    for each, state in ((chain, one), (other, two)):
+        windows = [models.training_window(each, origin - days) for days in (150, 120, 90, 60, 45, 10)]
+        windows.append(models.past_window(each, origin))
+        for name in ("lightgbm_calendar", "xgboost"):
+            forecasts.append(models.fit(BY_NAME[name], windows, origin, seed=7).predict(state, plan).sales.tobytes())
+    assert forecasts[:2] == forecasts[2:]
+
+
+def test_on_which_later_days_a_store_had_no_sales_does_not_matter(tmp_path):
+    """Where the files do not say when stores open, a day without sales was a closed one: nobody planned it."""
+    one, other = (
+        read_history(write_rich_chain(tmp_path / str(seed), has_open=False, later_seed=seed)).history for seed in (1, 2)
+    )
+    origin = one.origin - 60
+    assert (one.calendar.open != other.calendar.open).any()
+    assert changed(*(features.fit_state(each.until(origin)) for each in (one, other))) == []
+    assert changed(one.plan(origin, 39), other.plan(origin, 39)) == []
+    assert (one.plan(origin, 39).open == 1).mean() > 0.8
+
+
+def test_a_chains_covariates_in_the_plan_do_matter(chain):
+    origin = chain.origin - 60
+    one, two = (features.fit_state(each.until(origin)) for each in (chain, with_other_covariates(chain, origin)))
+    plan, spec = chain.plan(origin, chain.horizon_days), features.FeatureSpec()
+    names, values = features.column_names(one, spec), [features.build(each, plan, spec) for each in (one, two)]
+    differs = {name for k, name in enumerate(names) if (values[0][:, k] != values[1][:, k]).any()}
+    assert {"flag leaflet", "number price", "flag weather=rain", "ridge_over_expected"} <= differs

@@ -327,6 +327,45 @@ def test_days_after_the_history_which_an_earlier_snapshot_had_are_not_scored(noi
     assert shorter.weeks_beyond_limit == 0
 
 
+@pytest.mark.parametrize("horizon_days", [1, 2, 7])
+def test_the_champion_is_tried_on_a_whole_week_with_any_horizon(noisy, reference, horizon_days):
+    """The last day has no sales: with a horizon of one day it alone would say nothing."""
+    sales = noisy.sales.copy()
+    sales[:, -1] = 0.0
+    history = replace(noisy, sales=sales).until(noisy.origin, horizon_days)
+    median = models.fit(models.default_candidate(evaluation.BASELINE), (), history.origin, 0)
+    drift = monitoring.DriftReport(history.origin, history.origin, ())
+    decision = monitoring.decide_retraining(median, history, reference, drift, 0.2)
+    rows = [
+        evaluation.backtest_rows("x", fold, median.predict(features.fit_state(fold.past), fold.plan).sales)
+        for fold in (
+            evaluation.cut_fold(history, history.origin - back, min(horizon_days, back))
+            for back in range(7, 0, -horizon_days)
+        )
+    ]
+    rows = pd.concat(rows).query("sales > 0")
+    assert rows.date.nunique() == 6
+    wape = (rows.forecast - rows.sales).abs().sum() / rows.sales.sum()
+    assert f"WAPE {wape:.3f} on the last week" in decision.reason
+
+
+@pytest.mark.parametrize("horizon_days", [1, 3])
+def test_a_week_of_forecasts_for_the_next_days_is_scored_as_a_week(noisy, horizon_days):
+    """A forecast every day, of a model whose backtest has folds of so many days."""
+    origins = [noisy.origin - 7 * number - horizon_days for number in range(2, 8)]
+    folds = [evaluation.cut_fold(noisy, origin, horizon_days) for origin in origins]
+    backtest = pd.concat([evaluation.backtest_rows("x", fold, fold.actuals.sales * 1.1) for fold in folds])
+    reference = monitoring.backtest_reference(backtest, 1)
+    assert reference.first_week_wape == pytest.approx(0.1)
+    daily = [evaluation.cut_fold(noisy, noisy.origin - back, 1) for back in range(1, 8)]
+    rows = pd.concat([evaluation.backtest_rows("x", fold, fold.actuals.sales * 1.3) for fold in daily])
+    accuracy = monitoring.daily_sums(rows.assign(source="batch", model_version=1)).astype({"date": "datetime64[s]"})
+    week = monitoring.weekly_performance(accuracy, reference, noisy.origin, 1)
+    assert (week.first_day, week.last_day) == (noisy.origin - 6, noisy.origin)
+    assert week.wape == pytest.approx(0.3)
+    assert week.wape_limit == pytest.approx(0.11)
+
+
 def test_traffic_is_counted_by_day_and_source(noisy, url):
     origin = noisy.origin - 7
     plan, sales = week_after(noisy, origin, 0.0)

@@ -18,6 +18,7 @@ from rossmann.serving.target import ServingTarget
 from rossmann.simulation import write_sample
 from rossmann.storage import Storage
 from tests.support import endpoint as at
+from tests.support.chains import write_rich_chain
 from tests.support.endpoint import RunningEndpoint
 
 CANDIDATES = {candidate.name: candidate for candidate in models.candidates(models.CANDIDATE_NAMES)}
@@ -100,6 +101,39 @@ def test_a_backtest_has_the_features_that_the_files_of_that_day_give(tmp_path):
     backtest = features.build(features.fit_state(whole.until(origin)), plan, SPEC)
     then = features.build(features.fit_state(read_history(raw, origin.item()).history), plan, SPEC)
     assert then.tobytes() == backtest.tobytes()
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["with open", "without open"])
+def chain_files(request, tmp_path_factory) -> str:
+    """Files of a chain with a flag, a number, a category, named holidays and attributes."""
+    return write_rich_chain(tmp_path_factory.mktemp("raw"), has_open=request.param)
+
+
+def test_a_backtest_of_a_chain_has_the_features_that_its_files_of_that_day_give(chain_files):
+    """The training's, too. The plan ends the day before Good Friday 2015, whose eve it has."""
+    whole = read_history(chain_files).history
+    origin = np.datetime64("2015-04-02") - whole.horizon_days
+    plan = whole.plan(origin, whole.horizon_days)
+    then = features.fit_state(read_history(chain_files, origin.item()).history)
+    batch = features.build(then, plan, SPEC)
+    assert features.build(features.fit_state(whole.until(origin)), plan, SPEC).tobytes() == batch.tobytes()
+    sold = (plan.open == 1) & (whole.actuals(origin, whole.horizon_days).sales > 0)
+    window = models.training_window(whole, origin)
+    assert window.matrix.tobytes() == batch[sold].tobytes()
+    assert window.columns == features.column_names(then, SPEC)
+    eve = window.matrix[window.date == np.datetime64("2015-04-02"), window.columns.index("holiday_until")]
+    assert (eve == 1).all()
+
+
+def test_one_row_of_a_chain_has_the_features_of_the_batch_and_a_snapshot_keeps_them(chain_files, tmp_path):
+    history = read_history(chain_files).history
+    plan = history.plan(history.origin, history.horizon_days)
+    batch = features.build(features.fit_state(history), plan, SPEC)
+    loaded = features.load_state(str(tmp_path), save_snapshot(history, str(tmp_path), datetime.now(UTC), "test"))
+    for state in (loaded, features.load_state(str(tmp_path), history.fingerprint)):
+        for row in range(0, len(plan), 13):
+            alone = features.build(state, rows_of(plan, np.array([row])), SPEC)
+            assert alone.tobytes() == batch[row : row + 1].tobytes()
 
 
 def test_the_number_of_threads_does_not_matter(noisy, state):

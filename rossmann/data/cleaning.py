@@ -11,8 +11,9 @@ from rossmann.chain import KAGGLE_CHAIN, Chain
 from rossmann.data.covariates import CovariatePanel, add_covariates
 from rossmann.data.history import LATER_HOLIDAY_DAYS, Calendar, SalesHistory, Stores
 from rossmann.data.holiday_calendar import HolidayCalendar
+from rossmann.data.opening import Past, opening_habit
 from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common, panel, raw_calendar
-from rossmann.data.plan_completion import Past, RegionalHolidays, complete_plan, gone_stores, opening_habit
+from rossmann.data.plan_completion import RegionalHolidays, complete_plan, gone_stores
 from rossmann.schema import (
     CALENDAR_COLUMNS,
     CLOSURE_DAYS,

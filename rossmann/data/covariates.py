@@ -32,7 +32,8 @@ class CovariateRows:
         """The panel. A day without a value has that of the other stores: the most common flag, the mean number.
 
         On days on which no store has a value: that of the same store 52 weeks before; where there is none, flags are 0
-        and numbers the mean of the store, or of the chain.
+        and numbers the last one of the store before, since later ones are not known on that day. Before its first
+        value a number has this value.
         """
         column = (self.date - dates[0]).astype(np.int64)
         used = stores.contains(self.store) & (column >= 0) & (column < len(dates))
@@ -43,9 +44,13 @@ class CovariateRows:
         for day in np.flatnonzero(np.isnan(of_day)):
             if day >= WEEKS_YEAR_DAYS:
                 values[:, day] = values[:, day - WEEKS_YEAR_DAYS]
-        of_store = mean(values, axis=1)
-        default = np.zeros(len(of_store)) if self.is_flag else fill_nan(of_store, mean(of_store[None], axis=1))
-        return fill_nan(values, np.nan_to_num(default)[:, None])
+        return np.nan_to_num(values if self.is_flag else _last_values(_last_values(values)[:, ::-1])[:, ::-1])
+
+
+def _last_values(values: np.ndarray) -> np.ndarray:
+    """Where a value is NaN, the one before it in its row that is not. [rows, days]"""
+    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.shape[1])), axis=1)
+    return np.take_along_axis(values, last, axis=1)
 
 
 def add_covariates(calendar: Calendar, stores: Stores, panels: Mapping[str, CovariatePanel]) -> Calendar:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 from rossmann.chain import KAGGLE_CHAIN, Chain
+from rossmann.data.opening import Past, opening_habit, usual_opening
+from rossmann.data.panels import RawCalendar
 from rossmann.schema import ASSORTMENTS, CALENDAR_COLUMNS, DAY, STORE_TYPES
 from rossmann.validation import DataError
 
@@ -60,6 +62,12 @@ class Calendar:
     def is_holiday(self) -> np.ndarray:
         """Which covariates are named holidays. bool [covariates]"""
         return np.char.startswith(self.covariate_names, "holiday ")
+
+    @property
+    def holiday(self) -> np.ndarray:
+        """Which named holiday a day is in any store: its index among them, -1 none. int64 [days]"""
+        is_any = (self.covariates[self.is_holiday] > 0).any(axis=1)
+        return np.where(is_any.any(axis=0), is_any.argmax(axis=0), -1) if len(is_any) else np.full(len(self.dates), -1)
 
     def offsets(self, date: np.ndarray) -> np.ndarray:
         """Days from the first date of the calendar, negative before it. int64, same shape"""
@@ -266,10 +274,11 @@ class SalesHistory:
         past_days = int(_positions(self.dates, origin)) + 1
         days = self.horizon_days if horizon_days is None else horizon_days
         last = min(origin + days * DAY, self.calendar.dates[-1])
+        calendar = self.calendar.between(self.calendar.dates[0], last)
         return replace(
             self,
             stores=self.stores.as_of(origin, last),
-            calendar=self.calendar.between(self.calendar.dates[0], last),
+            calendar=replace(calendar, open=self._opening(past_days)[:, : len(calendar.dates)]),
             sales=self.sales[:, :past_days],
             customers=self.customers[:, :past_days],
         )
@@ -281,12 +290,32 @@ class SalesHistory:
         """
         store, day = self._rows(after, days)
         calendar = {name: getattr(self.calendar, name)[store, day] for name in CALENDAR_COLUMNS}
+        calendar["open"] = self._opening(int(self.calendar.positions(after)) + 1)[store, day]
         return Plan(self.stores.number[store], self.calendar.dates[day], **calendar)
 
     def actuals(self, after: np.datetime64, days: int) -> Actuals:
         """Sales and customers of the rows of `plan(after, days)`, all of which must be in the past."""
         store, day = self._rows(after, days)
         return Actuals(self.sales[store, day], self.customers[store, day])
+
+    def _opening(self, past_days: int) -> np.ndarray:
+        """`open` as it was known after so many days. int8 [stores, days]
+
+        Where the chain's files do not say when stores open, a day with sales was an open one, so that the opening of
+        later days is what sales were: instead, stores are taken to open as they usually do.
+        """
+        is_published = past_days >= self.sales.shape[1]
+        if is_published or self.chain.is_kaggle or self.chain.days.open:
+            return self.calendar.open
+        past, later = slice(past_days), slice(past_days, None)
+        columns = {name: getattr(self.calendar, name)[:, past] for name in CALENDAR_COLUMNS}
+        dates, exists = self.calendar.dates, ~np.isnan(self.sales[:, past])
+        habit = opening_habit(columns["open"], exists, dates[past])
+        is_holiday = self.calendar.state_holiday[:, later] > 0
+        usual = usual_opening(
+            Past(RawCalendar(dates[past], **columns), exists, habit), dates[later], is_holiday, self.calendar.holiday
+        )
+        return np.concatenate([columns["open"], usual.astype(np.int8)], axis=1)
 
     def _rows(self, after: np.datetime64, days: int) -> tuple[np.ndarray, np.ndarray]:
         """Positions of the rows of `plan(after, days)` in the panels. int64 [rows] each"""

@@ -1,38 +1,18 @@
 """Planned days without a row, or without a value for open: their holidays and promotions, and which stores open."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data.holiday_calendar import HolidayCalendar, holiday_calendar, nearest_region
-from rossmann.data.panels import RawCalendar, count_by_weekday, fill_nan, mean, most_common
+from rossmann.data.opening import Past, usual_opening
+from rossmann.data.panels import RawCalendar, fill_nan, mean, most_common
 from rossmann.schema import CALENDAR_COLUMNS, LEFT_CHAIN_DAYS, SATURDAY, WEEKS_YEAR_DAYS, weekday
 
-HABIT_DAYS = 56  # the last days from which a store's opening habit is computed
 # The holidays by region on consecutive dates of past and plan, and the region of each store: int64 [stores].
 RegionalHolidays = Callable[[np.ndarray], tuple[HolidayCalendar, np.ndarray]]
 COUNTRY = 0  # the region of a store whose own is not known
-
-
-@dataclass(frozen=True)
-class Past:
-    """The completed calendar of the past, and what a store usually does."""
-
-    calendar: RawCalendar  # without NaN
-    exists: np.ndarray  # whether the store has a row. bool [stores, days]
-    habit: np.ndarray  # whether it usually opens on a weekday, by `opening_habit`. bool [stores, 7]
-
-
-def opening_habit(is_open: np.ndarray, exists: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Whether a store usually is open on a weekday: in most of its rows of the last HABIT_DAYS.
-
-    Where it has no such rows: in most of all its rows; otherwise in most stores. bool [stores, 7], Monday first
-    """
-    recent = _share_open(is_open[:, -HABIT_DAYS:], exists[:, -HABIT_DAYS:], dates[-HABIT_DAYS:])
-    always = _share_open(is_open, exists, dates)
-    return fill_nan(fill_nan(recent, fill_nan(always, mean(always, axis=0))), 0.0) >= 0.5
 
 
 def gone_stores(plan: RawCalendar, exists: np.ndarray) -> np.ndarray:
@@ -55,7 +35,7 @@ def complete_plan(plan: RawCalendar, past: Past, regional_holidays: RegionalHoli
         _usual_in_region(plan.state_holiday, region, most_common), calendar.state_holiday[region, planned:]
     )
     state_holiday = fill_nan(plan.state_holiday, of_others)
-    is_open = past.habit[:, weekday(plan.dates)] & ((state_holiday == 0) | _opens_on_holidays(past, calendar))
+    is_open = usual_opening(past, plan.dates, state_holiday > 0, calendar.holiday)
     return RawCalendar(
         plan.dates,
         fill_nan(plan.open, is_open & ~gone_stores(plan, past.exists)[:, None]),
@@ -63,13 +43,6 @@ def complete_plan(plan: RawCalendar, past: Past, regional_holidays: RegionalHoli
         state_holiday,
         _school_holiday(plan, past, calendar, region),
     )
-
-
-def _share_open(is_open: np.ndarray, exists: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Share of a store's rows on a weekday on which it is open; NaN without any row. [stores, 7]"""
-    rows = count_by_weekday(exists, dates)
-    open_rows = count_by_weekday((is_open == 1) & exists, dates)
-    return np.where(rows > 0, open_rows / np.maximum(rows, 1), np.nan)
 
 
 def _inferred_regions(past: Past, dates: np.ndarray) -> tuple[HolidayCalendar, np.ndarray]:
@@ -86,24 +59,6 @@ def _usual_in_region(values: np.ndarray, region: np.ndarray, usual: Callable[[np
         own = values[region == each]
         result[region == each] = np.where(np.isnan(own).all(axis=0), np.nan, usual(own))
     return result
-
-
-def _opens_on_holidays(past: Past, calendar: HolidayCalendar) -> np.ndarray:
-    """Whether a store opens if a planned day is a holiday: if it was open on most holidays of the same name.
-
-    Where it had none: on most of all its holidays; otherwise if most stores were. bool [stores, planned days]
-    """
-    days = len(past.calendar.dates)
-    would_open = past.habit[:, weekday(past.calendar.dates)]
-    holidays = past.exists & (past.calendar.state_holiday > 0) & would_open
-    is_open = np.where(holidays, past.calendar.open, np.nan)
-    own = mean(is_open, axis=1)
-    share = np.repeat(fill_nan(own, fill_nan(mean(own, axis=0), 0.0))[:, None], len(calendar.dates) - days, axis=1)
-    for name in set(calendar.holiday[days:].tolist()) - {-1}:
-        of_name = mean(is_open[:, calendar.holiday[:days] == name], axis=1)
-        planned = calendar.holiday[days:] == name
-        share[:, planned] = fill_nan(of_name[:, None], share[:, planned])
-    return share >= 0.5
 
 
 def _promo(plan: RawCalendar, past: Past) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-import numpy as np
+import pandas as pd
 
 from rossmann import evaluation, features
 from rossmann.data import SalesHistory
 from rossmann.models import Forecaster
 from rossmann.monitoring.drift import DriftReport
 from rossmann.monitoring.performance import BacktestReference, daily_sums, scores_of_sums
-from rossmann.schema import WEEK_DAYS
+from rossmann.schema import DAY, WEEK_DAYS
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,17 @@ def decide_retraining(
 
 
 def _fresh_wape(forecaster: Forecaster, history: SalesHistory) -> float | None:
-    """WAPE on the history's last week, or on as many days as a forecast has; None without such sales.
+    """WAPE on the history's last week; None without sales in it.
 
-    It is forecast from the State of the day before these days.
+    It is forecast from the State of the day before, or, with a shorter horizon, from several States.
     """
     if len(history.dates) < 2 * WEEK_DAYS:
         return None  # a State needs a week
-    days = min(WEEK_DAYS, history.horizon_days)
-    fold = evaluation.cut_fold(history, history.origin - np.timedelta64(days, "D"), days)
-    state = features.fit_state(history.until(fold.origin))  # with the whole plan that was published then, as in service
-    forecast = forecaster.predict(state, fold.plan)
-    rows = evaluation.backtest_rows("champion", fold, forecast.sales).assign(source="fresh", model_version=0)
-    return scores_of_sums(daily_sums(rows), "slice").wape.get("all")
+    sums = []
+    for days_back in range(WEEK_DAYS, 0, -history.horizon_days):
+        fold = evaluation.cut_fold(history, history.origin - days_back * DAY, min(history.horizon_days, days_back))
+        state = features.fit_state(history.until(fold.origin))  # with the whole plan of that day, as in service
+        forecast = forecaster.predict(state, fold.plan)
+        rows = evaluation.backtest_rows("champion", fold, forecast.sales)
+        sums.append(daily_sums(rows.assign(source="fresh", model_version=0)))
+    return scores_of_sums(pd.concat(sums), "slice").wape.get("all")

@@ -1,12 +1,14 @@
 """Chains that a chain.toml describes, built in memory, with effects that a model must find."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from rossmann.chain import parse_chain
 from rossmann.data import Calendar, SalesHistory, Stores
-from rossmann.schema import weekday
+from rossmann.schema import MONDAY, weekday
 
 CHAIN = parse_chain('[days]\nfile = "days.csv"\nstore = "store"\ndate = "date"\nsales = "sales"\n')
 LATER_DAYS, HORIZON_DAYS, FIRST_DAY = 21, 56, np.datetime64("2013-01-01", "D")
@@ -74,3 +76,56 @@ def _stores(count: int) -> Stores:
         promo2_since=np.full(count, np.datetime64("NaT", "D")),
         promo2_months=np.zeros((count, 12), bool),
     )
+
+
+RICH_CHAIN = """[days]
+file = "days.csv"
+store = "shop"
+date = "day"
+sales = "amount"
+open = "is_open"
+[known]
+promo = { column = "deal", kind = "flag" }
+leaflet = { column = "leaflet", kind = "flag" }
+price = { column = "price", kind = "number" }
+weather = { column = "weather", kind = "category" }
+[static]
+format = { file = "shops.csv", column = "format", kind = "category" }
+area = { file = "shops.csv", column = "area", kind = "number" }
+[holidays]
+country = "EC"
+[forecast]
+"""
+
+
+def write_rich_chain(
+    folder: Path, stores: int = 6, days: int = 520, horizon_days: int = 39, has_open: bool = True, later_seed: int = 4
+) -> str:
+    """Files of a chain with covariates of every kind, whose values are random. The last 39 days are the plan.
+
+    has_open: whether the files say when stores open. later_seed: of what happens on the 60 days before the plan.
+    """
+    random = np.random.default_rng(4)
+    dates, names = pd.date_range("2014-01-01", periods=days), [f"shop {chr(97 + k)}" for k in range(stores)]
+    rows = pd.DataFrame([(name, day) for name in names for day in dates], columns=["shop", "day"])
+    size, is_open = len(rows), rows["day"].dt.dayofweek != MONDAY
+    is_later = rows["day"] >= dates[-99]
+    chance = np.where(is_later, np.random.default_rng(later_seed).random(size), random.random(size))
+    rows["is_open"] = (is_open & (chance > 0.05)).astype(int)
+    rows["deal"], rows["leaflet"] = (random.random((2, size)) < 0.2).astype(int)
+    rows["price"] = np.where(random.random(size) < 0.02, np.nan, np.exp(random.normal(3, 0.2, size))).round(2)
+    rows["weather"] = random.choice(["sun", "rain", "snow"], size)
+    effect = 0.3 * rows["deal"] + 0.2 * rows["leaflet"] - 0.2 * (rows["weather"] == "rain")
+    rows["amount"] = (rows["is_open"] * np.exp(8 + effect + random.normal(0, 0.1, size))).round(2)
+    is_past = rows["day"] < dates[-39]
+    folder.mkdir(parents=True, exist_ok=True)
+    if not has_open:
+        rows = rows.drop(columns="is_open")
+    rows[is_past].to_csv(folder / "days.csv", index=False)
+    rows[~is_past].drop(columns="amount").to_csv(folder / "plan.csv", index=False)
+    area = random.uniform(100, 900, stores).round()
+    shops = pd.DataFrame({"shop": names, "format": [f"format {k % 3}" for k in range(stores)], "area": area})
+    shops.to_csv(folder / "shops.csv", index=False)
+    text = RICH_CHAIN if has_open else RICH_CHAIN.replace('open = "is_open"\n', "")
+    (folder / "chain.toml").write_text(text + f'horizon_days = {horizon_days}\n[plan]\nfile = "plan.csv"\n')
+    return str(folder)
