@@ -118,10 +118,13 @@ def weekly_traffic(settings: Settings) -> pd.DataFrame:
 def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance | None:
     """The scores of the champion's last week beside those of its backtest."""
     settings = Settings()
-    origin = workspace.history(settings, snapshot).origin
+    history = workspace.history(settings, snapshot)
+    origin, labels = history.origin, data.labels_by_number(history)
     accuracy = journal.read_rows(settings.journal_address, journal.accuracy, origin.item() - workspace.LOOK_BACK)
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
-    return monitoring.weekly_performance(accuracy, reference, origin, champion.version) if len(accuracy) else None
+    if accuracy.empty:
+        return None
+    return monitoring.weekly_performance(accuracy, reference, origin, champion.version, labels)
 
 
 @task(cache_policy=NO_CACHE)

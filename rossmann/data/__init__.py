@@ -25,6 +25,7 @@ from rossmann.data.snapshots import (
     restore_snapshot,
     save_snapshot,
 )
+from rossmann.data.store_labels import labels_by_number, row_labels, store_names
 
 __all__ = [
     "Actuals",
@@ -50,6 +51,7 @@ __all__ = [
     "find_missing_data",
     "is_snapshot",
     "kaggle_submission",
+    "labels_by_number",
     "list_snapshots",
     "load_snapshot",
     "plan_frame",
@@ -63,6 +65,8 @@ __all__ = [
     "require_raw_files",
     "resolve_snapshot",
     "restore_snapshot",
+    "row_labels",
     "save_snapshot",
+    "store_names",
     "unusable_amounts",
 ]

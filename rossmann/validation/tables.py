@@ -16,7 +16,7 @@ from rossmann.schema import (
     PLAN_COLUMNS,
     STATE_HOLIDAYS,
 )
-from rossmann.validation.contract import DATE, NUMBER, Column, Contract, Rule, check_contracts
+from rossmann.validation.contract import DATE, NUMBER, TEXT, Column, Contract, Rule, check_contracts
 from rossmann.validation.report import Repair, StageReport
 from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
 
@@ -98,15 +98,15 @@ def check_plan(
     last_day: np.datetime64,
     names: Mapping[str, str] | None = None,
 ) -> StageReport:
-    """Check a caller's plan of days after `origin`, up to `last_day`, for `stores` with a history.
+    """Check a caller's plan of days after `origin`, up to `last_day`, for `stores` (numbers or labels) with a history.
 
     `names` has the names of the columns in the plan by their names in the schema, where they differ.
     Raises ValidationError.
     """
     name = {column: (names or {}).get(column, column) for column in (*PLAN_COLUMNS, "day_of_week")}
-    store, day = name["store"], name["date"]
+    store, day, store_type = name["store"], name["date"], NUMBER if stores.dtype.kind == "i" else TEXT
     calendar = [name[column] for column in CALENDAR_COLUMNS if name[column] in plan]
-    columns = {store: Column(NUMBER), day: Column(DATE)} | {c: Column(NUMBER, may_be_empty=True) for c in calendar}
+    columns = {store: Column(store_type), day: Column(DATE)} | {c: Column(NUMBER, may_be_empty=True) for c in calendar}
     rules = [
         store_exists(store, stores, "the store has no history", "Plan only for stores of the snapshot."),
         *flags_are_0_or_1([name[column] for column in FLAG_COLUMNS if name[column] in plan]),
@@ -229,9 +229,10 @@ def _after_origin(plan: pd.DataFrame, origin: np.datetime64, store: str, date: s
     early = plan[plan[date].to_numpy() <= origin].sort_values(date, kind="stable")
     problem = "sales of the day are known already"
     if len(early):
-        number, day = early[store].iloc[0], early[date].iloc[0]
+        first, day = early[store].iloc[0], early[date].iloc[0]
+        name = first if isinstance(first, str) else f"{first:.0f}"
         end = "then" if day == pd.Timestamp(origin) else str(origin)
-        problem = f"plan for store {number:.0f} starts on {day:%Y-%m-%d}, but sales are known until {end}"
+        problem = f"plan for store {name} starts on {day:%Y-%m-%d}, but sales are known until {end}"
     return Rule(
         "after_the_origin",
         problem,
