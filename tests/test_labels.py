@@ -1,6 +1,7 @@
 """The labels of a chain's stores, and its own covariates, at the doors: files, HTTP, journal and plots."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from rossmann.data import (
     read_history,
     read_plan,
 )
+from rossmann.serving import deployment
+from rossmann.serving.server.parsing import parse_body
+from rossmann.serving.server.requests import to_plan
 from rossmann.serving.target import ServingTarget
 from rossmann.validation import DataError, ValidationError
 from tests.test_serving import Client, loaded_model, running_host
@@ -38,7 +42,7 @@ horizon_days = 14
 """
 
 
-def raw_days(folder: Path) -> str:
+def raw_days(folder: Path, chain: str = CHAIN) -> str:
     """300 days of four shops. A degree more sells 3 % more, and rain halves the sales."""
     random, dates = np.random.default_rng(4), pd.date_range("2015-02-10", periods=300)
     days = pd.DataFrame([(label, date) for label in LABELS for date in dates], columns=["shop", "date"])
@@ -49,7 +53,7 @@ def raw_days(folder: Path) -> str:
     days["amount"] = np.exp(6 + effects + random.normal(0, 0.05, len(days))).round(2)
     days["day"] = days["date"].dt.strftime("%d.%m.%Y")
     days.drop(columns="date").to_csv(folder / "visits.csv", index=False)
-    (folder / "chain.toml").write_text(CHAIN)
+    (folder / "chain.toml").write_text(chain)
     return str(folder)
 
 
@@ -198,7 +202,36 @@ def test_a_path_with_an_unknown_label_names_the_nearest(client):
     assert "the nearest are shop-b" in response.json()["error"]
 
 
+@pytest.fixture(scope="module")
+def amounts_model(tmp_path_factory):
+    """Of the chain with its promotion as a number."""
+    chain = CHAIN.replace('"deal", kind = "flag"', '"deal", kind = "number"')
+    return loaded_model(read_history(raw_days(tmp_path_factory.mktemp("amounts"), chain)).history, name="ridge")
+
+
+def test_a_promotion_that_is_a_number_is_a_flag_and_a_covariate(amounts_model):
+    rows, _ = parse_body(json.dumps({"store": "12", "date": FIRST, "promo": 3.5}).encode(), 10, amounts_model.fields)
+    plan = to_plan(rows, amounts_model.state)
+    assert plan.promo.tolist() == [1]
+    assert plan.covariates[0, amounts_model.state.calendar.covariate_names.tolist().index("number promo")] == 3.5
+
+
+@pytest.mark.parametrize("kind", ["model", "amounts_model"])
+def test_an_endpoint_that_equals_the_batch_passes_the_smoke_test(kind, request, tmp_path, monkeypatch):
+    model = request.getfixturevalue(kind)
+    with running_host(lambda _: model, tmp_path) as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        client = Client(host)
+        monkeypatch.setattr(deployment, "request_forecast", lambda _, body, __: client.predict(body).json())
+        target = ServingTarget(model.version, model.snapshot.fingerprint)
+        deployment.smoke_test(None, target, model.forecaster, model.state)
+        other = loaded_model(request.getfixturevalue("history"))
+        with pytest.raises(DataError, match=r"for store (007|12|Café Ü|shop-b) on 2015-12"):
+            deployment.smoke_test(None, target, other.forecaster, model.state)
+
+
 def test_the_openapi_document_has_labels_and_covariates(client):
+    """Its examples are valid."""
     document = client.get("/openapi.json").json()
     properties = document["components"]["schemas"]["PlanRow"]["properties"]
     assert {"temp", "sky"} <= properties.keys()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -74,11 +75,13 @@ def check_clean(
     set_aside_days: pd.DataFrame,
     as_of: date | None = None,
     repairs: Sequence[Repair] = (),
+    labels: Mapping[int, str] = MappingProxyType({}),
 ) -> StageReport:
     """Check the clean days and the published plan of the days after them, both ordered by store, then date.
 
     `set_aside_days` are in none of the two: store, date, has_row, and the share of the stores that are set aside on
-    this day. The report includes `repairs`. Raises ValidationError.
+    this day. The report includes `repairs`, and names stores by their `labels`, if they have any.
+    Raises ValidationError.
     """
     plan_columns, actual_columns = _columns(PLAN_COLUMNS), _columns(ACTUAL_COLUMNS)
     as_of_rules = [_no_sales_after(as_of)] if as_of else []
@@ -88,7 +91,7 @@ def check_clean(
     report = check_contracts(
         "cleaned data", [(days_contract, days), (plan_contract, plan), (set_aside_contract, set_aside_days)]
     )
-    return StageReport(report.stage, report.checks, tuple(repairs), _stores_without_last_day(days))
+    return StageReport(report.stage, report.checks, tuple(repairs), _stores_without_last_day(days, labels))
 
 
 def check_plan(
@@ -193,13 +196,13 @@ def _finite_and_not_negative(table: pd.DataFrame, names: Sequence[str]) -> np.nd
     return (np.isfinite(amounts) & (amounts >= 0)).all(axis=1)
 
 
-def _stores_without_last_day(days: pd.DataFrame) -> tuple[str, ...]:
+def _stores_without_last_day(days: pd.DataFrame, labels: Mapping[int, str]) -> tuple[str, ...]:
     """A note if some stores end early: they may have closed for good, or their rows may be late."""
     last = days.groupby("store")["date"].max()
     ended = last.index[last < last.max()]
     if not len(ended):
         return ()
-    first = ", ".join(str(store) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
+    first = ", ".join(str(labels.get(store, store)) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
     return (f"{len(ended):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
 
 

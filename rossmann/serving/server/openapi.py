@@ -64,12 +64,15 @@ def _describe_stores(document: dict, fields: ChainFields | None) -> None:
 def _examples(model: LoadedModel) -> dict[str, dict]:
     (store,) = store_names(model.state, model.state.store_numbers[:1]).tolist()
     days = [str(model.state.origin + lead * DAY) for lead in (1, 2)]
-    row = {"store": store, "date": days[0], "open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
+    flags = {"open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
+    other_kinds = model.fields.covariates if model.fields else {}
+    change = "open" if "promo" in other_kinds else "promo"
+    row = {"store": store, "date": days[0]} | {name: flag for name, flag in flags.items() if name not in other_kinds}
     kaggle = {"Store": store, "Date": days[1], "Open": 1, "Promo": 0, "StateHoliday": "0", "SchoolHoliday": 0}
     return {
         "one day": {"value": row},
         "one day as published": {"value": {"store": store, "date": days[0]}},
         "one day with quantiles": {"value": {"store": store, "date": days[0], "quantiles": True}},
-        "a plan": {"value": {"plan": [{"store": store, "date": day, "promo": True} for day in days]}},
+        "a plan": {"value": {"plan": [{"store": store, "date": day, change: True} for day in days]}},
         "Kaggle's names": {"value": kaggle},
     }
