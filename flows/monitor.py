@@ -118,13 +118,10 @@ def weekly_traffic(settings: Settings) -> pd.DataFrame:
 def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance | None:
     """The scores of the champion's last week beside those of its backtest."""
     settings = Settings()
-    history = workspace.history(settings, snapshot)
-    origin, labels = history.origin, data.labels_by_number(history)
+    origin = workspace.history(settings, snapshot).origin
     accuracy = journal.read_rows(settings.journal_address, journal.accuracy, origin.item() - workspace.LOOK_BACK)
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
-    if accuracy.empty:
-        return None
-    return monitoring.weekly_performance(accuracy, reference, origin, champion.version, labels)
+    return monitoring.weekly_performance(accuracy, reference, origin, champion.version) if len(accuracy) else None
 
 
 @task(cache_policy=NO_CACHE)

@@ -17,7 +17,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows import artifacts, endpoint, retries, workspace
 from flows.progress import progress
 from flows.train import refit
-from rossmann import data, evaluation, models, registry, training
+from rossmann import evaluation, models, registry, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.models import Candidate
@@ -145,7 +145,6 @@ def judge(challenger: RegisteredModel, champion: RegisteredModel | None) -> Verd
         promotion_probability=settings.promotion_probability,
         slice_margin=settings.slice_margin,
         seed=settings.seed,
-        labels=data.labels_by_number(history),
     )
     return show(replace(verdict, reasons=(*notes, *verdict.reasons)), challenger)
 

@@ -133,17 +133,20 @@ class Chain:
     forecast: Forecast = field(default_factory=Forecast)
 
     @property
-    def is_kaggle(self) -> bool:
-        """Whether the files are those of Kaggle's competition."""
-        return self.days is None
-
-    @property
     def covariate_columns(self) -> tuple[tuple[str, Column], ...]:
         """The entries of [known] that become covariates: all but promotions and school holidays that are flags.
 
         Those are columns of the calendar, unless they have a file of their own.
         """
-        return tuple((name, column) for name, column in self.known if not _is_calendar_flag(name, column))
+        special = (PROMOTION, SCHOOL_HOLIDAY)
+        return tuple(
+            (name, column) for name, column in self.known if name not in special or column.kind != "flag" or column.file
+        )
+
+    @property
+    def is_kaggle(self) -> bool:
+        """Whether the files are those of Kaggle's competition."""
+        return self.days is None
 
 
 KAGGLE_CHAIN = Chain(text="", country="DE")
@@ -162,10 +165,6 @@ def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
     country = file.holidays.country if file.holidays else None
     known, static = tuple(file.known.items()), tuple(file.static.items())
     return Chain(text, country, file.days, known, file.plan, static, file.holidays, file.forecast)
-
-
-def _is_calendar_flag(name: str, column: Column) -> bool:
-    return name in (PROMOTION, SCHOOL_HOLIDAY) and column.kind == "flag" and not column.file
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ from rossmann.data import (
     labels_by_number,
     read_history,
     read_plan,
+    row_labels,
 )
+from rossmann.journal import QUESTION, ForecastRows, JournalEntry
+from rossmann.journal.encoding import decode_entry, encode_entry
 from rossmann.serving import deployment
 from rossmann.serving.server.parsing import parse_body
 from rossmann.serving.server.requests import to_plan
@@ -250,6 +254,26 @@ def test_the_journal_names_stores_by_their_labels(client, tmp_path):
         stored = journal.read_answer(url, answer.json()["request_id"])
         assert stored.label.tolist() == ["Café Ü", "007"]
         assert stored.forecast.tolist() == [row["forecast"] for row in answer.json()["forecasts"]]
+
+
+def test_an_entry_of_the_log_keeps_labels_and_covariates(client, history, model, tmp_path):
+    plan, _ = read_plan(write_plan(tmp_path, "store,date,temp", f"Café Ü,{FIRST},21", f"007,{FIRST},3"), history)
+    rows = ForecastRows(
+        plan, model.forecaster.predict(model.state, plan), model.quantiles, row_labels(history, plan.store)
+    )
+    entry = JournalEntry("a", datetime.now(UTC), "http", QUESTION, 1, "f" * 16, history.origin, 1.0, rows)
+    answer = decode_entry(encode_entry(entry)).answer
+    assert answer.label.tolist() == ["Café Ü", "007"]
+    assert answer.plan.covariates.tobytes() == plan.covariates.tobytes()
+    assert answer.plan.covariates.shape == plan.covariates.shape
+
+
+def test_the_notes_of_an_ingest_name_stores_by_their_labels(tmp_path):
+    raw = Path(raw_days(tmp_path))
+    days = pd.read_csv(raw / "visits.csv", dtype=str)
+    days[~((days["shop"] == "Café Ü") & (days["day"] == "06.12.2015"))].to_csv(raw / "visits.csv", index=False)
+    notes = read_history(str(raw)).clean_report.notes
+    assert any("1 of 4 stores have no row on the last day, 2015-12-06: Café Ü" in note for note in notes)
 
 
 def test_a_store_that_a_delivery_lacks_is_named_by_its_label(history):

@@ -18,7 +18,7 @@ from rossmann.data.kaggle.columns import TRAIN_FILE
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import read_raw, require_kaggle_files
 from rossmann.data.kaggle.tables import raw_tables
-from rossmann.data.store_labels import labels_by_number, store_names
+from rossmann.data.store_labels import labels_by_number
 from rossmann.schema import HORIZON_DAYS, KEYS, MAX_SET_ASIDE_SHARE
 from rossmann.validation import StageReport, ValidationError, Violation, check_clean, violations_table
 
@@ -69,7 +69,7 @@ def read_history(
     labels = labels_by_number(history)
     clean_report = check_clean(days_frame(history), plan_frame(history), set_aside, as_of, cleaning.repairs, labels)
     missing = set_aside[~set_aside["has_row"]]
-    violations = (*violations, _missing_days(missing, history)) if len(missing) else violations
+    violations = (*violations, _missing_days(missing)) if len(missing) else violations
     count, days = int(is_unusable.sum()) + len(missing), len(is_unusable) + len(missing)
     _refuse_too_many(count, days, violations, max_set_aside_share)
     if count:
@@ -115,11 +115,11 @@ def _of_days(count: int, days: int) -> str:
     return f"{count:,} of {days:,} days of stores ({count / days:.2%})"
 
 
-def _missing_days(missing: pd.DataFrame, history: SalesHistory) -> Violation:
+def _missing_days(missing: pd.DataFrame) -> Violation:
     return Violation(
         TRAIN_FILE,
         "open_day_missing",
         "the store has no row on this day, and should have been open",
         "Add the missing days; on days on which a store was closed, open and sales are 0.",
-        missing[list(KEYS)].assign(store=store_names(history, missing["store"].to_numpy())).reset_index(drop=True),
+        missing[list(KEYS)].reset_index(drop=True),
     )

@@ -4,9 +4,8 @@ Every score here is the capped one of the backtest's loss, so that no few rows d
 carry most of the raw one, are stated beside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -70,15 +69,13 @@ def judge(
     promotion_probability: float,
     slice_margin: float,
     seed: int,
-    labels: Mapping[int, str] = MappingProxyType({}),
 ) -> Verdict:
     """The release rule: promote a challenger that beats every rival and makes no slice much worse.
 
     It beats a rival if p_better is at least `promotion_probability`. A slice is much worse if its score is more than
     `slice_margin` (a share) above that of the first rival. The reasons also name the rows with the largest errors, and
     warn of a bias. A rival whose backtest failed is left out, and the reasons say so: it must not stop every promotion.
-    A challenger that failed, or has no rival left, is not promoted. `labels` are those of stores by their numbers, for
-    the reasons; stores without one are named by their numbers.
+    A challenger that failed, or has no rival left, is not promoted.
     """
     if challenger in run.failures:
         return Verdict(False, (f"{challenger} failed: {run.failures[challenger]}",), ())
@@ -91,7 +88,7 @@ def judge(
     beats_all = all(comparison.p_better >= promotion_probability for comparison in comparisons)
     worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin)
     reasons += [_comparison_reason(comparison, loss, promotion_probability) for comparison in comparisons]
-    reasons.append(_large_error_reason(largest_errors(run.backtest, challenger), labels))
+    reasons.append(_large_error_reason(largest_errors(run.backtest, challenger)))
     reasons += filter(None, [run.backtest.bias_warning(challenger)])
     reasons += _slice_reasons(worse, loss, opponents[0], slice_margin)
     return Verdict(beats_all and not worse, tuple(reasons), comparisons)
@@ -225,10 +222,10 @@ def _comparison_reason(comparison: Comparison, loss: Loss, promotion_probability
     )
 
 
-def _large_error_reason(errors: Sequence[LargeError], labels: Mapping[int, str]) -> str:
+def _large_error_reason(errors: Sequence[LargeError]) -> str:
     rows = [
-        f"store {labels.get(each.store, each.store)} on {each.date:%Y-%m-%d} sold {each.sales:,.0f}, "
-        f"forecast {each.forecast:,.0f}: {each.share:.0%} of the fold from {each.origin:%Y-%m-%d}"
+        f"store {each.store} on {each.date:%Y-%m-%d} sold {each.sales:,.0f}, forecast {each.forecast:,.0f}: "
+        f"{each.share:.0%} of the fold from {each.origin:%Y-%m-%d}"
         for each in errors
     ]
     return f"rows with the largest shares of the raw loss: {'; '.join(rows)}"

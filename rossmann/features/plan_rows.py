@@ -37,7 +37,7 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
     covariates = state.calendar.covariates[:, store_positions]  # a copy, too
     if plan.covariates.shape[1]:
         covariates[:, row_store, row_day] = plan.covariates.T
-    calendar = replace(state.calendar, covariates=covariates, **panels)
+    calendar = replace(state.calendar.of_stores(store_positions), covariates=covariates, **panels)
     return PlanRows(state, calendar, store_positions, row_store, row_day)
 
 

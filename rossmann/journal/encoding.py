@@ -1,6 +1,5 @@
 """Journal entries as bytes, for the log: their scalar fields as JSON, then their arrays one after the other."""
 
-import math
 from collections import defaultdict
 from datetime import datetime
 
@@ -51,7 +50,7 @@ def decode_entry(content: bytes) -> JournalEntry:
         fields |= {"at": datetime.fromisoformat(fields["at"]), "origin": np.datetime64(fields["origin"], "D")}
         arrays: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
         for part, name, dtype, shape in head["columns"]:
-            arrays[part][name] = np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape)
+            arrays[part][name] = np.frombuffer(content, dtype, int(np.prod(shape)), start).reshape(shape)
             start += arrays[part][name].nbytes
         return JournalEntry(**fields, answer=_answer(head["batch"], arrays, head["quantiles"]))
     except (ValueError, KeyError, TypeError) as error:

@@ -3,9 +3,8 @@
 Daily sums are enough for every score. A day is summed again only if its actuals change.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -180,16 +179,11 @@ class Performance:
 
 
 def weekly_performance(
-    accuracy: pd.DataFrame,
-    reference: BacktestReference,
-    last: np.datetime64,
-    version: int,
-    labels: Mapping[int, str] = MappingProxyType({}),
+    accuracy: pd.DataFrame, reference: BacktestReference, last: np.datetime64, version: int
 ) -> Performance | None:
     """The week up to `last` from the journal's accuracy table; None if it has no forecast of this model version.
 
-    Days after `last`, which an earlier snapshot may have had, are left out. labels: of stores, by number; the worst
-    stores without one are named by their numbers.
+    Days after `last`, which an earlier snapshot may have had, are left out.
     """
     accuracy = accuracy[accuracy.date <= pd.Timestamp(last)]
     accuracy = accuracy.assign(week=week_ends(accuracy, last))
@@ -205,13 +199,12 @@ def weekly_performance(
     slices = scores_of_sums(window[window.slice != "store"], "slice", "value")
     expected = scores_of_sums(reference.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("expected_")
     stores = scores_of_sums(window[window.slice == "store"], "value")
-    names = {str(number): label for number, label in labels.items()}
     return Performance(
         first_day=np.datetime64(window.date.min(), "D"),
         last_day=np.datetime64(window.date.max(), "D"),
         version=version,
         slices=slices.join(expected),
-        worst_stores=stores.sort_values("wape", ascending=False).head(WORST_STORES).rename(index=names),
+        worst_stores=stores.sort_values("wape", ascending=False).head(WORST_STORES),
         wape=float(slices.wape["all", ""]),
         rmspe=float(slices.rmspe["all", ""]),
         expected_wape=float(expected.expected_wape["all", ""]),

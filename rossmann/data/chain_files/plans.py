@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from rossmann.chain import Chain
-from rossmann.data.chain_files.reading import cell_type, date_type
+from rossmann.data.chain_files.reading import _cell_type as cell_type
+from rossmann.data.chain_files.reading import _date_type as date_type
 from rossmann.data.csv_parsing import CELL_TYPES, TEXT, CellType
 from rossmann.schema import CALENDAR_COLUMNS
 from rossmann.validation import DataError

@@ -73,12 +73,12 @@ def read_tables(raw_dir: str, chain: Chain, as_of: date | None = None) -> ChainT
         days=rows,
         plan=plan,
         known={
-            name: _read(storage, (column.file,), _key_types(days) | {column.column: cell_type(column)}, keys)
+            name: _read(storage, (column.file,), _key_types(days) | {column.column: _cell_type(column)}, keys)
             for name, column in known.items()
             if column.file
         },
         static={
-            name: _read(storage, (column.file,), {days.store: TEXT, column.column: cell_type(column)}, (days.store,))
+            name: _read(storage, (column.file,), {days.store: TEXT, column.column: _cell_type(column)}, (days.store,))
             for name, column in chain.static
         },
         holidays=_read_holidays(storage, chain),
@@ -101,7 +101,7 @@ def _read_holidays(storage: Storage, chain: Chain) -> pd.DataFrame | None:
     if not (chain.holidays and chain.holidays.file):
         return None
     date, name = chain.holidays.date, chain.holidays.name
-    return _read(storage, (chain.holidays.file,), {date.column: date_type(date), name: TEXT}, (date.column,))
+    return _read(storage, (chain.holidays.file,), {date.column: _date_type(date), name: TEXT}, (date.column,))
 
 
 def _day_columns(chain: Chain) -> tuple[str, ...]:
@@ -121,18 +121,18 @@ def _plan_types(chain: Chain) -> dict[str, CellType]:
 
 
 def _known_types(chain: Chain) -> dict[str, CellType]:
-    return {column.column: cell_type(column) for _, column in chain.known if not column.file}
+    return {column.column: _cell_type(column) for _, column in chain.known if not column.file}
 
 
 def _key_types(days: Days) -> dict[str, CellType]:
-    return {days.store: TEXT, days.date.column: date_type(days.date)}
+    return {days.store: TEXT, days.date.column: _date_type(days.date)}
 
 
-def cell_type(column: Column) -> CellType:
+def _cell_type(column: Column) -> CellType:
     return {"number": NUMBERS, "category": TEXT, "flag": FLAGS}[column.kind]
 
 
-def date_type(date: DateColumn) -> CellType:
+def _date_type(date: DateColumn) -> CellType:
     if date.format == ISO_DATE:
         return DATES
 

@@ -108,7 +108,9 @@ def _add_closed_days(days: pd.DataFrame) -> pd.DataFrame:
 def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
     """One covariate for each of [known], but one for each value of a category; a promotion that is a flag has none."""
     panels: dict[str, CovariatePanel] = {}
-    for name, column in chain.covariate_columns:
+    for name, column in chain.known:
+        if name in (PROMOTION, SCHOOL_HOLIDAY) and column.kind == "flag" and not column.file:
+            continue
         sources = (
             [tables.known[name]] if column.file else [each for each in (tables.days, tables.plan) if each is not None]
         )
