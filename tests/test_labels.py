@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.delivery import deliver_and_record
 from rossmann import features, figures, forecasting, journal
 from rossmann.data import (
     SalesHistory,
@@ -26,7 +29,9 @@ from rossmann.serving import deployment
 from rossmann.serving.server.parsing import parse_body
 from rossmann.serving.server.requests import to_plan
 from rossmann.serving.target import ServingTarget
+from rossmann.settings import Settings
 from rossmann.validation import DataError, ValidationError
+from tests.support.endpoint import save_with_champion
 from tests.test_serving import Client, loaded_model, running_host
 
 LABELS = ["007", "12", "Café Ü", "shop-b"]
@@ -101,6 +106,23 @@ def test_a_forecast_file_has_the_labels_of_the_raw_files(history, model):
     stores = [line.split(",")[0] for line in content.splitlines()]
     assert stores[0] == "store"
     assert sorted(stores[1:]) == sorted(LABELS * 2)
+
+
+def test_labels_go_from_the_raw_files_through_a_forecast_to_its_files_and_the_journal(
+    history, tmp_path, monkeypatch, new_mlflow_database
+):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    new_mlflow_database(tmp_path)
+    save_with_champion(tmp_path, history, "ridge")
+    settings, plan = Settings(), write_plan(tmp_path, "store,date,temp", f"007,{FIRST},21", f"Café Ü,{FIRST},-5")
+    whole = deliver_and_record(settings, None, None, kaggle=False)
+    assert sorted(pd.read_csv(whole.file, dtype=str)["store"].unique()) == LABELS
+    assert sorted(pd.read_parquet(whole.file.replace(".csv", ".parquet"))["store"].unique()) == LABELS
+    own = deliver_and_record(settings, plan, str(tmp_path / "own.csv"), kaggle=False)
+    assert pd.read_csv(own.file, dtype=str)["store"].tolist() == ["007", "Café Ü"]
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        rows = database.execute("select label, count(*) from forecasts group by label").fetchall()
+    assert dict(rows) == {"007": 15, "12": 14, "Café Ü": 15, "shop-b": 14}
 
 
 def test_without_labels_a_forecast_file_has_numbers(toy):
