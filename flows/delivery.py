@@ -55,7 +55,7 @@ def deliver(
     table = forecasting.forecast_table(rows, forecasts, forecaster.quantiles, ids)
     title = f"From {history.origin}, model version {champion.version}"
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)
-    file = _write_table(folder, name, table, out, kaggle)
+    file = _write_table(folder, name, forecasting.with_store_names(table, history), out, kaggle)
     plot = _draw(folder, name, history, table, title, forecaster.quantiles)
     entry = JournalEntry(
         request_id=f"batch-{run_id}",
@@ -66,7 +66,7 @@ def deliver(
         snapshot=snapshot,
         origin=history.origin,
         latency_ms=(time.perf_counter() - started) * 1e3,
-        answer=ForecastRows(rows, forecasts, forecaster.quantiles),
+        answer=ForecastRows(rows, forecasts, forecaster.quantiles, data.row_labels(history, rows.store)),
     )
     forecast = DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot)
     return forecast, [entry] if plan else _as_published(entry)

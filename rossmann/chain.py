@@ -154,6 +154,17 @@ class Chain:
     forecast: Forecast = field(default_factory=Forecast)
 
     @property
+    def covariate_columns(self) -> tuple[tuple[str, Column], ...]:
+        """The entries of [known] that become covariates: all but promotions and school holidays that are flags.
+
+        Those are columns of the calendar, unless they have a file of their own.
+        """
+        special = (PROMOTION, SCHOOL_HOLIDAY)
+        return tuple(
+            (name, column) for name, column in self.known if name not in special or column.kind != "flag" or column.file
+        )
+
+    @property
     def is_kaggle(self) -> bool:
         """Whether the files are those of Kaggle's competition."""
         return self.days is None

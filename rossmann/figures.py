@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from rossmann.data import SalesHistory
+from rossmann.data import SalesHistory, store_names
 from rossmann.evaluation import Backtest
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: i
     axes.plot(dates[sells], sales[sells], color=ACTUAL_COLOUR, marker=".", lw=1, label="actual")
     _draw_bands(axes, forecast, bands)
     axes.plot(forecast["date"], forecast["forecast"], color=FORECAST_COLOUR, marker=".", lw=1, label="forecast")
-    axes.set(title=f"store {number}", ylabel="sales", ylim=(0, None))
+    (name,) = store_names(history, np.array([number]))
+    axes.set(title=f"store {name}", ylabel="sales", ylim=(0, None))
 
 
 def _draw_bands(axes: Axes, forecast: pd.DataFrame, bands: Bands) -> None:

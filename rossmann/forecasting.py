@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann import validation
-from rossmann.data import Plan, SalesHistory
+from rossmann.data import Plan, SalesHistory, store_names
 from rossmann.models import Forecast, Quantiles
 from rossmann.schema import DAY, DTYPES, FORECAST_COLUMNS, WEEKS_YEAR_DAYS
 
@@ -64,6 +64,11 @@ def summarise(table: pd.DataFrame, history: SalesHistory) -> ForecastSummary:
         total=float(forecast.sum()),
         year_over_year=float(change),
     )
+
+
+def with_store_names(table: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
+    """The table for readers: its stores have the labels of the chain's files, where there are labels."""
+    return table.assign(store=store_names(history, table["store"].to_numpy()))
 
 
 def to_csv_bytes(table: pd.DataFrame) -> bytes:

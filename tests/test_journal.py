@@ -133,8 +133,8 @@ def test_an_entry_is_written_with_its_plan_and_its_forecast(url):
          '{"levels": [0.05, 0.5, 0.95], "offsets": [-1.7, 0.30000000000000004, 1.6], "coverage": 0.9}')
     ]  # fmt: skip
     assert select(url, "select * from forecasts") == [
-        ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0, 0.1),
-        ("a", 1, 2, "2015-02-10", 1, 101.0, 91.0, None, 1, 1, "a", 0, 0.1),
+        ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0, 0.1, None),
+        ("a", 1, 2, "2015-02-10", 1, 101.0, 91.0, None, 1, 1, "a", 0, 0.1, None),
     ]
 
 

@@ -28,6 +28,7 @@ from rossmann.data.snapshots import (
     restore_snapshot,
     save_snapshot,
 )
+from rossmann.data.store_labels import labels_by_number, row_labels, store_names
 
 __all__ = [
     "DERIVED_FEATURES",
@@ -57,6 +58,7 @@ __all__ = [
     "is_flag",
     "is_snapshot",
     "kaggle_submission",
+    "labels_by_number",
     "list_snapshots",
     "load_chain",
     "load_snapshot",
@@ -71,6 +73,8 @@ __all__ = [
     "require_raw_files",
     "resolve_snapshot",
     "restore_snapshot",
+    "row_labels",
     "save_snapshot",
+    "store_names",
     "unusable_amounts",
 ]

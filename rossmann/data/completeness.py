@@ -8,6 +8,7 @@ import pandas as pd
 
 from rossmann.data.history import SalesHistory
 from rossmann.data.snapshots import describe_snapshot, find_current, load_snapshot
+from rossmann.data.store_labels import store_names
 from rossmann.schema import CLOSURE_DAYS
 from rossmann.validation import DataError
 
@@ -20,9 +21,9 @@ MAX_CORRECTED_SHARE = 0.01  # of the stores with sales on a day: if more, and at
 class MissingData:
     """What is missing in the new history."""
 
-    stores: np.ndarray  # numbers of the stores without any row, ascending. int32
+    stores: np.ndarray  # the names of the stores without any row, in the order of their numbers
     dates: np.ndarray  # days that no store has, at the end only those with sales. datetime64[D]
-    shortened_stores: np.ndarray  # stores that lack the sales of days, as `_shortened` has it. int32
+    shortened_stores: np.ndarray  # of stores that lack the sales of days, as `_shortened` has it
     store_days: int  # days with sales that the shortened stores lack
     zero_days: int  # of these, days that have a row with sales of 0
 
@@ -97,15 +98,16 @@ def find_missing_data(
     expected &= (dates >= history.dates[0]) & (dates <= history.origin)
     with_sales = history.stores.number[~np.isnan(history.sales).all(axis=1)]
     remains = np.isin(stores, with_sales)
-    lost_stores = stores[expected.any(axis=1) & ~remains]
+    is_lost = expected.any(axis=1) & ~remains
     expected &= remains[:, np.newaxis]
     sales = _sales_on(history, stores, dates)
     lost = expected & ~(sales > 0)
     shortened = _shortened(expected, lost)
-    if not (len(lost_stores) or len(lost_dates) or shortened.any()):
+    if not (is_lost.any() or len(lost_dates) or shortened.any()):
         return None
     zero_days = int((lost & (sales == 0))[shortened].sum())
-    return MissingData(lost_stores, lost_dates, stores[shortened], int(lost[shortened].sum()), zero_days)
+    names = store_names(previous, stores)
+    return MissingData(names[is_lost], lost_dates, names[shortened], int(lost[shortened].sum()), zero_days)
 
 
 def _shortened(expected: np.ndarray, lost: np.ndarray) -> np.ndarray:
@@ -159,6 +161,6 @@ def _count_noun(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _first(numbers: np.ndarray) -> str:
-    more = ", …" if len(numbers) > MAX_STORES_NAMED else ""
-    return ", ".join(str(number) for number in numbers[:MAX_STORES_NAMED]) + more
+def _first(names: np.ndarray) -> str:
+    more = ", …" if len(names) > MAX_STORES_NAMED else ""
+    return ", ".join(str(name) for name in names[:MAX_STORES_NAMED]) + more

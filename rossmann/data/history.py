@@ -169,7 +169,10 @@ class Stores:
 
 @dataclass(frozen=True)
 class Plan:
-    """Known future covariates: one row per store and day, arrays [rows]. It has no sales and no customers."""
+    """Known future covariates: one row per store and day, arrays [rows]. It has no sales and no customers.
+
+    `covariates` are all of those of the calendar, in its order; without columns, they are as published.
+    """
 
     store: np.ndarray  # int32
     date: np.ndarray  # datetime64[D]
@@ -177,6 +180,11 @@ class Plan:
     promo: np.ndarray  # int8, 0 or 1
     state_holiday: np.ndarray  # int8 index into STATE_HOLIDAYS
     school_holiday: np.ndarray  # int8, 0 or 1
+    covariates: np.ndarray | None = None  # float32 [rows, covariates], NaN unknown; default: without columns
+
+    def __post_init__(self):
+        if self.covariates is None:
+            object.__setattr__(self, "covariates", np.zeros((len(self.store), 0), np.float32))
 
     def __len__(self) -> int:
         return len(self.store)

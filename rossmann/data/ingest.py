@@ -17,6 +17,7 @@ from rossmann.data.kaggle.columns import TRAIN_FILE
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.reading import read_raw, require_kaggle_files
 from rossmann.data.kaggle.tables import raw_tables
+from rossmann.data.store_labels import labels_by_number
 from rossmann.schema import HORIZON_DAYS, KEYS, MAX_SET_ASIDE_SHARE
 from rossmann.validation import StageReport, ValidationError, Violation, check_clean, violations_table
 
@@ -66,7 +67,8 @@ def read_history(
     cleaning = clean(files.tables, horizon_days)
     history, set_aside = cleaning.history, cleaning.set_aside_days
     incomplete = set_aside if files.gaps_are_faults else set_aside[:0]
-    clean_report = check_clean(days_frame(history), plan_frame(history), incomplete, as_of, cleaning.repairs)
+    labels = labels_by_number(history)
+    clean_report = check_clean(days_frame(history), plan_frame(history), incomplete, as_of, cleaning.repairs, labels)
     missing = set_aside[~set_aside["has_row"]]
     violations = (*files.violations, _missing_days(missing, history)) if len(missing) else files.violations
     count, days = files.unusable + len(missing), files.rows + len(missing)

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
-from rossmann.data.csv_parsing import CELL_TYPES, header_names, parse_columns, read_cells
+from rossmann.data.chain_files.plans import plan_names, plan_types
+from rossmann.data.csv_parsing import CELL_TYPES, CellType, header_names, parse_columns, read_cells
 from rossmann.data.history import Plan, SalesHistory
 from rossmann.data.kaggle.columns import KAGGLE_NAMES, SCHEMA_NAMES
+from rossmann.data.known_values import calendar_values, lay_over
+from rossmann.data.store_labels import numbers_of_labels
 from rossmann.schema import CALENDAR_COLUMNS, KEYS
 from rossmann.storage import split_path
 from rossmann.validation import DataError, check_plan
@@ -24,36 +28,61 @@ def require_plan(path: str) -> None:
 def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None]:
     """The rows of a CSV file in its order, and its ids if it has a column of them.
 
-    The columns are KEYS and any of OPTIONAL_COLUMNS, all under our names or all under Kaggle's. A calendar column
-    that is missing, or a cell that is empty, is taken from the published plan. Raises DataError for other columns,
-    for stores without a history, for repeated rows and for days up to the origin or beyond the horizon.
+    The columns are KEYS and any of OPTIONAL_COLUMNS, all under our names or all under Kaggle's. With a chain.toml,
+    they are also the entries of [known], under our names or those of the chain's own files, and stores have labels.
+    A column that is missing, or a cell that is empty, is taken from the published plan. Raises DataError for other
+    columns, for stores without a history, for repeated rows and for days up to the origin or beyond the horizon.
     """
     require_plan(path)
     storage, file = split_path(path)
-    content = storage.read(file)
-    names = _column_names(file, header_names(content))
-    keys, optional = [names[column] for column in KEYS], [names[column] for column in OPTIONAL_COLUMNS]
+    content, chain, stores = storage.read(file), history.chain, history.stores
+    if chain.is_kaggle:
+        names, types = _column_names(file, header_names(content)), CELL_TYPES
+    else:
+        names, types = plan_names(chain, file, header_names(content)), plan_types(chain)
+    rows = _parse(file, content, names, types)
+    covariates = [names[name] for name, _ in chain.covariate_columns if names[name] in rows]
+    numbers = stores.number if chain.is_kaggle else stores.label
+    check_plan(rows.drop(columns=covariates), numbers, history.origin, history.calendar.dates[-1], names)
+    cells = {name: rows[column].to_numpy() for name, column in names.items() if column in rows}
+    store = cells["store"].astype(np.int32) if chain.is_kaggle else numbers_of_labels(stores, cells["store"].tolist())
+    return _plan(history, store, cells["date"].astype("datetime64[D]"), cells), cells.get("id")
+
+
+def _parse(file: str, content: bytes, names: Mapping[str, str], types: Mapping[str, CellType]) -> pd.DataFrame:
+    """The rows of a file under its own names. DataError for columns that are none of the plan's `names`."""
+    keys, optional = [names[name] for name in KEYS], [column for name, column in names.items() if name not in KEYS]
     csv_file = read_cells(file, content, keys, optional, keys, stage="plan")
     if csv_file.extra_columns:
         raise DataError(
             f"The plan {file} has a column {', '.join(csv_file.extra_columns)} that is not used; "
             f"a plan may have {', '.join((*keys, *optional))}. Rename the column or leave it out."
         )
-    columns = [*KEYS, *(column for column in OPTIONAL_COLUMNS if names[column] in csv_file.cells.column_names)]
-    rows = parse_columns(csv_file, {names[column]: CELL_TYPES[column] for column in columns})
-    check_plan(rows, history.stores.number, history.origin, history.calendar.dates[-1], names)
-    rows = rows.rename(columns={names[column]: column for column in columns})
-    store, date = rows["store"].to_numpy(dtype=np.int32), rows["date"].to_numpy().astype("datetime64[D]")
+    columns = {name: column for name, column in names.items() if column in csv_file.cells.column_names}
+    return parse_columns(csv_file, {column: types[name] for name, column in columns.items()})
+
+
+def _plan(history: SalesHistory, store: np.ndarray, date: np.ndarray, cells: Mapping[str, np.ndarray]) -> Plan:
+    """The rows, with what their cells leave out from the published plan. `cells` are by our names. [rows] each"""
+    chain = history.chain
+    values = {name: cells[name] for name, _ in chain.known if name in cells}
+    own = {name: cells[name] for name in CALENDAR_COLUMNS if name in cells.keys() - values.keys()}
+    own |= calendar_values(chain, values)
     calendar = {}
-    for column in CALENDAR_COLUMNS:
-        published = history.take(column, store, date)
-        values = rows[column].to_numpy() if column in rows else published
-        calendar[column] = np.where(np.isnan(values), published, values).astype(np.int8)
-    return Plan(store, date, **calendar), rows["id"].to_numpy() if "id" in rows else None
+    for name in CALENDAR_COLUMNS:
+        published = history.take(name, store, date)
+        column = own.get(name, published)
+        calendar[name] = np.where(np.isnan(column), published, column).astype(np.int8)
+    if not values:
+        return Plan(store, date, **calendar)
+    position, day = history.positions(store, date)
+    covariates = lay_over(chain, history.calendar, position, day, values)
+    return Plan(store, date, **calendar, covariates=covariates)
 
 
 def _column_names(file: str, header: set[str]) -> Mapping[str, str]:
     """The file's name of each column by our name: Kaggle's names or our own. DataError if the header mixes both."""
+    names = {name: KAGGLE_NAMES[name] for name in (*KEYS, *OPTIONAL_COLUMNS)}
     ours, kaggles = sorted(header & KAGGLE_NAMES.keys()), sorted(header & SCHEMA_NAMES.keys())
     repeated = [f"{KAGGLE_NAMES[name]} and {name}" for name in ours if KAGGLE_NAMES[name] in header]
     if repeated:
@@ -63,4 +92,4 @@ def _column_names(file: str, header: set[str]) -> Mapping[str, str]:
             f"The plan {file} mixes our column names ({', '.join(ours)}) with Kaggle's ({', '.join(kaggles)}). "
             f"Rename {', '.join(kaggles)} to {', '.join(SCHEMA_NAMES[name] for name in kaggles)}."
         )
-    return KAGGLE_NAMES if kaggles else {name: name for name in KAGGLE_NAMES}
+    return names if kaggles else {name: name for name in names}

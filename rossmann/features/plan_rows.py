@@ -34,7 +34,10 @@ def join_plan(state: State, plan: Plan) -> "PlanRows":
     for name in CALENDAR_COLUMNS:
         panels[name] = getattr(state.calendar, name)[store_positions]  # a copy, as the positions are an array
         panels[name][row_store, row_day] = getattr(plan, name)
-    calendar = replace(state.calendar.of_stores(store_positions), **panels)
+    covariates = state.calendar.covariates[:, store_positions]  # a copy, too
+    if plan.covariates.shape[1]:
+        covariates[:, row_store, row_day] = plan.covariates.T
+    calendar = replace(state.calendar.of_stores(store_positions), covariates=covariates, **panels)
     return PlanRows(state, calendar, store_positions, row_store, row_day)
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from rossmann.chain import KAGGLE_CHAIN, Chain
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.features import chain_ridge, levels, store_ridge
 from rossmann.features.calendar import extend_calendar
@@ -27,6 +28,7 @@ class State:
     weekdays: Weekdays
     levels: levels.Levels
     ridge: store_ridge.StoreRidge
+    chain: Chain = KAGGLE_CHAIN  # how the files are described
 
     @cached_property
     def horizon_days(self) -> int:
@@ -66,4 +68,5 @@ def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
             dates, promo, school_holiday, sales, past.customers, horizon_days, lifetime_level(log_sales, past.stores)
         ),
         ridge=fit_ridge(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales, weekdays),
+        chain=past.chain,
     )

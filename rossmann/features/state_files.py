@@ -11,6 +11,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from rossmann.chain import parse_chain
 from rossmann.data import Calendar, Stores, load_snapshot
 from rossmann.features.levels import Levels
 from rossmann.features.school_breaks import SchoolBreaks
@@ -67,7 +68,7 @@ def file_name() -> str:
 
 
 def _encode(state: State) -> bytes:
-    arrays = {"origin": np.array(state.origin)}
+    arrays = {"origin": np.array(state.origin), "chain": np.array(state.chain.text)}
     for part in PARTS:
         arrays |= {f"{part}.{name}": values for name, values in vars(getattr(state, part)).items()}
     buffer = io.BytesIO()
@@ -86,7 +87,7 @@ def _decode(file: bytes) -> State | None:
             part: kind(**{field.name: arrays[f"{part}.{field.name}"] for field in fields(kind)})
             for part, kind in PARTS.items()
         }
-        return State(origin=arrays["origin"][()], **parts)
+        return State(origin=arrays["origin"][()], chain=parse_chain(str(arrays["chain"])), **parts)
 
 
 def _digest(content: bytes) -> str:

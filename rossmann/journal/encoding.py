@@ -13,6 +13,7 @@ from rossmann.models import Forecast, Quantiles
 
 LENGTH_BYTES = 4  # of the JSON, before it
 PARTS = {"plan": Plan, "forecast": Forecast}  # the fields of ForecastRows that consist of arrays
+LABELS = "rows"  # the part of the labels, if there are any
 
 
 def encode_entry(entry: JournalEntry) -> bytes:
@@ -20,7 +21,7 @@ def encode_entry(entry: JournalEntry) -> bytes:
     fields = {name: value for name, value in vars(entry).items() if name != "answer"}
     fields |= {"at": entry.at.isoformat(), "origin": str(entry.origin)}
     arrays = _arrays(entry.answer)
-    columns = [[part, name, values.dtype.str, len(values)] for part, name, values in arrays]
+    columns = [[part, name, values.dtype.str, values.shape] for part, name, values in arrays]
     quantiles = None if entry.batch else entry.answer.quantiles
     head = to_json({"fields": fields, "batch": entry.batch, "columns": columns, "quantiles": quantiles})
     return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for *_, values in arrays)])
@@ -48,8 +49,8 @@ def decode_entry(content: bytes) -> JournalEntry:
         fields = head["fields"]
         fields |= {"at": datetime.fromisoformat(fields["at"]), "origin": np.datetime64(fields["origin"], "D")}
         arrays: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
-        for part, name, dtype, length in head["columns"]:
-            arrays[part][name] = np.frombuffer(content, dtype, length, start)
+        for part, name, dtype, shape in head["columns"]:
+            arrays[part][name] = np.frombuffer(content, dtype, int(np.prod(shape)), start).reshape(shape)
             start += arrays[part][name].nbytes
         return JournalEntry(**fields, answer=_answer(head["batch"], arrays, head["quantiles"]))
     except (ValueError, KeyError, TypeError) as error:
@@ -60,7 +61,8 @@ def _arrays(answer: ForecastRows | BatchRows) -> list[tuple[str, str, np.ndarray
     """The arrays of an answer, each with the part that it belongs to and its name there."""
     if isinstance(answer, BatchRows):
         return [("batch", "positions", answer.positions)]
-    return [(part, name, values) for part in PARTS for name, values in vars(getattr(answer, part)).items()]
+    labels = [] if answer.label is None else [(LABELS, "label", answer.label)]
+    return labels + [(part, name, values) for part in PARTS for name, values in vars(getattr(answer, part)).items()]
 
 
 def _answer(
@@ -69,4 +71,4 @@ def _answer(
     if batch is not None:
         return BatchRows(batch, **arrays["batch"])
     parts = {part: build(**arrays[part]) for part, build in PARTS.items()}
-    return ForecastRows(**parts, quantiles=Quantiles.of_document(quantiles) if quantiles else None)
+    return ForecastRows(**parts, quantiles=Quantiles.of_document(quantiles) if quantiles else None, **arrays[LABELS])

@@ -26,6 +26,7 @@ class ForecastRows:
     plan: Plan  # as requested, arrays [rows]
     forecast: Forecast
     quantiles: Quantiles | None  # of the model; with the standard deviation of each row they are those of the forecast
+    label: np.ndarray | None = None  # of each row's store, str [rows]; None: stores have only numbers
 
     def __len__(self) -> int:
         return len(self.plan)

@@ -53,6 +53,7 @@ forecasts = sa.Table(
     sa.Column("state_holiday", sa.String(1), nullable=False),
     sa.Column("school_holiday", sa.Boolean, nullable=False),
     sa.Column("standard_deviation", sa.Float),  # of the error of log sales
+    sa.Column("label", sa.Text),  # of the store in the chain's files; NULL: its number
     sa.Index("forecasts_by_day", "date", "store"),
 )  # fmt: skip
 
@@ -236,6 +237,7 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
         "request_id": [entry.request_id] * count,
         "position": range(count),
         "store": plan.store.tolist(),
+        "label": [None] * count if entry.answer.label is None else entry.answer.label.tolist(),
         "date": plan.date.astype("datetime64[D]").tolist(),
         "lead_days": (plan.date - entry.origin).astype(int).tolist(),
         "forecast": forecast.sales.tolist(),

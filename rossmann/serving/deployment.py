@@ -6,7 +6,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import AuthenticationError
 
-from rossmann.data import Plan
+from rossmann.chain import PROMOTION
+from rossmann.data import Plan, store_names
 from rossmann.features import State, published_plan
 from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.provenance import code_version
@@ -99,7 +100,7 @@ def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaste
     """Compare forecasts over HTTP with those of `forecaster` and `state`. DataError if one replica differs."""
     plan = _smoke_plan(state)
     expected = forecaster.predict(state, plan)
-    body = {"plan": [_json_row(plan, row) for row in range(len(plan))], "quantiles": True}
+    body = {"plan": _json_rows(plan, state), "quantiles": True}
     for _ in range(SMOKE_REQUESTS):
         response = request_forecast(serve, body, SMOKE_HEADERS)
         endpoint_target = ServingTarget(response["model_version"], response["snapshot"])
@@ -108,7 +109,7 @@ def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaste
             raise DataError(f"the endpoint serves {endpoint_target}, not {target}: {reason}")
         rows = [{**row, **(row["quantiles"] or {})} for row in response["forecasts"]]
         for name, batch in _forecast_columns(expected, forecaster.quantiles).items():
-            _compare(name, np.array([row[name] for row in rows]), batch, plan)
+            _compare(name, rows, batch)
 
 
 def request_forecast(serve: ServeCluster, body: dict, headers: Mapping[str, str] | None = None) -> dict:
@@ -176,31 +177,36 @@ def _forecast_columns(forecast: Forecast, quantiles: Quantiles | None) -> dict[s
 
 
 def _smoke_plan(state: State) -> Plan:
-    """The published plan of a few stores; for one of them with the promotion inverted on every other day."""
+    """The published plan of a few stores; for one of them with a flag inverted on every other day."""
     published = published_plan(state)
     sample = np.linspace(0, len(state.store_numbers) - 1, min(SMOKE_STORES, len(state.store_numbers))).astype(int)
     rows = np.isin(published.store, state.store_numbers[sample])
     plan = Plan(**{name: values[rows] for name, values in vars(published).items()})
     inverted = (plan.store == state.store_numbers[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
-    return replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
+    name = _smoke_flags(state)[-1]
+    flag = getattr(plan, name)
+    return replace(plan, **{name: np.where(inverted, 1 - flag, flag).astype(np.int8)})
 
 
-def _json_row(plan: Plan, row: int) -> dict[str, object]:
-    """A row as JSON, without holidays: the endpoint takes these from the published plan."""
-    return {
-        "store": int(plan.store[row]),
-        "date": str(plan.date[row]),
-        "open": bool(plan.open[row]),
-        "promo": bool(plan.promo[row]),
-    }
+def _smoke_flags(state: State) -> list[str]:
+    """The flags that a row of a smoke test has: the promotion, too, unless the chain has it as a number or a text."""
+    return [name for name in ("open", PROMOTION) if name not in dict(state.chain.covariate_columns)]
 
 
-def _compare(name: str, served: np.ndarray, batch: np.ndarray, plan: Plan) -> None:
-    """Raise DataError with the largest difference if two columns of forecasts differ."""
+def _json_rows(plan: Plan, state: State) -> list[dict[str, object]]:
+    """The rows as JSON, without holidays: the endpoint takes these from the published plan."""
+    columns = {"store": store_names(state, plan.store).tolist(), "date": np.datetime_as_string(plan.date).tolist()}
+    columns |= {name: getattr(plan, name).astype(bool).tolist() for name in _smoke_flags(state)}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _compare(name: str, rows: Sequence[dict], batch: np.ndarray) -> None:
+    """Raise DataError with the largest difference if a column of the endpoint's rows is not that of the batch."""
+    served = np.array([row[name] for row in rows])
     if not np.allclose(served, batch, rtol=RELATIVE_TOLERANCE, atol=0):
         worst = int(np.argmax(np.abs(served - batch)))
         raise DataError(
-            f"the endpoint returns {name} {served[worst]} for store {plan.store[worst]} on {plan.date[worst]}, "
+            f"the endpoint returns {name} {served[worst]} for store {rows[worst]['store']} on {rows[worst]['date']}, "
             f"the batch {batch[worst]}"
         )
 

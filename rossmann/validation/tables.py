@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from rossmann.schema import (
     PLAN_COLUMNS,
     STATE_HOLIDAYS,
 )
-from rossmann.validation.contract import DATE, NUMBER, Column, Contract, Rule, check_contracts
+from rossmann.validation.contract import DATE, NUMBER, TEXT, Column, Contract, Rule, check_contracts
 from rossmann.validation.report import Repair, StageReport
 from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
 
@@ -74,11 +75,13 @@ def check_clean(
     set_aside_days: pd.DataFrame,
     as_of: date | None = None,
     repairs: Sequence[Repair] = (),
+    labels: Mapping[int, str] = MappingProxyType({}),
 ) -> StageReport:
     """Check the clean days and the published plan of the days after them, both ordered by store, then date.
 
     `set_aside_days` are in none of the two: store, date, has_row, and the share of the stores that are set aside on
-    this day. The report includes `repairs`. Raises ValidationError.
+    this day. The report includes `repairs`, and names stores by their `labels`, if they have any.
+    Raises ValidationError.
     """
     plan_columns, actual_columns = _columns(PLAN_COLUMNS), _columns(ACTUAL_COLUMNS)
     as_of_rules = [_no_sales_after(as_of)] if as_of else []
@@ -88,7 +91,7 @@ def check_clean(
     report = check_contracts(
         "cleaned data", [(days_contract, days), (plan_contract, plan), (set_aside_contract, set_aside_days)]
     )
-    return StageReport(report.stage, report.checks, tuple(repairs), _stores_without_last_day(days))
+    return StageReport(report.stage, report.checks, tuple(repairs), _stores_without_last_day(days, labels))
 
 
 def check_plan(
@@ -98,15 +101,15 @@ def check_plan(
     last_day: np.datetime64,
     names: Mapping[str, str] | None = None,
 ) -> StageReport:
-    """Check a caller's plan of days after `origin`, up to `last_day`, for `stores` with a history.
+    """Check a caller's plan of days after `origin`, up to `last_day`, for `stores` (numbers or labels) with a history.
 
     `names` has the names of the columns in the plan by their names in the schema, where they differ.
     Raises ValidationError.
     """
     name = {column: (names or {}).get(column, column) for column in (*PLAN_COLUMNS, "day_of_week")}
-    store, day = name["store"], name["date"]
+    store, day, store_type = name["store"], name["date"], NUMBER if stores.dtype.kind == "i" else TEXT
     calendar = [name[column] for column in CALENDAR_COLUMNS if name[column] in plan]
-    columns = {store: Column(NUMBER), day: Column(DATE)} | {c: Column(NUMBER, may_be_empty=True) for c in calendar}
+    columns = {store: Column(store_type), day: Column(DATE)} | {c: Column(NUMBER, may_be_empty=True) for c in calendar}
     rules = [
         store_exists(store, stores, "the store has no history", "Plan only for stores of the snapshot."),
         *flags_are_0_or_1([name[column] for column in FLAG_COLUMNS if name[column] in plan]),
@@ -193,13 +196,13 @@ def _finite_and_not_negative(table: pd.DataFrame, names: Sequence[str]) -> np.nd
     return (np.isfinite(amounts) & (amounts >= 0)).all(axis=1)
 
 
-def _stores_without_last_day(days: pd.DataFrame) -> tuple[str, ...]:
+def _stores_without_last_day(days: pd.DataFrame, labels: Mapping[int, str]) -> tuple[str, ...]:
     """A note if some stores end early: they may have closed for good, or their rows may be late."""
     last = days.groupby("store")["date"].max()
     ended = last.index[last < last.max()]
     if not len(ended):
         return ()
-    first = ", ".join(str(store) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
+    first = ", ".join(str(labels.get(store, store)) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
     return (f"{len(ended):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
 
 
@@ -229,9 +232,10 @@ def _after_origin(plan: pd.DataFrame, origin: np.datetime64, store: str, date: s
     early = plan[plan[date].to_numpy() <= origin].sort_values(date, kind="stable")
     problem = "sales of the day are known already"
     if len(early):
-        number, day = early[store].iloc[0], early[date].iloc[0]
+        first, day = early[store].iloc[0], early[date].iloc[0]
+        name = first if isinstance(first, str) else f"{first:.0f}"
         end = "then" if day == pd.Timestamp(origin) else str(origin)
-        problem = f"plan for store {number:.0f} starts on {day:%Y-%m-%d}, but sales are known until {end}"
+        problem = f"plan for store {name} starts on {day:%Y-%m-%d}, but sales are known until {end}"
     return Rule(
         "after_the_origin",
         problem,

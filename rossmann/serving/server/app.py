@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from rossmann.data import store_labels, store_names
 from rossmann.journal import SMOKE
 from rossmann.models import Forecast
 from rossmann.schema import DAY
@@ -123,15 +124,13 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
     @app.get("/forecasts/{store}", response_model=responses.Forecasts, responses=store_errors, tags=["forecasts"])
     async def store_forecast(
         request: Request,
-        store: int = Path(ge=1, lt=2**31),
+        store: str = Path(description="The store's number, or its label in the chain's files."),
         quantiles: bool = Query(False, description=requests.QUANTILES_DESCRIPTION),
     ) -> Response:
         """Forecast all days of the published plan for one store."""
         requests.refuse_repetitions(request.query_params)
         model, started, request_id = _loaded_model(host), time.perf_counter(), request.scope["request_id"]
-        smoke, answer = _is_smoke(request), model.store_answer(store)
-        if answer is None:
-            raise ApiError(404, [requests.unknown_store(store, model.state)])
+        smoke, answer = _is_smoke(request), _store_answer(model, store)
         content = _forecasts_json(model, answer, request_id, quantiles)
         if "head_only" not in request.scope:
             host.record_answer(model, request_id, answer, smoke, (time.perf_counter() - started) * 1e3)
@@ -173,6 +172,18 @@ def _loaded_model(host: ModelHost) -> LoadedModel:
     return host.model
 
 
+def _store_answer(model: LoadedModel, store: str) -> Answer:
+    """The forecast of the store that a path names. Raises ApiError (404), or (422) for what is no store's number."""
+    if model.fields:
+        number = model.fields.numbers.get(store, store_labels.UNKNOWN_STORE)
+    else:
+        number = requests.parse_store_number(store)
+    answer = model.store_answer(number)
+    if answer is None:
+        raise ApiError(404, [requests.unknown_store(store if model.fields else number, model.state)])
+    return answer
+
+
 def _is_smoke(request: Request) -> bool:
     """Whether the caller compares the endpoint with the batch, by PURPOSE_HEADER. Raises ApiError (422)."""
     purpose = request.headers.get(PURPOSE_HEADER)
@@ -184,7 +195,7 @@ def _is_smoke(request: Request) -> bool:
 
 def _forecast(model: LoadedModel, body: bytes, max_rows: int, request_id: str) -> tuple[Answer, bytes]:
     """The forecast of the rows of a body, and the response as JSON. Raises ApiError (422)."""
-    rows, wants_quantiles = parsing.parse_body(body, max_rows)
+    rows, wants_quantiles = parsing.parse_body(body, max_rows, model.fields)
     answer = model.answer(requests.to_plan(rows, model.state))
     return answer, _forecasts_json(model, answer, request_id, wants_quantiles)
 
@@ -193,7 +204,7 @@ def _forecasts_json(model: LoadedModel, answer: Answer, request_id: str, with_qu
     """The JSON of `responses.Forecasts`, written without building that object for each row."""
     plan, forecast = answer.plan, answer.forecast
     columns = {
-        "store": plan.store.tolist(),
+        "store": store_names(model.state, plan.store).tolist(),
         "date": np.datetime_as_string(plan.date).tolist(),
         "lead_days": ((plan.date - model.state.origin) // DAY).tolist(),
         "forecast": forecast.sales.tolist(),

@@ -1,16 +1,19 @@
 """The model of a replica with all that a forecast needs; replaced as a whole, never changed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from rossmann import data, features, models, registry
 from rossmann.data import Plan, Snapshot
+from rossmann.data.known_values import published_covariates
 from rossmann.features import State
 from rossmann.models import Forecast, Quantiles
 from rossmann.registry import ModelCard, Registry
 from rossmann.schema import CALENDAR_COLUMNS
 from rossmann.serving.server.blocks import BlockForecaster, replace_rows, take
+from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.cores import Cores
 from rossmann.serving.target import ServingTarget
 
@@ -41,6 +44,11 @@ class LoadedModel:
         """The quantiles of the model; None if it has none."""
         return self.forecaster.quantiles
 
+    @cached_property
+    def fields(self) -> ChainFields | None:
+        """What the rows of a request may contain beside the fields of every chain; None for Kaggle's."""
+        return None if self.state.chain.is_kaggle else ChainFields(self.state)
+
     def answer(self, plan: Plan) -> Answer:
         """The same numbers as `forecaster.predict(state, plan)`, but rows as published are looked up.
 
@@ -48,10 +56,15 @@ class LoadedModel:
         sends all rows of its store to the model.
         """
         lead_days = (plan.date - self.state.origin).view(np.int64)
-        position = self.state.stores.positions(plan.store) * self.state.horizon_days + lead_days - 1
+        store = self.state.stores.positions(plan.store)
+        position = store * self.state.horizon_days + lead_days - 1
         differs = np.zeros(len(plan), bool)
         for name in CALENDAR_COLUMNS:
             differs |= getattr(plan, name) != getattr(self.plan, name)[position]
+        if plan.covariates.shape[1]:
+            day = self.state.calendar.positions(plan.date)
+            published = published_covariates(self.state.calendar, store, day)
+            differs |= ~np.isclose(plan.covariates, published, rtol=0, atol=0, equal_nan=True).all(axis=1)
         published_forecast = take(self.plan_forecast, position)
         if not differs.any():
             return Answer(plan, published_forecast, position.astype(np.int32))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from rossmann.data import Plan, row_labels
 from rossmann.journal import (
     OPERATIONAL,
     QUESTION,
@@ -15,6 +16,7 @@ from rossmann.journal import (
     JournalEntry,
     published_batch,
 )
+from rossmann.models import Forecast
 from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.target import ServingTarget
@@ -68,10 +70,10 @@ class ModelHost:
         """
         self.metrics.count_forecasts(model.version, len(answer.plan), latency_ms)
         now, snapshot, origin = datetime.now(UTC), model.snapshot.fingerprint, model.state.origin
-        rows: ForecastRows | BatchRows = ForecastRows(answer.plan, answer.forecast, model.quantiles)
+        rows: ForecastRows | BatchRows = _forecast_rows(model, answer.plan, answer.forecast)
         if answer.positions is not None:
             if self._batch_model is not model:
-                published = ForecastRows(model.plan, model.plan_forecast, model.quantiles)
+                published = _forecast_rows(model, model.plan, model.plan_forecast)
                 batch = published_batch(model.version, snapshot, origin, published, now)
                 self.journal.write(batch)
                 self._batch_model, self._batch = model, batch.request_id
@@ -85,3 +87,7 @@ class ModelHost:
         """Set the gauges to the present state; without a model there is nothing to set."""
         if self.model:
             self.metrics.update(self.model, self.load_error is not None, self.journal.health(), datetime.now(UTC))
+
+
+def _forecast_rows(model: LoadedModel, plan: Plan, forecast: Forecast) -> ForecastRows:
+    return ForecastRows(plan, forecast, model.quantiles, row_labels(model.state, plan.store))

@@ -3,10 +3,12 @@
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from rossmann.data import store_names
 from rossmann.schema import DAY
 from rossmann.serving.server.auth import is_public
+from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.loaded_model import LoadedModel
-from rossmann.serving.server.requests import REQUEST_BODY
+from rossmann.serving.server.requests import REQUEST_BODY, STORE_NUMBER, PlanRow, SingleRow
 from rossmann.serving.server.responses import Error
 
 DESCRIPTION = """Daily sales of every store, on the days of the published plan after the last day with known sales.
@@ -37,6 +39,7 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     body = REQUEST_BODY.json_schema(ref_template=SCHEMA_REFERENCE)
     components = document["components"]
     components["schemas"] |= body.pop("$defs")
+    _describe_stores(document, model.fields if model else None)
     content = {"schema": {"anyOf": body["oneOf"]}} | ({"examples": _examples(model)} if model else {})
     document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
     if needs_key:
@@ -48,14 +51,28 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     return document
 
 
+def _describe_stores(document: dict, fields: ChainFields | None) -> None:
+    """Complete the schemas, in place, by what a store is called, and by the covariates of the chain."""
+    (path,) = (each for each in document["paths"]["/forecasts/{store}"]["get"]["parameters"] if each["name"] == "store")
+    if fields is None:
+        path["schema"] |= STORE_NUMBER.json_schema()
+        return
+    schemas = document["components"]["schemas"]
+    schemas |= {name: fields.schema(schemas[name]) for name in (PlanRow.__name__, SingleRow.__name__)}
+
+
 def _examples(model: LoadedModel) -> dict[str, dict]:
-    store, days = int(model.state.store_numbers[0]), [str(model.state.origin + lead * DAY) for lead in (1, 2)]
-    row = {"store": store, "date": days[0], "open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
+    (store,) = store_names(model.state, model.state.store_numbers[:1]).tolist()
+    days = [str(model.state.origin + lead * DAY) for lead in (1, 2)]
+    flags = {"open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
+    other_kinds = model.fields.covariates if model.fields else {}
+    change = "open" if "promo" in other_kinds else "promo"
+    row = {"store": store, "date": days[0]} | {name: flag for name, flag in flags.items() if name not in other_kinds}
     kaggle = {"Store": store, "Date": days[1], "Open": 1, "Promo": 0, "StateHoliday": "0", "SchoolHoliday": 0}
     return {
         "one day": {"value": row},
         "one day as published": {"value": {"store": store, "date": days[0]}},
         "one day with quantiles": {"value": {"store": store, "date": days[0], "quantiles": True}},
-        "a plan": {"value": {"plan": [{"store": store, "date": day, "promo": True} for day in days]}},
+        "a plan": {"value": {"plan": [{"store": store, "date": day, change: True} for day in days]}},
         "Kaggle's names": {"value": kaggle},
     }

@@ -1,18 +1,22 @@
 """The rows of a request body; no other module reads a body.
 
 What a hostile body costs is bounded: it is refused by counts of its characters before anything is built from it, and
-the search for problems ends after errors.MAX_PROBLEMS of them. The counts are exact for valid bodies, since their
-strings contain neither braces nor colons nor commas: a { for each row and for the plan around them, and a : for each
-field.
+the search for problems ends after errors.MAX_PROBLEMS of them. The counts are exact for valid bodies about Kaggle's
+files, since their strings contain neither braces nor colons nor commas: a { for each row and for the plan around them,
+and a : for each field.
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from rossmann.data.known_values import KnownValues
+from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.errors import ApiError, Problem
 from rossmann.serving.server.requests import (
     EXPECTED,
@@ -30,12 +34,13 @@ EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that p
 QUOTED_LENGTH = 40  # of a value in a message
 
 
-def parse_body(body: bytes, max_rows: int) -> tuple[RequestRows, bool]:
+def parse_body(body: bytes, max_rows: int, fields: ChainFields | None = None) -> tuple[RequestRows, bool]:
     """The rows of a body, and whether it asks for quantiles.
 
-    Raises ApiError (422) with the first problems of a body that is not valid.
+    fields: those of a chain with a chain.toml. Raises ApiError (422) with the first problems of a body that is not
+    valid.
     """
-    _check_counts(body, max_rows)
+    _check_counts(body, max_rows, MAX_ROW_FIELDS + (len(fields.covariates) if fields else 0))
     try:
         document = from_json(body)
     except ValueError as error:
@@ -43,12 +48,23 @@ def parse_body(body: bytes, max_rows: int) -> tuple[RequestRows, bool]:
     rows = _rows_of_plan(document)
     _check_fields(document, rows)
     wants_quantiles, request = _take_quantiles(document)
-    valid_rows = read_usual_rows(rows or [request]) if not rows or len(request) == 1 else None
+    request, known = _translate(request, rows, fields) if fields else (request, {})
+    plain_rows = _rows_of_plan(request) if fields else rows
+    valid_rows = read_usual_rows(plain_rows or [request]) if not rows or len(request) == 1 else None
     if valid_rows is None:
-        valid_rows = _validate(request, rows)
+        valid_rows = _validate(request, plain_rows)
     if body.count(b":") != len(document) + sum(map(len, rows)):
-        raise ApiError(422, _repeated_keys(body))
-    return valid_rows, wants_quantiles
+        _refuse_repeated_keys(body)
+    return replace(valid_rows, known=known) if known else valid_rows, wants_quantiles
+
+
+def _translate(request: object, rows: list, fields: ChainFields) -> tuple[object, KnownValues]:
+    """The request with the fields of every chain only, and the values of the others."""
+    if not rows:
+        (plain,), known = fields.translate([request], [None])
+        return plain, known
+    plain_rows, known = fields.translate(rows, range(len(rows)))
+    return request | {"plan": plain_rows}, known
 
 
 def _validate(document: object, rows: list) -> RequestRows:
@@ -60,13 +76,13 @@ def _validate(document: object, rows: list) -> RequestRows:
     return RequestRows.of(request.plan if isinstance(request, PlanRequest) else [request])
 
 
-def _check_counts(body: bytes, max_rows: int) -> None:
+def _check_counts(body: bytes, max_rows: int, row_fields: int) -> None:
     """Refuse a body that has more rows, or more values, than any valid one."""
     rows, values = max(body.count(b"{") - 1, 1), body.count(b",") + 1
     if rows > max_rows:
         raise ApiError(422, [Problem(f"{rows:,} rows; at most {max_rows:,} in one request", "plan")])
-    if values > MAX_ROW_FIELDS * rows + EXTRA_VALUES:
-        message = f"{values:,} values, but only {rows:,} rows, which have at most {MAX_ROW_FIELDS} each"
+    if values > row_fields * rows + EXTRA_VALUES:
+        message = f"{values:,} values, but only {rows:,} rows, which have at most {row_fields} each"
         raise ApiError(422, [Problem(message)])
 
 
@@ -102,6 +118,13 @@ def _problems(document: object, rows: list, error: ValidationError) -> Iterator[
                 PlanRow.model_validate(row)
             except ValidationError as row_error:
                 yield from dict.fromkeys(_validation_problems(row_error, number))
+
+
+def _refuse_repeated_keys(body: bytes) -> None:
+    """Raise ApiError (422) if an object has a key more than once. A : may also be in the label of a store."""
+    problems = _repeated_keys(body)
+    if first := next(problems, None):
+        raise ApiError(422, chain([first], problems))
 
 
 def _repeated_keys(body: bytes) -> Iterator[Problem]:

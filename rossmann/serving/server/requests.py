@@ -6,7 +6,7 @@ No pandas here: a request of one row takes a third of a millisecond.
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -20,11 +20,13 @@ from pydantic import (
     Field,
     Tag,
     TypeAdapter,
+    ValidationError,
 )
 from starlette.datastructures import QueryParams
 
-from rossmann.data import Plan
+from rossmann.data import Plan, labels_by_number, store_labels
 from rossmann.data.kaggle.columns import KAGGLE_NAMES
+from rossmann.data.known_values import KnownValues, calendar_values, lay_over
 from rossmann.features import State
 from rossmann.schema import CALENDAR_COLUMNS, DAY, STATE_HOLIDAYS, weekday
 from rossmann.serving.server.errors import ApiError, Problem
@@ -43,6 +45,7 @@ FIELDS = {KAGGLE_NAMES[name]: name for name in EXPECTED if name in KAGGLE_NAMES}
 NOT_IN_ROW = -1  # code of a field that a row leaves out
 MAX_STORE = 2**31 - 1
 
+STORE_NUMBER = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_STORE)])
 Flag = bool | Literal[0, 1] | None
 
 
@@ -55,6 +58,14 @@ def parse_day(value: object) -> dt.date:
     if isinstance(value, str) and len(value) == 10 and value[4::3] == "--":
         return dt.date.fromisoformat(value)
     raise ValueError("not a day")
+
+
+def parse_store_number(text: str) -> int:
+    """The number that a path names. Raises ApiError (422)."""
+    try:
+        return STORE_NUMBER.validate_python(text)
+    except ValidationError:
+        raise ApiError(422, [Problem(f'"{text}" is not valid; expected {EXPECTED["store"]}', "store")]) from None
 
 
 class PlanRow(BaseModel):
@@ -118,6 +129,7 @@ class RequestRows:
     date: np.ndarray  # datetime64[D]
     day_of_week: np.ndarray  # int8
     codes: dict[str, np.ndarray]  # int8, by the names of CALENDAR_COLUMNS
+    known: KnownValues = field(default_factory=dict)  # of a chain with a chain.toml
 
     def __len__(self) -> int:
         return len(self.store)
@@ -143,16 +155,16 @@ def to_plan(rows: RequestRows, state: State) -> Plan:
         raise ApiError(422, _row_problems(rows, state))
     cells = state.stores.positions(rows.store), lead_days - 1 + len(state.calendar.dates) - state.horizon_days
     columns = {}
-    for name, codes in rows.codes.items():
+    for name, codes in (rows.codes | _codes_of_known(rows, state)).items():
         is_missing = codes == NOT_IN_ROW
         columns[name] = np.where(is_missing, getattr(state.calendar, name)[cells], codes) if is_missing.any() else codes
-    return Plan(rows.store, rows.date, **columns)
+    covariates = lay_over(state.chain, state.calendar, *cells, rows.known) if rows.known else None
+    return Plan(rows.store, rows.date, **columns, covariates=covariates)
 
 
-def unknown_store(store: int, state: State, row: int | None = None) -> Problem:
+def unknown_store(store: int | str, state: State, row: int | None = None) -> Problem:
     """The problem with a store that has no history."""
-    stores = f"{len(state.store_numbers):,} stores from {state.store_numbers[0]} to {state.store_numbers[-1]}"
-    return Problem(f"store {store} has no history; there are {stores}", "store", row)
+    return Problem(store_labels.unknown_store(state, store), "store", row)
 
 
 def _code(value: bool | int | str | None) -> int:
@@ -169,6 +181,12 @@ def refuse_repetitions(query: QueryParams) -> None:
         Problem(f"is there {count} times; name it once", name) for name, count in counts.items() if count > 1
     ]:
         raise ApiError(422, problems)
+
+
+def _codes_of_known(rows: RequestRows, state: State) -> dict[str, np.ndarray]:
+    """Codes of calendar columns that the values of [known] imply. int8 [rows]"""
+    values = calendar_values(state.chain, rows.known)
+    return {name: np.where(np.isnan(each), NOT_IN_ROW, each).astype(np.int8) for name, each in values.items()}
 
 
 def _is_valid(rows: RequestRows, lead_days: np.ndarray, state: State) -> bool:
@@ -188,6 +206,7 @@ def _wrong_weekday(rows: RequestRows) -> np.ndarray:
 def _row_problems(rows: RequestRows, state: State) -> Iterator[Problem]:
     """All problems of rows with valid fields, in the order of the rows."""
     stores, origin, last = set(state.store_numbers.tolist()), state.origin, state.calendar.dates[-1]
+    labels = labels_by_number(state)
     wrong_weekday = _wrong_weekday(rows)
     first_rows: dict[tuple[int, dt.date], int] = {}
     for number, (store, date) in enumerate(zip(rows.store.tolist(), rows.date.tolist(), strict=True)):
@@ -204,4 +223,4 @@ def _row_problems(rows: RequestRows, state: State) -> Iterator[Problem]:
             message = f"{date} is day {date.isoweekday()} of the week, not {rows.day_of_week[number]}"
             yield Problem(message, "day_of_week", number)
         if (first := first_rows.setdefault((store, date), number)) != number:
-            yield Problem(f"store {store} on {date} is already in row {first}", None, number)
+            yield Problem(f"store {labels.get(store, store)} on {date} is already in row {first}", None, number)

@@ -22,7 +22,7 @@ class Error(BaseModel):
 class ForecastRow(BaseModel):
     """The forecast of one day of one store, with its lower and upper bound, and with its quantiles if requested."""
 
-    store: int
+    store: int | str  # its label, where the chain's files have labels
     date: date
     lead_days: int
     forecast: float
