@@ -152,6 +152,7 @@ class Chain:
     static: tuple[tuple[str, Column], ...] = ()
     holidays: Holidays | None = None
     forecast: Forecast = field(default_factory=Forecast)
+    content: str = ""  # JSON of all values: the same for files that differ in their comments only
 
     @property
     def covariate_columns(self) -> tuple[tuple[str, Column], ...]:
@@ -192,7 +193,8 @@ def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
         raise DataError(f"{where}: {'; '.join(_problems(error))}.") from None
     country = file.holidays.country if file.holidays else None
     known, static = tuple(file.known.items()), tuple(file.static.items())
-    return Chain(text, country, file.days, known, file.plan, static, file.holidays, file.forecast)
+    content = file.model_dump_json()
+    return Chain(text, country, file.days, known, file.plan, static, file.holidays, file.forecast, content)
 
 
 def _problems(error: ValidationError) -> list[str]:

@@ -99,6 +99,15 @@ def test_a_row_whose_amount_cannot_be_right_is_set_aside_with_its_reason(case, d
         delivery.read(share=0.002)
 
 
+def test_the_values_of_chain_toml_are_hashed_with_the_history_and_its_comments_are_not(delivery):
+    fingerprint = delivery.read().history.fingerprint
+    written = delivery.toml
+    delivery.toml = f"# ours\n{written}"
+    assert delivery.read().history.fingerprint == fingerprint
+    delivery.toml = f'{written}\n[forecast]\nloss = "mae"\n'
+    assert delivery.read().history.fingerprint != fingerprint
+
+
 def test_sales_of_a_closed_store_are_set_aside(delivery):
     delivery.days["open"] = 1
     delivery.toml = MINIMAL + 'open = "open"\n'

@@ -249,7 +249,7 @@ class SalesHistory:
         for name, values in (arrays | {"sales": self.sales, "customers": self.customers}).items():
             digest.update(f"{name}{values.shape}".encode())
             digest.update(_canonical(values).tobytes())
-        digest.update(self.chain.text.encode())  # nothing for Kaggle's files
+        digest.update(self.chain.content.encode())  # nothing for Kaggle's files
         return digest.hexdigest()[:16]
 
     def positions(self, store: np.ndarray, date: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
