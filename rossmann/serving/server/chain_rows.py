@@ -11,7 +11,7 @@ from rossmann.chain import Column
 from rossmann.data.known_values import KnownValues
 from rossmann.data.store_labels import unknown_store
 from rossmann.features import State
-from rossmann.serving.server.errors import ApiError, Problem
+from rossmann.serving.server.errors import ApiError, Problem, quote
 from rossmann.serving.server.requests import FIELDS, PlanRow
 
 STORE_FIELDS = tuple(name for name in ("store", *FIELDS) if FIELDS.get(name, name) == "store")
@@ -77,7 +77,8 @@ class ChainFields:
                 if name in STORE_FIELDS and isinstance(value, str) and value not in self.numbers:
                     yield Problem(unknown_store(self.state, value), "store", number)
                 elif name in self.covariates and not IS_VALID[self.covariates[name].kind](value):
-                    yield Problem(f"is not valid; expected {KINDS[self.covariates[name].kind]}", name, number)
+                    message = f"{quote(value)} is not valid; expected {KINDS[self.covariates[name].kind]}"
+                    yield Problem(message, name, number)
                 elif name not in ROW_FIELDS and name not in self.covariates:
                     fields = ", ".join((*PlanRow.model_fields, *self.covariates))
                     yield Problem(f"there is no such field; the fields are {fields}", name, number)
