@@ -71,11 +71,17 @@ class ChainFields:
         return plain | {name: self.numbers[label] for name, label in labels.items()}
 
     def _problems(self, rows: Sequence[Mapping[str, object]], numbers: Sequence[int | None]) -> Iterator[Problem]:
-        """Unknown labels, values that are not of their kind, and fields that no row has."""
+        """Unknown labels, values that are not of their kind, and fields that no row has.
+
+        Only the first unknown label is compared with the others: a comparison takes milliseconds.
+        """
+        is_first = True
         for row, number in zip(rows, numbers, strict=True):
             for name, value in row.items():
                 if name in STORE_FIELDS and isinstance(value, str) and value not in self.numbers:
-                    yield Problem(unknown_store(self.state, value), "store", number)
+                    message = unknown_store(self.state, value) if is_first else f"store {quote(value)} has no history"
+                    is_first = False
+                    yield Problem(message, "store", number)
                 elif name in self.covariates and not IS_VALID[self.covariates[name].kind](value):
                     message = f"{quote(value)} is not valid; expected {KINDS[self.covariates[name].kind]}"
                     yield Problem(message, name, number)
