@@ -57,5 +57,6 @@ def unknown_store(source: StoresOfChain, name: object) -> str:
         existing = f"there are {len(stores.number):,} stores from {stores.number[0]} to {stores.number[-1]}"
     else:
         nearest = get_close_matches(text, stores.label.tolist(), MAX_LABELS_NAMED, MIN_LIKENESS)
-        existing = f"of {len(stores.label):,} stores the nearest are {', '.join(nearest) or 'quite different'}"
+        count = f"of {len(stores.label):,} stores"
+        existing = f"{count} the nearest are {', '.join(nearest)}" if nearest else f"none {count} has a label like it"
     return f"store {text} has no history; {existing}"
