@@ -21,7 +21,8 @@ def forecast(
     """Forecast every row of the plan with the champion.
 
     plan: a CSV with store, date and, where they differ from the published plan, open, promo, state_holiday,
-    school_holiday; id is copied. Kaggle's names of these columns work, too. Default: the whole published plan.
+    school_holiday; id is copied. Kaggle's names of these columns work, too. Of a chain with a chain.toml, stores have
+    labels, and the entries of its [known] and its own column names are allowed. Default: the whole published plan.
     out: the CSV to write. Default: a file in the workspace's forecasts folder.
     kaggle: write only the columns Id and Sales.
     snapshot: the fingerprint of the history to forecast from. Default: the current snapshot.

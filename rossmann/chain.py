@@ -18,6 +18,7 @@ from rossmann.validation import DataError
 CHAIN_FILE = "chain.toml"
 ISO_DATE = "%Y-%m-%d"
 PROMOTION, SCHOOL_HOLIDAY = "promo", "school_holiday"  # names of [known] that have features of their own
+REQUEST_FIELDS = ("store", "date", "plan", "quantiles")  # no names for [known]
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
 _STORE_AND_DATE = re.compile(r".+@\d{4}-\d{2}-\d{2}")
@@ -126,6 +127,13 @@ class _File(_Table):
     static: dict[str, Column] = {}
     holidays: Holidays | None = None
     forecast: Forecast = Forecast()
+
+    @field_validator("known")
+    @classmethod
+    def _other_names(cls, known: dict[str, Column]) -> dict[str, Column]:
+        if clashes := [name for name in known if name in REQUEST_FIELDS]:
+            raise ValueError(f"{clashes[0]} has another meaning in plans and requests; give the entry another name")
+        return known
 
     @model_validator(mode="after")
     def _consistent(self) -> "_File":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 
 from flows.delivery import deliver_and_record
 from rossmann import features, figures, forecasting, journal
+from rossmann.chain import parse_chain
 from rossmann.data import (
     SalesHistory,
     find_missing_data,
@@ -205,10 +207,11 @@ def test_a_request_may_have_the_covariates_of_the_chain(client, history, tmp_pat
     [
         ({"store": "Cafe U", "date": FIRST}, "store: store Cafe U has no history; of 4 stores the nearest are Café Ü"),
         ({"plan": [{"store": "12", "date": FIRST}, {"store": "13", "date": FIRST}]}, "row 1, store: store 13 has no"),
+        ({"plan": [{"store": "13"}, {"store": "14"}]}, 'row 1, store: store "14" has no history'),
         ({"store": 7, "date": FIRST}, "store 7 has no history; of 4 stores the nearest are 007"),
-        ({"store": "12", "date": FIRST, "temp": "hot"}, "temp: is not valid; expected a number"),
-        ({"store": "12", "date": FIRST, "temp": 10**400}, "temp: is not valid; expected a number"),
-        ({"store": "12", "date": FIRST, "sky": 3}, "sky: is not valid; expected a text"),
+        ({"store": "12", "date": FIRST, "temp": "hot"}, 'temp: "hot" is not valid; expected a number'),
+        ({"store": "12", "date": FIRST, "temp": 10**400}, "... is not valid; expected a number, or null"),
+        ({"store": "12", "date": FIRST, "sky": 3}, "sky: 3 is not valid; expected a text"),
         ({"store": "12", "date": FIRST, "wind": 3}, "wind: there is no such field; the fields are store, date, open"),
         ({"store": "12", "date": FIRST, "open": 2}, "open: 2 is not valid; expected true or false"),
         ({"plan": [{"store": "12", "date": FIRST}] * 2}, "store 12 on 2015-12-07 is already in row 0"),
@@ -220,6 +223,19 @@ def test_a_request_that_is_not_valid_is_refused_by_name(client, body, message):
     response = client.predict(body)
     assert response.status_code == 422
     assert message in response.json()["error"]
+
+
+def test_a_long_unknown_label_costs_little(client):
+    started = time.process_time()
+    response = client.predict({"plan": [{"store": "x" * 30_000, "date": FIRST}] * 20})
+    assert len(response.json()["error"]) < 2_000
+    assert time.process_time() - started < 1
+
+
+def test_an_entry_of_known_has_no_name_of_a_request():
+    for name in ("store", "date", "plan", "quantiles"):
+        with pytest.raises(DataError, match=f"{name} has another meaning"):
+            parse_chain(CHAIN.replace("temp =", f"{name} ="))
 
 
 def test_a_path_with_an_unknown_label_names_the_nearest(client):

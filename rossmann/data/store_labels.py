@@ -11,6 +11,8 @@ from rossmann.data.history import Stores
 
 UNKNOWN_STORE = 0  # no store has this number
 MAX_LABELS_NAMED = 3  # in a message
+MIN_LIKENESS = 0.3  # of a label that is named, from 0 to 1
+MAX_NAME_LENGTH = 40  # in a message, and of what labels are compared with
 
 
 class StoresOfChain(Protocol):
@@ -43,17 +45,18 @@ def labels_by_number(source: StoresOfChain) -> dict[int, str]:
 def numbers_of_labels(stores: Stores, labels: Sequence[str]) -> np.ndarray:
     """The numbers of the stores with these labels; UNKNOWN_STORE where there is none. int32 [labels]"""
     order = np.argsort(stores.label)
-    in_order, sought = stores.label[order], np.asarray(labels, dtype=str)
-    position = np.minimum(np.searchsorted(in_order, sought), len(order) - 1)
-    return np.where(in_order[position] == sought, stores.number[order][position], UNKNOWN_STORE).astype(np.int32)
+    in_order, text = stores.label[order], np.asarray(labels, dtype=str)
+    position = np.minimum(np.searchsorted(in_order, text), len(order) - 1)
+    return np.where(in_order[position] == text, stores.number[order][position], UNKNOWN_STORE).astype(np.int32)
 
 
 def unknown_store(source: StoresOfChain, name: object) -> str:
     """That no store has this label or number, and which ones there are."""
-    stores = source.stores
+    stores, text = source.stores, str(name)[:MAX_NAME_LENGTH]
     if source.chain.is_kaggle:
         existing = f"there are {len(stores.number):,} stores from {stores.number[0]} to {stores.number[-1]}"
     else:
-        nearest = get_close_matches(str(name), stores.label.tolist(), MAX_LABELS_NAMED, cutoff=0)
-        existing = f"of {len(stores.label):,} stores the nearest are {', '.join(nearest)}"
-    return f"store {name} has no history; {existing}"
+        nearest = get_close_matches(text, stores.label.tolist(), MAX_LABELS_NAMED, MIN_LIKENESS)
+        count = f"of {len(stores.label):,} stores"
+        existing = f"{count} the nearest are {', '.join(nearest)}" if nearest else f"none {count} has a label like it"
+    return f"store {text} has no history; {existing}"

@@ -11,7 +11,7 @@ from rossmann.chain import Column
 from rossmann.data.known_values import KnownValues
 from rossmann.data.store_labels import unknown_store
 from rossmann.features import State
-from rossmann.serving.server.errors import ApiError, Problem
+from rossmann.serving.server.errors import ApiError, Problem, quote
 from rossmann.serving.server.requests import FIELDS, PlanRow
 
 STORE_FIELDS = tuple(name for name in ("store", *FIELDS) if FIELDS.get(name, name) == "store")
@@ -71,13 +71,20 @@ class ChainFields:
         return plain | {name: self.numbers[label] for name, label in labels.items()}
 
     def _problems(self, rows: Sequence[Mapping[str, object]], numbers: Sequence[int | None]) -> Iterator[Problem]:
-        """Unknown labels, values that are not of their kind, and fields that no row has."""
+        """Unknown labels, values that are not of their kind, and fields that no row has.
+
+        Only the first unknown label is compared with the others: a comparison takes milliseconds.
+        """
+        is_first = True
         for row, number in zip(rows, numbers, strict=True):
             for name, value in row.items():
                 if name in STORE_FIELDS and isinstance(value, str) and value not in self.numbers:
-                    yield Problem(unknown_store(self.state, value), "store", number)
+                    message = unknown_store(self.state, value) if is_first else f"store {quote(value)} has no history"
+                    is_first = False
+                    yield Problem(message, "store", number)
                 elif name in self.covariates and not IS_VALID[self.covariates[name].kind](value):
-                    yield Problem(f"is not valid; expected {KINDS[self.covariates[name].kind]}", name, number)
+                    message = f"{quote(value)} is not valid; expected {KINDS[self.covariates[name].kind]}"
+                    yield Problem(message, name, number)
                 elif name not in ROW_FIELDS and name not in self.covariates:
                     fields = ", ".join((*PlanRow.model_fields, *self.covariates))
                     yield Problem(f"there is no such field; the fields are {fields}", name, number)

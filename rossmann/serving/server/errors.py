@@ -1,5 +1,6 @@
 """Error responses: the exception that carries a status and the problems with a request, and its JSON."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -7,7 +8,18 @@ from itertools import islice
 from fastapi.responses import JSONResponse, Response
 from starlette.types import Scope
 
+QUOTED_LENGTH = 40  # of a value in a message
 MAX_PROBLEMS = 20  # that one response lists; nobody looks for further ones
+
+
+def quote(value: object) -> str:
+    """The start of a value as JSON, of which no more is written than is quoted."""
+    text = ""
+    for part in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
+        text += part
+        if len(text) > QUOTED_LENGTH:
+            return f"{text[: QUOTED_LENGTH - 3]}..."
+    return text
 
 
 @dataclass(frozen=True)

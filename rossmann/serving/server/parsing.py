@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from rossmann.data.known_values import KnownValues
 from rossmann.serving.server.chain_rows import ChainFields
-from rossmann.serving.server.errors import ApiError, Problem
+from rossmann.serving.server.errors import ApiError, Problem, quote
 from rossmann.serving.server.requests import (
     EXPECTED,
     FIELDS,
@@ -31,7 +31,6 @@ from rossmann.serving.server.usual_rows import read_usual_rows
 
 MAX_ROW_FIELDS = len(PlanRow.model_fields)
 EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that problems of small ones are named
-QUOTED_LENGTH = 40  # of a value in a message
 
 
 def parse_body(body: bytes, max_rows: int, fields: ChainFields | None = None) -> tuple[RequestRows, bool]:
@@ -138,7 +137,7 @@ def _repeated_keys(body: bytes) -> Iterator[Problem]:
     for number, keys in enumerate(repeated):
         for key in keys:
             row = number if number < len(repeated) - 1 else None
-            yield Problem(f"the key {_shorten(key)} appears more than once", FIELDS.get(key, key), row)
+            yield Problem(f"the key {quote(key)} appears more than once", FIELDS.get(key, key), row)
 
 
 def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Problem]:
@@ -155,7 +154,7 @@ def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Pr
 
 def _message(error: dict, field: str | None) -> str:
     """One pydantic error in a sentence that says what was expected."""
-    kind, value = error["type"], _shorten(error["input"])
+    kind, value = error["type"], quote(error["input"])
     if kind == "extra_forbidden" and error["loc"][:1] == TAGS[1:] and "plan" not in error["loc"]:
         return "is not allowed beside plan; a request is either one row or a plan, with quantiles or without"
     if kind == "extra_forbidden" and field in PlanRow.model_fields:
@@ -167,13 +166,3 @@ def _message(error: dict, field: str | None) -> str:
     if field in EXPECTED:
         return f"{value} is not valid; expected {EXPECTED[field]}"
     return f'{value} is not a row; expected {{"store": 1, "date": "2015-08-01"}} or {{"plan": [rows]}}'
-
-
-def _shorten(value: object) -> str:
-    """The start of a value as JSON, of which no more is written than is quoted."""
-    text = ""
-    for part in json.JSONEncoder(ensure_ascii=False, default=str).iterencode(value):
-        text += part
-        if len(text) > QUOTED_LENGTH:
-            return f"{text[: QUOTED_LENGTH - 3]}..."
-    return text
