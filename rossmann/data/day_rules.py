@@ -15,8 +15,8 @@ ROUNDING = 1e-9  # relative: the same amounts in another unit differ by less
 
 def unusable_rows(contract: Contract, days: pd.DataFrame) -> tuple[np.ndarray, tuple[Violation, ...]]:
     """Which rows fail a rule of the contract. bool [rows], and why"""
-    valid = [np.asarray(rule.is_valid(days)) for rule in contract.rules]
-    return ~np.logical_and.reduce(valid), tuple(find_violations(contract, days))
+    is_unusable = ~np.logical_and.reduce([np.asarray(rule.is_valid(days)) for rule in contract.rules])
+    return is_unusable, tuple(find_violations(contract, days)) if is_unusable.any() else ()
 
 
 def amount_rules(
