@@ -11,6 +11,9 @@ from rossmann.data import Plan, SalesHistory, store_names
 from rossmann.models import Forecast, Quantiles
 from rossmann.schema import DAY, DTYPES, FORECAST_COLUMNS, WEEKS_YEAR_DAYS
 
+DECIMALS = 2  # of amounts in a CSV file
+SMALL_DIGITS, SIGNIFICANT_DIGITS = 3, 7  # of a typical amount below 100, in whatever currency: 1.234567
+
 
 @dataclass(frozen=True)
 class ForecastSummary:
@@ -72,8 +75,14 @@ def with_store_names(table: pd.DataFrame, history: SalesHistory) -> pd.DataFrame
 
 
 def to_csv_bytes(table: pd.DataFrame) -> bytes:
-    """The table as CSV: two decimals, dates like 2015-08-01."""
-    return table.to_csv(index=False, float_format="%.2f", date_format="%Y-%m-%d", lineterminator="\n").encode()
+    """The table as CSV: dates like 2015-08-01, two decimals, and more of them where sales are small amounts."""
+    amounts = table.select_dtypes("float").to_numpy()
+    positive = amounts[amounts > 0]
+    digits_before_point = np.floor(np.log10(np.median(positive))) + 1 if len(positive) else SMALL_DIGITS
+    decimals = DECIMALS if digits_before_point >= SMALL_DIGITS else int(SIGNIFICANT_DIGITS - digits_before_point)
+    return table.to_csv(
+        index=False, float_format=f"%.{decimals}f", date_format="%Y-%m-%d", lineterminator="\n"
+    ).encode()
 
 
 def to_parquet_bytes(table: pd.DataFrame) -> bytes:

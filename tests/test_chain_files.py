@@ -19,6 +19,7 @@ from rossmann.validation import DataError, ValidationError
 
 FIRST_DAY, DAYS = "2014-01-06", 140  # a Monday
 STORES = ("north", "7", "Café")
+WEEKLY_ON_EACH_DAY = tuple(f"W-{day}" for day in ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"))
 MINIMAL = '[days]\nfile = "days.csv"\nstore = "shop"\ndate = "day"\nsales = "amount"\n'
 
 
@@ -178,11 +179,16 @@ def test_a_median_up_to_each_day_is_that_of_a_slow_loop():
     np.testing.assert_array_equal(far_above_median(store, day, amount), expected)
 
 
-@pytest.mark.parametrize("frequency", ["W-MON", "MS"])
-def test_sales_by_week_or_month_are_refused_as_such(frequency, tmp_path):
-    delivery = small_chain(tmp_path / "raw", 400)
-    dates = pd.date_range(FIRST_DAY, "2015-12-31", freq=frequency).strftime("%Y-%m-%d")
-    delivery.days = delivery.days[delivery.days["day"].isin(dates)]
+@pytest.mark.parametrize("frequencies", [("W-MON",), ("MS",), WEEKLY_ON_EACH_DAY])
+def test_sales_by_week_or_month_are_refused_as_such(frequencies, tmp_path):
+    delivery = small_chain(tmp_path / "raw", 400, tuple(f"shop {k}" for k in range(len(frequencies))))
+    rows = [
+        delivery.days[(delivery.days["shop"] == store) & delivery.days["day"].isin(f"{day:%Y-%m-%d}" for day in dates)]
+        for store, dates in (
+            (f"shop {k}", pd.date_range(FIRST_DAY, "2015-12-31", freq=each)) for k, each in enumerate(frequencies)
+        )
+    ]
+    delivery.days = pd.concat(rows)
     with pytest.raises(ValidationError, match="as in sales by week or month") as refusal:
         delivery.read()
     assert [violation.check for violation in refusal.value.violations] == ["daily"]
@@ -387,6 +393,25 @@ def test_a_mistake_in_chain_toml_is_told_with_what_to_do(case, delivery):
     delivery.toml, message = MISTAKES[case]
     with pytest.raises(DataError, match=message):
         require_raw_files(delivery.write())
+
+
+def test_rows_of_covariates_and_holidays_that_are_repeated_or_empty_are_refused(delivery):
+    delivery.others["heat.csv"] = delivery.days.assign(heat=1)[["shop", "day", "heat"]].iloc[[0, 0, 1, 2]]
+    delivery.others["feasts.csv"] = pd.DataFrame({"date": ["2014-03-01", "2014-03-02"], "name": ["Carnival", None]})
+    delivery.toml = (
+        MINIMAL + '[known]\nheat = { file = "heat.csv", column = "heat" }\n[holidays]\nfile = "feasts.csv"\n'
+    )
+    with pytest.raises(ValidationError) as refusal:
+        delivery.read()
+    assert [violation.contract for violation in refusal.value.violations] == ["known.heat", "holidays"]
+
+
+def test_two_holidays_on_one_day_are_both_named(delivery):
+    feasts = pd.DataFrame({"date": ["2014-03-01", "2014-03-01"], "name": ["Carnival", "Founding day"]})
+    delivery.others["feasts.csv"] = feasts
+    delivery.toml = MINIMAL + '[holidays]\nfile = "feasts.csv"\n'
+    calendar = delivery.read().history.calendar
+    assert calendar.covariate_names.tolist() == ["holiday Carnival", "holiday Founding day"]
 
 
 def test_a_subdivision_that_does_not_exist_is_told_with_those_that_do(delivery):

@@ -43,6 +43,13 @@ def test_a_csv_has_plain_names_two_decimals_and_iso_dates(table):
     ]  # a Tuesday without promo
 
 
+def test_a_csv_of_small_amounts_has_as_many_digits(table):
+    amounts = ["forecast", "lower", "upper"]
+    lines = forecasting.to_csv_bytes(table.assign(**{name: table[name] / 5000 for name in amounts})).decode()
+    assert lines.splitlines()[1] == "1,2015-02-10,0.2200000,0.1980000,0.2640000"
+    assert b",0.00," in forecasting.to_csv_bytes(table.assign(forecast=0.0))
+
+
 def test_a_table_has_a_column_for_each_quantile_and_the_bounds_are_two_of_them(toy):
     plan = toy.plan(toy.origin, HORIZON_DAYS)
     quantiles = models.calibrate(np.ones(99), np.linspace(-2, 2, 99), coverage=0.9)

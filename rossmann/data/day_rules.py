@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.data.csv_parsing import as_written
-from rossmann.schema import CLOSURE_DAYS, DAY, FIRST_DAY, LAST_DAY, MAX_TIMES_MEDIAN
+from rossmann.schema import CLOSURE_DAYS, DAY, FIRST_DAY, LAST_DAY, MAX_TIMES_MEDIAN, WEEK_DAYS
 from rossmann.validation import Contract, Rule, Violation, find_violations
 
 MIN_MEDIAN_DAYS = 7  # with sales, until a store's median says what is usual
@@ -15,8 +15,8 @@ ROUNDING = 1e-9  # relative: the same amounts in another unit differ by less
 
 def unusable_rows(contract: Contract, days: pd.DataFrame) -> tuple[np.ndarray, tuple[Violation, ...]]:
     """Which rows fail a rule of the contract. bool [rows], and why"""
-    valid = [np.asarray(rule.is_valid(days)) for rule in contract.rules]
-    return ~np.logical_and.reduce(valid), tuple(find_violations(contract, days))
+    is_unusable = ~np.logical_and.reduce([np.asarray(rule.is_valid(days)) for rule in contract.rules])
+    return is_unusable, tuple(find_violations(contract, days)) if is_unusable.any() else ()
 
 
 def amount_rules(
@@ -129,15 +129,31 @@ def far_above_median(store: np.ndarray, date: np.ndarray, amount: np.ndarray) ->
     return result
 
 
-def daily(date: str) -> Rule:
-    """Sums of weeks or months would look like a chain that opens on one day of them."""
+def daily(date: str, store: str | None = None) -> Rule:
+    """Sums of weeks or months would look like a chain that opens on one day of them.
+
+    With the column `store`, of each store: they may have other days for it.
+    """
+
+    def is_valid(days: pd.DataFrame) -> np.ndarray:
+        is_daily = _usual_gap_days(_distinct_dates(days[date])) <= 1
+        is_weekly = store is not None and _usual_gap_days_of_stores(days, store, date) >= WEEK_DAYS
+        return np.full(len(days), is_daily and not is_weekly)
+
     return Rule(
         "daily",
         "most dates are followed by days on which no store has a row, as in sales by week or month",
         "Export the sales of every day: the forecast is daily.",
         (date,),
-        lambda days: np.full(len(days), _usual_gap_days(_distinct_dates(days[date])) <= 1),
+        is_valid,
     )
+
+
+def _usual_gap_days_of_stores(days: pd.DataFrame, store: str, date: str) -> float:
+    """The median number of days from a row to the next one of its store; 1 without any."""
+    rows = days[[store, date]].dropna().sort_values([store, date])
+    gaps = rows.groupby(store)[date].diff().dropna().dt.days
+    return float(gaps.median()) if len(gaps) else 1.0
 
 
 def _distinct_dates(dates: pd.Series) -> np.ndarray:

@@ -36,7 +36,10 @@ def check_chain(tables: ChainTables, chain: Chain) -> StageReport:
     contracts = [(_days_contract(chain), days)]
     if tables.plan is not None and len(tables.plan):
         contracts.append((_plan_contract(chain), tables.plan))
+    contracts += [(_known_contract(chain, name), table) for name, table in tables.known.items()]
     contracts += [(_static_contract(chain, name), table) for name, table in tables.static.items()]
+    if tables.holidays is not None:
+        contracts.append((_holidays_contract(chain), tables.holidays))
     report = check_contracts("raw data", contracts)
     if chain.days.missing == "refuse":
         _refuse_missing_days(tables.days, chain)
@@ -80,13 +83,23 @@ def unusable_amounts(days: pd.DataFrame, chain: Chain) -> tuple[np.ndarray, tupl
 def _days_contract(chain: Chain) -> Contract:
     days, date = chain.days, chain.days.date.column
     amounts = {name: OPTIONAL for name in (days.sales, days.open, days.customers) if name}
-    rules = (*_key_rules(chain), daily(date), no_isolated_dates(date, MAX_CHAIN_GAP_DAYS))
+    rules = (*_key_rules(chain), daily(date, days.store), no_isolated_dates(date, MAX_CHAIN_GAP_DAYS))
     return Contract("days", _keys(chain) | amounts, rules, ("file", days.store, date))
 
 
 def _plan_contract(chain: Chain) -> Contract:
     opened = {chain.days.open: OPTIONAL} if chain.days.open else {}
     return Contract("plan", _keys(chain) | opened, _key_rules(chain), ("file", *key_columns(chain.days)))
+
+
+def _known_contract(chain: Chain, name: str) -> Contract:
+    keys = key_columns(chain.days)
+    return Contract(f"known.{name}", _keys(chain), (one_row_per_store_and_day(*keys),), ("file", *keys))
+
+
+def _holidays_contract(chain: Chain) -> Contract:
+    date, name = chain.holidays.date.column, chain.holidays.name
+    return Contract("holidays", {date: Column(DATE), name: Column(TEXT)}, (), (date,))
 
 
 def _keys(chain: Chain) -> dict[str, Column]:

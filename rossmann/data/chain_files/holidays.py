@@ -67,8 +67,9 @@ def chain_holidays(
     table: the rows of the chain's file of holidays. subdivision: of the stores, by number.
     """
     if table is not None:
-        day = table[chain.holidays.date.column].to_numpy().astype("datetime64[D]").tolist()
-        return ChainHolidays({"": dict(zip(day, table[chain.holidays.name].astype(str), strict=True))}, {})
+        names = table.groupby(chain.holidays.date.column)[chain.holidays.name].agg(NAME_SEPARATOR.join)
+        days = names.index.to_numpy().astype("datetime64[D]").tolist()
+        return ChainHolidays({"": dict(zip(days, names, strict=True))}, {})
     if chain.country is None:
         return ChainHolidays({"": {}}, {})
     years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
