@@ -5,10 +5,11 @@ import pytest
 
 from rossmann import features
 from rossmann.data import SalesHistory
+from rossmann.data.covariates import CovariateRows
 from rossmann.features import ridge_design
 from rossmann.features.chain_ridge import learn_shrinkage
 from rossmann.schema import MONDAY, SATURDAY, SUNDAY, weekday
-from tests.support.chains import HORIZON_DAYS, WEEKDAY_EFFECT, calendar_days, chain_history, log_level
+from tests.support.chains import FIRST_DAY, HORIZON_DAYS, WEEKDAY_EFFECT, calendar_days, chain_history, log_level
 
 YEARS, SHORT = 1200, 456  # past days: three years and a quarter, and 15 months
 WITHIN = 0.10  # of the sales that a forecast may be wrong on average
@@ -172,3 +173,13 @@ def features_of(history: SalesHistory) -> tuple[tuple[str, ...], np.ndarray]:
     days = slice(len(state.calendar.dates) - state.horizon_days, None)
     breaks = state.breaks.of_stores(np.arange(len(state.store_numbers)))
     return ridge_design.design(state.calendar, state.stores, breaks, state.origin, days, state.weekdays)
+
+
+def test_a_gap_of_a_number_is_filled_from_the_days_before_it():
+    """On days on which no store has a value; before the first one there is none."""
+    dates = FIRST_DAY + np.arange(6)
+    stores = chain_history(200, 1).stores
+    prices = CovariateRows(np.ones(2, np.int32), dates[[1, 4]], np.array([3.0, 5.0]), is_flag=False)
+    assert prices(stores, dates)[0].tolist() == [3, 3, 3, 3, 5, 5]
+    deals = CovariateRows(np.ones(2, np.int32), dates[[1, 4]], np.ones(2), is_flag=True)
+    assert deals(stores, dates)[0].tolist() == [0, 1, 0, 0, 1, 0]

@@ -1,5 +1,7 @@
 """Folds have only the past, RMSPE is Kaggle's, and a verdict has its reasons."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -321,3 +323,15 @@ def test_nothing_is_promoted_without_any_rival_to_compare_with():
 
 def test_the_baseline_does_not_become_challenger():
     assert backtest_with_errors(median=0.05, ridge=0.1).best() == "ridge"
+
+
+def test_a_store_that_opens_against_its_habit_is_not_scored(toy):
+    """Sales on Sundays, on which the plan has all stores closed: the forecast is 0, and the other days exact."""
+    fold = evaluation.cut_fold(toy, toy.origin - 48, 48)
+    surprise = fold.plan.open == 0
+    forecast = fold.actuals.sales.copy()
+    actuals = replace(fold.actuals, sales=np.where(surprise, 900.0, fold.actuals.sales))
+    rows = evaluation.backtest_rows("x", replace(fold, actuals=actuals), forecast)
+    assert surprise.any()
+    assert evaluation.scores(rows).rmspe == 0
+    assert evaluation.scores(rows)["rows"] == (~surprise).sum()

@@ -78,6 +78,15 @@ def quantile_loss(sales: np.ndarray, quantiles: np.ndarray, levels: Iterable[flo
     return 2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=1)
 
 
+def scored_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with sales on days that were planned as open.
+
+    Where nobody plans when stores open, one that opens against its habit has the forecast 0: that is no error of a
+    model. Where the files say it, no closed day has sales.
+    """
+    return rows[(rows.sales > 0) & (rows.open == 1)]
+
+
 def scores(rows: pd.DataFrame) -> pd.Series:
     """The SCORES over days with sales, raw and capped by each loss; NaN where there is no such day.
 
@@ -87,7 +96,7 @@ def scores(rows: pd.DataFrame) -> pd.Series:
     """
     from sklearn.metrics import mean_absolute_percentage_error, root_mean_squared_error  # here: imports take a second
 
-    sold = rows[rows.sales > 0]
+    sold = scored_rows(rows)
     if sold.empty:
         return pd.Series(dict.fromkeys(SCORES, np.nan) | {"rows": 0.0})
     sales, forecast = sold.sales.to_numpy(), sold.forecast.to_numpy()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rossmann.evaluation.backtest import Backtest, BacktestRun
+from rossmann.evaluation.backtest import Backtest, BacktestRun, scored_rows
 from rossmann.evaluation.losses import Loss, store_folds
 from rossmann.evaluation.names import NUMBERED_STORES, Names
 from rossmann.schema import WEEK_DAYS
@@ -187,7 +187,7 @@ def worse_slices(
 def largest_errors(backtest: Backtest, candidate: str, count: int = 3) -> list[LargeError]:
     """The rows that carry the largest shares of their fold's raw loss, largest first."""
     rows = backtest.of(candidate)
-    rows = rows[rows.sales > 0]
+    rows = scored_rows(rows)
     term = np.abs(pd.Series(backtest.loss.terms(rows.sales.to_numpy(), rows.forecast.to_numpy()), rows.index))
     share = (term / term.groupby(rows.origin).transform("sum")).fillna(0)  # 0 of 0 where every forecast is exact
     return [
@@ -203,7 +203,7 @@ def _paired_rows(backtest: Backtest, challenger: str, rival: str) -> pd.DataFram
     both = own.merge(others[[*keys, "forecast"]], on=keys, suffixes=("", "_rival"), validate="one_to_one")
     if not len(both) == len(own) == len(others):
         raise ValueError(f"{challenger} and {rival} were not scored on the same rows; backtest both on the same folds")
-    both = both[both.sales > 0]
+    both = scored_rows(both)
     sales, groups = both.sales.to_numpy(), store_folds(both)
     return both.assign(
         term=backtest.loss.capped_terms(sales, both.forecast.to_numpy(), groups),

@@ -6,6 +6,7 @@ backtests, batch forecasts and HTTP requests share these two calls.
 calendar       helpers that need nothing but dates and calendar panels
 levels         usual sales of a store by weekday and promotion, and recent deviations from them
 store_ridge    the linear model of each store; ridge_design has its regressors, store_groups its normal equations
+shrinkage      how strongly its coefficients are shrunk; chain_ridge learns that for a chain with a chain.toml
 weekdays       the weekday on which the chain rests, and those with promotions
 new_stores     the level of stores with few days or none, from stores like them
 school_breaks  the days around the school breaks of the region of a store

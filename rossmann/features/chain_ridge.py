@@ -76,7 +76,7 @@ def _held_out_error(
     weekdays: Weekdays,
     shrinkage: Shrinkage,
 ) -> float:
-    """Mean squared error of the last HELD_OUT_DAYS, forecast from the days before them."""
+    """Sum of the squared errors of the last HELD_OUT_DAYS, forecast from the days before them."""
     days, first = log_sales.shape[1], log_sales.shape[1] - HELD_OUT_DAYS
     past = breaks.of_days(slice(first))
     ridge = store_ridge.fit(calendar, stores, past, log_sales[:, :first], weekdays, shrinkage)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rossmann.features.ridge_design import FINE_SEASON, NAMED_HOLIDAY, harmonic, kind
-from rossmann.schema import MIN_SEASON_HISTORY_DAYS
+from rossmann.schema import MIN_SEASON_HISTORY_DAYS, WEEK_DAYS
 
 SEASON = "season"
 # Penalties by kind of column: of a store's difference from the chain, and of the chain's own coefficients. All stores
@@ -17,7 +17,8 @@ PENALTY = {"trend": 10.0, SEASON: 4.0, "special_day": 0.2, "holiday": 0.2, "clos
 CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
 FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 NO_EFFECT = 1e9  # leaves nothing of a coefficient
-STORES_OWN_KINDS = ("weekday", "promo")  # in which stores differ most, and of which each has many days
+# In which stores differ most, and of which each has many days; not what changes them, as "promo early in month".
+STORES_OWN_COLUMNS = frozenset(f"{name} {day}" for name in ("weekday", "promo") for day in range(WEEK_DAYS))
 COVARIATE_KINDS = ("flag", "number")  # which a chain has, because they have effects
 
 
@@ -25,7 +26,7 @@ COVARIATE_KINDS = ("flag", "number")  # which a chain has, because they have eff
 class Shrinkage:
     """What multiplies the penalties of a chain."""
 
-    factor: float = 1.0  # of all but STORES_OWN_KINDS; the chain's own also but for COVARIATE_KINDS and those below
+    factor: float = 1.0  # of all but STORES_OWN_COLUMNS; the chain's own also but for COVARIATE_KINDS and those below
     by_column: Mapping[str, float] = field(default_factory=dict)  # by name of a column; others 1
     # In how many years a named holiday was, by name of a column. An effect that one year showed is half the chain's
     # own and half that of holidays in general; after three years it is its own.
@@ -33,7 +34,7 @@ class Shrinkage:
 
     def of_store(self, name: str) -> float:
         """How strongly a store's coefficient of this column is shrunk to the chain's."""
-        factor = 1.0 if kind(name) in STORES_OWN_KINDS else self.factor
+        factor = 1.0 if name in STORES_OWN_COLUMNS else self.factor
         return PENALTY.get(kind(name), 1.0) * factor * self.by_column.get(name, 1.0)
 
     def of_chain(self, name: str, stores: int, days: int) -> float:
