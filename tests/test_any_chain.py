@@ -122,7 +122,7 @@ def test_covariates_and_attributes_are_monitored_by_the_names_of_chain_toml(rich
     }
     messages = [each.message for each in drift.findings if each.name == "sundays_open"]
     assert ["open on Monday" in message for message in messages] == [True]
-    columns = ["format", "weekday", "open", "promo", "state_holiday", "fair", "sales", "temp"]
+    columns = ["format", "weekday", "open", "promo", "holiday", "fair", "sales", "temp"]
     assert list(select_rows(rich, None, drift).current) == columns
 
 

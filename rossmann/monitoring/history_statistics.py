@@ -25,6 +25,7 @@ ALL_STORES = "all stores"
 MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
 MAX_SALES_DEVIATION = 1.2  # |log| of one store against its own past: times 3.3
 MAX_SCATTER = 3  # the same, in standard deviations of the store: of a few customers a day there are often twice as many
+MEDIAN_DEVIATIONS = 1.5  # in a standard deviation, which a fault of a week hardly changes if it is estimated so
 MAX_SALES_PER_CUSTOMER_DEVIATION = 0.9  # |log|: times 2.5
 MIN_OPENING_SHARE = 0.25  # more of the stores open on a day of rest, where openings are not fixed: an alarm
 OUT_OF_SCALE_DAYS = 4  # of the last 7, beyond these deviations
@@ -40,9 +41,8 @@ def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[S
     types = [(name, stores) for name, stores in type_slices(history) if stores.sum() >= MIN_STORES]
     yield from _quality(series, types)
     if series.can_be_without_sales:
-        yield from _zero_sales(
-            series, types if history.chain.attributes else [(ALL_STORES, np.ones(len(history.sales), bool))]
-        )
+        whole_chain = [(ALL_STORES, np.ones(len(history.sales), bool))]
+        yield from _zero_sales(series, types if history.chain.attributes else whole_chain)
     yield from _past_plan(series)
     yield from _features(series)
     yield from _target(series, types)
@@ -123,7 +123,7 @@ def _open_on_rest_days(series: StoreSeries, open_share: np.ndarray) -> Statistic
     definition = find_definition("sundays_open").for_rest_day(DAY_NAMES[series.rest_weekday])
     if not series.has_fixed_openings:
         definition = replace(definition, floor=MIN_OPENING_SHARE)
-        open_share = np.maximum(open_share, np.nanmedian(open_share))
+        open_share = np.maximum(open_share, medians_of_rows(open_share[None])[0])
     return Statistic(definition=definition, subject="open", values=open_share)
 
 
@@ -174,9 +174,7 @@ def _missing_share(series: StoreSeries, stores: np.ndarray | slice) -> np.ndarra
 
 def _stores_out_of_scale(series: StoreSeries) -> np.ndarray:
     """Number of stores out of their own scale on OUT_OF_SCALE_DAYS of the last 7 days; by day."""
-    scatter = 1.5 * medians_of_rows(
-        np.abs(series.recent_deviation)
-    )  # a standard deviation, whatever outliers there are
+    scatter = MEDIAN_DEVIATIONS * medians_of_rows(np.abs(series.recent_deviation))
     limit = np.fmax(MAX_SALES_DEVIATION, MAX_SCATTER * scatter)[:, None]
     out_of_scale = (np.abs(series.recent_deviation) > limit) | (
         np.abs(series.sales_per_customer_deviation) > MAX_SALES_PER_CUSTOMER_DEVIATION
