@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from flows import workspace as parts
+from flows.alarms import DriftDetected, list_alarms, publish
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.release import release
+from flows.retrain import retrain
 from flows.train import train
 from rossmann import data, evaluation, journal, registry
 from rossmann.chain import KAGGLE_CHAIN, Chain, Forecast
@@ -20,6 +22,7 @@ from rossmann.data import SalesHistory
 from rossmann.monitoring import DriftReport, detect_drift
 from rossmann.monitoring.report import select_rows
 from rossmann.monitoring.slices import explaining_slice
+from rossmann.schema import MONDAY, weekday
 from rossmann.settings import Settings
 from tests.support.chain_files import BARE_STORES, LAST_DAY, write_bare_chain, write_rich_chain
 
@@ -77,8 +80,35 @@ def test_what_a_chain_of_store_date_and_sales_lacks_has_no_statistic(bare):
 def test_a_repeated_day_is_found_without_customers(bare):
     sales = bare.sales.copy()
     sales[:, -3] = sales[:, -4]
+    assert {each.name for each in detect_drift(replace(bare, sales=sales), None).alarm_findings} == {"dates_shifted"}
+
+
+def with_days(history: SalesHistory, target: np.ndarray, source: np.ndarray) -> SalesHistory:
+    """The history in which these past days have the sales and openings of others. target, source: positions"""
+    sales, is_open = history.sales.copy(), history.calendar.open.copy()
+    sales[:, target], is_open[:, target] = history.sales[:, source], history.calendar.open[:, source]
+    return replace(history, sales=sales, calendar=replace(history.calendar, open=is_open))
+
+
+def test_a_rest_day_that_another_day_has_is_a_wrong_date_and_a_closing_that_nobody_named_is_not(rich):
+    days = len(rich.dates)
+    monday = days - 1 - (int(weekday(rich.dates)[-1]) - MONDAY)
+    exchanged = with_days(rich, np.array([monday, monday + 1]), np.array([monday + 1, monday]))
+    assert {each.name for each in detect_drift(exchanged, None).alarm_findings} == {"dates_shifted"}
+    closed = with_days(rich, np.array([monday + 1, monday + 2]), np.array([monday, monday]))
+    assert detect_drift(closed, None).alarm_findings == ()
+
+
+def test_a_store_with_few_customers_is_out_of_its_scale_only_beyond_its_own_scatter(bare):
+    """Its sales scatter by a factor of two from day to day, and that is usual for it."""
+    sales = bare.sales.copy()
+    sales[0] *= np.exp(np.random.default_rng(2).normal(0, 0.8, sales.shape[1]))
+    scattered = replace(bare, sales=sales)
+    ends = [bare.origin - 7 * week for week in range(20)]
+    assert not any(detect_drift(scattered.until(end), None).alarm_findings for end in ends)
+    sales[1, -4:] *= 10
     (alarm,) = detect_drift(replace(bare, sales=sales), None).alarm_findings
-    assert alarm.name == "dates_shifted"
+    assert (alarm.name, round(alarm.effect)) == ("store_out_of_scale", 1)
 
 
 def test_covariates_and_attributes_are_monitored_by_the_names_of_chain_toml(rich):
@@ -92,7 +122,7 @@ def test_covariates_and_attributes_are_monitored_by_the_names_of_chain_toml(rich
     }
     messages = [each.message for each in drift.findings if each.name == "sundays_open"]
     assert ["open on Monday" in message for message in messages] == [True]
-    columns = ["format", "weekday", "open", "promo", "state_holiday", "fair", "sales", "temp"]
+    columns = ["format", "weekday", "open", "promo", "holiday", "fair", "sales", "temp"]
     assert list(select_rows(rich, None, drift).current) == columns
 
 
@@ -179,3 +209,19 @@ def test_a_chain_of_store_date_and_sales_is_monitored_without_an_alarm(monitored
     assert set(rows.source) == {"batch", "baseline"}
     again = monitor()
     assert (again.alarms, again.performance.wape) == ((), result.performance.wape)
+
+
+@pytest.mark.slow
+def test_an_alarm_about_a_covariate_is_answered_from_the_snapshot_without_raw_files(monitored):
+    _, result = monitored
+    alarm = DriftDetected(
+        reason="the mean of temp has changed", snapshot=data.current_snapshot(Settings().workspace.snapshots), day=LAST,
+        name="planned_number_mean", kind="plan", subject="temp", effect=4.0, limit=1.0, reference="the year before",
+        report=result.report,
+    )  # fmt: skip
+    publish(Settings(), alarm)
+    retraining = retrain(candidates=["ridge"], reason=alarm.reason, alarm_id=alarm.id)
+    assert "in its backtest: a retraining is expected to save" in retraining.decision.reason
+    assert retraining.forecast.summary.stores == len(BARE_STORES)
+    (record,) = (each for each in list_alarms(Settings()) if each.alarm.id == alarm.id)
+    assert record.outcome.decision in ("skipped", "promoted", "refused", "unchanged")

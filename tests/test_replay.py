@@ -8,8 +8,10 @@ import pytest
 
 from flows.replay import replay
 from rossmann import journal
-from rossmann.simulation import write_sample
+from rossmann.data import read_history
+from rossmann.simulation import write_replay_files, write_sample
 from rossmann.validation import DataError
+from tests.support.chain_files import write_rich_chain
 
 FIRST, LAST = date(2014, 9, 10), date(2014, 9, 24)
 RIDGE = ["ridge"]
@@ -36,6 +38,16 @@ def test_a_replay_that_cannot_begin_leaves_the_previous_one(tmp_path, monkeypatc
     with pytest.raises(DataError, match='no fault "gremlins"'):
         replay(raw, FIRST, LAST, 7, ["never"], RIDGE, fault="gremlins", fault_start=date(2013, 2, 1))
     assert previous.exists()
+
+
+def test_files_with_a_chain_toml_are_replayed_as_they_are(tmp_path):
+    raw, out = write_rich_chain(tmp_path / "raw"), str(tmp_path / "out")
+    write_replay_files(str(raw), out)
+    one, other = (read_history(folder, date(2016, 3, 1)).history for folder in (str(raw), out))
+    assert (other.chain.is_kaggle, other.fingerprint) == (False, one.fingerprint)
+    for options in ((5,), (None, "concept_shift", "2016-03-01")):
+        with pytest.raises(DataError, match=r"has a chain\.toml.*leave out the number of stores"):
+            write_replay_files(str(raw), out, *options)
 
 
 @pytest.mark.proof

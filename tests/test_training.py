@@ -237,12 +237,12 @@ def test_leaving_the_loop_early_cancels_the_running_fits(noisy, small, origins, 
         time.sleep(0.2)
 
 
-def history_of_days(days: int) -> SalesHistory:
+def history_of_days(days: int, horizon_days: int = 0) -> SalesHistory:
     """A history whose sales do not matter."""
-    dates = np.datetime64("2013-01-01", "D") + np.arange(days)
-    flags = np.ones((1, days), np.int8)
+    dates = np.datetime64("2013-01-01", "D") + np.arange(days + horizon_days)
+    flags, sales = np.ones((1, len(dates)), np.int8), np.ones((1, days))
     attributes = Stores(**dict.fromkeys(Stores.__dataclass_fields__, np.ones(1)))
-    return SalesHistory(attributes, Calendar(dates, flags, flags, flags, flags), flags * 1.0, flags * 1.0)
+    return SalesHistory(attributes, Calendar(dates, flags, flags, flags, flags), sales, sales)
 
 
 @pytest.mark.parametrize("days", [*range(120, 1000, 10), 711, 712])
@@ -276,6 +276,28 @@ def test_by_default_there_are_as_many_folds_as_the_history_allows_with_a_full_ye
     assert len(training.usual_fold_origins(history_of_days(894), candidates, 3, 48, 48)) == 3
     with pytest.raises(DataError, match="too short for 2 folds"):
         training.usual_fold_origins(history_of_days(200), candidates, 8, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("days", "horizon_days", "step_days"),
+    [
+        (942, 48, 48),
+        (942, 7, 48),
+        (942, 90, 90),
+        (456, 14, 48),
+        (456, 60, 60),
+        (456, 90, 90),
+        (400, 90, 90),
+        (340, 90, 48),
+    ],
+)
+def test_by_default_folds_do_not_overlap_and_those_of_a_short_horizon_are_spread_over_the_year(
+    days, horizon_days, step_days
+):
+    """But there are two of them wherever 48 days between them allow it."""
+    history, candidates = history_of_days(days, horizon_days), models.candidates(("ridge", "lightgbm"))
+    assert training.usual_step_days(history, candidates) == step_days
+    assert len(training.usual_fold_origins(history, candidates, 8, step_days, horizon_days)) >= 2
 
 
 @pytest.mark.parametrize("name", ["backtest.parquet", "run.json"])

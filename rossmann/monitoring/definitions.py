@@ -82,7 +82,7 @@ DEFINITIONS = check_definitions(
             floor=0.4,
             required_days=1,
             reference=ALL_EARLIER_DAYS,
-            message="{effect:.0%} of the stores repeat an earlier day, or are closed on a workday without a holiday",
+            message="{effect:.0%} of the stores repeat an earlier day, or are closed on an unusual day",
             explains=frozenset(SALES | SHARES | PLANS | {"sundays_open", "promo_inverted", "store_out_of_scale"}),
             broken_data=True,
         ),

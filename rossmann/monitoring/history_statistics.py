@@ -1,6 +1,7 @@
 """Drift statistics of the history alone: quality of the data, features, target, and the plan of the past days."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,15 +15,19 @@ from rossmann.monitoring.statistics import (
     WINDOW_DAYS,
     Statistic,
     median_of_stores,
+    medians_of_rows,
     share_of_stores,
 )
 from rossmann.monitoring.store_series import USUAL_DAYS, StoreSeries, earlier_mean
-from rossmann.schema import SATURDAY, WEEKS_YEAR_DAYS
+from rossmann.schema import SATURDAY, WEEK_DAYS, WEEKS_YEAR_DAYS
 
 ALL_STORES = "all stores"
 MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
 MAX_SALES_DEVIATION = 1.2  # |log| of one store against its own past: times 3.3
+MAX_SCATTER = 3  # the same, in standard deviations of the store: of a few customers a day there are often twice as many
+MEDIAN_DEVIATIONS = 1.5  # in a standard deviation, which a fault of a week hardly changes if it is estimated so
 MAX_SALES_PER_CUSTOMER_DEVIATION = 0.9  # |log|: times 2.5
+MIN_OPENING_SHARE = 0.25  # more of the stores open on a day of rest, where openings are not fixed: an alarm
 OUT_OF_SCALE_DAYS = 4  # of the last 7, beyond these deviations
 REPORTED_DAYS = (8, 35)  # first and last day back; who has rows on most of them is expected to have one today
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -36,9 +41,8 @@ def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[S
     types = [(name, stores) for name, stores in type_slices(history) if stores.sum() >= MIN_STORES]
     yield from _quality(series, types)
     if series.can_be_without_sales:
-        yield from _zero_sales(
-            series, types if history.chain.attributes else [(ALL_STORES, np.ones(len(history.sales), bool))]
-        )
+        whole_chain = [(ALL_STORES, np.ones(len(history.sales), bool))]
+        yield from _zero_sales(series, types if history.chain.attributes else whole_chain)
     yield from _past_plan(series)
     yield from _features(series)
     yield from _target(series, types)
@@ -95,19 +99,46 @@ def _customer_quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statis
 def _past_plan(series: StoreSeries) -> Iterator[Statistic]:
     """Of the plan that the past days had."""
     is_rest_day = series.weekday == series.rest_weekday
+    open_share = share_of_stores(series.is_open, series.has_row)
     if is_rest_day.any():
-        open_share = share_of_stores(series.is_open, series.has_row)
-        definition = find_definition("sundays_open").for_rest_day(DAY_NAMES[series.rest_weekday])
-        yield Statistic(definition=definition, subject="open", values=np.where(is_rest_day, open_share, np.nan))
-    repeated = share_of_stores(series.day_repeated, series.has_sales)
-    if {"open", "state_holiday"} <= series.columns:  # who does not know holidays cannot tell a wrong date from one
+        yield _open_on_rest_days(series, np.where(is_rest_day, open_share, np.nan))
+    shifted = share_of_stores(series.day_repeated, series.has_sales)
+    if series.has_fixed_openings:
         closed = share_of_stores(~series.is_open & ~series.holiday, series.has_row)
-        repeated = np.fmax(np.where(is_rest_day, 0.0, closed), repeated)
-    yield _statistic("dates_shifted", "open", repeated)
+        shifted = np.fmax(np.where(is_rest_day, 0.0, closed), shifted)
+    elif is_rest_day.any():
+        shifted = np.fmax(_exchanged_rest_days(open_share, is_rest_day), shifted)
+    yield _statistic("dates_shifted", "open", shifted)
     unusual = (series.weekday >= SATURDAY) & ~series.promo_weekdays[series.weekday]
     if "promo" in series.columns and unusual.any():
         promo_share = share_of_stores(series.promo, series.has_row)
         yield _statistic("promo_inverted", "promo on weekends", np.where(unusual, promo_share, np.nan))
+
+
+def _open_on_rest_days(series: StoreSeries, open_share: np.ndarray) -> Statistic:
+    """open_share: NaN on other days. [days]
+
+    Where openings are not fixed, a closing on a day of rest, as on a holiday that nobody named, is nothing unusual.
+    """
+    definition = find_definition("sundays_open").for_rest_day(DAY_NAMES[series.rest_weekday])
+    if not series.has_fixed_openings:
+        definition = replace(definition, floor=MIN_OPENING_SHARE)
+        open_share = np.maximum(open_share, medians_of_rows(open_share[None])[0])
+    return Statistic(definition=definition, subject="open", values=open_share)
+
+
+def _exchanged_rest_days(open_share: np.ndarray, is_rest_day: np.ndarray) -> np.ndarray:
+    """Share of the stores that are open on the week's day of rest and closed on another of its days. [days]
+
+    That is what shifted dates look like. On a holiday that nobody named, stores rest on their day of rest as well.
+    """
+    open_on_rest, closed_on_others = (
+        np.nan_to_num(np.where(days, share, 0.0))
+        for days, share in ((is_rest_day, open_share), (~is_rest_day, 1 - open_share))
+    )
+    weeks = [np.lib.stride_tricks.sliding_window_view(np.pad(each, (WEEK_DAYS - 1, 0)), WEEK_DAYS).max(axis=1)
+             for each in (open_on_rest, closed_on_others)]  # fmt: skip
+    return np.minimum(*weeks)
 
 
 def _features(series: StoreSeries) -> Iterator[Statistic]:
@@ -143,7 +174,9 @@ def _missing_share(series: StoreSeries, stores: np.ndarray | slice) -> np.ndarra
 
 def _stores_out_of_scale(series: StoreSeries) -> np.ndarray:
     """Number of stores out of their own scale on OUT_OF_SCALE_DAYS of the last 7 days; by day."""
-    out_of_scale = (np.abs(series.recent_deviation) > MAX_SALES_DEVIATION) | (
+    scatter = MEDIAN_DEVIATIONS * medians_of_rows(np.abs(series.recent_deviation))
+    limit = np.fmax(MAX_SALES_DEVIATION, MAX_SCATTER * scatter)[:, None]
+    out_of_scale = (np.abs(series.recent_deviation) > limit) | (
         np.abs(series.sales_per_customer_deviation) > MAX_SALES_PER_CUSTOMER_DEVIATION
     )
     days = count_between(out_of_scale, 1 - WINDOW_DAYS, 0)

@@ -126,7 +126,20 @@ def _categories(history: SalesHistory, plan: Plan) -> dict[str, np.ndarray | pd.
     attribute = {name.replace(" ", "_"): type_name for name in history.chain.attributes[:1]}
     weekday = pd.Series(plan.date.astype("datetime64[s]")).dt.day_name()
     calendar = {name: getattr(plan, name) for name in CALENDAR_COLUMNS if history.has_column(name)}
+    if "state_holiday" in calendar and not history.chain.is_kaggle:
+        calendar["holiday"] = _holiday_names(history, plan)
+        del calendar["state_holiday"]
     return {**attribute, "weekday": weekday, **calendar}
+
+
+def _holiday_names(history: SalesHistory, plan: Plan) -> np.ndarray:
+    """The holiday of each row, "none" on other days; of several the last by name. [rows]"""
+    store, day = history.positions(plan.store, plan.date)
+    names = np.full(len(plan), "none", dtype=object)
+    for label, panel in zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True):
+        if label.startswith("holiday "):
+            names[panel[store, day] > 0] = label.split(" ", 1)[1]
+    return names
 
 
 def _covariates(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann.data import SalesHistory
-from rossmann.monitoring.statistics import MIN_STORES, WINDOW_DAYS
+from rossmann.monitoring.statistics import MIN_STORES, WINDOW_DAYS, medians_of_rows
 
 MIN_DEVIATION = 0.05  # |log(sales / forecast)| of a slice that can explain a deviation of the chain
 MAX_OUTSIDE = 1 / 3  # largest deviation of all other stores, as a share of the slice's
@@ -90,13 +90,5 @@ def _compare(name: str, deviation: np.ndarray, included: np.ndarray) -> SliceDev
 
 def _deviation(residual: np.ndarray) -> np.ndarray:
     """Median residual of the window, minus that of the days before where there are any; by store. [stores]"""
-    window, usual = (_medians(days) for days in (residual[:, -WINDOW_DAYS:], residual[:, :-WINDOW_DAYS]))
+    window, usual = (medians_of_rows(days) for days in (residual[:, -WINDOW_DAYS:], residual[:, :-WINDOW_DAYS]))
     return window - np.where(np.isfinite(usual), usual, 0.0)
-
-
-def _medians(values: np.ndarray) -> np.ndarray:
-    """Median of every row, NaN where it has no value. [rows]"""
-    medians = np.full(len(values), np.nan)
-    has_value = np.isfinite(values).any(axis=1)
-    medians[has_value] = np.nanmedian(values[has_value], axis=1)
-    return medians

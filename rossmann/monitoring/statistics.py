@@ -85,6 +85,14 @@ class Statistic:
         return self.values[:-WINDOW_DAYS]
 
 
+def medians_of_rows(values: np.ndarray) -> np.ndarray:
+    """Median of every row, NaN where it has no value. [rows]"""
+    medians = np.full(len(values), np.nan)
+    has_value = np.isfinite(values).any(axis=1)
+    medians[has_value] = np.nanmedian(values[has_value], axis=1)
+    return medians
+
+
 def median_of_days(values: np.ndarray, included: np.ndarray) -> np.ndarray:
     """Median over the store-days `included`, by day. values, included: [stores, days] → [days]
 

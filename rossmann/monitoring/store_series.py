@@ -38,6 +38,7 @@ class StoreSeries:
     day_repeated: np.ndarray  # bool, sales and customers equal those of one of the REPEATED_DAYS days before
     columns: frozenset[str]  # of CALENDAR_COLUMNS and customers, those that the chain's files have
     can_be_without_sales: bool  # whether the files have open days without sales: they say which stores are open
+    has_fixed_openings: bool  # whether stores close on their day of rest and on holidays only, as Kaggle's do
     rest_weekday: int  # 0 Monday … 6 Sunday, on which most stores are closed; -1 if there is none
     promo_weekdays: np.ndarray  # on which there were promotions before the newest week. bool [7]
 
@@ -72,6 +73,7 @@ def compute_series(history: SalesHistory) -> StoreSeries:
         day_repeated=_day_repeated(history, customers, columns),
         columns=columns,
         can_be_without_sales=is_kaggle or bool((is_open & (history.sales == 0)).any()),
+        has_fixed_openings=is_kaggle,
         rest_weekday=int(weekdays.rest),
         promo_weekdays=_promo_weekdays(history, promo),
     )

@@ -75,7 +75,7 @@ def write_rich_chain(folder: Path) -> Path:
 def _rows(names, dates: pd.DatetimeIndex) -> pd.DataFrame:
     """A row per store and day, with visits."""
     random = np.random.default_rng(5)
-    season = WEEKDAY[dates.weekday] * (1 + 0.1 * np.sin(dates.dayofyear / 58))
+    season = WEEKDAY[dates.weekday] * (1 + 0.3 * np.sin(dates.dayofyear / 58))
     tables = [
         pd.DataFrame(
             {
