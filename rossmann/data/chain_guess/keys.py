@@ -82,16 +82,19 @@ def is_store_key(cells: Cells, days: np.ndarray) -> bool:
     return density >= MIN_DENSITY and _unique_rows(cells, days) >= MIN_UNIQUE * len(days)
 
 
-def missing_days(days: StoreDays) -> tuple[int, int]:
-    """How many days between others of their store have no row, and how many days there are with them.
+def missing_days(days: StoreDays) -> tuple[np.ndarray, int]:
+    """The days between others of their store that have no row, and how many days there are with them.
 
-    Those of a whole closure, CLOSURE_DAYS in a row, do not count.
+    datetime64[D], one for each store that lacks the day. Those of a whole closure, CLOSURE_DAYS in a row, do not count.
     """
     day = (days.days - days.first_day) // DAY
-    key = np.unique(days.store.codes * 2 * int(day.max() + CLOSURE_DAYS) + day)  # a closure between any two stores
+    width = 2 * int(day.max() + CLOSURE_DAYS)  # of a store: a closure is between any two
+    key = np.unique(days.store.codes * width + day)
     gaps = np.diff(key) - 1
-    missing = int(gaps[gaps < CLOSURE_DAYS].sum())
-    return missing, len(key) + missing
+    gaps = np.where(gaps < CLOSURE_DAYS, gaps, 0)
+    position = np.arange(gaps.sum()) - np.repeat(np.cumsum(gaps) - gaps, gaps)  # of a day in its gap
+    missing = np.repeat(key[:-1], gaps) + 1 + position
+    return days.first_day + (missing % width) * DAY, len(key) + len(missing)
 
 
 def _unique_rows(cells: Cells, days: np.ndarray) -> int:
