@@ -280,6 +280,11 @@ def test_an_existing_chain_file_is_not_overwritten(ecuador: Path) -> None:
             "days.csv has 8 rows on 2 days, several for the same store and date. Sum them",
         ),
         (
+            "store,date,sales\n"
+            + "".join(f"{store},2016-01-{day:02},{day}\n" for store in "ab" for day in (1, 8, 15, 22)),
+            "days.csv has a date every 7 days .* Export the sales of every day",
+        ),
+        (
             "store,date,note\n" + "".join(f"1,2016-01-0{day},fine\n" for day in range(1, 8)),
             r"days.csv has stores \(store\) and dates \(date\), but no column of numbers",
         ),

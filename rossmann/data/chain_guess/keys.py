@@ -8,6 +8,7 @@ import numpy as np
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import DATE_FORMATS, Cells
 from rossmann.data.chain_guess.tables import RawTable
+from rossmann.data.day_rules import usual_gap_days
 from rossmann.schema import CLOSURE_DAYS, DAY
 from rossmann.validation import DataError
 
@@ -54,7 +55,13 @@ def find_days(folder: str, tables: list[RawTable]) -> StoreDays:
     if not with_amounts:
         keys = f"stores ({readings[0].store.name}) and dates ({readings[0].date.name})"
         raise DataError(f"{readings[0].table.label} has {keys}, but no column of numbers that could be the sales")
-    return min(with_amounts, key=_order)
+    days = min(with_amounts, key=_order)
+    if (gap := usual_gap_days(np.unique(days.days))) > 1:
+        raise DataError(
+            f"{days.table.label} has a date every {gap:.0f} days ({days.date.name}: {days.date.examples}), as sales by "
+            "week or month have. Export the sales of every day: the forecast is daily"
+        )
+    return days
 
 
 def store_days(table: RawTable) -> Iterator[StoreDays]:
