@@ -255,6 +255,29 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
 
 
+@pytest.mark.parametrize(("coming_days", "is_noted"), [(0, True), (7, False)])
+def test_a_covariate_whose_file_ends_with_the_sales_is_noted(coming_days, is_noted, tmp_path):
+    delivery, longer = small_chain(tmp_path / "raw"), small_chain(tmp_path, DAYS + coming_days)
+    delivery.toml += '[known]\ntickets = { file = "tickets.csv", column = "tickets" }\n'
+    delivery.others = {"tickets.csv": longer.days.rename(columns={"amount": "tickets"})}
+    notes = [
+        note for note in delivery.read().raw_report.notes if "known.tickets: tickets.csv ends on 2014-05-25" in note
+    ]
+    assert len(notes) == is_noted
+
+
+def test_all_holidays_of_a_day_in_a_file_count(delivery):
+    delivery.toml += '[holidays]\nfile = "feasts.csv"\n'
+    feasts = [("2014-02-03", "Fair"), ("2014-02-03", "Carnival"), ("2014-03-04", "Carnival"), ("2014-03-05", None)]
+    delivery.others = {"feasts.csv": pd.DataFrame(feasts, columns=["date", "name"])}
+    calendar = delivery.read().history.calendar
+    days = {
+        name.removeprefix("holiday "): calendar.dates[values[0] > 0].astype(str).tolist()
+        for name, values in zip(calendar.covariate_names, calendar.covariates, strict=True)
+    }
+    assert days == {"Fair": ["2014-02-03"], "Carnival": ["2014-02-03", "2014-03-04"]}
+
+
 def test_two_rows_of_a_store_and_day_are_refused_with_both_files_and_lines(delivery):
     halves = delivery.days[delivery.days["day"] < "2014-04-01"], delivery.days[delivery.days["day"] >= "2014-03-31"]
     for name, rows in zip(("2014.parquet", "new/a.csv"), halves, strict=True):

@@ -236,6 +236,31 @@ def test_days_and_months_that_may_be_swapped_are_told(tmp_path: Path) -> None:
     assert "all of them are also dates by %d/%m/%Y: check it" in comments(tmp_path)
 
 
+def test_a_file_that_ends_with_the_sales_is_only_proposed(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days.assign(sales=amounts(days, 100, 900)).to_csv(tmp_path / "sales.csv", index=False)
+    days.assign(tickets=amounts(days, 10, 90)).to_csv(tmp_path / "tickets.csv", index=False)
+    assert init(tmp_path)["known"] == {}
+    assert "none after the sales, so not known beforehand?" in comments(tmp_path)
+    assert 'tickets = { file = "tickets.csv"' in comments(tmp_path)
+
+
+@pytest.mark.parametrize(("lost", "missing"), [(["2016-02-01"], "closed"), ([], "unknown")])
+def test_days_without_a_row_of_any_store_are_closed(tmp_path: Path, lost: list[str], missing: str) -> None:
+    days = store_days("shop", "day", list("abcdef")).drop(index=20)  # a row of one store
+    days = days[~days.day.isin(pd.to_datetime(lost))]
+    days.assign(sales=amounts(days, 100, 900)).to_csv(tmp_path / "sales.csv", index=False)
+    assert init(tmp_path)["days"]["missing"] == missing
+    assert ("on days on which no store has one (2016-02-01)" in comments(tmp_path)) == bool(lost)
+
+
+def test_y_and_n_are_a_flag(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days = days.assign(sales=amounts(days, 100, 900), offer=RANDOM.choice(["Y", "N"], len(days)))
+    days.to_csv(tmp_path / "sales.csv", index=False)
+    assert init(tmp_path)["known"] == {"offer": {"column": "offer", "kind": "flag"}}
+
+
 def test_an_existing_chain_file_is_not_overwritten(ecuador: Path) -> None:
     (ecuador / CHAIN_FILE).write_text("# mine\n")
     with pytest.raises(DataError, match=r"chain.toml exists and is not overwritten"):
@@ -253,6 +278,11 @@ def test_an_existing_chain_file_is_not_overwritten(ecuador: Path) -> None:
             "store,date,item,sales\n"
             + "".join(f"{row[0]},2016-01-0{day},{row[1]},9\n" for day in (1, 2) for row in ROWS),
             "days.csv has 8 rows on 2 days, several for the same store and date. Sum them",
+        ),
+        (
+            "store,date,sales\n"
+            + "".join(f"{store},2016-01-{day:02},{day}\n" for store in "ab" for day in (1, 8, 15, 22)),
+            "days.csv has a date every 7 days .* Export the sales of every day",
         ),
         (
             "store,date,note\n" + "".join(f"1,2016-01-0{day},fine\n" for day in range(1, 8)),

@@ -136,7 +136,7 @@ def daily(date: str, store: str | None = None) -> Rule:
     """
 
     def is_valid(days: pd.DataFrame) -> np.ndarray:
-        is_daily = _usual_gap_days(_distinct_dates(days[date])) <= 1
+        is_daily = usual_gap_days(_distinct_dates(days[date])) <= 1
         is_weekly = store is not None and _usual_gap_days_of_stores(days, store, date) >= WEEK_DAYS
         return np.full(len(days), is_daily and not is_weekly)
 
@@ -161,7 +161,7 @@ def _distinct_dates(dates: pd.Series) -> np.ndarray:
     return np.unique(dates.dropna().to_numpy().astype("datetime64[D]"))
 
 
-def _usual_gap_days(dates: np.ndarray) -> float:
+def usual_gap_days(dates: np.ndarray) -> float:
     """The median number of days from a date to the next; 1 for fewer than two dates."""
     return float(np.median(np.diff(dates).astype(int))) if len(dates) > 1 else 1.0
 
@@ -213,4 +213,4 @@ def _blocks(day: np.ndarray, gap_days: int) -> tuple[np.ndarray, np.ndarray, np.
     """
     dates, rows = np.unique(day[~np.isnat(day)], return_counts=True)
     is_start = np.diff(dates, prepend=dates[:1]) > gap_days * DAY
-    return dates, rows, np.cumsum(is_start & (_usual_gap_days(dates) <= 1))
+    return dates, rows, np.cumsum(is_start & (usual_gap_days(dates) <= 1))

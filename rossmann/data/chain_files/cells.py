@@ -149,7 +149,7 @@ def _parse_iso_dates(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 def _parse_flags(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     text = pc.utf8_lower(pc.utf8_trim_whitespace(cells))
-    index = pc.index_in(text, pa.array(["0", "1", "false", "true", "no", "yes", "0.0", "1.0"]))
+    index = pc.index_in(text, pa.array(["0", "1", "false", "true", "no", "yes", "n", "y", "0.0", "1.0"]))
     values = pc.cast(index, pa.float64()).to_numpy() % 2
     return values, np.isnan(values) & ~pc.is_null(cells).to_numpy()
 

@@ -1,5 +1,6 @@
 """Contracts of a chain's files. They use the files' own column names, since a user corrects the files."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -166,7 +167,21 @@ def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
         columns = [column.column for _, column in chain.known if not column.file]
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
             notes.append(f"The plan has no values of {', '.join(empty)}: those of 52 weeks before are used.")
-    return notes
+    return [*notes, *_notes_of_known_files(tables, chain)]
+
+
+def _notes_of_known_files(tables: ChainTables, chain: Chain) -> Iterator[str]:
+    """A sentence about each covariate whose own file has no value after the sales."""
+    date = chain.days.date.column
+    last_sales, columns = tables.days[date].max(), dict(chain.known)
+    for name, table in tables.known.items():
+        last = table.loc[table[columns[name].column].notna(), date].max()
+        if last <= last_sales:
+            yield (
+                f"known.{name}: {columns[name].file} ends on {last:%Y-%m-%d}, and the sales on {last_sales:%Y-%m-%d}."
+                " Forecasts use the values of 52 weeks before, backtests the true ones: they are too good if the"
+                f" values are only known afterwards. Then delete known.{name}; otherwise add the coming days."
+            )
 
 
 def _first(names: list[str]) -> str:

@@ -67,15 +67,20 @@ def chain_holidays(
     table: the rows of the chain's file of holidays. subdivision: of the stores, by number.
     """
     if table is not None:
-        names = table.groupby(chain.holidays.date.column)[chain.holidays.name].agg(NAME_SEPARATOR.join)
-        days = names.index.to_numpy().astype("datetime64[D]").tolist()
-        return ChainHolidays({"": dict(zip(days, names, strict=True))}, {})
+        return ChainHolidays({"": _names_by_date(table, chain.holidays.date.column, chain.holidays.name)}, {})
     if chain.country is None:
         return ChainHolidays({"": {}}, {})
     years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
     regions = ("", *sorted(set(subdivision.values())))
     by_region = {region: _named_holidays(chain.country, region, years) for region in regions}
     return ChainHolidays(by_region, {number: regions.index(name) for number, name in subdivision.items()})
+
+
+def _names_by_date(table: pd.DataFrame, date: str, name: str) -> dict[date, str]:
+    """All names of each day. Rows without a date or a name are none."""
+    rows = table.loc[table[date].notna() & table[name].notna(), [date, name]].drop_duplicates()
+    names = rows.groupby(rows[date].dt.date)[name].agg(NAME_SEPARATOR.join)
+    return dict(names.items())
 
 
 def require_country(chain: Chain) -> None:

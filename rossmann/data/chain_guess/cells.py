@@ -54,11 +54,11 @@ class Cells:
 
     @cached_property
     def is_flag(self) -> bool:
-        """Whether the values are 0 and 1, true and false, or yes and no; one of them is enough."""
+        """Whether the values are 0 and 1, true and false, yes and no, or y and n; one of them is enough."""
         if self.is_number:
             return set(self.numbers) <= {0.0, 1.0}
         words = {value.lower() for value in self.values}
-        return not self.is_empty and (words <= {"true", "false"} or words <= {"yes", "no"})
+        return not self.is_empty and (words <= {"true", "false"} or words <= {"yes", "no"} or words <= {"y", "n"})
 
     @cached_property
     def date_formats(self) -> tuple[str, ...]:

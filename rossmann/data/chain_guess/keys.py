@@ -8,6 +8,7 @@ import numpy as np
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import DATE_FORMATS, Cells
 from rossmann.data.chain_guess.tables import RawTable
+from rossmann.data.day_rules import usual_gap_days
 from rossmann.schema import CLOSURE_DAYS, DAY
 from rossmann.validation import DataError
 
@@ -54,7 +55,13 @@ def find_days(folder: str, tables: list[RawTable]) -> StoreDays:
     if not with_amounts:
         keys = f"stores ({readings[0].store.name}) and dates ({readings[0].date.name})"
         raise DataError(f"{readings[0].table.label} has {keys}, but no column of numbers that could be the sales")
-    return min(with_amounts, key=_order)
+    days = min(with_amounts, key=_order)
+    if (gap := usual_gap_days(np.unique(days.days))) > 1:
+        raise DataError(
+            f"{days.table.label} has a date every {gap:.0f} days ({days.date.name}: {days.date.examples}), as sales by "
+            "week or month have. Export the sales of every day: the forecast is daily"
+        )
+    return days
 
 
 def store_days(table: RawTable) -> Iterator[StoreDays]:
@@ -82,16 +89,19 @@ def is_store_key(cells: Cells, days: np.ndarray) -> bool:
     return density >= MIN_DENSITY and _unique_rows(cells, days) >= MIN_UNIQUE * len(days)
 
 
-def missing_days(days: StoreDays) -> tuple[int, int]:
-    """How many days between others of their store have no row, and how many days there are with them.
+def missing_days(days: StoreDays) -> tuple[np.ndarray, int]:
+    """The days between others of their store that have no row, and how many days there are with them.
 
-    Those of a whole closure, CLOSURE_DAYS in a row, do not count.
+    datetime64[D], one for each store that lacks the day. Those of a whole closure, CLOSURE_DAYS in a row, do not count.
     """
     day = (days.days - days.first_day) // DAY
-    key = np.unique(days.store.codes * 2 * int(day.max() + CLOSURE_DAYS) + day)  # a closure between any two stores
+    width = 2 * int(day.max() + CLOSURE_DAYS)  # of a store: a closure is between any two
+    key = np.unique(days.store.codes * width + day)
     gaps = np.diff(key) - 1
-    missing = int(gaps[gaps < CLOSURE_DAYS].sum())
-    return missing, len(key) + missing
+    gaps = np.where(gaps < CLOSURE_DAYS, gaps, 0)
+    position = np.arange(gaps.sum()) - np.repeat(np.cumsum(gaps) - gaps, gaps)  # of a day in its gap
+    missing = np.repeat(key[:-1], gaps) + 1 + position
+    return days.first_day + (missing % width) * DAY, len(key) + len(missing)
 
 
 def _unique_rows(cells: Cells, days: np.ndarray) -> int:

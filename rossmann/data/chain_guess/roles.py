@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rossmann.data.chain_guess import names
-from rossmann.data.chain_guess.cells import Cells
+from rossmann.data.chain_guess.cells import EXAMPLES, Cells
 from rossmann.data.chain_guess.keys import StoreDays, find_days, missing_days, store_days
 from rossmann.data.chain_guess.side_tables import find_holidays, static_columns, why_unused
 from rossmann.data.chain_guess.tables import MAX_ROWS, RawTable, read_tables
@@ -107,11 +107,23 @@ def _sales_reason(sales: Cells, others: tuple[Cells, ...]) -> str:
 
 def _missing(days: StoreDays) -> tuple[str, str]:
     """What a day without a row is, and why."""
-    missing, between = missing_days(days)
+    missing_of_stores, between = missing_days(days)
+    missing = len(missing_of_stores)
     share = f"{missing:,} of {between:,} days between others of their store have no row ({missing / between:.1%})"
     if missing > MAX_SET_ASIDE_SHARE * between:
         return "closed", f"{share}: too many for lost rows, so the stores are probably closed on them"
+    of_chain = missing_of_stores[~np.isin(missing_of_stores, days.days)]
+    if len(of_chain) > missing / 2:
+        examples = _examples(np.unique(of_chain))
+        return (
+            "closed",
+            f"{share}, most of them on days on which no store has one ({examples}): probably all are closed",
+        )
     return "unknown", f"{share}: so few are probably lost rows" if missing else share
+
+
+def _examples(days: np.ndarray) -> str:
+    return ", ".join(map(str, days[:EXAMPLES])) + (" …" if len(days) > EXAMPLES else "")
 
 
 def _plan(days: StoreDays, side: list[StoreDays]) -> PlanGuess | None:
@@ -136,9 +148,17 @@ def _covariates(
         yield _covariate(cells, days.days, None, _is_known_before(cells, plan_table))
     for each in side:
         if each.table is not plan_table:
-            covers = f"its days: {each.first_day} to {each.last_day}"
+            why = _has_coming_days(each, days)
             for cells in (*each.amounts[:1], *each.others):
-                yield _covariate(cells, each.days, each.table.files[0], (True, covers))
+                yield _covariate(cells, each.days, each.table.files[0], why)
+
+
+def _has_coming_days(side: StoreDays, days: StoreDays) -> tuple[bool, str]:
+    """Whether a file of covariates goes on after the sales, and its days."""
+    covers = f"its days: {side.first_day} to {side.last_day}"
+    if side.last_day > days.last_day:
+        return True, covers
+    return False, f"{covers}, none after the sales, so not known beforehand?"
 
 
 def _is_known_before(cells: Cells, plan: RawTable | None) -> tuple[bool, str]:
