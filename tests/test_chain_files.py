@@ -268,7 +268,7 @@ def test_a_covariate_whose_file_ends_with_the_sales_is_noted(coming_days, is_not
 
 def test_all_holidays_of_a_day_in_a_file_count(delivery):
     delivery.toml += '[holidays]\nfile = "feasts.csv"\n'
-    feasts = [("2014-02-03", "Fair"), ("2014-02-03", "Carnival"), ("2014-03-04", "Carnival"), ("2014-03-05", None)]
+    feasts = [("2014-02-03", "Fair"), ("2014-02-03", "Carnival"), ("2014-03-04", "Carnival")]
     delivery.others = {"feasts.csv": pd.DataFrame(feasts, columns=["date", "name"])}
     calendar = delivery.read().history.calendar
     days = {

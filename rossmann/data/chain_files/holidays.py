@@ -77,8 +77,8 @@ def chain_holidays(
 
 
 def _names_by_date(table: pd.DataFrame, date: str, name: str) -> dict[date, str]:
-    """All names of each day. Rows without a date or a name are none."""
-    rows = table.loc[table[date].notna() & table[name].notna(), [date, name]].drop_duplicates()
+    """All names of each day."""
+    rows = table[[date, name]].drop_duplicates()
     names = rows.groupby(rows[date].dt.date)[name].agg(NAME_SEPARATOR.join)
     return dict(names.items())
 
