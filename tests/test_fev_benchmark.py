@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.fev import published, task
 from benchmarks.fev.__main__ import write_model
-from benchmarks.fev.forecasts import LINEAR, linear_forecast
+from benchmarks.fev.forecasts import INFERENCE, LINEAR, TRAINING, add_blend, linear_forecast
 from rossmann import features
 from rossmann.models.training_windows import linear_base
 from rossmann.schema import DAY, HORIZON_DAYS
@@ -63,6 +63,14 @@ def test_the_point_forecast_is_the_median_without_the_correction_for_rmspe(noisy
     plan_rows = features.join_plan(state, noisy.plan(origin, HORIZON_DAYS))
     expected = np.where(plan_rows.open, np.exp(linear_base(plan_rows)), 0)
     np.testing.assert_allclose(rows[LINEAR], expected)
+
+
+def test_in_the_blend_boosters_of_past_days_have_half_the_weight_of_the_others():
+    table = pd.DataFrame({LINEAR: [1.0], "lightgbm_calendar": [1.0], "lightgbm": [32.0], "xgboost": [1.0]})
+    seconds = dict.fromkeys(table, 1.0)
+    table.attrs = {TRAINING: seconds.copy(), INFERENCE: seconds.copy()}
+    add_blend(table, windows_seconds=0.0)
+    assert table["blend"].tolist() == pytest.approx([32 ** (2 / 5)])
 
 
 def test_the_data_set_has_every_day_of_every_store_and_nothing_after_the_last_window(tmp_path):
