@@ -163,7 +163,7 @@ def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
         if lacking := sorted(stores - set(table[chain.days.store])):
             notes.append(f"{len(lacking)} stores have no row for static.{name}, and share a group: {_first(lacking)}.")
     if tables.plan is not None and len(tables.plan):
-        columns = [column.column for _, column in chain.known if not column.file]
+        columns = dict.fromkeys(column.column for _, column in chain.known if not column.file)
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
             notes.append(f"The plan has no values of {', '.join(empty)}: those of 52 weeks before are used.")
     return notes

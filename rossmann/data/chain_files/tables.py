@@ -10,9 +10,10 @@ import pandas as pd
 from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
 from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
-from rossmann.data.chain_files.reading import ChainTables
+from rossmann.data.chain_files.reading import ChainTables, amount_columns
 from rossmann.data.cleaning import RawTables
 from rossmann.data.covariates import CovariatePanel, CovariateRows
+from rossmann.data.csv_parsing import as_written
 from rossmann.data.history import Stores
 from rossmann.schema import CLOSURE_DAYS, DTYPES, KEYS
 from rossmann.validation import DataError
@@ -30,12 +31,28 @@ def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
         if column and tables.days[column].isna().all()
     }
     known = tuple((name, column) for name, column in chain.known if _has_values(_sources(tables, name, column), column))
+    stores = tables.days[chain.days.store].unique()
+
+    def table_of_stores(name: str) -> pd.DataFrame:
+        return tables.static[name][tables.static[name][chain.days.store].isin(stores)]
+
     static = tuple(
         (name, column)
         for name, column in chain.static
-        if column.kind == "category" or _has_values([tables.static[name]], column)
+        if column.kind == "category" or _has_values([table_of_stores(name)], column)
     )
     return replace(chain, days=chain.days.model_copy(update=days), known=known, static=static)
+
+
+def with_zeros_of_closed_days(tables: ChainTables, chain: Chain) -> ChainTables:
+    """The tables with amounts of 0 where a store is closed and its cells are empty."""
+    if not chain.days.open:
+        return tables
+    is_closed, amounts = tables.days[chain.days.open] == 0, {}
+    for name in amount_columns(chain.days):
+        is_empty = tables.days[name].isna() & tables.days[as_written(name)].isna()
+        amounts[name] = tables.days[name].mask(is_closed & is_empty, 0.0)
+    return replace(tables, days=tables.days.assign(**amounts))
 
 
 def _has_values(sources: list[pd.DataFrame], column: Column) -> bool:
