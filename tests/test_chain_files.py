@@ -400,15 +400,11 @@ def test_a_mistake_in_chain_toml_is_told_with_what_to_do(case, delivery):
         require_raw_files(delivery.write())
 
 
-def test_rows_of_covariates_and_holidays_that_are_repeated_or_empty_are_refused(delivery):
+def test_two_rows_of_a_covariate_for_one_day_are_refused(delivery):
     delivery.others["heat.csv"] = delivery.days.assign(heat=1)[["shop", "day", "heat"]].iloc[[0, 0, 1, 2]]
-    delivery.others["feasts.csv"] = pd.DataFrame({"date": ["2014-03-01", "2014-03-02"], "name": ["Carnival", None]})
-    delivery.toml = (
-        MINIMAL + '[known]\nheat = { file = "heat.csv", column = "heat" }\n[holidays]\nfile = "feasts.csv"\n'
-    )
-    with pytest.raises(ValidationError) as refusal:
+    delivery.toml = MINIMAL + '[known]\nheat = { file = "heat.csv", column = "heat" }\n'
+    with pytest.raises(ValidationError, match="heat.csv: 2 rows: more than one row for the same store and day"):
         delivery.read()
-    assert [violation.contract for violation in refusal.value.violations] == ["known.heat", "holidays"]
 
 
 def test_two_holidays_on_one_day_are_both_named(delivery):

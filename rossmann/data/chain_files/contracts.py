@@ -38,8 +38,6 @@ def check_chain(tables: ChainTables, chain: Chain) -> StageReport:
         contracts.append((_plan_contract(chain), tables.plan))
     contracts += [(_known_contract(chain, name), table) for name, table in tables.known.items()]
     contracts += [(_static_contract(chain, name), table) for name, table in tables.static.items()]
-    if tables.holidays is not None:
-        contracts.append((_holidays_contract(chain), tables.holidays))
     report = check_contracts("raw data", contracts)
     if chain.days.missing == "refuse":
         _refuse_missing_days(tables.days, chain)
@@ -95,11 +93,6 @@ def _plan_contract(chain: Chain) -> Contract:
 def _known_contract(chain: Chain, name: str) -> Contract:
     keys = key_columns(chain.days)
     return Contract(f"known.{name}", _keys(chain), (one_row_per_store_and_day(*keys),), ("file", *keys))
-
-
-def _holidays_contract(chain: Chain) -> Contract:
-    date, name = chain.holidays.date.column, chain.holidays.name
-    return Contract("holidays", {date: Column(DATE), name: Column(TEXT)}, (), (date,))
 
 
 def _keys(chain: Chain) -> dict[str, Column]:
