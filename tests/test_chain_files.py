@@ -117,6 +117,17 @@ def test_empty_sales_of_a_closed_store_are_zero(delivery):
     assert (history.calendar.open[:, 6:140:7] == 0).all()
 
 
+def test_a_store_that_counts_no_customers_has_none_and_a_count_that_cannot_be_read_is_set_aside(delivery):
+    delivery.days["visitors"] = 100
+    delivery.toml = MINIMAL + 'customers = "visitors"\n'
+    delivery.set("north", "2014-04-02", "visitors", "many")
+    delivery.days.loc[delivery.days["shop"] == "7", "visitors"] = None
+    result = delivery.read()
+    assert result.set_aside[["check", "line"]].values.tolist() == [["readable_visitors", 88]]
+    assert (result.history.customers[0] == 0).all()
+    assert (result.history.customers[result.history.stores.label == "Café"] == 100).all()
+
+
 def test_rows_of_no_day_or_no_store_are_set_aside_with_file_and_line(delivery):
     delivery.set("north", "2014-04-02", "day", "2. April")
     delivery.set("north", "2014-04-05", "day", "2114-04-05")
@@ -294,7 +305,7 @@ def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_ot
     result = delivery.read()
     stores = result.history.stores
     assert dict(zip(stores.label, stores.type_name, strict=True)) == {"7": "b", "north": "a", "Café": ""}
-    assert result.raw_report.notes[0] == "1 stores have no row for static.kind, and share a group: Café."
+    assert result.raw_report.notes[0] == "1 of 3 stores have no row for static.kind, and share a group: Café."
     delivery.others["places.csv"] = places.assign(shop=["x", "y", "z"])
     assert not len(delivery.read().history.calendar.covariate_names), "as if nothing was said of any store"
 
@@ -403,7 +414,7 @@ def test_a_mistake_in_chain_toml_is_told_with_what_to_do(case, delivery):
 def test_two_rows_of_a_covariate_for_one_day_are_refused(delivery):
     delivery.others["heat.csv"] = delivery.days.assign(heat=1)[["shop", "day", "heat"]].iloc[[0, 0, 1, 2]]
     delivery.toml = MINIMAL + '[known]\nheat = { file = "heat.csv", column = "heat" }\n'
-    with pytest.raises(ValidationError, match="heat.csv: 2 rows: more than one row for the same store and day"):
+    with pytest.raises(ValidationError, match=r"heat\.csv: 2 rows: more than one row for the same store and day"):
         delivery.read()
 
 

@@ -44,14 +44,13 @@ def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
     return replace(chain, days=chain.days.model_copy(update=days), known=known, static=static)
 
 
-def with_zeros_of_closed_days(tables: ChainTables, chain: Chain) -> ChainTables:
-    """The tables with amounts of 0 where a store is closed and its cells are empty."""
-    if not chain.days.open:
-        return tables
-    is_closed, amounts = tables.days[chain.days.open] == 0, {}
-    for name in amount_columns(chain.days):
+def with_zeros(tables: ChainTables, chain: Chain) -> ChainTables:
+    """The tables with 0 in empty amounts that are no fault: of a closed store, and customers that nobody counted."""
+    columns, amounts = chain.days, {}
+    is_closed = tables.days[columns.open] == 0 if columns.open else False
+    for name in amount_columns(columns):
         is_empty = tables.days[name].isna() & tables.days[as_written(name)].isna()
-        amounts[name] = tables.days[name].mask(is_closed & is_empty, 0.0)
+        amounts[name] = tables.days[name].mask(is_empty & ((name == columns.customers) | is_closed), 0.0)
     return replace(tables, days=tables.days.assign(**amounts))
 
 
