@@ -154,9 +154,8 @@ def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
     notes, stores = [], set(tables.days[chain.days.store])
     for name, table in tables.static.items():
         if lacking := sorted(stores - set(table[chain.days.store])):
-            notes.append(
-                f"{len(lacking)} of {len(stores)} stores have no row for static.{name}, and share a group: {_first(lacking)}."
-            )
+            count = f"{len(lacking)} of {len(stores)} stores"
+            notes.append(f"{count} have no row for static.{name}, and share a group: {_first(lacking)}.")
     if tables.plan is not None and len(tables.plan):
         columns = dict.fromkeys(column.column for _, column in chain.known if not column.file)
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
