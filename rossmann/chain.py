@@ -80,6 +80,13 @@ class Days(_Table):
     def _text_is_a_column(cls, value: Any) -> Any:
         return {"column": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _columns_of_their_own(self) -> "Days":
+        names = [name for name in (self.store, self.date.column, self.sales, self.open, self.customers) if name]
+        if len(set(names)) < len(names):
+            raise ValueError(f"a column is named twice: {', '.join(names)}; each key needs a column of its own")
+        return self
+
 
 class PlanFiles(_Table):
     """The files with the known covariates of the coming days, with the same columns as those of the days."""

@@ -117,6 +117,26 @@ def test_sales_of_a_closed_store_are_set_aside(delivery):
     assert (row["check"], row["shop"], row["open"]) == ("closed_means_zero_sales", "north", 0)
 
 
+def test_empty_sales_of_a_closed_store_are_zero(delivery):
+    is_sunday = pd.to_datetime(delivery.days["day"]).dt.dayofweek == 6
+    delivery.days = delivery.days.assign(amount=delivery.days["amount"].mask(is_sunday), open=~is_sunday)
+    delivery.toml = MINIMAL + 'open = "open"\n'
+    history = delivery.read().history
+    assert (history.sales[:, 6::7] == 0).all()
+    assert (history.calendar.open[:, 6:140:7] == 0).all()
+
+
+def test_a_store_that_counts_no_customers_has_none_and_a_count_that_cannot_be_read_is_set_aside(delivery):
+    delivery.days["visitors"] = 100
+    delivery.toml = MINIMAL + 'customers = "visitors"\n'
+    delivery.set("north", "2014-04-02", "visitors", "many")
+    delivery.days.loc[delivery.days["shop"] == "7", "visitors"] = None
+    result = delivery.read()
+    assert result.set_aside[["check", "line"]].values.tolist() == [["readable_visitors", 88]]
+    assert (result.history.customers[0] == 0).all()
+    assert (result.history.customers[result.history.stores.label == "Café"] == 100).all()
+
+
 def test_rows_of_no_day_or_no_store_are_set_aside_with_file_and_line(delivery):
     delivery.set("north", "2014-04-02", "day", "2. April")
     delivery.set("north", "2014-04-05", "day", "2114-04-05")
@@ -242,7 +262,7 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     delivery = small_chain(tmp_path / "raw", 400)
     delivery.days["deal"] = (pd.to_datetime(delivery.days["day"]).dt.isocalendar().week % 2).to_numpy()
     delivery.days["open"] = 1
-    plan = [(store, f"2015-02-{day}") for store in STORES for day in range(10, 24)]
+    plan = [(store, f"2015-02-{day:02}") for store in STORES for day in range(8, 24)]
     delivery.others["plan.csv"] = pd.DataFrame(plan, columns=["shop", "day"]).assign(open=1)
     described = '[known]\npromo = { column = "deal", kind = "flag" }\n[plan]\nfile = "plan.csv"\n'
     delivery.toml = MINIMAL + 'open = "open"\n' + described + "[forecast]\nhorizon_days = 14\n"
@@ -253,6 +273,8 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     assert history.calendar.promo[:, days:].any()
     assert (history.calendar.open[:, days:] == 1).all()
     assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
+    past = delivery.read(date(2015, 2, 1)).history
+    np.testing.assert_array_equal(past.calendar.promo[:, -14:-5], history.calendar.promo[:, days - 8 : days + 1])
 
 
 @pytest.mark.parametrize(("coming_days", "is_noted"), [(0, True), (7, False)])
@@ -315,7 +337,9 @@ def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_ot
     result = delivery.read()
     stores = result.history.stores
     assert dict(zip(stores.label, stores.type_name, strict=True)) == {"7": "b", "north": "a", "Café": ""}
-    assert result.raw_report.notes[0] == "1 stores have no row for static.kind, and share a group: Café."
+    assert result.raw_report.notes[0] == "1 of 3 stores have no row for static.kind, and share a group: Café."
+    delivery.others["places.csv"] = places.assign(shop=["x", "y", "z"])
+    assert not len(delivery.read().history.calendar.covariate_names), "as if nothing was said of any store"
 
 
 @pytest.mark.parametrize(
@@ -400,6 +424,7 @@ MISTAKES = {
         MINIMAL + '[known]\npromo = { column = "heat", kind = "category" }\n',
         "known.promo is a category; make it a flag or a number",
     ),
+    "one column for two": (MINIMAL.replace('"shop"', '"day"'), "days: a column is named twice: day, day, amount"),
     "country": (MINIMAL + '[holidays]\ncountry = "XX"\n', "holidays.country XX is none that .* Write its ISO code"),
     "two sources": (MINIMAL + '[holidays]\ncountry = "EC"\nfile = "a.csv"\n', "write either country or file"),
     "subdivision": (
@@ -418,15 +443,11 @@ def test_a_mistake_in_chain_toml_is_told_with_what_to_do(case, delivery):
         require_raw_files(delivery.write())
 
 
-def test_rows_of_covariates_and_holidays_that_are_repeated_or_empty_are_refused(delivery):
+def test_two_rows_of_a_covariate_for_one_day_are_refused(delivery):
     delivery.others["heat.csv"] = delivery.days.assign(heat=1)[["shop", "day", "heat"]].iloc[[0, 0, 1, 2]]
-    delivery.others["feasts.csv"] = pd.DataFrame({"date": ["2014-03-01", "2014-03-02"], "name": ["Carnival", None]})
-    delivery.toml = (
-        MINIMAL + '[known]\nheat = { file = "heat.csv", column = "heat" }\n[holidays]\nfile = "feasts.csv"\n'
-    )
-    with pytest.raises(ValidationError) as refusal:
+    delivery.toml = MINIMAL + '[known]\nheat = { file = "heat.csv", column = "heat" }\n'
+    with pytest.raises(ValidationError, match=r"heat\.csv: 2 rows: more than one row for the same store and day"):
         delivery.read()
-    assert [violation.contract for violation in refusal.value.violations] == ["known.heat", "holidays"]
 
 
 def test_two_holidays_on_one_day_are_both_named(delivery):

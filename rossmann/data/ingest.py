@@ -9,7 +9,7 @@ from rossmann.chain import Chain
 from rossmann.data.chain_files import contracts as chain_contracts
 from rossmann.data.chain_files.contracts import check_chain, without_unplaced_rows
 from rossmann.data.chain_files.reading import key_columns, read_chain, read_tables, require_chain_files, split_at
-from rossmann.data.chain_files.tables import chain_raw_tables, without_empty_columns
+from rossmann.data.chain_files.tables import chain_raw_tables, with_zeros, without_empty_columns
 from rossmann.data.cleaning import RawTables, clean
 from rossmann.data.frames import days_frame, plan_frame
 from rossmann.data.history import SalesHistory
@@ -105,6 +105,7 @@ def _read_chain(raw_dir: str, described: Chain, as_of: date | None) -> _Checked:
     tables, count, unplaced = without_unplaced_rows(read_tables(raw_dir, described), described, as_of)
     tables = split_at(tables, described, as_of) if as_of else tables
     chain = without_empty_columns(described, tables)
+    tables = with_zeros(tables, chain)
     report = check_chain(tables, chain)
     is_unusable, violations = chain_contracts.unusable_amounts(tables.days, chain)
     raw = replace(chain_raw_tables(tables, chain, is_unusable), chain=described)

@@ -154,4 +154,4 @@ def _parse_flags(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     return values, np.isnan(values) & ~pc.is_null(cells).to_numpy()
 
 
-FLAGS = CellType(_parse_flags, "is neither 0 nor 1", "Write 0 or 1, or give it another kind in chain.toml.")
+FLAGS = CellType(_parse_flags, "is neither 0 nor 1", "Write 0 or 1; a covariate may have another kind in chain.toml.")

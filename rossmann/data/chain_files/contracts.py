@@ -39,8 +39,6 @@ def check_chain(tables: ChainTables, chain: Chain) -> StageReport:
         contracts.append((_plan_contract(chain), tables.plan))
     contracts += [(_known_contract(chain, name), table) for name, table in tables.known.items()]
     contracts += [(_static_contract(chain, name), table) for name, table in tables.static.items()]
-    if tables.holidays is not None:
-        contracts.append((_holidays_contract(chain), tables.holidays))
     report = check_contracts("raw data", contracts)
     if chain.days.missing == "refuse":
         _refuse_missing_days(tables.days, chain)
@@ -96,11 +94,6 @@ def _plan_contract(chain: Chain) -> Contract:
 def _known_contract(chain: Chain, name: str) -> Contract:
     keys = key_columns(chain.days)
     return Contract(f"known.{name}", _keys(chain), (one_row_per_store_and_day(*keys),), ("file", *keys))
-
-
-def _holidays_contract(chain: Chain) -> Contract:
-    date, name = chain.holidays.date.column, chain.holidays.name
-    return Contract("holidays", {date: Column(DATE), name: Column(TEXT)}, (), (date,))
 
 
 def _keys(chain: Chain) -> dict[str, Column]:
@@ -162,9 +155,10 @@ def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
     notes, stores = [], set(tables.days[chain.days.store])
     for name, table in tables.static.items():
         if lacking := sorted(stores - set(table[chain.days.store])):
-            notes.append(f"{len(lacking)} stores have no row for static.{name}, and share a group: {_first(lacking)}.")
+            count = f"{len(lacking)} of {len(stores)} stores"
+            notes.append(f"{count} have no row for static.{name}, and share a group: {_first(lacking)}.")
     if tables.plan is not None and len(tables.plan):
-        columns = [column.column for _, column in chain.known if not column.file]
+        columns = dict.fromkeys(column.column for _, column in chain.known if not column.file)
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
             notes.append(f"The plan has no values of {', '.join(empty)}: those of 52 weeks before are used.")
     return [*notes, *_notes_of_known_files(tables, chain)]

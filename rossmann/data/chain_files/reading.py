@@ -7,7 +7,7 @@ from datetime import date
 import pandas as pd
 
 from rossmann.chain import CHAIN_FILE, Chain, Days, parse_chain
-from rossmann.data.chain_files.cells import cell_type, date_type, file_names, require_columns, text_cells
+from rossmann.data.chain_files.cells import FLAGS, cell_type, date_type, file_names, require_columns, text_cells
 from rossmann.data.chain_files.holidays import require_country
 from rossmann.data.csv_parsing import NUMBERS, TEXT, CellType, parse_columns
 from rossmann.storage import Storage
@@ -104,8 +104,12 @@ def split_at(tables: ChainTables, chain: Chain, as_of: date) -> ChainTables:
         raise DataError(
             f"--as-of {as_of}: the sales are from {first:%Y-%m-%d} to {last:%Y-%m-%d}; name one of these days"
         )
-    later = rows.loc[is_later, [*_plan_types(chain), "file", "line"]]
-    plan = later if tables.plan is None else pd.concat([later, tables.plan], ignore_index=True)
+    plan = rows.loc[is_later, [*_plan_types(chain), "file", "line"]]
+    if tables.plan is not None:
+        later, planned = (
+            pd.MultiIndex.from_frame(table[list(key_columns(chain.days))]) for table in (plan, tables.plan)
+        )
+        plan = pd.concat([plan, tables.plan[~planned.isin(later)]], ignore_index=True)
     return replace(tables, days=rows[~is_later].reset_index(drop=True), plan=plan)
 
 
@@ -122,8 +126,7 @@ def _sources(chain: Chain) -> Iterator[_Source]:
 def _days_source(chain: Chain) -> _Source:
     days = chain.days
     amounts = amount_columns(days)
-    opened = {days.open: NUMBERS} if days.open else {}
-    types = _key_types(days) | dict.fromkeys(amounts, NUMBERS) | opened | _known_types(chain)
+    types = _key_types(days) | dict.fromkeys(amounts, NUMBERS) | _plan_types(chain)
     return _Source(days.files, types, key_columns(days), lenient=(days.date.column, *amounts))
 
 
@@ -167,7 +170,7 @@ def key_columns(days: Days) -> tuple[str, str]:
 
 
 def _plan_types(chain: Chain) -> dict[str, CellType]:
-    opened = {chain.days.open: NUMBERS} if chain.days.open else {}
+    opened = {chain.days.open: FLAGS} if chain.days.open else {}
     return _key_types(chain.days) | opened | _known_types(chain)
 
 

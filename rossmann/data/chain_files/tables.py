@@ -10,9 +10,10 @@ import pandas as pd
 from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
 from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
-from rossmann.data.chain_files.reading import ChainTables
+from rossmann.data.chain_files.reading import ChainTables, amount_columns
 from rossmann.data.cleaning import RawTables
 from rossmann.data.covariates import CovariatePanel, CovariateRows
+from rossmann.data.csv_parsing import as_written
 from rossmann.data.history import Stores
 from rossmann.schema import CLOSURE_DAYS, DTYPES, KEYS
 from rossmann.validation import DataError
@@ -30,12 +31,27 @@ def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
         if column and tables.days[column].isna().all()
     }
     known = tuple((name, column) for name, column in chain.known if _has_values(_sources(tables, name, column), column))
+    stores = tables.days[chain.days.store].unique()
+
+    def table_of_stores(name: str) -> pd.DataFrame:
+        return tables.static[name][tables.static[name][chain.days.store].isin(stores)]
+
     static = tuple(
         (name, column)
         for name, column in chain.static
-        if column.kind == "category" or _has_values([tables.static[name]], column)
+        if column.kind == "category" or _has_values([table_of_stores(name)], column)
     )
     return replace(chain, days=chain.days.model_copy(update=days), known=known, static=static)
+
+
+def with_zeros(tables: ChainTables, chain: Chain) -> ChainTables:
+    """The tables with 0 in empty amounts that are no fault: of a closed store, and customers that nobody counted."""
+    columns, amounts = chain.days, {}
+    is_closed = tables.days[columns.open] == 0 if columns.open else False
+    for name in amount_columns(columns):
+        is_empty = tables.days[name].isna() & tables.days[as_written(name)].isna()
+        amounts[name] = tables.days[name].mask(is_empty & ((name == columns.customers) | is_closed), 0.0)
+    return replace(tables, days=tables.days.assign(**amounts))
 
 
 def _has_values(sources: list[pd.DataFrame], column: Column) -> bool:
