@@ -19,6 +19,8 @@ FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 NO_EFFECT = 1e9  # leaves nothing of a coefficient
 # In which stores differ most, and of which each has many days; not what changes them, as "promo early in month".
 STORES_OWN_COLUMNS = frozenset(f"{name} {day}" for name in ("weekday", "promo") for day in range(WEEK_DAYS))
+# The days around a feast: the last weeks, on which the factor is chosen, have few of them.
+FEAST_KINDS = ("special_day", "december", "advent", "holiday", "before", "two", "after")
 COVARIATE_KINDS = ("flag", "number")  # which a chain has, because they have effects
 
 
@@ -26,7 +28,7 @@ COVARIATE_KINDS = ("flag", "number")  # which a chain has, because they have eff
 class Shrinkage:
     """What multiplies the penalties of a chain."""
 
-    factor: float = 1.0  # of all but STORES_OWN_COLUMNS; the chain's own also but for COVARIATE_KINDS and those below
+    factor: float = 1.0  # of all but STORES_OWN_COLUMNS; the chain's own also but for COVARIATE_KINDS, FEAST_KINDS
     by_column: Mapping[str, float] = field(default_factory=dict)  # by name of a column; others 1
     # In how many years a named holiday was, by name of a column. An effect that one year showed is half the chain's
     # own and half that of holidays in general; after three years it is its own.
@@ -49,7 +51,8 @@ class Shrinkage:
             return CHAIN_PENALTY_PER_STORE[kind(name)] * stores
         if kind(name) in COVARIATE_KINDS:
             return self.by_column.get(name, 1.0)
-        return self.of_store(name)
+        factor = self.factor if kind(name) in FEAST_KINDS else 1.0
+        return self.of_store(name) / factor
 
 
 KAGGLE_SHRINKAGE = Shrinkage()
