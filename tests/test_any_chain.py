@@ -22,7 +22,7 @@ from rossmann.data import SalesHistory
 from rossmann.monitoring import DriftReport, detect_drift
 from rossmann.monitoring.report import select_rows
 from rossmann.monitoring.slices import explaining_slice
-from rossmann.schema import MONDAY, weekday
+from rossmann.schema import MONDAY, WEEKS_YEAR_DAYS, weekday
 from rossmann.settings import Settings
 from tests.support.chain_files import BARE_STORES, LAST_DAY, write_bare_chain, write_rich_chain
 
@@ -146,6 +146,17 @@ def test_weeks_without_a_fault_have_no_alarm(chain, request):
 def test_a_plan_with_an_unusual_covariate_is_an_alarm_that_names_it(rich, label, change, statistic):
     (alarm,) = detect_drift(with_covariate(rich, label, change), None).alarm_findings
     assert (alarm.name, alarm.subject, alarm.broken_data) == (statistic, label.split()[1], False)
+
+
+def test_a_feast_is_no_drift_three_weeks_later_than_a_year_before(rich):
+    """But it is where there was none in that season."""
+    feast = np.arange(14)
+    plan = with_covariate(rich, "flag fair", lambda values: 0 * values + (np.arange(values.shape[1]) < len(feast)))
+    assert [each.subject for each in detect_drift(plan, None).alarm_findings] == ["fair"]
+    covariates = plan.calendar.covariates.copy()
+    covariates[0, :, len(rich.dates) - WEEKS_YEAR_DAYS - 21 + feast] = 1
+    earlier = replace(plan, calendar=replace(plan.calendar, covariates=covariates))
+    assert detect_drift(earlier, None).alarm_findings == ()
 
 
 @pytest.mark.parametrize(("attribute", "value"), [("format", "small"), ("region", "north")])

@@ -51,7 +51,7 @@ def write_bare_chain(folder: Path) -> Path:
 
 
 def write_rich_chain(folder: Path) -> Path:
-    """Twelve stores that rest on Mondays, with weekend promotions, a fair, temperatures, two attributes and a plan."""
+    """Twelve stores that rest on most Mondays, with promotions, a fair, temperatures, attributes and a plan."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"r{number}" for number in range(12)]
     rows = _rows(names, pd.date_range(FIRST_DAY, pd.Timestamp(LAST_DAY) + pd.Timedelta(days=28)))
@@ -62,7 +62,7 @@ def write_rich_chain(folder: Path) -> Path:
         celsius=(12 - 10 * np.cos(day.dayofyear / 58)).round(1),
     )
     rows["visits"] = (rows.visits * np.where(rows.deal == 1, 1.4, 1)).round()
-    rows = rows[day.dayofweek != 0]
+    rows = rows[(day.dayofweek != 0) | (np.random.default_rng(6).random(len(rows)) < 0.1)]
     is_past = rows.day <= LAST_DAY
     rows[is_past].to_csv(folder / "days.csv", index=False)
     rows[~is_past].drop(columns="visits").to_csv(folder / "plan.csv", index=False)
