@@ -240,6 +240,17 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
 
 
+def test_a_wrong_date_format_is_told_with_few_of_many_files_and_where_to_correct_it(delivery):
+    days = delivery.days.assign(day=pd.to_datetime(delivery.days["day"]).dt.strftime("%d/%m/%Y"))
+    weeks = np.arange(len(days)) // 28
+    delivery.others = {f"weeks/{week:02}.csv": rows for week, rows in days.groupby(weeks)}
+    delivery.toml = MINIMAL.replace("days.csv", "weeks").replace('"day"', '{ column = "day", format = "%m/%d/%Y" }')
+    with pytest.raises(ValidationError) as refusal:
+        delivery.read()
+    assert "weeks/00.csv, weeks/01.csv, weeks/02.csv and 12 more files: " in str(refusal.value)
+    assert "if most are listed, the format of days.date in chain.toml" in str(refusal.value)
+
+
 @pytest.mark.parametrize(("coming_days", "is_noted"), [(0, True), (7, False)])
 def test_a_covariate_whose_file_ends_with_the_sales_is_noted(coming_days, is_noted, tmp_path):
     delivery, longer = small_chain(tmp_path / "raw"), small_chain(tmp_path, DAYS + coming_days)
@@ -300,7 +311,7 @@ def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_ot
     result = delivery.read()
     stores = result.history.stores
     assert dict(zip(stores.label, stores.type_name, strict=True)) == {"7": "b", "north": "a", "Café": ""}
-    assert result.raw_report.notes[0] == "1 stores have no row for static.kind, and share a group: Café."
+    assert result.raw_report.notes[0] == "1 store has no row for static.kind, and is a group of its own: Café."
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,11 @@ def without_unplaced_rows(
     ValidationError if all rows are unplaced.
     """
     store, day = key_columns(chain.days)
-    unreadable = readable(day, f"is not a date like {chain.days.date.format}")
+    unreadable = readable(
+        day,
+        f"is not a date like {chain.days.date.format}",
+        f"Correct the cells; if most are listed, the format of days.date in {CHAIN_FILE}.",
+    )
     rules = (unreadable, not_empty(day), plausible_date(day), no_stray_dates(day), _has_store(store))
     days, contract = tables.days, Contract("days", {}, rules, ("file", store, chain.days.sales))
     is_unplaced, violations = unusable_rows(contract, days)
@@ -149,7 +153,10 @@ def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
     notes, stores = [], set(tables.days[chain.days.store])
     for name, table in tables.static.items():
         if lacking := sorted(stores - set(table[chain.days.store])):
-            notes.append(f"{len(lacking)} stores have no row for static.{name}, and share a group: {_first(lacking)}.")
+            have, group = (
+                ("stores have", "share a group") if len(lacking) > 1 else ("store has", "is a group of its own")
+            )
+            notes.append(f"{len(lacking)} {have} no row for static.{name}, and {group}: {_first(lacking)}.")
     if tables.plan is not None and len(tables.plan):
         columns = [column.column for _, column in chain.known if not column.file]
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
