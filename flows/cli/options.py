@@ -50,7 +50,8 @@ PlanFile = Annotated[
     str | None,
     typer.Option(
         help="CSV of the days to forecast: store and date; open, promo, state_holiday, school_holiday where they "
-        "differ from the published plan. Kaggle's names (Store, Date, …) work, too. [default: the whole published plan]"
+        "differ from the published plan; with a chain.toml also what is in [known]. The names of the files' own "
+        "columns (Kaggle's Store, Date, …) work, too. [default: the whole published plan]"
     ),
 ]
 OutFile = Annotated[str | None, typer.Option(help="CSV to write. [default: a file in forecasts/ of the workspace]")]
