@@ -203,7 +203,7 @@ def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
     try:
         file = _File.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{where} is not TOML: {error}. Correct the line.") from None
+        raise DataError(f"{where} is not TOML: {error}. Correct the line; texts are in quotes.") from None
     except ValidationError as error:
         raise DataError(f"{where}: {'; '.join(_problems(error))}.") from None
     country = file.holidays.country if file.holidays else None

@@ -277,6 +277,17 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     np.testing.assert_array_equal(past.calendar.promo[:, -14:-5], history.calendar.promo[:, days - 8 : days + 1])
 
 
+def test_a_wrong_date_format_is_told_with_few_of_many_files_and_where_to_correct_it(delivery):
+    days = delivery.days.assign(day=pd.to_datetime(delivery.days["day"]).dt.strftime("%d/%m/%Y"))
+    weeks = np.arange(len(days)) // 28
+    delivery.others = {f"weeks/{week:02}.csv": rows for week, rows in days.groupby(weeks)}
+    delivery.toml = MINIMAL.replace("days.csv", "weeks").replace('"day"', '{ column = "day", format = "%m/%d/%Y" }')
+    with pytest.raises(ValidationError) as refusal:
+        delivery.read()
+    assert "weeks/00.csv, weeks/01.csv, weeks/02.csv and 12 more files: " in str(refusal.value)
+    assert "if most are listed, the format of days.date in chain.toml" in str(refusal.value)
+
+
 @pytest.mark.parametrize(("coming_days", "is_noted"), [(0, True), (7, False)])
 def test_a_covariate_whose_file_ends_with_the_sales_is_noted(coming_days, is_noted, tmp_path):
     delivery, longer = small_chain(tmp_path / "raw"), small_chain(tmp_path, DAYS + coming_days)

@@ -286,7 +286,11 @@ def test_an_existing_chain_file_is_not_overwritten(ecuador: Path) -> None:
         ),
         (
             "store,date,note\n" + "".join(f"1,2016-01-0{day},fine\n" for day in range(1, 8)),
-            r"days.csv has stores \(store\) and dates \(date\), but no column of numbers",
+            r"days.csv has stores \(store\) and dates \(date\), but no column of numbers .* \(note: fine\)",
+        ),
+        (
+            "store,date,sales\n" + "".join(f'1,2016-01-0{day},"1,0{day}"\n' for day in range(1, 8)),
+            r"\(sales: 1,01, 1,02, 1,03 …\). Write numbers as 1234.5, without currencies",
         ),
     ],
 )
@@ -296,6 +300,16 @@ def test_a_folder_that_cannot_be_a_chain_is_refused_with_what_is_missing(
     if content:
         (tmp_path / "days.csv").write_text(content)
     with pytest.raises(DataError, match=message):
+        guess_chain(str(tmp_path))
+
+
+def test_a_name_that_is_no_folder_and_a_file_in_latin_1_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere; correct the name"):
+        guess_chain(str(tmp_path / "nowhere"))
+    (tmp_path / "days.csv").write_bytes("store,date,sales\nCafé,2016-01-01,20\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"days.csv is a file; name its folder"):
+        guess_chain(str(tmp_path / "days.csv"))
+    with pytest.raises(DataError, match=r"days.csv cannot be read: it is not UTF-8 text, perhaps Latin-1"):
         guess_chain(str(tmp_path))
 
 

@@ -21,7 +21,8 @@ RawFolder = Annotated[
     str | None,
     typer.Option(
         "--raw",
-        help="Folder with train.csv, store.csv and, optionally, test.csv. [default: raw/ in the workspace]",
+        help="Folder of raw files: those that its chain.toml names; without one, train.csv, store.csv and, optionally, "
+        "test.csv. [default: raw/ in the workspace]",
     ),
 ]
 AsOf = Annotated[

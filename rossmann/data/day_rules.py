@@ -40,12 +40,12 @@ def row_keys(stores: pd.Series, dates: pd.Series) -> pd.Series:
     return stores.astype(str) + "@" + dates.dt.strftime("%Y-%m-%d")
 
 
-def readable(name: str, problem: str = "is not a number") -> Rule:
+def readable(name: str, problem: str = "is not a number", remedy: str = "Correct the cells.") -> Rule:
     """Cells of a column that was read leniently."""
     return Rule(
         f"readable_{name}",
         f"{name} {problem}",
-        "Correct the cells.",
+        remedy,
         (as_written(name),),
         lambda days: days[as_written(name)].isna(),
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NUMBER, DATE, TEXT = "float64", DTYPES["date"], "object"  # dtypes of parsed cells
 NO_EMPTY_CELLS = "no_empty_cells"  # the check that every contract has
+MAX_FILES = 3  # named in a message
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,15 @@ def _failing_rules(contract: Contract, table: pd.DataFrame) -> list[Violation]:
     return violations
 
 
+def _file_names(files: list[str]) -> str:
+    more = f" and {len(files) - MAX_FILES} more files" if len(files) > MAX_FILES else ""
+    return ", ".join(files[:MAX_FILES]) + more
+
+
 def _violation(
     contract: Contract, rows: pd.DataFrame, check: str, problem: str, remedy: str, columns: tuple[str, ...]
 ) -> Violation:
-    where = ", ".join(rows["file"].unique()) if "file" in rows else contract.name
+    where = _file_names(rows["file"].unique().tolist()) if "file" in rows else contract.name
     keys = [name for name in ("line", *contract.keys) if name in rows]
     shown = rows[[*keys, *(name for name in columns if name not in keys)]]
     return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.name)

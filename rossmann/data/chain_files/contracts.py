@@ -54,7 +54,11 @@ def without_unplaced_rows(
     ValidationError if all rows are unplaced.
     """
     store, day = key_columns(chain.days)
-    unreadable = readable(day, f"is not a date like {chain.days.date.format}")
+    unreadable = readable(
+        day,
+        f"is not a date like {chain.days.date.format}",
+        f"Correct the cells; if most are listed, the format of days.date in {CHAIN_FILE}.",
+    )
     rules = (unreadable, not_empty(day), plausible_date(day), no_stray_dates(day), _has_store(store))
     days, contract = tables.days, Contract("days", {}, rules, ("file", store, chain.days.sales))
     is_unplaced, violations = unusable_rows(contract, days)

@@ -53,8 +53,7 @@ def find_days(folder: str, tables: list[RawTable]) -> StoreDays:
         raise DataError(_without_store(folder, dated_tables))
     with_amounts = [each for each in readings if each.amounts]
     if not with_amounts:
-        keys = f"stores ({readings[0].store.name}) and dates ({readings[0].date.name})"
-        raise DataError(f"{readings[0].table.label} has {keys}, but no column of numbers that could be the sales")
+        raise DataError(_without_amounts(readings[0]))
     days = min(with_amounts, key=_order)
     if (gap := usual_gap_days(np.unique(days.days))) > 1:
         raise DataError(
@@ -134,6 +133,15 @@ def _order(days: StoreDays) -> tuple[bool, int, bool, int]:
         -days.table.rows,
         not names.matches(days.store.name, names.STORES),
         names.rank(days.date.name, names.DATES),
+    )
+
+
+def _without_amounts(days: StoreDays) -> str:
+    """Why no column of a table can be the sales."""
+    others = "; ".join(f"{cells.name}: {cells.examples}" for cells in days.others)
+    return (
+        f"{days.table.label} has stores ({days.store.name}) and dates ({days.date.name}), but no column of numbers"
+        f" that could be the sales ({others}). Write numbers as 1234.5, without currencies and with a point before decimals"
     )
 
 

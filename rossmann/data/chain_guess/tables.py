@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from rossmann.data.chain_guess.cells import Cells
 from rossmann.data.csv_parsing import MISSING, OTHER_DELIMITERS, header_names
-from rossmann.storage import Storage
+from rossmann.storage import S3, Storage
 from rossmann.validation import DataError
 
 EXTENSIONS = (".csv", ".csv.gz", ".parquet")
@@ -43,8 +44,9 @@ def read_tables(folder: str) -> tuple[list[RawTable], tuple[str, ...]]:
     """The tables of a folder, a local one or an s3:// address; and a sentence per file that cannot be read.
 
     The files of a folder in it are one table under the folder's name. Raises DataError if there is no file of
-    EXTENSIONS, or none that can be read.
+    EXTENSIONS, or none that can be read, or no folder.
     """
+    _require_folder(folder)
     storage = Storage(folder)
     sources = _sources(storage)
     if not sources:
@@ -58,13 +60,29 @@ def read_tables(folder: str) -> tuple[list[RawTable], tuple[str, ...]]:
         try:
             cells = _join([_read_cells(file, storage.read(file)) for file in files])
         except (pa.ArrowException, DataError) as error:
-            problems.append(f"{name} cannot be read: {str(error).splitlines()[0]}")
+            problems.append(f"{name} cannot be read: {_reason(error)}")
             continue
         signature = tuple((column, cells[column].null_count == len(cells)) for column in cells.column_names)
         parts.setdefault(signature, {})[name] = cells
     if not parts:
         raise DataError("\n".join([f"no file of {folder} can be read:", *problems]))
     return [_table(each) for each in parts.values()], tuple(problems)
+
+
+def _require_folder(folder: str) -> None:
+    """Raise DataError for a local folder that does not exist."""
+    path = Path(folder)
+    if S3 in folder or path.is_dir():
+        return
+    if path.exists():
+        raise DataError(f"{folder} is a file; name its folder, {path.parent}")
+    raise DataError(f"there is no folder {folder}; correct the name")
+
+
+def _reason(error: pa.ArrowException | DataError) -> str:
+    if "invalid UTF8" in str(error):
+        return "it is not UTF-8 text, perhaps Latin-1; save it as CSV in UTF-8"
+    return str(error).splitlines()[0]
 
 
 def _sources(storage: Storage) -> dict[str, list[str]]:
