@@ -73,7 +73,7 @@ def test_one_year_says_half_as_much_of_a_named_holiday_as_many_years():
     """What was seen once may be an accident: the other half of it is the effect of holidays in general."""
     dates = calendar_days(YEARS)
     holidays = {"Once": ["2015-06-10"], "Always": ["2013-05-15", "2014-05-21", "2015-05-13", "2016-05-18"]}
-    holidays |= {"General": dates[100::37].astype(str).tolist()}
+    holidays |= {f"General {k}": dates[60 + 37 * k :: 365].astype(str).tolist() for k in range(8)}
     flags = {f"holiday {name}": np.isin(dates, np.array(days, "datetime64[D]")) for name, days in holidays.items()}
     effect = np.log(1.5) * (flags["holiday Once"] | flags["holiday Always"])
     state = features.fit_state(chain_history(YEARS, 10, effect, flags, noise=0.02))

@@ -16,6 +16,7 @@ SEASON = "season"
 PENALTY = {"trend": 10.0, SEASON: 4.0, "special_day": 0.2, "holiday": 0.2, "closure": 10.0, "break": 10.0}  # others 1
 CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
 FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
+NAMED_HOLIDAY_PENALTY = 25.0  # of a store's difference: it has a day a year, and shares what else happened on it
 NO_EFFECT = 1e9  # leaves nothing of a coefficient
 # In which stores differ most, and of which each has many days; not what changes them, as "promo early in month".
 STORES_OWN_COLUMNS = frozenset(f"{name} {day}" for name in ("weekday", "promo") for day in range(WEEK_DAYS))
@@ -36,6 +37,8 @@ class Shrinkage:
 
     def of_store(self, name: str) -> float:
         """How strongly a store's coefficient of this column is shrunk to the chain's."""
+        if kind(name) == NAMED_HOLIDAY:
+            return NAMED_HOLIDAY_PENALTY
         factor = 1.0 if name in STORES_OWN_COLUMNS else self.factor
         return PENALTY.get(kind(name), 1.0) * factor * self.by_column.get(name, 1.0)
 
