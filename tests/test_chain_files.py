@@ -403,6 +403,15 @@ def test_a_wrong_header_of_any_file_is_told_before_anything_is_read(table, endin
             require_raw_files(str(delivery.folder))
 
 
+@pytest.mark.parametrize(("name", "message"), [("days.csv", "no train.csv"), ("train.csv", "no column Store")])
+def test_a_delivery_without_its_chain_toml_is_told_that_it_needs_one(name, message, delivery):
+    delivery.others = {name: delivery.days}
+    folder = delivery.write()
+    (delivery.folder / "chain.toml").unlink()
+    with pytest.raises(DataError, match=f"{message}.* need a chain.toml beside them: copy that of the last delivery"):
+        require_raw_files(folder)
+
+
 def test_of_a_parquet_file_only_the_footer_is_read_even_if_it_is_long(delivery):
     wide = {f"column {k:05}": [1.0] for k in range(2000)}
     delivery.others["days.parquet"] = pd.DataFrame(wide | {"shop": ["a"], "day": ["2014-01-01"], "amount": [1.0]})

@@ -141,8 +141,7 @@ def _without_amounts(days: StoreDays) -> str:
     others = "; ".join(f"{cells.name}: {cells.examples}" for cells in days.others)
     return (
         f"{days.table.label} has stores ({days.store.name}) and dates ({days.date.name}), but no column of numbers"
-        f" that could be the sales ({others}). Write numbers as 1234.5, without currencies and with a point before"
-        " decimals"
+        f" that could be the sales ({others}). Write numbers as 1234.5, without currencies"
     )
 
 

@@ -8,7 +8,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from rossmann.data.csv_parsing import CsvCells, check_header, parse_columns, read_cells
+from rossmann.chain import CHAIN_FILE
+from rossmann.data.csv_parsing import CsvCells, check_header, header_names, parse_columns, read_cells
 from rossmann.data.kaggle.columns import (
     KAGGLE_CELL_TYPES,
     RAW_KEYS,
@@ -25,6 +26,10 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 RAW_FILES = {TRAIN_FILE: TRAIN_COLUMNS, STORE_FILE: STORE_COLUMNS, TEST_FILE: RAW_PLAN_COLUMNS}  # and what they need
+NEEDS_CHAIN_FILE = (
+    f"Files of another shape need a {CHAIN_FILE} beside them: copy that of the last delivery, or run rossmann init"
+    " FOLDER."
+)
 HEADER_BYTES = 1 << 16  # more than any first line has
 
 
@@ -73,6 +78,9 @@ def require_kaggle_files(raw_dir: str) -> None:
         if storage.exists(name):
             with _errors_of_file(storage, name):
                 start = storage.read_start(name, HEADER_BYTES)
+            check_header(name, start, ())
+            if not header_names(start) & set(columns):
+                raise DataError(f"{name} has no column {', '.join(columns)}. {NEEDS_CHAIN_FILE}")
             check_header(name, start, columns)
         elif name != TEST_FILE:
             raise _missing_file(storage, name)
@@ -81,7 +89,7 @@ def require_kaggle_files(raw_dir: str) -> None:
 def _missing_file(storage: Storage, name: str) -> DataError:
     return DataError(
         f"There is no {name} in {storage.address('')}. Ingest needs {TRAIN_FILE} and {STORE_FILE}"
-        f" (and takes {TEST_FILE} as the published plan); set --raw to the folder that has them."
+        f" (and takes {TEST_FILE} as the published plan); set --raw to the folder that has them. {NEEDS_CHAIN_FILE}"
     )
 
 
