@@ -13,6 +13,7 @@ from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays, subd
 from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS
 from rossmann.validation import DataError
 
+NO_NAME = "without a name"
 NAME_SEPARATOR = "; "  # of two holidays on one day, in the package `holidays`
 
 
@@ -68,13 +69,21 @@ def chain_holidays(
     """
     if table is not None:
         day = table[chain.holidays.date.column].to_numpy().astype("datetime64[D]").tolist()
-        return ChainHolidays({"": dict(zip(day, table[chain.holidays.name].astype(str), strict=True))}, {})
+        return ChainHolidays({"": _names_by_day(day, table[chain.holidays.name].fillna(NO_NAME).astype(str))}, {})
     if chain.country is None:
         return ChainHolidays({"": {}}, {})
     years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
     regions = ("", *sorted(set(subdivision.values())))
     by_region = {region: _named_holidays(chain.country, region, years) for region in regions}
     return ChainHolidays(by_region, {number: regions.index(name) for number, name in subdivision.items()})
+
+
+def _names_by_day(day: Iterable[date], name: Iterable[str]) -> dict[date, str]:
+    """The names of the holidays of each day, as the package `holidays` writes several."""
+    names: dict[date, dict[str, None]] = {}
+    for each, of_day in zip(day, name, strict=True):
+        names.setdefault(each, {})[of_day] = None
+    return {each: NAME_SEPARATOR.join(of_day) for each, of_day in names.items()}
 
 
 def require_country(chain: Chain) -> None:
