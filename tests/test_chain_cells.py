@@ -56,3 +56,15 @@ def test_a_number_beyond_all_bounds_is_refused(delivery):
     delivery.toml = MINIMAL + DEAL.format(kind="number")
     with pytest.raises(DataError, match=r"known.deal: 1e\+300 is too large"):
         delivery.read()
+
+
+def test_a_store_that_is_called_like_an_empty_cell_is_told_so(delivery):
+    delivery.days["shop"] = delivery.days["shop"].replace("7", "NA")
+    with pytest.raises(DataError, match="shop is empty, or one of the words for empty cells: NA, "):
+        delivery.read()
+
+
+def test_sales_that_are_0_everywhere_are_refused(delivery):
+    delivery.days["amount"] = 0
+    with pytest.raises(DataError, match=r"No row has amount above 0.*days.sales"):
+        delivery.read()
