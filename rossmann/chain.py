@@ -152,7 +152,29 @@ class _File(_Table):
         for name in (PROMOTION, SCHOOL_HOLIDAY):
             if name in self.known and self.known[name].kind == "category":
                 raise ValueError(f"known.{name} is a category; make it a flag or a number, or give it another name")
+        _check_known(self.known, self.days)
         return self
+
+
+def _check_known(known: Mapping[str, Column], days: Days) -> None:
+    """ValueError for a covariate that is a key or an amount of the days, or whose name or column is ambiguous."""
+    taken = {days.store: "store", days.date.column: "date", days.sales: "sales", days.customers: "customers"}
+    first: dict[str, str] = {}
+    for name, column in known.items():
+        if name in ("store", "date") or "=" in name:
+            raise ValueError(
+                f"known.{name}: give it another name; plans have a store and a date, and = is for categories"
+            )
+        if column.file:
+            continue
+        if column.column in taken:
+            raise ValueError(f"known.{name} is the column {column.column}, which days.{taken[column.column]} names")
+        other = first.setdefault(column.column, name)
+        if known[other].kind != column.kind:
+            kinds = f"{column.kind} and {known[other].kind}"
+            raise ValueError(
+                f"known.{name} and known.{other} read the column {column.column} as {kinds}; keep one of them"
+            )
 
 
 @dataclass(frozen=True)

@@ -452,6 +452,15 @@ MISTAKES = {
         '[holidays]\ncountry = "DE"\nsubdivision = "state"\n',
         'holidays.subdivision names state: add it to .static. with kind = "category"',
     ),
+    "a covariate that is the sales": (
+        MINIMAL + '[known]\nheat = { column = "amount" }\n',
+        "known.heat is the column amount, which days.sales names",
+    ),
+    "a column of two kinds": (
+        MINIMAL + '[known]\nheat = { column = "x" }\ncold = { column = "x", kind = "flag" }\n',
+        "known.cold and known.heat read the column x as flag and number",
+    ),
+    "a name that rows have": (MINIMAL + '[known]\nstore = { column = "x" }\n', "known.store: give it another name"),
     "not TOML": ("days = [", "is not TOML"),
 }
 

@@ -1,5 +1,7 @@
 """Which features of the table a model uses, and the matrix of them."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +12,10 @@ from rossmann.features import columns
 from rossmann.features.levels import DEVIATION_DAYS
 from rossmann.features.plan_rows import PlanRows, join_plan
 from rossmann.features.state import State
+from rossmann.validation import DataError
+
+# Columns with codes of attributes: the position of the attribute in the chain's own, and the field of Stores.
+ATTRIBUTE_FIELDS = {"store_type": (0, "type_name"), "assortment": (1, "assortment_name")}
 
 
 @dataclass(frozen=True)
@@ -38,26 +44,85 @@ CALENDAR_SPEC = FeatureSpec(levels=False, recent_days=(), year_ago=False, ridge=
 
 
 def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
-    """One row per row of the plan, one column per `spec.columns`. float32, C-order; NaN is unknown.
+    """One row per row of the plan, one column per `column_names`. float32, C-order; NaN is unknown.
 
     A row depends on the State, on its own values and on the other rows of the same store only.
     DataError for a day outside the horizon or an unknown store.
     """
-    return matrix(join_plan(state, plan), spec)
+    return matrix(join_plan(state, plan), column_names(state, spec))
 
 
-def matrix(rows: PlanRows, spec: FeatureSpec) -> np.ndarray:
-    """The feature matrix of rows that `join_plan` returned. float32 [rows, columns], those of `column_names`"""
-    table = _features(spec) | _covariates(rows.calendar)
-    values = np.empty((len(rows), len(table)), np.float32)
-    for column, feature in enumerate(table.values()):
-        values[:, column] = feature(rows)
+def matrix(rows: PlanRows, names: Sequence[str]) -> np.ndarray:
+    """The features of these names, of rows that `join_plan` returned. float32 [rows, names]
+
+    names: those that `column_names` had for the State of the training, which the State of the rows may not have: a
+    value of a category that it does not have is 0. DataError where it lacks anything else.
+    """
+    table = columns.merge_groups(columns.GROUPS) | _covariates(rows.calendar)
+    if absent := [name for name in names if name not in table]:
+        table |= _category_features(absent, rows.state)
+    values = np.empty((len(rows), len(names)), np.float32)
+    for column, name in enumerate(names):
+        values[:, column] = table[name](rows)
     return values
 
 
 def column_names(state: State, spec: FeatureSpec) -> tuple[str, ...]:
     """The names of the matrix's columns: those of the table of features, then the chain's own covariates."""
-    return (*spec.columns, *_covariates(state.calendar))
+    return (*(_with_categories(name, state) for name in spec.columns), *_covariates(state.calendar))
+
+
+def _with_categories(name: str, state: State) -> str:
+    """The name of a column; with that of the attribute and its categories behind it where the column has their codes.
+
+    So a model knows what its codes meant, whatever categories a newer history has.
+    """
+    attribute, categories = _attribute(name, state)
+    return f"{name} {json.dumps([attribute, *np.unique(categories).tolist()])}" if attribute else name
+
+
+def _attribute(name: str, state: State) -> tuple[str | None, np.ndarray]:
+    """Name and categories [stores] of the chain's own attribute whose codes are in a column; None if there is none."""
+    if name not in ATTRIBUTE_FIELDS or state.chain.is_kaggle:
+        return None, np.zeros(0, str)
+    position, field = ATTRIBUTE_FIELDS[name]
+    attributes = state.chain.attributes
+    return (attributes[position] if position < len(attributes) else None), getattr(state.stores, field)
+
+
+def _category_features(names: Sequence[str], state: State) -> dict[str, columns.Feature]:
+    """The features of columns that are not in the table: codes of attributes, values of categories that are gone."""
+    table: dict[str, columns.Feature] = {}
+    own, absent = state.calendar.covariate_names.tolist(), []
+    for name in names:
+        column, _, categories = name.partition(" ")
+        attribute, of_store = _attribute(column, state)
+        if attribute and categories and json.loads(categories)[0] == attribute:
+            table[name] = partial(_codes, codes=_codes_of(of_store, json.loads(categories)[1:]))
+        elif "=" in name and any(each.startswith(name.partition("=")[0] + "=") for each in own):
+            table[name] = _zero
+        else:
+            absent.append(name)
+    if absent:
+        raise DataError(
+            f"the model was trained with {', '.join(absent)}, which the snapshot does not have: it is no longer in "
+            "chain.toml, or has the same value on all days. Train a model for these files (rossmann retrain)."
+        )
+    return table
+
+
+def _codes_of(of_store: np.ndarray, categories: Sequence[str]) -> np.ndarray:
+    """The position of each store's category, NaN if it is another one. float32 [stores]"""
+    code = {category: position for position, category in enumerate(categories)}
+    return np.array([code.get(category, np.nan) for category in of_store.tolist()], np.float32)
+
+
+def _codes(rows: PlanRows, codes: np.ndarray) -> np.ndarray:
+    return rows.at_store(codes)
+
+
+def _zero(rows: PlanRows) -> np.ndarray:
+    return np.zeros(len(rows), np.float32)
 
 
 def _covariates(calendar: Calendar) -> dict[str, columns.Feature]:

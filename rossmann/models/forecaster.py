@@ -8,7 +8,7 @@ import numpy as np
 
 from rossmann import features
 from rossmann.data import Plan
-from rossmann.features import FeatureSpec, PlanRows, State
+from rossmann.features import PlanRows, State
 from rossmann.models import quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
@@ -79,22 +79,22 @@ class Forecaster:
         if self.quantiles:
             self.quantiles.save(folder)
 
-    def _sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
-        """Forecast sales. `matrices` collects the features by spec: the members of a blend share them. [rows]"""
+    def _sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
+        """Forecast sales. `matrices` collects the features by their names: the members of a blend share them. [rows]"""
         if self.members:
             return geometric_mean([member._sales(rows, matrices) for member in self.members])
         log_sales = self._log_sales(rows, matrices) + loss_shift(rows, self.candidate.variance_factor)
         return np.where(rows.open, np.exp(log_sales), 0.0)
 
-    def _log_sales(self, rows: PlanRows, matrices: dict[FeatureSpec, np.ndarray]) -> np.ndarray:
+    def _log_sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Median log sales as if every day were open. [rows]"""
         if not self.candidate.is_booster:
             return self.model.log_sales(rows)
-        spec = self.candidate.spec
-        if spec not in matrices:
-            matrices[spec] = features.matrix(rows, spec)
-        excess = day_excess(self.model, rows.state, spec)[rows.lead_days - 1]
-        return linear_base(rows) + self.model.correction(matrices[spec]) - excess
+        columns = self.model.columns
+        if columns not in matrices:
+            matrices[columns] = features.matrix(rows, columns)
+        excess = day_excess(self.model, rows.state)[rows.lead_days - 1]
+        return linear_base(rows) + self.model.correction(matrices[columns]) - excess
 
 
 def fit(

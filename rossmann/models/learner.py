@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote, unquote
 
 import numpy as np
 
@@ -34,6 +35,10 @@ class Rule(FittedModel, Protocol):
 
 class Booster(FittedModel, Protocol):
     """What a learner that is fitted to rows returns."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the matrix's columns, as `features.column_names` had them for the training."""
 
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
@@ -82,6 +87,16 @@ class Learner:
 def loss_shift(rows: PlanRows, variance_factor: float) -> np.ndarray:
     """What to add to median log sales to minimise an expected loss (`rossmann.evaluation.losses`). float64 [rows]"""
     return variance_factor * np.minimum(rows.variance, MAX_VARIANCE)
+
+
+def library_names(columns: Sequence[str]) -> list[str]:
+    """Names of columns without the characters that LightGBM and XGBoost refuse or replace."""
+    return [quote(name, safe="") for name in columns]
+
+
+def own_names(names: Sequence[str]) -> tuple[str, ...]:
+    """What `library_names` has changed, as it was."""
+    return tuple(map(unquote, names))
 
 
 def rank_by_gain(names: Sequence[str], gains: Sequence[float]) -> tuple[tuple[str, float], ...]:

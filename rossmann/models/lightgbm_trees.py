@@ -6,12 +6,13 @@ The library is imported when a model is fitted or loaded, which keeps commands t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rossmann.models.learner import TrainingInput, rank_by_gain
+from rossmann.models.learner import TrainingInput, library_names, own_names, rank_by_gain
 
 if TYPE_CHECKING:
     import lightgbm
@@ -28,13 +29,18 @@ class LightGBMTrees:
 
     booster: lightgbm.Booster
 
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the matrix's columns."""
+        return own_names(self.booster.feature_name())
+
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model. float64 [rows]"""
         return self.booster.predict(matrix, num_threads=1)
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first."""
-        return rank_by_gain(self.booster.feature_name(), self.booster.feature_importance("gain"))
+        return rank_by_gain(self.columns, self.booster.feature_importance("gain"))
 
     def save(self, folder: Path) -> None:
         """Write FILE."""
@@ -53,7 +59,7 @@ def fit(training_input: TrainingInput) -> LightGBMTrees:
     rows = lightgbm.Dataset(
         training_input.train_set.matrix,
         training_input.target,
-        feature_name=list(training_input.train_set.columns),
+        feature_name=library_names(training_input.train_set.columns),
         params=fixed,
         free_raw_data=True,
     )

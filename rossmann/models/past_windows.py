@@ -53,4 +53,9 @@ def _columns(
     chosen = np.flatnonzero(is_sample[stores])
     sample = PlanRows(state, rows.calendar, rows.store_positions, rows.row_store[chosen], rows.row_day[chosen])
     log_sales = np.log(past.sales[stores].ravel()[chosen])
-    return features.matrix(sample, CALENDAR_SPEC), state.calendar.dates[sample.row_day], log_sales, sample.ridge
+    return (
+        features.matrix(sample, features.column_names(state, CALENDAR_SPEC)),
+        state.calendar.dates[sample.row_day],
+        log_sales,
+        sample.ridge,
+    )

@@ -63,8 +63,12 @@ def fit(training_input: TrainingInput) -> SklearnTrees:
         random_state=training_input.seed,
         **training_input.params,
     )
+    matrix = training_input.train_set.matrix
+    is_unknown = np.isnan(matrix).all(axis=0)  # scikit-learn cannot bin such columns; a constant is never split
+    if is_unknown.any():
+        matrix = np.where(is_unknown, np.float32(0), matrix)
     with _threads(training_input.threads):
-        regressor.fit(training_input.train_set.matrix, training_input.target)
+        regressor.fit(matrix, training_input.target)
     return SklearnTrees(regressor, training_input.train_set.columns)
 
 

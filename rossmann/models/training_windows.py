@@ -79,7 +79,8 @@ def training_window(history: SalesHistory, origin: np.datetime64, spec: FeatureS
     date, log_sales, base = plan.date[sold], np.log(actuals.sales[sold]), linear_base(rows)[sold]
     lead_days = (date - origin).astype(int)
     day_difference = mean_over_stores(lead_days, _clipped_difference(log_sales, base), days + 1)[lead_days]
-    matrix, columns = features.matrix(rows, spec)[sold], features.column_names(state, spec)
+    columns = features.column_names(state, spec)
+    matrix = features.matrix(rows, columns)[sold]
     return TrainingWindow(origin, spec, columns, matrix, date, log_sales, base, day_difference)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rossmann.models.flat_trees import FlatTrees
-from rossmann.models.learner import TrainingInput, rank_by_gain
+from rossmann.models.learner import TrainingInput, library_names, own_names, rank_by_gain
 
 if TYPE_CHECKING:
     import xgboost
@@ -28,6 +28,11 @@ class XGBoostTrees:
     """A fitted XGBoost model; its file is XGBoost's UBJSON."""
 
     booster: xgboost.Booster
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the matrix's columns."""
+        return own_names(self.booster.feature_names)
 
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model. float64 [rows]"""
@@ -44,7 +49,7 @@ class XGBoostTrees:
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain) of the columns that are used, largest first."""
         gains = self.booster.get_score(importance_type="total_gain")
-        return rank_by_gain(list(gains), list(gains.values()))
+        return rank_by_gain(own_names(gains), list(gains.values()))
 
     def save(self, folder: Path) -> None:
         """Write FILE."""
@@ -62,7 +67,7 @@ def fit(training_input: TrainingInput) -> XGBoostTrees:
     rows = xgboost.QuantileDMatrix(
         training_input.train_set.matrix,
         training_input.target,
-        feature_names=list(training_input.train_set.columns),
+        feature_names=library_names(training_input.train_set.columns),
         max_bin=MAX_BINS,
         nthread=training_input.threads,
     )

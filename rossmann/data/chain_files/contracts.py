@@ -10,6 +10,7 @@ import pandas as pd
 from rossmann.chain import CHAIN_FILE, Chain
 from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.reading import ChainTables, amount_columns, key_columns
+from rossmann.data.csv_parsing import MISSING
 from rossmann.data.day_rules import (
     amount_rules,
     daily,
@@ -21,7 +22,16 @@ from rossmann.data.day_rules import (
     row_keys,
     unusable_rows,
 )
-from rossmann.validation import Column, Contract, Rule, StageReport, ValidationError, Violation, check_contracts
+from rossmann.validation import (
+    Column,
+    Contract,
+    DataError,
+    Rule,
+    StageReport,
+    ValidationError,
+    Violation,
+    check_contracts,
+)
 from rossmann.validation.contract import DATE, NUMBER, TEXT
 from rossmann.validation.rules import flags_are_0_or_1, one_row_per_store_and_day
 
@@ -38,6 +48,11 @@ def check_chain(tables: ChainTables, chain: Chain) -> StageReport:
     if tables.plan is not None and len(tables.plan):
         contracts.append((_plan_contract(chain), tables.plan))
     contracts += [(_known_contract(chain, name), table) for name, table in tables.known.items()]
+    if not (tables.days[chain.days.sales] > 0).any():
+        raise DataError(
+            f"No row has {chain.days.sales} above 0, so nothing can be forecast: export the files again, or correct"
+            f" days.sales in {CHAIN_FILE}."
+        )
     contracts += [(_static_contract(chain, name), table) for name, table in tables.static.items()]
     report = check_contracts("raw data", contracts)
     if chain.days.missing == "refuse":
@@ -113,8 +128,8 @@ def _key_rules(chain: Chain) -> tuple[Rule, ...]:
 def _has_store(store: str) -> Rule:
     return Rule(
         f"{store}_not_empty",
-        f"{store} is empty",
-        "Fill the cells in, or leave the rows out.",
+        f"{store} is empty, or one of the words for empty cells: {', '.join(MISSING[1:])}",
+        "Fill the cells in, give a store of such a name another one, or leave the rows out.",
         (store,),
         lambda days: days[store].notna() & (days[store] != ""),
     )

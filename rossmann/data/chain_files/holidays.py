@@ -13,6 +13,7 @@ from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays, subd
 from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS
 from rossmann.validation import DataError
 
+NO_NAME = "without a name"
 NAME_SEPARATOR = "; "  # of two holidays on one day, in the package `holidays`
 
 
@@ -77,8 +78,8 @@ def chain_holidays(
 
 
 def _names_by_date(table: pd.DataFrame, date: str, name: str) -> dict[date, str]:
-    """All names of each day."""
-    rows = table[[date, name]].drop_duplicates()
+    """All names of each day; a holiday without a name is one, too."""
+    rows = table[[date, name]].fillna({name: NO_NAME}).drop_duplicates()
     names = rows.groupby(rows[date].dt.date)[name].agg(NAME_SEPARATOR.join)
     return dict(names.items())
 

@@ -19,6 +19,7 @@ from rossmann.schema import CLOSURE_DAYS, DTYPES, KEYS
 from rossmann.validation import DataError
 
 MAX_CATEGORIES = 20  # of a covariate: rarer ones have no value of their own
+MAX_NUMBER = 1e30  # of a covariate; float32 has no larger ones than 3e38
 MAX_STORE_CATEGORIES = 100  # of an attribute of stores
 TEXT_NUMBERS_FROM = 1 << 30  # the numbers of stores whose labels are no numbers
 
@@ -136,8 +137,20 @@ def _flag(table: pd.DataFrame, column: Column | None) -> pd.Series | float:
     """Whether the column is more than 0, NaN where it is empty; 0 if there is none, or it is in a file of its own."""
     if not column or column.file:
         return 0.0
-    values = table[column.column]
+    values = _without_blanks(table, column)[column.column]
     return (values > 0).astype(float).where(values.notna())
+
+
+def _without_blanks(rows: pd.DataFrame, column: Column) -> pd.DataFrame:
+    """The rows with values for those empty cells that mean "no": of a category, and of a flag that is never 0.
+
+    In a column without any value, cells stay empty, which is unknown.
+    """
+    values = rows[column.column]
+    is_mark = column.kind == "category" or (column.kind == "flag" and (values.dropna() > 0).all())
+    if not is_mark or values.isna().all():
+        return rows
+    return rows.assign(**{column.column: values.fillna("" if column.kind == "category" else 0.0)})
 
 
 def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFrame:
@@ -156,7 +169,8 @@ def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int])
     for name, column in chain.known:
         if name in (PROMOTION, SCHOOL_HOLIDAY) and column.kind == "flag" and not column.file:
             continue
-        rows = pd.concat(_sources(tables, name, column), ignore_index=True)
+        rows = [_without_blanks(source, column) for source in _sources(tables, name, column)]
+        rows = pd.concat(rows, ignore_index=True)
         store = rows[chain.days.store].map(number_of)
         rows, store = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
         day = rows[chain.days.date.column].to_numpy().astype("datetime64[D]")
@@ -168,8 +182,10 @@ def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int])
 def _encoded(name: str, values: pd.Series, column: Column) -> list[tuple[str, np.ndarray, bool]]:
     """Name, values and whether it is a flag, of the covariates that a column becomes."""
     if column.kind != "category":
+        if (largest := values.abs().max()) > MAX_NUMBER:
+            raise DataError(f"known.{name}: {largest:g} is too large for a covariate. Correct the cell.")
         return [(f"{column.kind} {name}", values.to_numpy(dtype=float), column.kind == "flag")]
-    common = sorted(values.value_counts().index[:MAX_CATEGORIES].tolist())
+    common = sorted(values[values != ""].value_counts().index[:MAX_CATEGORIES].tolist())
     return [
         (f"flag {name}={text}", np.where(values.isna(), np.nan, values == text).astype(float), True) for text in common
     ]
