@@ -161,10 +161,8 @@ def _check_known(known: Mapping[str, Column], days: Days) -> None:
     taken = {days.store: "store", days.date.column: "date", days.sales: "sales", days.customers: "customers"}
     first: dict[str, str] = {}
     for name, column in known.items():
-        if name in ("store", "date") or "=" in name:
-            raise ValueError(
-                f"known.{name}: give it another name; plans have a store and a date, and = is for categories"
-            )
+        if "=" in name:
+            raise ValueError(f"known.{name}: give it another name; = is for the values of categories")
         if column.file:
             continue
         if column.column in taken:

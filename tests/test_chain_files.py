@@ -460,7 +460,10 @@ MISTAKES = {
         MINIMAL + '[known]\nheat = { column = "x" }\ncold = { column = "x", kind = "flag" }\n',
         "known.cold and known.heat read the column x as flag and number",
     ),
-    "a name that rows have": (MINIMAL + '[known]\nstore = { column = "x" }\n', "known.store: give it another name"),
+    "a name that rows have": (
+        MINIMAL + '[known]\nstore = { column = "x" }\n',
+        "store has another meaning in plans and requests",
+    ),
     "not TOML": ("days = [", "is not TOML"),
 }
 
