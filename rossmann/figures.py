@@ -20,6 +20,7 @@ ACTUAL_COLOUR, FORECAST_COLOUR, BAND_COLOUR = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of actual sales before a forecast
 MIN_BAND_DAYS = 7  # with fewer days, bands are drawn as vertical lines
 DPI = 110
+MILLION = 1e6
 
 Bands = Sequence[tuple[float, str, str]]  # share of days, columns of the lower and of the upper edge; the widest first
 
@@ -77,12 +78,20 @@ def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], fault_start: 
 def _draw_total(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:
     """The total of the stores of the table, without days on which it has only some of them."""
     is_in_table = np.isin(history.stores.number, table["store"].unique())
-    actual = np.nansum(history.sales[is_in_table, -PAST_DAYS:], axis=0) / 1e6
+    actual = np.nansum(history.sales[is_in_table, -PAST_DAYS:], axis=0)
     axes.plot(history.dates[-PAST_DAYS:], actual, color=ACTUAL_COLOUR)
     days = table.groupby("date")["forecast"].agg(["sum", "count"])
-    total = days["sum"][days["count"] == is_in_table.sum()] / 1e6
+    total = days["sum"][days["count"] == is_in_table.sum()]
     axes.plot(total.index, total, color=FORECAST_COLOUR, marker=".", ms=3)
-    axes.set(title=f"{is_in_table.sum():,} stores in total", ylabel="sales, millions", ylim=(0, None))
+    axes.set(title=f"{is_in_table.sum():,} stores in total", ylabel="sales", ylim=(0, None))
+    _show_millions(axes)
+
+
+def _show_millions(axes: Axes) -> None:
+    """Show the sales of a vertical axis in millions if they reach one."""
+    if axes.get_ylim()[1] >= MILLION:
+        axes.yaxis.set_major_formatter(lambda sales, _: f"{sales / MILLION:g}")
+        axes.set_ylabel("sales, millions")
 
 
 def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int, bands: Bands) -> None:
@@ -114,7 +123,7 @@ def _tint(strength: float) -> tuple[float, ...]:
 
 
 def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:
-    daily = rows[rows["sales"] > 0].groupby("date")[["sales", "forecast"]].sum() / 1e6
+    daily = rows[rows["sales"] > 0].groupby("date")[["sales", "forecast"]].sum()
     daily = daily.asfreq("D")  # so that the line is interrupted where there is no day
     figure = _figure(10, 3.5)
     axes = figure.subplots()
@@ -122,7 +131,8 @@ def _forecast_vs_actual(rows: pd.DataFrame, candidate: str) -> Figure:
     axes.plot(daily.index, daily["forecast"], color=FORECAST_COLOUR, label="forecast")
     for origin in rows["origin"].unique():
         axes.axvline(origin, color=ACTUAL_COLOUR, lw=0.8, ls=":")
-    axes.set(title=f"{candidate}: all stores, all folds (dotted: origins)", ylabel="sales, millions", ylim=(0, None))
+    axes.set(title=f"{candidate}: all stores, all folds (dotted: origins)", ylabel="sales", ylim=(0, None))
+    _show_millions(axes)
     axes.legend(frameon=False)
     return figure
 

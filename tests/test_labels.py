@@ -319,6 +319,21 @@ def test_a_store_that_a_delivery_lacks_is_named_by_its_label(history):
     assert str(find_missing_data(history, replace(history, sales=sales))) == "1 store (Café Ü)"
 
 
+@pytest.mark.parametrize(("factor", "label"), [(1, "sales"), (1e4, "sales, millions")])
+def test_a_plot_has_the_total_in_millions_only_where_it_reaches_one(factor, label, history, model, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_png", drawn.append)
+    plan = features.published_plan(model.state)
+    table = forecasting.forecast_table(plan, model.forecaster.predict(model.state, plan), model.quantiles)
+    table["forecast"] *= factor
+    figures.forecast_figure(history, table, "title", model.quantiles.bands)
+    axes = drawn[0].axes[0]
+    drawn[0].draw_without_rendering()
+    highest = float([tick.get_text() for tick in axes.get_yticklabels()][-1])
+    assert axes.get_ylabel() == label
+    assert highest * (1e6 if factor > 1 else 1) == pytest.approx(axes.get_ylim()[1], rel=0.4)
+
+
 def test_a_plot_names_stores_by_their_labels(history, model, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "_png", drawn.append)

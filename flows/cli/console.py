@@ -31,7 +31,8 @@ NEXT_STEPS = """
 next steps: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
   rossmann models                                  versions of the model, and which one serves
   rossmann forecast --plan PLAN.csv --out OUT.csv  forecast days of your choice
-  rossmann retrain --raw DIR                       your own files, with another ROSSMANN_DATA_DIR
+  rossmann refresh --raw DIR                       newer files of the chain; then rossmann monitor
+  rossmann init DIR                                files of another chain, with another ROSSMANN_DATA_DIR
   make up, and in another terminal make deploy     the same runs in the Prefect UI, all models in MLflow's"""
 
 
