@@ -112,6 +112,7 @@ def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarge
     fitted = registry.load_forecaster(model_registry, registry.find_version(model_registry, target.model_version))
     forecaster = models.adapt(fitted, settings.workspace.snapshots, target.snapshot)
     state = features.load_state(settings.workspace.snapshots, target.snapshot)
+    forecaster.require_features(state)  # before the endpoint tries for minutes to load what it cannot use
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
     deployment.smoke_test(host, target, forecaster, state)

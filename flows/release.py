@@ -17,7 +17,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows import artifacts, endpoint, retries, workspace
 from flows.progress import progress
 from flows.train import refit
-from rossmann import evaluation, models, registry, training
+from rossmann import evaluation, features, models, registry, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Loss, Verdict
 from rossmann.models import Candidate
@@ -162,12 +162,15 @@ def rival_entries(
     if champion is None:
         return [baseline], []
     try:
-        candidate = registry.load_forecaster(workspace.registry(settings), champion).candidate
+        forecaster = registry.load_forecaster(workspace.registry(settings), champion)
+        forecaster.require_features(features.load_state(settings.workspace.snapshots, challenger.card.snapshot))
     except UnavailableError:  # it may be better than the challenger
         raise
-    except DataError as error:  # of other code, damaged or lost: it cannot forecast, and must not stop the challenger
+    except (
+        DataError
+    ) as error:  # of other code or covariates, damaged or lost: it cannot forecast, and must not stop the challenger
         return [baseline], [f"the challenger is compared with the median only: {error}"]
-    entry, notes = champion_entry(history, challenger, champion, candidate)
+    entry, notes = champion_entry(history, challenger, champion, forecaster.candidate)
     return [entry, baseline], notes + other_loss_notes(workspace.loss(settings, history.chain), entry.name, champion)
 
 

@@ -19,11 +19,12 @@ from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
 from flows.train import TrainResult, train
-from rossmann import data, monitoring, registry
+from rossmann import data, features, monitoring, registry
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import RetrainingDecision
 from rossmann.settings import Settings
+from rossmann.validation import DataError
 
 BY_HAND = "by hand"
 
@@ -110,11 +111,15 @@ def decide_retraining(snapshot: str) -> RetrainingDecision:
         return RetrainingDecision(True, "there is no champion that can forecast")
     if champion.card.snapshot == snapshot:
         return RetrainingDecision(False, f"there are no new data since version {champion.version} was trained")
+    forecaster = registry.load_forecaster(model_registry, champion)
+    try:
+        forecaster.require_features(features.load_state(settings.workspace.snapshots, snapshot))
+    except DataError as error:
+        return RetrainingDecision(True, str(error))
     history = workspace.history(settings, snapshot)
     backtest = workspace.backtest_of(settings, champion)
     drift = monitoring.detect_drift(history, workspace.recent_forecasts(settings, history), backtest)
     reference = monitoring.backtest_reference(backtest, champion.version)
-    forecaster = registry.load_forecaster(model_registry, champion)
     decision = monitoring.decide_retraining(forecaster, history, reference, drift, settings.retrain_min_gain)
     get_run_logger().info("%s: %s", "training" if decision.train else "skipped", decision.reason)
     return decision

@@ -68,6 +68,10 @@ def test_a_covariate_that_the_history_does_not_have_is_refused():
     newer = history({each: values for each, values in panels().items() if each != "number x"})
     with pytest.raises(DataError, match=r"number x.*rossmann retrain"):
         fitted.predict(features.fit_state(newer), newer.plan(newer.origin, HORIZON_DAYS))
+    blend = models.Candidate("b", "blend", members=(fitted.candidate,), variance_factor=0.0)
+    fitted.require_features(features.fit_state(history(panels())))
+    with pytest.raises(DataError, match="number x"):
+        models.blend(blend, [fitted]).require_features(features.fit_state(newer))
     without_category = history({"number x": panels()["number x"]})
     with pytest.raises(DataError, match="flag c="):
         fitted.predict(features.fit_state(without_category), newer.plan(newer.origin, HORIZON_DAYS))

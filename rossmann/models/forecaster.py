@@ -54,6 +54,13 @@ class Forecaster:
         deviation = rows.standard_deviation
         return Forecast(sales, *self.quantiles.bounds(deviation, sales), deviation)
 
+    def require_features(self, state: State) -> None:
+        """DataError if the State lacks a covariate that a booster was fitted with: it cannot forecast from it."""
+        rows = features.join_plan(state, features.published_plan(state, slice(1)))
+        for each in self.members or (self,):
+            if each.candidate.is_booster:
+                features.matrix(rows, each.model.columns)
+
     def with_quantiles(self, quantiles: Quantiles) -> "Forecaster":
         """A copy with these quantiles."""
         return replace(self, quantiles=quantiles)
