@@ -51,7 +51,7 @@ def quantile_forecasts(history: SalesHistory, fold: Fold) -> np.ndarray:
     windows = [models.training_window(history, start) for start in starts]
     rows = train_set(windows, origin, max_rows, Settings().seed)
     plan_rows = features.join_plan(features.fit_state(fold.past), fold.plan)
-    matrix, base = features.matrix(plan_rows, rows.spec), linear_base(plan_rows)
+    matrix, base = features.matrix(plan_rows, rows.columns), linear_base(plan_rows)
     corrections = [fit_quantile(rows, level, params, rounds).predict(matrix) for level in LEVELS]
     return np.sort(np.exp(base[:, None] + np.stack(corrections, axis=1)), axis=1)
 
