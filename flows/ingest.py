@@ -86,6 +86,8 @@ def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: dat
         error.add_note(f"All failing rows: {rows}\nReport: {report}")
         raise
     report = write_report(folder, stages)
+    for note in () if result.history.chain.is_kaggle else result.raw_report.notes:
+        warn(note)
     if len(result.set_aside):
         rows = folder.write("set_aside_rows.csv", result.set_aside.to_csv(index=False).encode())
         warn(f"{result.clean_report.notes[0]} They are in {rows}; report: {report}")

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.cli.environment import run_flow
+from flows.ingest import ingest
 from rossmann import features, models
 from rossmann.data import IngestResult, load_snapshot, read_history, require_raw_files, save_snapshot
 from rossmann.data.chain_files.cells import HEADER_BYTES
@@ -297,6 +299,14 @@ def test_a_covariate_whose_file_ends_with_the_sales_is_noted(coming_days, is_not
         note for note in delivery.read().raw_report.notes if "known.tickets: tickets.csv ends on 2014-05-25" in note
     ]
     assert len(notes) == is_noted
+
+
+def test_the_command_line_shows_the_notes_about_the_files(delivery, prefect_server, monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(delivery.folder.parent))
+    monkeypatch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
+    delivery.toml += 'accept = ["north@2014-01-01"]\n'
+    run_flow(ingest, delivery.write())
+    assert "chain.toml accepts rows that do not exist: north@2014-01-01" in capsys.readouterr().err
 
 
 def test_all_holidays_of_a_day_in_a_file_count(delivery):
