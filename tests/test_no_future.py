@@ -54,11 +54,12 @@ def with_other_future(history: SalesHistory, origin: np.datetime64) -> SalesHist
 
 
 def arrays(value: object, name: str = "") -> dict[str, np.ndarray]:
-    """Every array anywhere within frozen dataclasses."""
+    """Every array anywhere within frozen dataclasses, and the text of every other object."""
     if is_dataclass(value):
         parts = [arrays(getattr(value, field.name), f"{name}.{field.name}") for field in fields(value)]
         return {key: array for part in parts for key, array in part.items()}
-    return {name: np.asarray(value)}
+    array = np.asarray(value)
+    return {name: np.asarray(repr(value)) if array.dtype == object else array}
 
 
 def changed(one: object, other: object) -> list[str]:

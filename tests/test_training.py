@@ -288,7 +288,7 @@ def test_by_default_there_are_as_many_folds_as_the_history_allows_with_a_full_ye
         (456, 60, 60),
         (456, 90, 90),
         (400, 90, 90),
-        (340, 90, 48),
+        (340, 90, 70),
     ],
 )
 def test_by_default_folds_do_not_overlap_and_those_of_a_short_horizon_are_spread_over_the_year(
