@@ -40,6 +40,17 @@ def one_row_per_store_and_day(store: str, date: str, *others: str) -> Rule:
     )
 
 
+def one_row_per_store(store: str) -> Rule:
+    """No two rows have the same store."""
+    return Rule(
+        "one_row_per_store",
+        "more than one row for the store",
+        "Keep one of them.",
+        (store,),
+        lambda table: ~table[store].duplicated(keep=False) | table[store].isna(),
+    )
+
+
 def day_of_week_agrees(day_of_week: str, date: str) -> Rule:
     """The weekday that a file gives is that of the date. Files count from 1 Monday to 7 Sunday."""
     return Rule(

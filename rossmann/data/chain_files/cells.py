@@ -26,11 +26,11 @@ ISO_TIME = r"^\s*(\d{4}-\d{2}-\d{2})[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?\s*$"
 
 def file_names(storage: Storage, names: Sequence[str]) -> list[str]:
     """The files of these names; of a folder all of its files that can be read. DataError if there is none."""
-    found = []
+    files = []
     for name in names:
         folder, _, file = name.rpartition("/")
         if file in storage.subfolder(folder).file_names():
-            found.append(name)
+            files.append(name)
             continue
         inside = [f"{name}/{file}" for file in storage.subfolder(name).file_names() if file.endswith(ENDINGS)]
         if not inside:
@@ -38,8 +38,8 @@ def file_names(storage: Storage, names: Sequence[str]) -> list[str]:
                 f"There is no file {name} in {storage.address('')}, which {CHAIN_FILE} names, and no folder of that"
                 f" name with files {', '.join(ENDINGS)}. Correct the name, or add the file."
             )
-        found += inside
-    return found
+        files += inside
+    return files
 
 
 def require_columns(storage: Storage, name: str, required: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ from rossmann.validation import (
     check_contracts,
 )
 from rossmann.validation.contract import DATE, NUMBER, TEXT
-from rossmann.validation.rules import flags_are_0_or_1, one_row_per_store_and_day
+from rossmann.validation.rules import flags_are_0_or_1, one_row_per_store, one_row_per_store_and_day
 
 OPTIONAL = Column(NUMBER, may_be_empty=True)
 MAX_CHAIN_GAP_DAYS = 366  # a chain that had no row for longer has dates with a wrong year
@@ -137,14 +137,7 @@ def _has_store(store: str) -> Rule:
 
 def _static_contract(chain: Chain, name: str) -> Contract:
     store = chain.days.store
-    one_row = Rule(
-        "one_row_per_store",
-        "more than one row for the store",
-        "Keep one of them.",
-        (store,),
-        lambda table: ~table[store].duplicated(keep=False) | table[store].isna(),
-    )
-    return Contract(f"static.{name}", {store: Column(TEXT)}, (one_row,), (store,))
+    return Contract(f"static.{name}", {store: Column(TEXT)}, (one_row_per_store(store),), (store,))
 
 
 def _refuse_missing_days(days: pd.DataFrame, chain: Chain) -> None:

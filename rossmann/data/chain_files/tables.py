@@ -166,9 +166,7 @@ def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFram
 def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
     """One covariate for each of [known], but one for each value of a category; a promotion that is a flag has none."""
     panels: dict[str, CovariatePanel] = {}
-    for name, column in chain.known:
-        if name in (PROMOTION, SCHOOL_HOLIDAY) and column.kind == "flag" and not column.file:
-            continue
+    for name, column in chain.covariate_columns:
         rows = [_without_blanks(source, column) for source in _sources(tables, name, column)]
         rows = pd.concat(rows, ignore_index=True)
         store = rows[chain.days.store].map(number_of)

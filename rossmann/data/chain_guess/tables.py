@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
+from rossmann.data.chain_files.cells import ENDINGS
 from rossmann.data.chain_guess.cells import Cells
 from rossmann.data.csv_parsing import MISSING, OTHER_DELIMITERS, header_names
 from rossmann.storage import S3, Storage
 from rossmann.validation import DataError
 
-EXTENSIONS = (".csv", ".csv.gz", ".parquet")
 MAX_ROWS = 2_000_000  # of a file; more rows hardly change a guess
 _BLOCK_BYTES = 1 << 24
 
@@ -44,14 +44,14 @@ def read_tables(folder: str) -> tuple[list[RawTable], tuple[str, ...]]:
     """The tables of a folder, a local one or an s3:// address; and a sentence per file that cannot be read.
 
     The files of a folder in it are one table under the folder's name. Raises DataError if there is no file of
-    EXTENSIONS, or none that can be read, or no folder.
+    ENDINGS, or none that can be read, or no folder.
     """
     _require_folder(folder)
     storage = Storage(folder)
     sources = _sources(storage)
     if not sources:
         raise DataError(
-            f"{folder} has no file that ends in {', '.join(EXTENSIONS)}; put the export of your sales there: one row "
+            f"{folder} has no file that ends in {', '.join(ENDINGS)}; put the export of your sales there: one row "
             "per store and day, with a column for the store, one for the date and one for the sales"
         )
     parts: dict[tuple[tuple[str, bool], ...], dict[str, pa.Table]] = {}
@@ -87,9 +87,9 @@ def _reason(error: pa.ArrowException | DataError) -> str:
 
 def _sources(storage: Storage) -> dict[str, list[str]]:
     """The files that can be read, by their names, and those of folders by the folders' names."""
-    sources = {name: [name] for name in storage.file_names() if name.endswith(EXTENSIONS)}
+    sources = {name: [name] for name in storage.file_names() if name.endswith(ENDINGS)}
     for folder in storage.folders():
-        names = [name for name in storage.subfolder(folder).file_names() if name.endswith(EXTENSIONS)]
+        names = [name for name in storage.subfolder(folder).file_names() if name.endswith(ENDINGS)]
         if names:
             sources[folder] = [f"{folder}/{name}" for name in names]
     return sources

@@ -5,12 +5,11 @@ import re
 import textwrap
 from collections.abc import Iterator
 
+from rossmann.chain import CHAIN_FILE, ISO_DATE
 from rossmann.data.chain_guess.values import ChainGuess, CovariateGuess, DaysGuess
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
-CHAIN_FILE = "chain.toml"
-ISO_DATE = "%Y-%m-%d"
 _WIDTH = 110
 
 

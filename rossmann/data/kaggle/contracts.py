@@ -9,7 +9,13 @@ from rossmann.data.kaggle.reading import RawFiles
 from rossmann.schema import FIRST_DAY, LAST_DAY
 from rossmann.validation import Column, Contract, Rule, StageReport, Violation, check_contracts
 from rossmann.validation.contract import DATE, NUMBER, TEXT
-from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_row_per_store_and_day, store_exists
+from rossmann.validation.rules import (
+    day_of_week_agrees,
+    flags_are_0_or_1,
+    one_row_per_store,
+    one_row_per_store_and_day,
+    store_exists,
+)
 
 COMPETITION_SINCE = ("CompetitionOpenSinceMonth", "CompetitionOpenSinceYear")
 PROMO2_SINCE = ("Promo2SinceWeek", "Promo2SinceYear")
@@ -89,13 +95,7 @@ def _plan_contract(numbers: np.ndarray) -> Contract:
 def _stores_contract() -> Contract:
     rules = (
         _whole_store_number(),
-        Rule(
-            "one_row_per_store",
-            "more than one row for the store",
-            "Keep one of them.",
-            ("Store",),
-            lambda stores: ~stores["Store"].duplicated(keep=False) | stores["Store"].isna(),
-        ),
+        one_row_per_store("Store"),
         *flags_are_0_or_1(("Promo2",)),
         Rule(
             "competition_distance_plausible",
