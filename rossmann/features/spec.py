@@ -130,7 +130,7 @@ def _covariates(calendar: Calendar) -> dict[str, columns.Feature]:
     return {
         name: partial(_covariate, index=index)
         for index, name in enumerate(calendar.covariate_names.tolist())
-        if not name.startswith("holiday ")
+        if not calendar.is_holiday[index]
     }
 
 

@@ -68,10 +68,8 @@ def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray)
     """The tables under the schema's names. The files must have passed `check_chain`."""
     number_of = store_numbers(_labels(tables.days[chain.days.store]))
     stores, subdivision = _stores(tables, chain, number_of)
-    first, last = (
-        each.to_datetime64().astype("datetime64[D]") for each in _period(tables.days[chain.days.date.column])
-    )
-    holidays = chain_holidays(chain, tables.holidays, subdivision, first, last)
+    dates = tables.days[chain.days.date.column].to_numpy().astype("datetime64[D]")
+    holidays = chain_holidays(chain, tables.holidays, subdivision, dates.min(), dates.max())
     days = _rows(tables.days, chain, number_of, holidays)
     days["sales"] = tables.days[chain.days.sales].mask(is_unusable)
     days["customers"] = (
@@ -109,10 +107,6 @@ def _number(label: str) -> int:
 
 def _labels(stores: pd.Series) -> list[str]:
     return sorted(stores.dropna().unique().tolist())
-
-
-def _period(dates: pd.Series) -> tuple[pd.Timestamp, pd.Timestamp]:
-    return dates.min(), dates.max()
 
 
 def _rows(table: pd.DataFrame, chain: Chain, number_of: Mapping[str, int], holidays: ChainHolidays) -> pd.DataFrame:
