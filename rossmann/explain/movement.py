@@ -8,24 +8,13 @@ from math import factorial
 
 import numpy as np
 
-from rossmann import features
 from rossmann.data import Plan
+from rossmann.explain.reasons import Basis
 from rossmann.features import State
-from rossmann.models import Forecaster
 from rossmann.schema import CALENDAR_COLUMNS
-from rossmann.validation import DataError
 
 CAUSES = 3  # actuals, plan and model
 Sides = tuple[int, ...]  # of each cause, whether it is as before (0) or as after (1)
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What a forecast is made from: a model, what was known on an evening, and the plan."""
-
-    forecaster: Forecaster
-    state: State
-    plan: Plan | None = None  # a caller's rows, which are laid over the published plan of the State
 
 
 @dataclass(frozen=True)
@@ -50,21 +39,11 @@ def why_it_moved(before: Basis, after: Basis, store: int, day: np.datetime64) ->
     """
     sides = (before, after)
     for basis in sides:
-        _check(basis.state, store, day)
+        basis.require_day(day)
     forecasts = {mixture: _forecast(sides, mixture, store, day) for mixture in product((0, 1), repeat=CAUSES)}
     shares = _shapley(forecasts.__getitem__)
     first, last = forecasts[0, 0, 0], forecasts[1, 1, 1]
     return Movement(store, day.item(), first, last, *shares)
-
-
-def _check(state: State, store: int, day: np.datetime64) -> None:
-    """DataError if a State cannot forecast the day of the store."""
-    state.stores.positions(np.array([store]))
-    if not state.origin < day <= state.calendar.dates[-1]:
-        raise DataError(
-            f"with sales until {state.origin}, {day} cannot be forecast: the days are {state.origin + 1} to "
-            f"{state.calendar.dates[-1]}; choose an evening before {day} from which it can"
-        )
 
 
 def _shapley(value: Callable[[Sides], float]) -> list[float]:
@@ -89,23 +68,13 @@ def _forecast(sides: tuple[Basis, Basis], mixture: Sides, store: int, day: np.da
 
 def _store_plan(basis: Basis, state: State, store: int) -> Plan:
     """The plan of a basis for one store, on the days that it and the State forecast, with the State's covariates."""
-    own = features.join_plan(basis.state, _own_rows(basis, store))
-    dates = own.calendar.dates[-basis.state.horizon_days :]
-    dates = dates[(dates > state.origin) & (dates <= state.calendar.dates[-1])]
-    days = own.calendar.positions(dates)
-    columns = {name: getattr(own.calendar, name)[0, days] for name in CALENDAR_COLUMNS}
-    position = int(state.stores.positions(np.array([store]))[0])
+    own = basis.rows_of(store)
+    rows = np.flatnonzero((own.date > state.origin) & (own.date <= state.calendar.dates[-1]))
+    dates, position = own.date[rows], int(state.stores.positions(np.array([store]))[0])
     covariates = state.calendar.covariates[:, position, state.calendar.positions(dates)].T.copy()
-    names = own.calendar.covariate_names.tolist()
+    names = basis.state.calendar.covariate_names.tolist()
     for column, name in enumerate(state.calendar.covariate_names.tolist()):
         if name in names:
-            covariates[:, column] = own.calendar.covariates[names.index(name), 0, days]
-    return Plan(np.full(len(dates), store, np.int32), dates, **columns, covariates=covariates)
-
-
-def _own_rows(basis: Basis, store: int) -> Plan:
-    """The caller's rows of a store, or the published ones where there are none."""
-    if basis.plan is not None and (is_own := basis.plan.store == store).any():
-        return Plan(**{name: values[is_own] for name, values in vars(basis.plan).items()})
-    position = int(basis.state.stores.positions(np.array([store]))[0])
-    return features.published_plan(basis.state, slice(position, position + 1))
+            covariates[:, column] = own.covariates[rows, names.index(name)]
+    columns = {name: getattr(own, name)[rows] for name in CALENDAR_COLUMNS}
+    return Plan(own.store[rows], dates, **columns, covariates=covariates)
