@@ -17,7 +17,14 @@ from rossmann.validation import DataError
 
 CHAIN_FILE = "chain.toml"
 ISO_DATE = "%Y-%m-%d"
-PROMOTION, SCHOOL_HOLIDAY = "promo", "school_holiday"  # names of [known] that have features of their own
+# What the columns that have a role are called outside: in chain.toml, in plans, requests and messages.
+ROLE_NAMES: Mapping[str, str] = {
+    "promotion": "promo",
+    "holiday_kind": "state_holiday",
+    "school_break": "school_holiday",
+    "traffic": "customers",
+}
+PROMOTION, SCHOOL_BREAK = ROLE_NAMES["promotion"], ROLE_NAMES["school_break"]  # of [known]
 REQUEST_FIELDS = ("store", "date", "plan", "quantiles")  # no names for [known]
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
@@ -149,7 +156,7 @@ class _File(_Table):
         subdivision = self.holidays and self.holidays.subdivision
         if subdivision and (subdivision not in self.static or self.static[subdivision].kind != "category"):
             raise ValueError(f'holidays.subdivision names {subdivision}: add it to [static] with kind = "category"')
-        for name in (PROMOTION, SCHOOL_HOLIDAY):
+        for name in (PROMOTION, SCHOOL_BREAK):
             if name in self.known and self.known[name].kind == "category":
                 raise ValueError(f"known.{name} is a category; make it a flag or a number, or give it another name")
         _check_known(self.known, self.days)
@@ -195,10 +202,21 @@ class Chain:
 
         Those are columns of the calendar, unless they have a file of their own.
         """
-        special = (PROMOTION, SCHOOL_HOLIDAY)
+        special = (PROMOTION, SCHOOL_BREAK)
         return tuple(
             (name, column) for name, column in self.known if name not in special or column.kind != "flag" or column.file
         )
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the chain calls the columns that have a role, by role."""
+        if self.days and self.days.customers:
+            return {**ROLE_NAMES, "traffic": self.days.customers}
+        return ROLE_NAMES
+
+    def name_of(self, column: str) -> str:
+        """What the chain calls a column of the schema. Columns without a role have one name everywhere."""
+        return self.names.get(column, column)
 
     @property
     def is_kaggle(self) -> bool:

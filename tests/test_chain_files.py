@@ -135,8 +135,8 @@ def test_a_store_that_counts_no_customers_has_none_and_a_count_that_cannot_be_re
     delivery.days.loc[delivery.days["shop"] == "7", "visitors"] = None
     result = delivery.read()
     assert result.set_aside[["check", "line"]].values.tolist() == [["readable_visitors", 88]]
-    assert (result.history.customers[0] == 0).all()
-    assert (result.history.customers[result.history.stores.label == "Café"] == 100).all()
+    assert (result.history.traffic[0] == 0).all()
+    assert (result.history.traffic[result.history.stores.label == "Café"] == 100).all()
 
 
 def test_rows_of_no_day_or_no_store_are_set_aside_with_file_and_line(delivery):
@@ -252,7 +252,7 @@ def test_an_empty_column_acts_as_if_it_were_not_described(delivery):
         'heat = { column = "heat" }\n[static]\narea = { file = "places.csv", column = "area" }\n'
     )
     history = delivery.read().history
-    for name in ("open", "promo", "covariates", "covariate_names"):
+    for name in ("open", "promotion", "covariates", "covariate_names"):
         np.testing.assert_array_equal(getattr(history.calendar, name), getattr(plain.calendar, name))
     np.testing.assert_array_equal(history.sales, plain.sales)
     save_snapshot(history, str(delivery.folder / "snapshots"), datetime(2015, 1, 1, tzinfo=UTC), "here")
@@ -271,12 +271,16 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     result = delivery.read()
     history = result.history
     days = len(history.dates)
-    np.testing.assert_array_equal(history.calendar.promo[:, days:], history.calendar.promo[:, days - 364 : days - 350])
-    assert history.calendar.promo[:, days:].any()
+    np.testing.assert_array_equal(
+        history.calendar.promotion[:, days:], history.calendar.promotion[:, days - 364 : days - 350]
+    )
+    assert history.calendar.promotion[:, days:].any()
     assert (history.calendar.open[:, days:] == 1).all()
     assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
     past = delivery.read(date(2015, 2, 1)).history
-    np.testing.assert_array_equal(past.calendar.promo[:, -14:-5], history.calendar.promo[:, days - 8 : days + 1])
+    np.testing.assert_array_equal(
+        past.calendar.promotion[:, -14:-5], history.calendar.promotion[:, days - 8 : days + 1]
+    )
 
 
 def test_a_wrong_date_format_is_told_with_few_of_many_files_and_where_to_correct_it(delivery):

@@ -35,7 +35,7 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "weekday": MONDAY,
             "store_type": np.where(np.repeat(np.arange(stores), days) % 2 == 0, "a", "b"),
             "open": 1,
-            "promo": lead % 2,
+            "promotion": lead % 2,
             "sales": sales.ravel(),
             "forecast": forecast.ravel(),
             "lower": forecast.ravel() * 0.9,
@@ -111,7 +111,7 @@ def test_a_fold_has_only_the_past_and_a_plan_without_sales(noisy):
     assert fold.past.origin == origin
     assert fold.past.sales.shape[1] == len(noisy.dates) - 48
     assert fold.past.calendar.dates[-1] == origin + 48 * DAY
-    assert not {"sales", "customers"} & set(vars(fold.plan))
+    assert not {"sales", "traffic"} & set(vars(fold.plan))
     assert fold.plan.date.min() == origin + DAY
     assert len(fold.plan) == len(fold.actuals.sales)
 

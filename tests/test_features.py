@@ -41,8 +41,8 @@ def sold(noisy) -> pd.DataFrame:
             "date": dates,
             "age": len(noisy.dates) - 1 - day,
             "weekday": dates.weekday,
-            "promo": noisy.calendar.promo[store, day],
-            "school": noisy.calendar.school_holiday[store, day],
+            "promotion": noisy.calendar.promotion[store, day],
+            "school": noisy.calendar.school_break[store, day],
             "sales": noisy.sales[store, day],
             "log_sales": np.log(noisy.sales[store, day]),
         }
@@ -57,7 +57,7 @@ def state(noisy):
 @pytest.fixture(scope="module")
 def deviations(sold, state) -> pd.DataFrame:
     """The same days with their deviation from the expected level of their cell."""
-    expected = [state.levels.expected[row.store, row.weekday, row.promo] for row in sold.itertuples()]
+    expected = [state.levels.expected[row.store, row.weekday, row.promotion] for row in sold.itertuples()]
     return sold.assign(deviation=sold.log_sales - expected)
 
 
@@ -65,7 +65,7 @@ def test_sales_without_noise_are_continued(toy):
     state = features.fit_state(toy)
     plan = toy.plan(toy.origin, 48)
     rows = features.join_plan(state, plan)
-    future = toy_sales(plan.store, schema.weekday(plan.date), plan.promo)[rows.open]
+    future = toy_sales(plan.store, schema.weekday(plan.date), plan.promotion)[rows.open]
     np.testing.assert_allclose(rows.in_cell(state.levels.last_sales)[rows.open], future)
     np.testing.assert_allclose(rows.in_cell(state.levels.median_sales)[rows.open], future)
     np.testing.assert_allclose(np.exp(rows.ridge[rows.open]), future, rtol=0.05)
@@ -79,7 +79,7 @@ def test_every_row_of_the_plan_has_a_row_of_named_columns(toy):
     assert matrix.dtype == np.float32
     assert matrix.flags.c_contiguous
     assert not np.isinf(matrix).any()
-    np.testing.assert_array_equal(column(matrix, "promo"), plan.promo)
+    np.testing.assert_array_equal(column(matrix, "promotion"), plan.promotion)
     np.testing.assert_array_equal(column(matrix, "lead_days"), (plan.date - toy.origin).astype(int))
 
 
@@ -114,8 +114,8 @@ def test_a_new_feature_needs_no_second_list(toy, monkeypatch):
 
 
 def test_two_features_with_the_same_name_are_refused():
-    group = columns.FeatureGroup(None, {"promo": lambda rows: rows.lead_days})
-    with pytest.raises(ValueError, match="two features have the name promo"):
+    group = columns.FeatureGroup(None, {"promotion": lambda rows: rows.lead_days})
+    with pytest.raises(ValueError, match="two features have the name promotion"):
         columns.merge_groups((*columns.GROUPS, group))
 
 
@@ -202,7 +202,7 @@ def test_the_first_day_of_a_new_store_is_no_reopening():
 def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
     year = sold[sold.age < WEEKS_YEAR_DAYS]
     store_mean = year.groupby("store").log_sales.mean()
-    for (weekday, promo), cell in year.groupby(["weekday", "promo"]):
+    for (weekday, promo), cell in year.groupby(["weekday", "promotion"]):
         chain = (cell.log_sales - store_mean[cell.store].to_numpy()).mean()
         for store in store_mean.index:
             own = cell[cell.store == store].log_sales
@@ -213,10 +213,10 @@ def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
 
 def test_medians_and_last_sales_agree_with_pandas(sold, state):
     year = sold[sold.age < WEEKS_YEAR_DAYS]
-    for (store, weekday, promo), cell in year.groupby(["store", "weekday", "promo"]):
+    for (store, weekday, promo), cell in year.groupby(["store", "weekday", "promotion"]):
         assert state.levels.median_sales[store, weekday, promo] == cell.sales.median()
         assert state.levels.count[store, weekday, promo] == len(cell)
-    for (store, weekday, promo), cell in sold.groupby(["store", "weekday", "promo"]):
+    for (store, weekday, promo), cell in sold.groupby(["store", "weekday", "promotion"]):
         assert state.levels.last_sales[store, weekday, promo] == cell.sort_values("date").sales.iloc[-1]
 
 

@@ -312,7 +312,7 @@ def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
         "effect": 0.1, "limit": 0.05, "alarm": True, "since": date(2015, 2, 8), "reference": "r", "message": "why",
     }  # fmt: skip
     assert [(other["name"], other["subject"]) for other in others] == [
-        ("planned_promo_share", "promo"), ("stores_missing", "all stores"),
+        ("planned_promotion_share", "promo"), ("stores_missing", "all stores"),
     ]  # fmt: skip
     assert len(journal.read_rows(url, journal.traffic, date(2015, 1, 1))) == 1
 

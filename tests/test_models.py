@@ -136,7 +136,7 @@ def test_a_candidate_is_the_same_after_writing_and_reading(candidate):
 def test_last_week_repeats_the_last_day_with_the_same_weekday_and_promo(toy):
     plan = toy.plan(toy.origin, 48)
     forecast = models.fit(BY_NAME["last_week"], [], toy.origin, seed=7).predict(features.fit_state(toy), plan)
-    np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promo))
+    np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promotion))
 
 
 def test_the_median_is_the_median_of_a_year(noisy):
@@ -146,7 +146,7 @@ def test_the_median_is_the_median_of_a_year(noisy):
     for row in range(0, len(plan), 5):
         s = np.searchsorted(noisy.stores.number, plan.store[row])
         same_weekday = weekday(noisy.dates[year]) == weekday(plan.date[[row]])
-        same_promo = noisy.calendar.promo[s, year] == plan.promo[row]
+        same_promo = noisy.calendar.promotion[s, year] == plan.promotion[row]
         sales = noisy.sales[s, year][same_weekday & same_promo]
         sales = sales[sales > 0]
         if plan.open[row] and len(sales):

@@ -62,8 +62,8 @@ def add_covariates(calendar: Calendar, stores: Stores, panels: Mapping[str, Cova
     values = {name: each for name, each in values.items() if np.nanmax(each) != np.nanmin(each)}
     if not values:
         return calendar
-    later_dates = calendar.dates[-1] + DAY * np.arange(1, calendar.later_state_holiday.shape[1] + 1)
-    nothing = np.zeros(calendar.later_state_holiday.shape)
+    later_dates = calendar.dates[-1] + DAY * np.arange(1, calendar.later_holiday_kind.shape[1] + 1)
+    nothing = np.zeros(calendar.later_holiday_kind.shape)
     later = [panels[name](stores, later_dates) if name.startswith("holiday ") else nothing for name in values]
     return replace(
         calendar,

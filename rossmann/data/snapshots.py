@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from rossmann.chain import CHAIN_FILE, Chain, parse_chain
 from rossmann.data.history import STORE_NAMES, Calendar, SalesHistory, Stores
+from rossmann.data.stored_names import stored_name
 from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, PLAN_COLUMNS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -259,7 +260,7 @@ def _days_table(history: SalesHistory) -> pa.Table:
     """Every store on every day of the past, ordered by store, then date; sales are null where there is no row."""
     table = _calendar_table(history, slice(0, len(history.dates)))
     for name in ACTUAL_COLUMNS:
-        table = table.append_column(name, _null_for_nan(getattr(history, name)))
+        table = table.append_column(stored_name(name), _null_for_nan(getattr(history, name)))
     return table
 
 
@@ -272,7 +273,7 @@ def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
     dates = history.calendar.dates[days]
     number = history.stores.number
     keys = {"store": np.repeat(number, len(dates)), "date": np.tile(dates, len(number))}
-    columns = {name: getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
+    columns = {stored_name(name): getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
     covariates = zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True)
     return pa.table(keys | columns | {name: values[:, days].ravel() for name, values in covariates})
 
@@ -280,8 +281,8 @@ def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
 def _later_table(calendar: Calendar, stores: Stores) -> pa.Table:
     """Every store on every day after the plan: its holidays."""
     later = dict(zip(calendar.covariate_names.tolist(), calendar.later_covariates, strict=True))
-    panels = {"state_holiday": calendar.later_state_holiday} | later
-    number = np.repeat(stores.number, calendar.later_state_holiday.shape[1])
+    panels = {stored_name("holiday_kind"): calendar.later_holiday_kind} | later
+    number = np.repeat(stores.number, calendar.later_holiday_kind.shape[1])
     return pa.table({"store": number} | {name: values.ravel() for name, values in panels.items()})
 
 
@@ -290,7 +291,7 @@ def _with_later_holidays(calendar: Calendar, table: pa.Table) -> Calendar:
     later = [table[name].to_numpy().reshape(shape) for name in calendar.covariate_names.tolist()]
     return replace(
         calendar,
-        later_state_holiday=table["state_holiday"].to_numpy().reshape(shape),
+        later_holiday_kind=table[stored_name("holiday_kind")].to_numpy().reshape(shape),
         later_covariates=np.stack(later) if later else None,
     )
 
@@ -312,12 +313,12 @@ def _history(days: pa.Table, plan: pa.Table, stores: pa.Table, chain: Chain) -> 
     """The history of the three tables of a snapshot."""
 
     def panel(table: pa.Table, name: str) -> np.ndarray:
-        return table[name].to_numpy().reshape(len(stores), -1)
+        return table[stored_name(name)].to_numpy().reshape(len(stores), -1)
 
     dates = np.concatenate([panel(table, "date")[0].astype("datetime64[D]") for table in (days, plan)])
     calendar = {name: np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in CALENDAR_COLUMNS}
     actuals = {name: panel(days, name) for name in ACTUAL_COLUMNS}
-    names = [name for name in plan.column_names if name not in PLAN_COLUMNS]
+    names = [name for name in plan.column_names if name not in map(stored_name, PLAN_COLUMNS)]
     covariates = [np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in names]
     extra = {"covariate_names": np.array(names), "covariates": np.stack(covariates)} if names else {}
     return SalesHistory(_stores(stores), Calendar(dates, **calendar, **extra), **actuals, chain=chain)

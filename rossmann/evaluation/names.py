@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import SalesHistory
 
-SLICES = ("store_type", "promo", "lead_week")  # columns of a backtest by which a verdict looks at its rows
+SLICES = ("store_type", "promotion", "lead_week")  # columns of a backtest by which a verdict looks at its rows
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,13 @@ class Names:
         return self.stores.get(number, str(number))
 
 
-NUMBERED_STORES = Names({column: column for column in SLICES}, {})  # Kaggle's files
+NUMBERED_STORES = Names({column: KAGGLE_CHAIN.name_of(column) for column in SLICES}, {})  # Kaggle's files
 
 
 def chain_names(history: SalesHistory) -> Names:
     """The names of the history's chain: an attribute, and promotions, only where it has them."""
     attributes = [name.replace(" ", "_") for name in history.chain.attributes[:1]]
     names = [("store_type", name) for name in attributes]
-    names += [("promo", "promo")] * history.has_column("promo") + [("lead_week", "lead_week")]
+    names += [("promotion", history.chain.name_of("promotion"))] * history.has_column("promotion")
+    names += [("lead_week", "lead_week")]
     return Names(dict(names), dict(zip(history.stores.number.tolist(), history.stores.label.tolist(), strict=True)))

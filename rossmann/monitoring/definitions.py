@@ -16,9 +16,9 @@ ALL_EARLIER_DAYS = "all earlier days"
 EARLIER_FORECASTS = "earlier forecasts"
 EARLIER_PLANS = "all earlier plans"
 
-SALES = {"sales_level", "forecast_level", "residual_level", "promo_uplift_gone", "concept_shift", "multivariate"}
-SHARES = {"open_share", "promo_share", "zero_sales_share", "zero_sales"}
-PLANS = {"planned_promo_share", "unseen_combinations"}
+SALES = {"sales_level", "forecast_level", "residual_level", "promotion_uplift_gone", "concept_shift", "multivariate"}
+SHARES = {"open_share", "promotion_share", "zero_sales_share", "zero_sales"}
+PLANS = {"planned_promotion_share", "unseen_combinations"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +83,11 @@ DEFINITIONS = check_definitions(
             required_days=1,
             reference=ALL_EARLIER_DAYS,
             message="{effect:.0%} of the stores repeat an earlier day, or are closed on an unusual day",
-            explains=frozenset(SALES | SHARES | PLANS | {"sundays_open", "promo_inverted", "store_out_of_scale"}),
+            explains=frozenset(SALES | SHARES | PLANS | {"sundays_open", "promotion_inverted", "store_out_of_scale"}),
             broken_data=True,
         ),
         StatisticDefinition(
-            name="promo_inverted",
+            name="promotion_inverted",
             kind="plan",
             floor=0.03,
             required_days=1,
@@ -107,12 +107,12 @@ DEFINITIONS = check_definitions(
             broken_data=True,
         ),
         StatisticDefinition(
-            name="customers_frozen",
+            name="traffic_frozen",
             kind="quality",
             floor=0.05,
             required_days=3,
             reference=ALL_EARLIER_DAYS,
-            message="{effect:.1%} of the stores report as many customers as on the day before",
+            message="{effect:.1%} of the stores report as many {subject} as on the day before",
             explains=frozenset({"other_unit", "store_out_of_scale", "multivariate"}),
             broken_data=True,
         ),
@@ -148,7 +148,7 @@ DEFINITIONS = check_definitions(
             broken_data=True,
         ),
         StatisticDefinition(
-            name="promo_uplift_gone",
+            name="promotion_uplift_gone",
             kind="concept",
             floor=0.08,
             required_days=2,
@@ -216,7 +216,7 @@ DEFINITIONS = check_definitions(
                 reference=YEAR_BEFORE,
                 message="the share of {subject} changed by {effect:+.1%}",
             )
-            for name in ("open_share", "promo_share", "zero_sales_share")
+            for name in ("open_share", "promotion_share", "zero_sales_share")
         ),
         StatisticDefinition(
             name="multivariate",
@@ -235,7 +235,7 @@ DEFINITIONS = check_definitions(
             message="forecasts changed by {effect:+.1%} compared with sales a year before",
         ),
         StatisticDefinition(
-            name="planned_promo_share",
+            name="planned_promotion_share",
             kind="plan",
             floor=0.05,
             required_days=2,

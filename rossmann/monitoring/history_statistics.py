@@ -77,8 +77,8 @@ def _quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
     for name, stores in types:
         definition = find_definition("stores_missing").for_store_type()
         yield Statistic(definition=definition, subject=name, values=_missing_share(series, stores))
-    if "customers" in series.columns:
-        yield from _customer_quality(series, types)
+    if "traffic" in series.columns:
+        yield from _traffic_quality(series, types)
     yield _statistic("store_out_of_scale", "single stores", _stores_out_of_scale(series))
 
 
@@ -88,8 +88,9 @@ def _zero_sales(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
         yield _statistic("zero_sales", name, share)
 
 
-def _customer_quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
-    yield _statistic("customers_frozen", "customers", share_of_stores(series.customers_repeated, series.has_sales))
+def _traffic_quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+    repeated = share_of_stores(series.traffic_repeated, series.has_sales)
+    yield _statistic("traffic_frozen", series.columns["traffic"], repeated)
     for name, stores in types:
         deviation = series.sales_per_customer_deviation
         difference = median_of_stores(deviation, stores) - median_of_stores(deviation, ~stores)
@@ -109,10 +110,11 @@ def _past_plan(series: StoreSeries) -> Iterator[Statistic]:
     elif is_rest_day.any():
         shifted = np.fmax(_exchanged_rest_days(open_share, is_rest_day), shifted)
     yield _statistic("dates_shifted", "open", shifted)
-    unusual = (series.weekday >= SATURDAY) & ~series.promo_weekdays[series.weekday]
-    if "promo" in series.columns and unusual.any():
-        promo_share = share_of_stores(series.promo, series.has_row)
-        yield _statistic("promo_inverted", "promo on weekends", np.where(unusual, promo_share, np.nan))
+    unusual = (series.weekday >= SATURDAY) & ~series.promotion_weekdays[series.weekday]
+    if "promotion" in series.columns and unusual.any():
+        promotion_share = share_of_stores(series.promotion, series.has_row)
+        subject = f"{series.columns['promotion']} on weekends"
+        yield _statistic("promotion_inverted", subject, np.where(unusual, promotion_share, np.nan))
 
 
 def _open_on_rest_days(series: StoreSeries, open_share: np.ndarray) -> Statistic:
@@ -144,8 +146,8 @@ def _exchanged_rest_days(open_share: np.ndarray, is_rest_day: np.ndarray) -> np.
 def _features(series: StoreSeries) -> Iterator[Statistic]:
     if "open" in series.columns:
         yield _statistic("open_share", "open", _share_over_year(series.is_open, series))
-    if "promo" in series.columns:
-        yield _statistic("promo_share", "promo", _share_over_year(series.promo, series))
+    if "promotion" in series.columns:
+        yield _statistic("promotion_share", series.columns["promotion"], _share_over_year(series.promotion, series))
     if series.can_be_without_sales:
         without_sales = series.is_open & ~series.has_sales
         yield _statistic("zero_sales_share", "zero sales", _share_over_year(without_sales, series))

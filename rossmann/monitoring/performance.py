@@ -15,7 +15,7 @@ from rossmann.evaluation import Names
 from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week
 
 KEY = ["date", "source", "model_version"]
-SCORED_SLICES = ("lead_week", "store_type", "promo", "store")
+SCORED_SLICES = ("lead_week", "store_type", "promotion", "store")
 SUMS = [
     "rows", "squared_relative_error", "absolute_error", "error", "sales", "interval_rows", "covered_rows",
 ]  # fmt: skip
@@ -62,7 +62,7 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows.sales > 0]
     error, has_interval = rows.forecast - rows.sales, rows.lower.notna() & rows.upper.notna()
     parts = rows[[*KEY, *SCORED_SLICES, "sales"]].assign(
-        promo=rows.promo.astype(int),
+        promotion=rows.promotion.astype(int),
         all="",
         rows=1,
         squared_relative_error=np.square(error / rows.sales),

@@ -1,6 +1,6 @@
 """Slices of the stores by their attributes, and which one explains that sales deviate from their forecasts.
 
-Promotions are no slice: the statistic `promo_uplift_gone` is about them.
+Promotions are no slice: the statistic `promotion_uplift_gone` is about them.
 """
 
 from collections.abc import Iterator, Sequence

@@ -40,7 +40,7 @@ class ChainHolidays:
         calendar = HolidayCalendar.of_names(self.by_region, np.arange(first, last + 1))
         numbers, inverse = np.unique(number, return_inverse=True)
         region = np.array([self.region.get(each, 0) for each in numbers.tolist()])[inverse]
-        return calendar.state_holiday[region, (day - first).astype(int)].astype(float)
+        return calendar.holiday_kind[region, (day - first).astype(int)].astype(float)
 
     def panels(self) -> dict[str, CovariatePanel]:
         """One covariate for each name of a holiday."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
+from rossmann.chain import PROMOTION, SCHOOL_BREAK, Chain, Column
 from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
 from rossmann.data.chain_files.reading import ChainTables, amount_columns
@@ -72,10 +72,8 @@ def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray)
     holidays = chain_holidays(chain, tables.holidays, subdivision, dates.min(), dates.max())
     days = _rows(tables.days, chain, number_of, holidays)
     days["sales"] = tables.days[chain.days.sales].mask(is_unusable)
-    days["customers"] = (
-        tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
-    )
-    days = days.fillna({"promo": 0.0, "school_holiday": 0.0})
+    days["traffic"] = tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
+    days = days.fillna({"promotion": 0.0, "school_break": 0.0})
     if chain.days.missing == "closed":
         days = _add_closed_days(days, holidays)
     plan = _rows(tables.plan if tables.plan is not None else tables.days.iloc[:0], chain, number_of, holidays)
@@ -120,9 +118,9 @@ def _rows(table: pd.DataFrame, chain: Chain, number_of: Mapping[str, int], holid
             "store": store,
             "date": day,
             "open": table[chain.days.open] if chain.days.open else np.nan,
-            "promo": _flag(table, known.get(PROMOTION)),
-            "state_holiday": holidays.codes(store.to_numpy(), day.to_numpy().astype("datetime64[D]")),
-            "school_holiday": _flag(table, known.get(SCHOOL_HOLIDAY)),
+            "promotion": _flag(table, known.get(PROMOTION)),
+            "holiday_kind": holidays.codes(store.to_numpy(), day.to_numpy().astype("datetime64[D]")),
+            "school_break": _flag(table, known.get(SCHOOL_BREAK)),
         }
     )
 
@@ -153,8 +151,8 @@ def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFram
     if missing.empty:
         return days
     codes = holidays.codes(missing["store"].to_numpy(), missing["date"].to_numpy().astype("datetime64[D]"))
-    zeros = dict.fromkeys(("open", "sales", "customers", "promo", "school_holiday"), 0.0)
-    return pd.concat([days, missing.assign(state_holiday=codes, **zeros)], ignore_index=True)
+    zeros = dict.fromkeys(("open", "sales", "traffic", "promotion", "school_break"), 0.0)
+    return pd.concat([days, missing.assign(holiday_kind=codes, **zeros)], ignore_index=True)
 
 
 def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
