@@ -79,9 +79,9 @@ def type_medians(fold: Fold, hidden: np.ndarray) -> np.ndarray:
     past, plan, days = fold.past, fold.plan, slice(-WEEKS_YEAR_DAYS, None)
     sales = np.delete(past.sales, hidden, axis=0)[:, days]
     promotion = np.delete(past.calendar.promotion[:, : len(past.dates)], hidden, axis=0)[:, days]
-    store_type = np.delete(past.stores.store_type, hidden)
+    store_type = np.delete(past.stores.attribute_codes[:, 0], hidden)
     day, row_day = weekday(past.dates[days]), weekday(plan.date)
-    row_type = past.stores.store_type[past.stores.positions(plan.store)]
+    row_type = past.stores.attribute_codes[:, 0][past.stores.positions(plan.store)]
     forecast = np.zeros(len(plan))
     for key in np.unique(np.stack([row_type, row_day, plan.promotion], axis=1)[plan.open == 1], axis=0):
         of_cell = (store_type[:, None] == key[0]) & (day == key[1]) & (promotion == key[2]) & (sales > 0)

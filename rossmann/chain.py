@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from rossmann.schema import MAX_HORIZON_DAYS, LossName
+from rossmann.schema import ASSORTMENTS, MAX_HORIZON_DAYS, STORE_TYPES, LossName
 from rossmann.validation import DataError
 
 CHAIN_FILE = "chain.toml"
@@ -25,6 +25,7 @@ ROLE_NAMES: Mapping[str, str] = {
     "traffic": "customers",
 }
 PROMOTION, SCHOOL_BREAK = ROLE_NAMES["promotion"], ROLE_NAMES["school_break"]  # of [known]
+KAGGLE_ATTRIBUTES = {"store type": STORE_TYPES, "assortment": ASSORTMENTS}  # categories of its stores, by name
 REQUEST_FIELDS = ("store", "date", "plan", "quantiles")  # no names for [known]
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
@@ -225,10 +226,15 @@ class Chain:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the stores' categories. The first two are those of Stores.type_name and Stores.assortment_name."""
+        """Names of the stores' categories, in the order of Stores.attributes."""
         if self.is_kaggle:
-            return ("store type", "assortment")
+            return tuple(KAGGLE_ATTRIBUTES)
         return tuple(name for name, column in self.static if column.kind == "category")
+
+    @property
+    def attribute_columns(self) -> tuple[str, ...]:
+        """The same names as those of columns in tables."""
+        return tuple(name.replace(" ", "_") for name in self.attributes)
 
 
 KAGGLE_CHAIN = Chain(text="", country="DE")

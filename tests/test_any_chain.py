@@ -161,11 +161,11 @@ def test_a_feast_is_no_drift_three_weeks_later_than_a_year_before(rich):
 
 @pytest.mark.parametrize(("attribute", "value"), [("format", "small"), ("region", "north")])
 def test_the_slice_that_explains_an_alarm_is_called_as_in_chain_toml(rich, attribute, value):
-    names = {"format": rich.stores.type_name, "region": rich.stores.assortment_name}[attribute]
+    names = rich.stores.attributes[:, rich.chain.attributes.index(attribute)]
     residual = np.where((names == value)[:, None], -0.3, 0.0) * (np.arange(60) >= 53)
     assert explaining_slice(rich, residual).name == f"{attribute} {value}"
     assert evaluation.chain_names(rich).slices == {
-        "store_type": "format",
+        "attribute": "format",
         "promotion": "promo",
         "lead_week": "lead_week",
     }

@@ -361,7 +361,7 @@ def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_ot
     )
     result = delivery.read()
     stores = result.history.stores
-    assert dict(zip(stores.label, stores.type_name, strict=True)) == {"7": "b", "north": "a", "Café": ""}
+    assert dict(zip(stores.label, stores.first_attribute, strict=True)) == {"7": "b", "north": "a", "Café": ""}
     assert result.raw_report.notes[0] == "1 of 3 stores have no row for static.kind, and share a group: Café."
     delivery.others["places.csv"] = places.assign(shop=["x", "y", "z"])
     assert not len(delivery.read().history.calendar.covariate_names), "as if nothing was said of any store"

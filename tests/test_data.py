@@ -99,8 +99,7 @@ def test_the_report_names_stores_whose_rows_end_early(files, read):
 def test_the_attributes_of_stores_are_read_as_dates_and_codes(history):
     stores = history.stores
     assert stores.number.tolist() == list(NUMBERS)
-    assert stores.store_type.tolist() == [0, 1, 2, 3]
-    assert stores.assortment.tolist() == [0, 1, 2, 0]
+    assert stores.attribute_codes.tolist() == [[0, 0], [1, 1], [2, 2], [3, 0]]
     np.testing.assert_equal(stores.competition_distance_m, [570, 14130, np.nan, 20])
     assert stores.competition_since.astype(str).tolist() == ["2007-11", "NaT", "NaT", "2014-02"]
     assert stores.promo2.tolist() == [False, True, True, False]

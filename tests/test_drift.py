@@ -24,7 +24,7 @@ from rossmann.monitoring.drift import explain_alarms
 from rossmann.monitoring.history_statistics import history_statistics
 from rossmann.monitoring.statistics import Statistic
 from rossmann.monitoring.store_series import compute_series, earlier_mean
-from rossmann.schema import SATURDAY, STORE_TYPES, weekday
+from rossmann.schema import SATURDAY, weekday
 from rossmann.simulation import FAULTS, inject_fault, write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -103,7 +103,7 @@ def test_the_cause_is_the_alarm_and_its_consequences_name_it(history, forecasts)
 
 @pytest.mark.parametrize("store_type", ["a", "c", "d"])
 def test_an_alarm_about_the_chain_names_the_store_type_that_explains_it_and_its_size(history, forecasts, store_type):
-    stores = history.stores.store_type == STORE_TYPES.index(store_type)
+    stores = history.stores.first_attribute == store_type
     drift = weaker_week(history, forecasts, stores)
     (message,) = (alarm.message for alarm in drift.alarm_findings)
     size, rest = re.search(
@@ -115,8 +115,8 @@ def test_an_alarm_about_the_chain_names_the_store_type_that_explains_it_and_its_
 
 def test_an_alarm_about_stores_of_every_kind_names_no_slice(history, forecasts):
     stores = np.zeros(len(history.stores.number), bool)
-    for code in np.unique(history.stores.store_type):
-        stores[np.flatnonzero(history.stores.store_type == code)[::4]] = True
+    for code in np.unique(history.stores.first_attribute):
+        stores[np.flatnonzero(history.stores.first_attribute == code)[::4]] = True
     messages = [alarm.message for alarm in weaker_week(history, forecasts, stores).alarm_findings]
     assert messages
     assert not any("explains it" in message for message in messages)
@@ -226,9 +226,9 @@ def test_the_limit_comes_from_the_earlier_values_of_the_statistic():
 
 def test_the_limit_is_never_below_the_floor():
     values = np.random.default_rng(3).normal(0, 1, 300)
-    definition = a_definition("x", floor=50.0, store_type_floor=80.0)
+    definition = a_definition("x", floor=50.0, attribute_floor=80.0)
     assert Statistic(definition=definition, subject="y", values=values).limit == 50.0
-    assert Statistic(definition=definition.for_store_type(), subject="y", values=values).limit == 80.0
+    assert Statistic(definition=definition.for_attribute(), subject="y", values=values).limit == 80.0
 
 
 def test_the_usual_value_is_the_mean_of_the_days_before(history):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from rossmann import features, schema
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import Plan
 from rossmann.data.kaggle.derivations import promo2_phase
 from rossmann.features import calendar, columns, levels
@@ -15,11 +16,13 @@ from rossmann.validation import DataError
 from tests.conftest import toy_sales
 
 SPEC = features.FeatureSpec()
+ATTRIBUTES = KAGGLE_CHAIN.attribute_columns
+COLUMNS = SPEC.columns(ATTRIBUTES)
 
 
 def column(matrix: np.ndarray, name: str, spec: features.FeatureSpec = SPEC) -> np.ndarray:
     """The feature of this name. [rows]"""
-    return matrix[:, spec.columns.index(name)]
+    return matrix[:, spec.columns(ATTRIBUTES).index(name)]
 
 
 def one_row(history, store: int, date: str, **changes) -> Plan:
@@ -74,8 +77,8 @@ def test_sales_without_noise_are_continued(toy):
 def test_every_row_of_the_plan_has_a_row_of_named_columns(toy):
     plan = toy.plan(toy.origin, 48)
     matrix = features.build(features.fit_state(toy), plan, SPEC)
-    assert len(set(SPEC.columns)) == len(SPEC.columns)
-    assert matrix.shape == (len(plan), len(SPEC.columns))
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    assert matrix.shape == (len(plan), len(COLUMNS))
     assert matrix.dtype == np.float32
     assert matrix.flags.c_contiguous
     assert not np.isinf(matrix).any()
@@ -88,9 +91,9 @@ def test_switches_remove_columns_and_leave_the_others_unchanged(toy):
     plan = toy.plan(toy.origin, 48)
     state = features.fit_state(toy)
     whole, matrix = features.build(state, plan, SPEC), features.build(state, plan, smaller)
-    assert set(smaller.columns) < set(SPEC.columns)
-    assert matrix.shape[1] == len(smaller.columns)
-    for name in smaller.columns:
+    assert set(smaller.columns(ATTRIBUTES)) < set(COLUMNS)
+    assert matrix.shape[1] == len(smaller.columns(ATTRIBUTES))
+    for name in smaller.columns(ATTRIBUTES):
         np.testing.assert_array_equal(column(matrix, name, smaller), column(whole, name))
 
 
@@ -100,7 +103,7 @@ def test_an_unknown_window_is_refused():
 
 
 def test_every_feature_of_the_table_is_a_column_by_default():
-    assert SPEC.columns == tuple(name for group in columns.GROUPS for name in group.features)
+    assert SPEC.columns(()) == tuple(name for group in columns.GROUPS for name in group.features)
     switches = {group.switch for group in columns.GROUPS} - {None}
     assert switches == {field.name for field in fields(features.FeatureSpec)}
 
@@ -109,7 +112,7 @@ def test_a_new_feature_needs_no_second_list(toy, monkeypatch):
     group = columns.FeatureGroup(None, {"twice_the_lead": lambda rows: 2 * rows.lead_days})
     monkeypatch.setattr(columns, "GROUPS", (*columns.GROUPS, group))
     matrix = features.build(features.fit_state(toy), toy.plan(toy.origin, 48), SPEC)
-    assert SPEC.columns[-1] == "twice_the_lead"
+    assert SPEC.columns(())[-1] == "twice_the_lead"
     np.testing.assert_array_equal(column(matrix, "twice_the_lead"), 2 * column(matrix, "lead_days"))
 
 
@@ -123,7 +126,7 @@ def test_a_group_with_an_unknown_switch_is_refused(monkeypatch):
     group = columns.FeatureGroup("weather", {"rain": lambda rows: rows.lead_days})
     monkeypatch.setattr(columns, "GROUPS", (*columns.GROUPS, group))
     with pytest.raises(AttributeError, match="weather"):
-        _ = SPEC.columns
+        SPEC.columns(())
 
 
 def test_date_parts_agree_with_pandas():
@@ -298,4 +301,4 @@ def test_a_history_of_a_few_days_still_has_a_state(noisy):
 
 def test_a_plan_without_rows_has_no_features(toy):
     plan = Plan(**{name: values[:0] for name, values in vars(toy.plan(toy.origin, 48)).items()})
-    assert features.build(features.fit_state(toy), plan, SPEC).shape == (0, len(SPEC.columns))
+    assert features.build(features.fit_state(toy), plan, SPEC).shape == (0, len(COLUMNS))

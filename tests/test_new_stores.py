@@ -33,7 +33,7 @@ def without_days(noisy) -> SalesHistory:
 def test_the_level_of_similar_stores_by_hand(noisy):
     """Three stores of type 0, of assortments 0, 0 and 1, one of type 1; a new one of type 0, assortment 0."""
     stores = noisy.stores.at(np.arange(5))
-    stores = replace(stores, store_type=np.array([0, 0, 0, 1, 0]), assortment=np.array([0, 0, 1, 0, 0]))
+    stores = replace(stores, attribute_codes=np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0]]))
     level, is_new = np.array([9.0, 9.2, 8.6, 8.0, np.nan]), np.array([False] * 4 + [True])
     mean, variance = new_stores.level_of_similar_stores(np.nan_to_num(level), is_new, stores)
     chain = (9.0 + 9.2 + 8.6 + 8.0) / 4

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from rossmann.chain import KAGGLE_CHAIN, Chain
+from rossmann.chain import KAGGLE_ATTRIBUTES, KAGGLE_CHAIN, Chain
 from rossmann.data.opening import Past, opening_habit, usual_opening
 from rossmann.data.panels import RawCalendar
-from rossmann.data.stored_names import stored_name
-from rossmann.schema import ACTUAL_COLUMNS, ASSORTMENTS, CALENDAR_COLUMNS, DAY, STORE_TYPES
+from rossmann.data.stored_names import attribute_names, stored_name
+from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, DAY
 from rossmann.validation import DataError
 
 NO_NAMES = np.zeros(0, "U1")
 LATER_HOLIDAY_DAYS = 21  # after the published plan, whose holidays have effects on its last days
+ATTRIBUTE_FIELDS = ("attribute_codes", "attributes")  # of Stores
 CHAIN_PANELS = ("covariate_names", "covariates", "later_holiday_kind", "later_covariates")  # Kaggle's files have none
-STORE_NAMES = ("label", "type_name", "assortment_name")  # fields of Stores that only show what others say
 
 
 @dataclass(frozen=True)
@@ -101,29 +101,50 @@ class Calendar:
 
 @dataclass(frozen=True)
 class Stores:
-    """The attributes of the stores, arrays [stores] in ascending order of their numbers."""
+    """The attributes of the stores, arrays [stores, …] in ascending order of their numbers.
+
+    `Chain.attributes` has the names of those that are categories. The others are those of Kaggle's files only.
+    """
 
     number: np.ndarray  # int32, from 1 on
-    store_type: np.ndarray  # int8 index into STORE_TYPES, or into the categories of the chain's first attribute
-    assortment: np.ndarray  # int8 index into ASSORTMENTS, or into the categories of the chain's second attribute
+    attribute_codes: np.ndarray  # int8 [stores, attributes], indices into the categories of the chain's attributes
     competition_distance_m: np.ndarray  # float64, NaN unknown
     competition_since: np.ndarray  # datetime64[M], NaT unknown
     promo2: np.ndarray  # bool, whether the store takes part in the continuing promotion
     promo2_since: np.ndarray  # datetime64[D], NaT where it does not
     promo2_months: np.ndarray  # bool [stores, 12], months in which a round of it starts
     label: np.ndarray | None = None  # how the chain's files call the store; default: its number. str
-    type_name: np.ndarray | None = None  # default: of STORE_TYPES. str
-    assortment_name: np.ndarray | None = None  # default: of ASSORTMENTS. str
+    attributes: np.ndarray | None = None  # the categories, "" where a store has none; default: Kaggle's. str
 
     def __post_init__(self):
-        names = {
-            "label": lambda: self.number.astype(str),
-            "type_name": lambda: np.asarray(STORE_TYPES)[self.store_type],
-            "assortment_name": lambda: np.asarray(ASSORTMENTS)[self.assortment],
+        if self.label is None:
+            object.__setattr__(self, "label", self.number.astype(str))
+        if self.attributes is None:
+            codes = self.attribute_codes.T
+            of_kaggle = [np.asarray(each)[code] for each, code in zip(KAGGLE_ATTRIBUTES.values(), codes, strict=False)]
+            attributes = np.stack(of_kaggle, axis=1) if of_kaggle else self.attribute_codes.astype(str)
+            object.__setattr__(self, "attributes", attributes)
+
+    @property
+    def first_attribute(self) -> np.ndarray:
+        """The category of each store in the chain's first attribute; "" in a chain without any. str [stores]"""
+        return self.attributes[:, 0] if self.attributes.shape[1] else np.full(len(self.number), "")
+
+    def stored_columns(self, has_names: bool) -> dict[str, np.ndarray]:
+        """The attributes as snapshots have them, by name; without labels and categories where the codes imply them."""
+        names, nothing = attribute_names(self.attributes.shape[1]), np.zeros(len(self.number), np.int8)
+        codes, categories = (
+            [*self.attribute_codes.T, nothing, nothing],
+            [*self.attributes.T, *2 * [nothing.astype("U0")]],
+        )
+        others = [each.name for each in fields(self) if each.name not in ("number", "label", *ATTRIBUTE_FIELDS)]
+        return {
+            "number": self.number,
+            **{name: values for (name, _), values in zip(names, codes, strict=False)},
+            **{name: getattr(self, name) for name in others},
+            **({"label": self.label} if has_names else {}),
+            **({name: values for (_, name), values in zip(names, categories, strict=False)} if has_names else {}),
         }
-        for name, default in names.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, default())
 
     def contains(self, number: np.ndarray) -> np.ndarray:
         """Whether these store numbers exist here. bool, same shape"""
@@ -240,12 +261,12 @@ class SalesHistory:
     def fingerprint(self) -> str:
         """16 hex digits: a hash of the content, the same on every machine."""
         digest = hashlib.sha256()
-        parts = [("stores", self.stores), ("calendar", self.calendar)]
-        arrays = {
-            f"{part}.{stored_name(each.name)}": getattr(value, each.name)
-            for part, value in parts
-            for each in fields(value)
-            if self.chain != KAGGLE_CHAIN or each.name not in (*STORE_NAMES, *CHAIN_PANELS)
+        stores = self.stores.stored_columns(has_names=self.chain != KAGGLE_CHAIN)
+        arrays = {f"stores.{name}": values for name, values in stores.items()}
+        arrays |= {
+            f"calendar.{stored_name(each.name)}": getattr(self.calendar, each.name)
+            for each in fields(Calendar)
+            if self.chain != KAGGLE_CHAIN or each.name not in CHAIN_PANELS
         }
         for name, values in (arrays | {stored_name(name): getattr(self, name) for name in ACTUAL_COLUMNS}).items():
             digest.update(f"{name}{values.shape}".encode())

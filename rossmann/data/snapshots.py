@@ -8,7 +8,7 @@ folder or an s3:// address.
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -17,8 +17,8 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from rossmann.chain import CHAIN_FILE, Chain, parse_chain
-from rossmann.data.history import STORE_NAMES, Calendar, SalesHistory, Stores
-from rossmann.data.stored_names import stored_name
+from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.stored_names import attribute_names, stored_name
 from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, PLAN_COLUMNS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -301,8 +301,8 @@ def _null_for_nan(values: np.ndarray) -> pa.Array:
 
 
 def _stores_table(history: SalesHistory) -> pa.Table:
-    stores, implied = history.stores, STORE_NAMES if history.chain.is_kaggle else ()
-    columns = {name: values for name, values in asdict(stores).items() if name not in implied}
+    stores = history.stores
+    columns = stores.stored_columns(has_names=not history.chain.is_kaggle)
     columns["competition_since"] = stores.competition_since.astype("datetime64[D]")  # the first day of the month
     columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(stores.promo2_months.ravel()), 12)
     columns["competition_distance_m"] = _null_for_nan(stores.competition_distance_m)
@@ -321,12 +321,18 @@ def _history(days: pa.Table, plan: pa.Table, stores: pa.Table, chain: Chain) -> 
     names = [name for name in plan.column_names if name not in map(stored_name, PLAN_COLUMNS)]
     covariates = [np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in names]
     extra = {"covariate_names": np.array(names), "covariates": np.stack(covariates)} if names else {}
-    return SalesHistory(_stores(stores), Calendar(dates, **calendar, **extra), **actuals, chain=chain)
+    return SalesHistory(_stores(stores, chain), Calendar(dates, **calendar, **extra), **actuals, chain=chain)
 
 
-def _stores(table: pa.Table) -> Stores:
+def _stores(table: pa.Table, chain: Chain) -> Stores:
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "promo2_months"}
-    columns |= {name: columns[name].astype(str) for name in STORE_NAMES if name in columns}
+    attributes = [(columns.pop(code), columns.pop(name, None)) for code, name in attribute_names(len(chain.attributes))]
+    codes, names = zip(*attributes[: len(chain.attributes)], strict=True) if chain.attributes else ((), ())
+    shape = (len(table), len(chain.attributes))
+    columns["attribute_codes"] = np.stack(codes, axis=1) if codes else np.zeros(shape, np.int8)
+    if "label" in columns:
+        columns["label"] = columns["label"].astype(str)
+        columns["attributes"] = np.stack(names, axis=1).astype(str) if names else np.zeros(shape, "U1")
     columns["competition_since"] = columns["competition_since"].astype("datetime64[M]")
     columns["promo2_since"] = columns["promo2_since"].astype("datetime64[D]")
     months = table["promo2_months"].combine_chunks().flatten().to_numpy(zero_copy_only=False)

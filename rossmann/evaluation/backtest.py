@@ -26,7 +26,7 @@ BACKTEST_COLUMNS = {
     "lead_days": "int16",  # after the origin, from 1
     "lead_week": "int8",  # after the origin, from 1
     "weekday": "int8",  # 0 Monday … 6 Sunday
-    "store_type": "category",
+    "attribute": "category",  # the first one
     "open": DTYPES["open"],
     "promotion": DTYPES["promotion"],
     "sales": DTYPES["sales"],
@@ -54,7 +54,7 @@ def backtest_rows(
             "lead_days": lead_days,
             "lead_week": lead_week(lead_days),
             "weekday": weekday(plan.date),
-            "store_type": stores.type_name[stores.positions(plan.store)],
+            "attribute": stores.first_attribute[stores.positions(plan.store)],
             "open": plan.open,
             "promotion": plan.promotion,
             "sales": fold.actuals.sales,
@@ -137,7 +137,7 @@ class Backtest:
         return self.rows[self.rows.candidate == candidate]
 
     def by(self, *columns: str) -> pd.DataFrame:
-        """The scores per candidate and value of the columns: "origin", "lead_week", "store_type", "weekday", …"""
+        """The scores per candidate and value of the columns: "origin", "lead_week", "attribute", "weekday", …"""
         groups = self.rows.groupby(["candidate", *columns], observed=True)
         return groups[list(self.rows.columns)].apply(scores)
 

@@ -74,6 +74,7 @@ def _closure_days(r: PlanRows) -> np.ndarray:
     return r.on_day(closure_days(r.closed, r.since_reopening, REOPENING_CAP_DAYS))
 
 
+ATTRIBUTES = FeatureGroup(None, {})  # the place of the stores' attributes, which are others for every chain
 GROUPS = (
     # No month and no day of the year: the history has each once or twice, and trees would memorise what happened then.
     FeatureGroup("levels", {"lead_days": lambda r: r.lead_days}),
@@ -86,10 +87,8 @@ GROUPS = (
         "school_break": lambda r: r.on_day(r.calendar.school_break),
     }),
     # The store.
-    FeatureGroup(None, {
-        "store_type": lambda r: r.stores.store_type[r.row_store],
-        "assortment": lambda r: r.stores.assortment[r.row_store],
-    } | {name: _derived(derivation) for name, derivation in DERIVED_FEATURES.items()}),
+    ATTRIBUTES,
+    FeatureGroup(None, {name: _derived(derivation) for name, derivation in DERIVED_FEATURES.items()}),
     # Its usual sales, and how the recent ones deviate. "cell": weekday × promotion of the store.
     FeatureGroup("levels", {
         "cell_expected": lambda r: r.in_cell(r.state.levels.expected),

@@ -28,7 +28,7 @@ class StatisticDefinition:
     name: str
     kind: Kind
     floor: float  # smallest deviation that matters, in the statistic's own unit; its limit is never below
-    store_type_floor: float | None = None  # the floor of one store type, whose few stores make shares coarse
+    attribute_floor: float | None = None  # the floor of stores with one attribute: few stores make shares coarse
     required_days: int  # of the last 7 days, beyond the limit, for an alarm
     reference: str  # what a day is compared with
     first_year_reference: str | None = None  # the same, while the history is too short for `reference`
@@ -37,9 +37,9 @@ class StatisticDefinition:
     names_slice: bool = False  # about the whole chain: its message names the slice that explains it, if one does
     broken_data: bool = False  # the data must be corrected at their source; a model must not be trained on them
 
-    def for_store_type(self) -> "StatisticDefinition":
+    def for_attribute(self) -> "StatisticDefinition":
         """The definition for a single store type."""
-        return self if self.store_type_floor is None else replace(self, floor=self.store_type_floor)
+        return self if self.attribute_floor is None else replace(self, floor=self.attribute_floor)
 
     def for_rest_day(self, day: str) -> "StatisticDefinition":
         """The definition for a chain that rests on another weekday than Sunday."""
@@ -130,7 +130,7 @@ DEFINITIONS = check_definitions(
             name="stores_missing",
             kind="quality",
             floor=0.02,
-            store_type_floor=0.1,
+            attribute_floor=0.1,
             required_days=3,
             reference=WEEKS_BEFORE,
             message="{subject}: {effect:.1%} of the stores that reported until recently have no rows",

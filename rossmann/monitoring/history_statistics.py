@@ -33,7 +33,7 @@ REPORTED_DAYS = (8, 35)  # first and last day back; who has rows on most of them
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SHRINKAGE = 0.1  # added to the diagonal of the statistics' correlation matrix
 
-StoreTypes = Sequence[tuple[str, np.ndarray]]  # name, and which stores are of that type: bool [stores]
+StoreGroups = Sequence[tuple[str, np.ndarray]]  # name, and which stores have that attribute: bool [stores]
 
 
 def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[Statistic]:
@@ -71,24 +71,24 @@ def _statistic(name: str, subject: str, values: np.ndarray) -> Statistic:
     return Statistic(definition=find_definition(name), subject=subject, values=values)
 
 
-def _quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _quality(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     """Of the data as they were delivered."""
     yield _statistic("stores_missing", ALL_STORES, _missing_share(series, slice(None)))
     for name, stores in types:
-        definition = find_definition("stores_missing").for_store_type()
+        definition = find_definition("stores_missing").for_attribute()
         yield Statistic(definition=definition, subject=name, values=_missing_share(series, stores))
     if "traffic" in series.columns:
         yield from _traffic_quality(series, types)
     yield _statistic("store_out_of_scale", "single stores", _stores_out_of_scale(series))
 
 
-def _zero_sales(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _zero_sales(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     for name, stores in types:
         share = share_of_stores(series.is_open & ~series.has_sales, series.is_open & series.has_row, stores)
         yield _statistic("zero_sales", name, share)
 
 
-def _traffic_quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _traffic_quality(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     repeated = share_of_stores(series.traffic_repeated, series.has_sales)
     yield _statistic("traffic_frozen", series.columns["traffic"], repeated)
     for name, stores in types:
@@ -153,7 +153,7 @@ def _features(series: StoreSeries) -> Iterator[Statistic]:
         yield _statistic("zero_sales_share", "zero sales", _share_over_year(without_sales, series))
 
 
-def _target(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _target(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     definition, level = find_definition("sales_level"), series.year_over_year
     if series.dates[-1] - series.dates[0] <= np.timedelta64(MIN_YEAR_OVER_YEAR_DAYS, "D"):
         definition, level = definition.for_first_year(), series.recent_deviation

@@ -122,8 +122,8 @@ def _newest_forecasts(rows: pd.DataFrame, forecasts: pd.DataFrame | None) -> np.
 
 def _categories(history: SalesHistory, plan: Plan) -> dict[str, np.ndarray | pd.Series]:
     """Attribute, weekday and the calendar columns that the chain has, by name. [rows] each"""
-    type_name = history.stores.type_name[history.stores.positions(plan.store)]
-    attribute = {name.replace(" ", "_"): type_name for name in history.chain.attributes[:1]}
+    first = history.stores.first_attribute[history.stores.positions(plan.store)]
+    attribute = dict.fromkeys(history.chain.attribute_columns[:1], first)
     weekday = pd.Series(plan.date.astype("datetime64[s]")).dt.day_name()
     columns = [name for name in CALENDAR_COLUMNS if history.has_column(name)]
     calendar = {history.chain.name_of(name): getattr(plan, name) for name in columns}

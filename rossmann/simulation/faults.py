@@ -58,9 +58,9 @@ def _choose_stores(history: SalesHistory, count: float, rng: np.random.Generator
 
 
 def _other_unit(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
-    types, counts = np.unique(history.stores.store_type, return_counts=True)
+    types, counts = np.unique(history.stores.first_attribute, return_counts=True)
     second_largest = types[np.argsort(counts)[-2]]
-    return _scale(history, first_position, np.flatnonzero(history.stores.store_type == second_largest), size)
+    return _scale(history, first_position, np.flatnonzero(history.stores.first_attribute == second_largest), size)
 
 
 def _concept_shift(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:

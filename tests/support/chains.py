@@ -68,8 +68,7 @@ def _stores(count: int) -> Stores:
     nothing = np.zeros(count, np.int8)
     return Stores(
         number=np.arange(1, count + 1, dtype=np.int32),
-        store_type=nothing,
-        assortment=nothing,
+        attribute_codes=np.zeros((count, 0), np.int8),
         competition_distance_m=np.full(count, np.nan),
         competition_since=np.full(count, np.datetime64("NaT", "M")),
         promo2=nothing == 1,

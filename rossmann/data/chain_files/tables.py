@@ -182,16 +182,14 @@ def _encoded(name: str, values: pd.Series, column: Column) -> list[tuple[str, np
 
 
 def _static_panels(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
-    """One covariate for each number of [static], and one for each value of a category after the second."""
+    """One covariate for each number of [static], since its categories are attributes."""
     panels: dict[str, CovariatePanel] = {}
-    categories = [name for name, column in chain.static if column.kind == "category"]
     for name, column in chain.static:
-        values = tables.static[name].set_index(chain.days.store)[column.column].rename(index=number_of)
-        if column.kind == "category" and name in categories[:2]:
+        if column.kind == "category":
             continue
-        for label, encoded, _ in _encoded(name, values, column):
-            of_store = pd.Series(encoded, values.index)
-            panels[f"static {label.split(' ', 1)[1]}"] = _constant(of_store)
+        values = tables.static[name].set_index(chain.days.store)[column.column].rename(index=number_of)
+        ((_, encoded, _),) = _encoded(name, values, column)
+        panels[f"static {name}"] = _constant(pd.Series(encoded, values.index))
     return panels
 
 
@@ -206,22 +204,20 @@ def _stores(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> 
     """The stores in ascending order of their numbers, and the subdivision of those that have one."""
     label = np.array(sorted(number_of, key=number_of.__getitem__))
     number = np.array([number_of[each] for each in label], np.int32)
-    categories = [name for name, column in chain.static if column.kind == "category"]
-    names = {each: _categories(tables, chain, each, label) for each in categories}
-    first, second = ([names[each] for each in categories[:2]] + [np.full(len(label), "")] * 2)[:2]
+    names = {each: _categories(tables, chain, each, label) for each in chain.attributes}
+    codes = [np.unique(each, return_inverse=True)[1] for each in names.values()]
+    shape = (len(label), len(names))
     nothing = np.zeros(len(label), bool)
     stores = Stores(
         number=number,
-        store_type=np.unique(first, return_inverse=True)[1].astype(np.int8),
-        assortment=np.unique(second, return_inverse=True)[1].astype(np.int8),
+        attribute_codes=np.array(codes, np.int8).T.reshape(shape),
         competition_distance_m=np.full(len(label), np.nan),
         competition_since=np.full(len(label), np.datetime64("NaT", "M")),
         promo2=nothing,
         promo2_since=np.full(len(label), np.datetime64("NaT", "D")),
         promo2_months=np.zeros((len(label), 12), bool),
         label=label,
-        type_name=first,
-        assortment_name=second,
+        attributes=np.array([*names.values()], str).T.reshape(shape),
     )
     subdivision = chain.holidays and chain.holidays.subdivision
     of_store = zip(number.tolist(), names[subdivision].tolist(), strict=True) if subdivision else ()
