@@ -101,6 +101,9 @@ def _holidays(guess: ChainGuess) -> Iterator[str]:
     yield f"file = {_text(holidays.file)}"
     yield f"date = {_date(holidays.date, holidays.date_format)}"
     yield f"name = {_text(holidays.name)}"
+    if holidays.place:
+        static, everywhere = (", ".join(map(_text, each)) for each in (holidays.static, holidays.everywhere))
+        yield f"place = {{ column = {_text(holidays.place)}, static = [{static}], everywhere = [{everywhere}] }}"
 
 
 def _forecast(guess: ChainGuess) -> Iterator[str]:
@@ -114,8 +117,11 @@ def _forecast(guess: ChainGuess) -> Iterator[str]:
 
 def _column(guess: CovariateGuess) -> Iterator[str]:
     yield from _comment(guess.reason)
-    file = f"file = {_text(guess.file)}, " if guess.file else ""
-    line = f'{_key(guess.name)} = {{ {file}column = {_text(guess.column)}, kind = "{guess.kind}" }}'
+    keys = {"file": guess.file, "column": guess.column, "kind": guess.kind, "store": guess.store}
+    keys["stores"] = "all" if guess.of_all_stores else None
+    entries = [f"{key} = {_text(value)}" for key, value in keys.items() if value]
+    entries += [f"date = {_date(*guess.date)}"] if guess.date else []
+    line = f"{_key(guess.name)} = {{ {', '.join(entries)} }}"
     yield line if guess.is_likely else f"# {line}"
 
 
