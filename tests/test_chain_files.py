@@ -264,7 +264,7 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     delivery = small_chain(tmp_path / "raw", 400)
     delivery.days["deal"] = (pd.to_datetime(delivery.days["day"]).dt.isocalendar().week % 2).to_numpy()
     delivery.days["open"] = 1
-    plan = [(store, f"2015-02-{day:02}") for store in STORES for day in range(8, 24)]
+    plan = [(store, f"2015-02-{day:02}") for store in (*STORES, "new", "next") for day in range(8, 24)]
     delivery.others["plan.csv"] = pd.DataFrame(plan, columns=["shop", "day"]).assign(open=1)
     described = '[known]\npromo = { column = "deal", kind = "flag" }\n[plan]\nfile = "plan.csv"\n'
     delivery.toml = MINIMAL + 'open = "open"\n' + described + "[forecast]\nhorizon_days = 14\n"
@@ -275,6 +275,9 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     assert history.calendar.promo[:, days:].any()
     assert (history.calendar.open[:, days:] == 1).all()
     assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
+    assert any(
+        "2 stores of the plan have no sales and get no forecast: new, next" in note for note in result.raw_report.notes
+    )
     past = delivery.read(date(2015, 2, 1)).history
     np.testing.assert_array_equal(past.calendar.promo[:, -14:-5], history.calendar.promo[:, days - 8 : days + 1])
 

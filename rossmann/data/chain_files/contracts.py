@@ -172,6 +172,11 @@ def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
             count = f"{len(lacking)} of {len(stores)} stores"
             notes.append(f"{count} have no row for static.{name}, and share a group: {_first(lacking)}.")
     if tables.plan is not None and len(tables.plan):
+        if new := sorted(set(tables.plan[chain.days.store].dropna()) - stores):
+            notes.append(
+                f"{len(new)} stores of the plan have no sales and get no forecast: {_first(new)}. They have one"
+                f" as soon as {chain.days.files[0]} has their first sales."
+            )
         columns = dict.fromkeys(column.column for _, column in chain.known if not column.file)
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
             notes.append(f"The plan has no values of {', '.join(empty)}: those of 52 weeks before are used.")

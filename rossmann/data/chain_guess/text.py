@@ -13,13 +13,19 @@ from rossmann.validation import DataError
 _WIDTH = 110
 
 
-def write_chain_file(guess: ChainGuess) -> str:
-    """Write the first chain.toml into the guess's folder and return its address. Raises DataError if there is one."""
-    storage = Storage(guess.folder)
+def require_no_chain_file(folder: str) -> None:
+    """DataError if the folder has a chain.toml."""
+    storage = Storage(folder)
     if storage.exists(CHAIN_FILE):
         raise DataError(
             f"{storage.address(CHAIN_FILE)} exists and is not overwritten; edit it, or move it away for a new guess"
         )
+
+
+def write_chain_file(guess: ChainGuess) -> str:
+    """Write the first chain.toml into the guess's folder and return its address. Raises DataError if there is one."""
+    require_no_chain_file(guess.folder)
+    storage = Storage(guess.folder)
     return storage.write(CHAIN_FILE, chain_text(guess).encode())
 
 
