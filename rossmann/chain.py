@@ -56,6 +56,23 @@ class Column(_Table):
     column: str
     kind: Kind = "number"
     file: str | None = None
+    store: str | None = None  # the column of the file with the store; None: it is called as in the files of days
+    date: DateColumn | None = None  # the same of the date
+    stores: Literal["all"] | None = None  # "all": the file has a row per day, without a store, for all stores
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _keys_of_a_file(self) -> "Column":
+        for name in ("store", "date", "stores"):
+            if getattr(self, name) and not self.file:
+                raise ValueError(f"{name} is about a file of its own; add file, or leave {name} out")
+        if self.store and self.stores:
+            raise ValueError('write either store, or stores = "all" for a file without stores')
+        return self
 
 
 class Days(_Table):
@@ -107,6 +124,14 @@ class PlanFiles(_Table):
         return _with_file_as_list(table)
 
 
+class Place(_Table):
+    """Where a holiday of a file is one: a column with values of the stores' attributes."""
+
+    column: str  # of the file of holidays; an empty cell: everywhere
+    static: tuple[str, ...] = Field(min_length=1)  # names of [static], as the city and the state of a store
+    everywhere: tuple[str, ...] = ()  # values of the column that mean all stores, as the country
+
+
 class Holidays(_Table):
     """Public holidays with names: of a country, by the package `holidays`, or of a file."""
 
@@ -115,6 +140,7 @@ class Holidays(_Table):
     file: str | None = None
     date: DateColumn = DateColumn(column="date")
     name: str = "name"  # column of the file
+    place: Place | None = None  # None: every row of the file counts for all stores
 
     @field_validator("date", mode="before")
     @classmethod
@@ -125,6 +151,8 @@ class Holidays(_Table):
     def _one_source(self) -> "Holidays":
         if (self.country is None) == (self.file is None):
             raise ValueError("write either country or file")
+        if self.place and not self.file:
+            raise ValueError("place is about a file of holidays; for a country write subdivision")
         return self
 
 
@@ -154,9 +182,14 @@ class _File(_Table):
     def _consistent(self) -> "_File":
         if without_file := [name for name, column in self.static.items() if column.file is None]:
             raise ValueError(f"static.{without_file[0]} needs a file: the one with a row per store")
+        if dated := [name for name, column in self.static.items() if column.date or column.stores]:
+            raise ValueError(f"static.{dated[0]} has a row per store, and no date; leave date and stores out")
         subdivision = self.holidays and self.holidays.subdivision
         if subdivision and (subdivision not in self.static or self.static[subdivision].kind != "category"):
             raise ValueError(f'holidays.subdivision names {subdivision}: add it to [static] with kind = "category"')
+        for place in self.holidays.place.static if self.holidays and self.holidays.place else ():
+            if place not in self.static or self.static[place].kind != "category":
+                raise ValueError(f'holidays.place names {place}: add it to [static] with kind = "category"')
         for name in (PROMOTION, SCHOOL_BREAK):
             if name in self.known and self.known[name].kind == "category":
                 raise ValueError(f"known.{name} is a category; make it a flag or a number, or give it another name")
@@ -218,6 +251,15 @@ class Chain:
     def name_of(self, column: str) -> str:
         """What the chain calls a column of the schema. Columns without a role have one name everywhere."""
         return self.names.get(column, column)
+
+    @property
+    def place_attributes(self) -> tuple[str, ...]:
+        """The names of [static] that say where a store is, for its holidays."""
+        if not self.holidays:
+            return ()
+        if self.holidays.place:
+            return self.holidays.place.static
+        return (self.holidays.subdivision,) if self.holidays.subdivision else ()
 
     @property
     def is_kaggle(self) -> bool:

@@ -24,7 +24,7 @@ class Names:
 
 def _slice_names(chain: Chain) -> dict[str, str]:
     """What a chain calls SLICES, by column; without the attribute where it has none."""
-    first = {"attribute": name for name in chain.attribute_columns[:1]}
+    first = dict(zip(("attribute",), chain.attribute_columns, strict=False))
     return {**first, "promotion": chain.name_of("promotion"), "lead_week": "lead_week"}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from rossmann.chain import PROMOTION, SCHOOL_BREAK, Chain, Column
 from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
-from rossmann.data.chain_files.reading import ChainTables, amount_columns
+from rossmann.data.chain_files.reading import ChainTables, amount_columns, known_keys, static_key
 from rossmann.data.cleaning import RawTables
 from rossmann.data.covariates import CovariatePanel, CovariateRows
 from rossmann.data.csv_parsing import as_written
@@ -35,7 +35,8 @@ def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
     stores = tables.days[chain.days.store].unique()
 
     def table_of_stores(name: str) -> pd.DataFrame:
-        return tables.static[name][tables.static[name][chain.days.store].isin(stores)]
+        table = tables.static[name]
+        return table[table[static_key(chain.days, dict(chain.static)[name])].isin(stores)]
 
     static = tuple(
         (name, column)
@@ -67,9 +68,9 @@ def _sources(tables: ChainTables, name: str, column: Column) -> list[pd.DataFram
 def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray) -> RawTables:
     """The tables under the schema's names. The files must have passed `check_chain`."""
     number_of = store_numbers(_labels(tables.days[chain.days.store]))
-    stores, subdivision = _stores(tables, chain, number_of)
+    stores, places = _stores(tables, chain, number_of)
     dates = tables.days[chain.days.date.column].to_numpy().astype("datetime64[D]")
-    holidays = chain_holidays(chain, tables.holidays, subdivision, dates.min(), dates.max())
+    holidays = chain_holidays(chain, tables.holidays, places, dates.min(), dates.max())
     days = _rows(tables.days, chain, number_of, holidays)
     days["sales"] = tables.days[chain.days.sales].mask(is_unusable)
     days["traffic"] = tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
@@ -161,11 +162,14 @@ def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int])
     for name, column in chain.covariate_columns:
         rows = [_without_blanks(source, column) for source in _sources(tables, name, column)]
         rows = pd.concat(rows, ignore_index=True)
-        store = rows[chain.days.store].map(number_of)
-        rows, store = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
-        day = rows[chain.days.date.column].to_numpy().astype("datetime64[D]")
+        *store_column, date = known_keys(chain.days, column)
+        stores = None  # of a file that counts for all
+        for key in store_column:
+            store = rows[key].map(number_of)
+            rows, stores = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
+        day = rows[date].to_numpy().astype("datetime64[D]")
         for label, values, is_flag in _encoded(name, rows[column.column], column):
-            panels[label] = CovariateRows(store, day, values, is_flag)
+            panels[label] = CovariateRows(stores, day, values, is_flag)
     return panels
 
 
@@ -187,7 +191,8 @@ def _static_panels(tables: ChainTables, chain: Chain, number_of: Mapping[str, in
     for name, column in chain.static:
         if column.kind == "category":
             continue
-        values = tables.static[name].set_index(chain.days.store)[column.column].rename(index=number_of)
+        key = static_key(chain.days, column)
+        values = tables.static[name].set_index(key)[column.column].rename(index=number_of)
         ((_, encoded, _),) = _encoded(name, values, column)
         panels[f"static {name}"] = _constant(pd.Series(encoded, values.index))
     return panels
@@ -200,8 +205,10 @@ def _constant(of_store: pd.Series) -> CovariatePanel:
     return panel
 
 
-def _stores(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> tuple[Stores, dict[int, str]]:
-    """The stores in ascending order of their numbers, and the subdivision of those that have one."""
+def _stores(
+    tables: ChainTables, chain: Chain, number_of: Mapping[str, int]
+) -> tuple[Stores, dict[int, tuple[str, ...]]]:
+    """The stores in ascending order of their numbers, and the places of each, by `Chain.place_attributes`."""
     label = np.array(sorted(number_of, key=number_of.__getitem__))
     number = np.array([number_of[each] for each in label], np.int32)
     names = {each: _categories(tables, chain, each, label) for each in chain.attributes}
@@ -219,14 +226,14 @@ def _stores(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> 
         label=label,
         attributes=np.array([*names.values()], str).T.reshape(shape),
     )
-    subdivision = chain.holidays and chain.holidays.subdivision
-    of_store = zip(number.tolist(), names[subdivision].tolist(), strict=True) if subdivision else ()
-    return stores, {number: name for number, name in of_store if name}
+    places = [names[attribute].tolist() for attribute in chain.place_attributes]
+    return stores, dict(zip(number.tolist(), zip(*places, strict=True), strict=True)) if places else {}
 
 
 def _categories(tables: ChainTables, chain: Chain, name: str, label: np.ndarray) -> np.ndarray:
     """The value of each store in a column of [static], "" where it has none; the most common ones only. str [stores]"""
-    column = dict(chain.static)[name].column
-    values = tables.static[name].set_index(chain.days.store)[column].reindex(label).fillna("").astype(str)
+    column = dict(chain.static)[name]
+    values = tables.static[name].set_index(static_key(chain.days, column))[column.column]
+    values = values.reindex(label).fillna("").astype(str)
     common = values.value_counts().index[:MAX_STORE_CATEGORIES]
     return values.where(values.isin(common), "other").to_numpy().astype(str)
