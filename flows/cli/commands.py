@@ -340,4 +340,4 @@ def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     try:
         return fault, date.fromisoformat(day)
     except ValueError as error:
-        raise DataError(f"--inject {text}: expected FAULT@DATE, like promo_inverted@2015-02-12") from error
+        raise DataError(f"--inject {text}: expected FAULT@DATE, like promotion_inverted@2015-02-12") from error

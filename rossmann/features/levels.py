@@ -98,7 +98,7 @@ def _recent_deviations(deviation: np.ndarray, horizon_days: int) -> dict[str, np
 
 
 def _traffic_levels(log_sales: np.ndarray, traffic: np.ndarray) -> dict[str, np.ndarray]:
-    """The fields of Levels that need the number of customers."""
+    """The fields of Levels that need the traffic."""
     log_sales_per_customer = log_sales - np.log(np.where(traffic > 0, traffic, np.nan))
     log_traffic = log_sales - log_sales_per_customer
     month, year = slice(-TRAFFIC_DAYS, None), slice(-WEEKS_YEAR_DAYS, None)

@@ -226,7 +226,7 @@ def _promotion_columns(
 
 
 def _closure_columns(closed: np.ndarray) -> dict[str, np.ndarray]:
-    """The clearance sale before a refurbishment, and the rush of customers after it. [stores, days] each"""
+    """The clearance sale before a refurbishment, and the rush after it. [stores, days] each"""
     until = days_until_closure(closed, CLOSURE_CAP_DAYS)
     since = days_since_reopening(closed, REOPENING_CAP_DAYS)
     columns = {f"closure in {a}-{b}": (until >= a) & (until <= b) for a, b in BEFORE_CLOSURE}

@@ -24,7 +24,7 @@ from rossmann.schema import SATURDAY, WEEK_DAYS, WEEKS_YEAR_DAYS
 ALL_STORES = "all stores"
 MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
 MAX_SALES_DEVIATION = 1.2  # |log| of one store against its own past: times 3.3
-MAX_SCATTER = 3  # the same, in standard deviations of the store: of a few customers a day there are often twice as many
+MAX_SCATTER = 3  # the same, in standard deviations of the store: of a few sales a day there are often twice as many
 MEDIAN_DEVIATIONS = 1.5  # in a standard deviation, which a fault of a week hardly changes if it is estimated so
 MAX_SALES_PER_CUSTOMER_DEVIATION = 0.9  # |log|: times 2.5
 MIN_OPENING_SHARE = 0.25  # more of the stores open on a day of rest, where openings are not fixed: an alarm
