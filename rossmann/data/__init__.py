@@ -28,7 +28,7 @@ from rossmann.data.snapshots import (
     restore_snapshot,
     save_snapshot,
 )
-from rossmann.data.store_labels import labels_by_number, row_labels, store_names
+from rossmann.data.store_labels import labels_by_number, row_labels, store_names, store_numbers
 
 __all__ = [
     "DERIVED_FEATURES",
@@ -76,5 +76,6 @@ __all__ = [
     "row_labels",
     "save_snapshot",
     "store_names",
+    "store_numbers",
     "unusable_amounts",
 ]

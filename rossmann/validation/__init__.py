@@ -3,7 +3,7 @@
 from rossmann.validation.contract import Column, Contract, Rule, check_contracts, find_violations
 from rossmann.validation.errors import DataError, UnavailableError, ValidationError, Violation, violations_table
 from rossmann.validation.report import CheckResult, Repair, StageReport, report_html, report_markdown
-from rossmann.validation.tables import check_clean, check_features, check_forecast, check_plan
+from rossmann.validation.tables import check_clean, check_features, check_forecast, check_overrides, check_plan
 
 __all__ = [
     "CheckResult",
@@ -20,6 +20,7 @@ __all__ = [
     "check_contracts",
     "check_features",
     "check_forecast",
+    "check_overrides",
     "check_plan",
     "find_violations",
     "report_html",
