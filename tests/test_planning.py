@@ -132,11 +132,11 @@ def test_an_override_without_a_planner_or_a_reason_is_refused(planner, reason, m
 
 
 def test_a_range_of_days_leaves_out_those_on_which_the_store_is_closed(toy):
-    first = toy.origin + 1  # a Tuesday; the toy chain is closed on Sundays
-    assert len(open_days(toy, 1, first, first + 6)) == 6
+    first = (toy.origin + 1).item()  # a Tuesday; the toy chain is closed on Sundays
+    assert len(open_days(toy, 1, first, first + timedelta(days=6))) == 6
+    closed = replace(toy, calendar=replace(toy.calendar, open=np.zeros_like(toy.calendar.open)))
     with pytest.raises(DataError, match="store 1 is closed on all days"):
-        closed = replace(toy.calendar, open=np.zeros_like(toy.calendar.open))
-        open_days(replace(toy, calendar=closed), 1, first, first + 6)
+        open_days(closed, 1, first, first + timedelta(days=6))
 
 
 def test_stores_of_a_chain_are_known_by_their_labels(url):

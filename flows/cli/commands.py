@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import inputs, listings
+from flows.cli import inputs, listings, overrides
 from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
     DAY,
@@ -34,6 +34,7 @@ sample_app = typer.Typer(invoke_without_command=True)
 app.add_typer(sample_app, name="sample")
 app.add_typer(listings.snapshots_app, name="snapshots")
 app.add_typer(listings.models_app, name="models")
+app.add_typer(overrides.overrides_app, name="overrides")
 
 
 def _print_version(requested: bool) -> None:

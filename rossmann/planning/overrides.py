@@ -5,14 +5,14 @@ The rows that the functions return are for `journal.add_overrides`; those that t
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from rossmann import validation
 from rossmann.data import SalesHistory, row_labels, store_names, store_numbers
-from rossmann.schema import DAY, DTYPES, KEYS
+from rossmann.schema import DTYPES, KEYS
 from rossmann.validation import DataError
 
 FORECAST_FIELDS = ("forecast", "model_version", "origin")  # of the forecast that a row is about
@@ -88,20 +88,47 @@ def with_overrides(forecasts: pd.DataFrame, overrides: pd.DataFrame) -> pd.DataF
     return rows.assign(final=rows["override"].fillna(rows["forecast"]))
 
 
-def open_days(history: SalesHistory, store: object, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
+def open_days(history: SalesHistory, store: object, first: date, last: date) -> pd.DataFrame:
     """The days from first to last on which a store is open by the published plan: store, date. DataError if none is.
 
     A single day is taken as it is, and so are days that the plan does not have: `override_rows` says what is wrong.
     """
     if last < first:
         raise DataError(f"the last day, {last}, is before the first, {first}: give them in their order")
-    dates = np.arange(first, last + DAY)
-    number = store_numbers(history, [store] * len(dates))
-    is_open = history.take("open", number, dates)
-    taken = dates if len(dates) == 1 else dates[is_open != 0]
-    if not len(taken):
+    dates = np.arange(first, last + timedelta(days=1), dtype="datetime64[D]")
+    is_open = history.take("open", store_numbers(history, [store] * len(dates)), dates)
+    chosen = dates if len(dates) == 1 else dates[is_open != 0]
+    if not len(chosen):
         raise DataError(f"store {store} is closed on all days from {first} to {last}: choose other days")
-    return pd.DataFrame({"store": [store] * len(taken), "date": taken.astype(DTYPES["date"])})
+    return pd.DataFrame({"store": [store] * len(chosen), "date": chosen.astype(DTYPES["date"])})
+
+
+def amounts_of_days(
+    history: SalesHistory, forecasts: pd.DataFrame, days: pd.DataFrame, amount: float | None, factor: float | None
+) -> pd.DataFrame:
+    """Days (store, date) with one amount each, or a factor times their forecasts: store, date, amount.
+
+    NaN where there is no forecast to multiply. DataError unless exactly one of amount and factor is given.
+    """
+    if (amount is None) == (factor is None):
+        raise DataError("give either an amount or a factor of the forecast, and not both")
+    if factor is None:
+        return days.assign(amount=amount)
+    numbers = days.assign(store=store_numbers(history, days["store"].tolist()))
+    forecast = numbers.merge(forecasts[[*KEYS, "forecast"]], on=list(KEYS), how="left")["forecast"]
+    return days.assign(amount=forecast.to_numpy() * factor)
+
+
+def days_in_force(
+    history: SalesHistory, overrides: pd.DataFrame, store: object, first: date, last: date
+) -> pd.DataFrame:
+    """The days from first to last on which a store has an override: store, date. DataError if there is none."""
+    number = store_numbers(history, [store])[0]
+    rows = overrides_in_force(overrides)
+    dates = rows["date"][(rows["store"] == number) & rows["date"].between(str(first), str(last))].to_numpy()
+    if not len(dates):
+        raise DataError(f"store {store} has no override from {first} to {last} that could be withdrawn")
+    return pd.DataFrame({"store": [store] * len(dates), "date": dates})
 
 
 def _signed(history: SalesHistory, rows: pd.DataFrame, signature: Signature) -> pd.DataFrame:
