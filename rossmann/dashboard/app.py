@@ -1,0 +1,39 @@
+"""The script that Streamlit runs for every session: navigation over the pages, and one place for their errors.
+
+To add a page, write a module with a function `page()` in `rossmann.dashboard.pages` and a line here.
+"""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from rossmann.dashboard.pages import forecast, whatif
+from rossmann.validation import DataError
+
+
+def shown(page: Callable[[], None]) -> Callable[[], None]:
+    """The page; an error that the reader can correct becomes its message, which says what to type."""
+
+    def run() -> None:
+        try:
+            page()
+        except DataError as error:
+            st.info(str(error), icon=":material/info:")
+
+    return run
+
+
+def _page(page: Callable[[], None], title: str, icon: str, path: str, default: bool = False):
+    return st.Page(shown(page), title=title, icon=f":material/{icon}:", url_path=path, default=default)
+
+
+# Without an icon: those of Streamlit are fetched from another site.
+st.set_page_config(page_title="rossmann", layout="wide")
+st.navigation(
+    {
+        "Plan": [
+            _page(forecast.page, "Forecast", "show_chart", "forecast", default=True),
+            _page(whatif.page, "What-if", "alt_route", "what-if"),
+        ],
+    }
+).run()
