@@ -27,8 +27,11 @@ def _page(page: Callable[[], None], title: str, icon: str, path: str, default: b
     return st.Page(shown(page), title=title, icon=f":material/{icon}:", url_path=path, default=default)
 
 
-# Without an icon: those of Streamlit are fetched from another site.
-st.set_page_config(page_title="rossmann", layout="wide")
+ICON = (  # Streamlit's own icons would be fetched from another site
+    '<svg viewBox="0 0 16 16"><path d="M1 13 5 7l3 3 6-8" fill="none" stroke="#2f9e8f" stroke-width="2.2"/></svg>'
+)
+
+st.set_page_config(page_title="rossmann", page_icon=ICON, layout="wide")
 st.navigation(
     {
         "Plan": [

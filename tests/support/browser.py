@@ -23,6 +23,8 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 START_TIMEOUT_S, DRAW_TIMEOUT_MS = 60, 30_000
+# Opened at the address of a page, Streamlit looks for these below that address first, where they are not.
+PROBES = ("_stcore/health", "_stcore/host-config")
 expect.set_options(timeout=DRAW_TIMEOUT_MS)
 
 
@@ -86,9 +88,13 @@ def _collect_problems(result: Screen) -> None:
         if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(result.url).netloc:
             result.problems.append(f"request to {request.url}")
 
+    def collect_errors(line) -> None:
+        if line.type == "error" and not line.location["url"].endswith(PROBES):
+            result.problems.append(f"{line.text} ({line.location['url']})")
+
     result.page.on("request", collect_foreign)
     result.page.on("pageerror", lambda error: result.problems.append(str(error)))
-    result.page.on("console", lambda line: result.problems.append(line.text) if line.type == "error" else None)
+    result.page.on("console", collect_errors)
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen) -> None:
