@@ -93,7 +93,7 @@ def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
 
 
 def overrides(rows: "pd.DataFrame") -> list[Document]:
-    """In the order of writing. `override` is null where a row withdraws the one before, `label` of stores without one."""
+    """In the order of writing. `override` is null where a row withdraws the one before, `label` of stores without."""
     return [
         {
             "store": row.store,

@@ -1,1 +1,1 @@
-"""What planners add to forecasts: overrides, the value that these added, and plans of their own."""
+"""What planners do with forecasts: overrides, uploaded plans, what-if scenarios."""
