@@ -1,5 +1,7 @@
 """Overrides stand beside the forecasts, are refused with a reason, and are compared with sales later."""
 
+import json
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -7,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.cli.main import main
 from rossmann import journal
-from rossmann.data import Plan
+from rossmann.data import Plan, save_snapshot
 from rossmann.journal import OPERATIONAL, ForecastRows, JournalEntry
 from rossmann.models import Forecast
 from rossmann.planning.overrides import (
@@ -20,6 +23,7 @@ from rossmann.planning.overrides import (
     withdrawal_rows,
 )
 from rossmann.planning.value_added import scored_overrides, value_added
+from rossmann.settings import Settings
 from rossmann.validation import DataError
 from tests.support.chains import chain_history
 
@@ -63,7 +67,7 @@ def amounts(history, *rows: tuple[object, int, float]) -> pd.DataFrame:
 
 def test_an_override_stands_beside_the_forecast_and_changes_nothing_in_the_journal(url, toy):
     forecasts = record_forecasts(url, toy)
-    rows = override_rows(toy, forecasts, amounts(toy, (1, 2, 800.0), (3, 2, 0.0)), signed())
+    rows = override_rows(toy, forecasts, amounts(toy, (1, 2, 800.0), ("3", 2, 0.0)), signed())
     journal.add_overrides(url, rows)
     pd.testing.assert_frame_equal(newest(url, toy), forecasts)
     stored = journal.read_overrides(url, *days_of(toy))
@@ -234,3 +238,41 @@ def test_few_decisions_have_no_probability_and_many_clear_ones_have_a_large_one(
     assert good.note == ""
     assert good.closer > 0 > bad.closer
     assert value_added(scored_overrides(overrides_of(toy, 1.0, 4).iloc[:0], toy)).empty
+
+
+def command(monkeypatch, capsys, *words: str) -> str:
+    """What `rossmann overrides` prints to stdout."""
+    monkeypatch.setattr(sys, "argv", ["rossmann", "overrides", *words])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main()
+    shown = capsys.readouterr()
+    assert not end.value.code, shown.err
+    return shown.out
+
+
+def test_the_commands_add_list_and_withdraw_and_say_what_overrides_were_worth(toy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
+    past = toy.until(toy.origin - 7)
+    settings = Settings()
+    save_snapshot(past, settings.workspace.snapshots, NOW, "test")
+    forecasts = record_forecasts(settings.journal_address, past)
+    assert "no override yet" in command(monkeypatch, capsys)
+    first, last = str(past.origin + 1), str(past.origin + 7)
+    signature = ("--because", "fair", "--by", "Ana")
+    shown = command(
+        monkeypatch, capsys, "add", "--store", "1", "--date", first, "--until", last, "--factor", "1.1", *signature
+    )
+    assert "6 days: 6,600.00 beside the forecast of 6,000.00" in shown, "Sunday is closed"
+    command(monkeypatch, capsys, "withdraw", "--store", "1", "--date", first, *signature)
+    listed = json.loads(command(monkeypatch, capsys, "--json"))
+    assert [each["override"] for each in listed] == [pytest.approx(1100.0)] * 6 + [None]
+    assert "no day with an override is over yet" in command(monkeypatch, capsys, "value-added")
+    save_snapshot(toy, settings.workspace.snapshots, NOW + timedelta(days=7), "test")
+    everything, *_ = json.loads(command(monkeypatch, capsys, "value-added", "--json"))
+    sales = toy.take("sales", np.ones(6, int), past.origin + np.array([2, 3, 4, 5, 7, 7]))[:5]
+    assert everything["days"] == 5
+    assert everything["mae_forecast"] == pytest.approx(np.abs(sales - 1000).mean())
+    assert everything["mae_override"] == pytest.approx(np.abs(sales - 1100).mean())
+    assert everything["p_closer"] is None
+    pd.testing.assert_frame_equal(newest(settings.journal_address, past), forecasts)

@@ -71,7 +71,7 @@ def withdraw(store: StoreName, day: FirstDay, because: Because, by: Planner, unt
     rows = journal.read_overrides(settings.journal_address, day, until or day, stores)
     days = days_in_force(history, rows, store, day, until or day)
     journal.add_overrides(settings.journal_address, withdrawal_rows(history, rows, days, signature))
-    typer.echo(f"{len(days)} overrides of store {store} are withdrawn")
+    typer.echo(f"store {store}, {_days(days)}: withdrawn; the forecast is what counts again")
 
 
 @overrides_app.command("value-added")
@@ -104,8 +104,11 @@ def _history(settings: "Settings") -> "SalesHistory":
 
 
 def _total(store: str, rows: "pd.DataFrame") -> str:
-    days = f"{len(rows)} day{'s' if len(rows) > 1 else ''}"
     return (
-        f"store {store}, {days}: {rows.amount.sum():,.2f} beside the forecast of {rows.forecast.sum():,.2f}; "
+        f"store {store}, {_days(rows)}: {rows.amount.sum():,.2f} beside the forecast of {rows.forecast.sum():,.2f}; "
         "the forecast itself is unchanged"
     )
+
+
+def _days(rows: "pd.DataFrame") -> str:
+    return f"{len(rows)} day{'s' if len(rows) > 1 else ''}"

@@ -50,9 +50,9 @@ def override_rows(
     rows = rows.merge(forecasts[[*KEYS, *FORECAST_FIELDS]], on=list(KEYS), how="left", validate="many_to_one")
     validation.check_overrides(
         rows[["date", "amount", "forecast"]].assign(
-            store=amounts["store"].to_numpy(), is_open=history.take("open", number, date)
+            store=[str(name).strip() for name in amounts["store"]], is_open=history.take("open", number, date)
         ),
-        store_names(history, history.stores.number),
+        store_names(history, history.stores.number).astype(str),
         history.origin,
         history.calendar.dates[-1],
     )
