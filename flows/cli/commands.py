@@ -176,7 +176,7 @@ def release(json: AsJson = False) -> None:
 def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = False, json: AsJson = False) -> None:
     """Forecast the days of the horizon for every store, or every row of a plan, with the champion."""
     settings = prepare_environment()
-    inputs.check_plan(plan)
+    inputs.check_plan(settings, plan)
     from flows.cli import console, documents
 
     if has_prefect_server():

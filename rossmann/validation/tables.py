@@ -288,6 +288,7 @@ def _after_origin(origin: np.datetime64, date: str, problem: str = PAST_DAY) -> 
         f"Plan from {origin + 1}.",
         (date,),
         lambda table: ~(table[date].to_numpy() <= origin),
+        PAST_DAY,
     )
 
 
