@@ -14,17 +14,18 @@ from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
 
 DECISIONS = 10  # the last entries of the ledger, whose versions one may want to return to
-SNAPSHOTS, FITS, BACKTESTS, ALARMS, REQUESTS = "snapshots", "fits", "backtest runs", "alarms", "requests"
+SNAPSHOTS, FITS, BACKTESTS, ALARMS = "snapshots", "fits", "backtest runs", "alarms"
+REQUESTS, OVERRIDES = "requests", "overrides"
 
 
 @dataclass(frozen=True)
 class Expired:
-    """What may be deleted: a snapshot, a backtest run, an alarm; or all old fits, or all old requests."""
+    """What may be deleted: a snapshot, a backtest run, an alarm; or all old fits, requests or overrides."""
 
     kind: str
     name: str
     count: int
-    size: int | None  # bytes; None where it is not known: alarms are small, requests are in a database
+    size: int | None  # bytes; None where it is not known: alarms are small, requests and overrides are in a database
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
         *_expired_backtests(settings, in_use, now),
         *(Expired(ALARMS, record.alarm.id, 1, None) for record in _expired_alarms(settings, now)),
         *_expired_requests(settings, now),
+        *_expired_overrides(settings, now),
     ]
 
 
@@ -81,7 +83,9 @@ def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
         _fits(settings).delete_if_exists(file.name)
     for record in _expired_alarms(settings, now):
         alarms.remove(settings, record)
-    journal.prune(settings.journal_address, _start(now, settings.journal_retention_days))
+    start = _start(now, settings.journal_retention_days)
+    journal.prune(settings.journal_address, start)
+    journal.prune_overrides(settings.journal_address, start)
 
 
 def _start(now: datetime, days: int) -> datetime:
@@ -136,6 +140,12 @@ def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
     requests, forecasts = journal.count_old(settings.journal_address, start)
     if requests:
         yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
+
+
+def _expired_overrides(settings: Settings, now: datetime) -> Iterator[Expired]:
+    start = _start(now, settings.journal_retention_days)
+    if count := journal.count_old_overrides(settings.journal_address, start):
+        yield Expired(OVERRIDES, f"before {start:%Y-%m-%d}", count, None)
 
 
 def _size(files: Iterable[StoredFile]) -> int:

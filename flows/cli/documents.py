@@ -92,6 +92,33 @@ def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
     ]
 
 
+def overrides(rows: "pd.DataFrame") -> list[Document]:
+    """In the order of writing. `override` is null where a row withdraws the one before, `label` of stores without."""
+    return [
+        {
+            "store": row.store,
+            "label": row.label,
+            "date": f"{row.date:%Y-%m-%d}",
+            "forecast": row.forecast,
+            "model_version": row.model_version,
+            "origin": f"{row.origin:%Y-%m-%d}",
+            "override": _number(row.amount),
+            "reason": row.reason,
+            "planner": row.planner,
+            "at": f"{row.at.isoformat()}+00:00",
+        }
+        for row in rows.itertuples()
+    ]
+
+
+def value_added(table: "pd.DataFrame") -> list[Document]:
+    """All overrides first, then each group. `closer` is in currency, negative where the overrides are farther off."""
+    return [
+        {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
 def sweep(expired: "Iterable[Expired]") -> list[Document]:
     """What was deleted, or would be. `size` is in bytes; null where it is not known."""
     return [asdict(each) for each in expired]

@@ -36,10 +36,14 @@ def read_forecasts(url: str, first: date, last: date) -> Iterator[pd.DataFrame]:
                 yield _frame(rows)
 
 
-def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
-    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
+def read_newest_forecasts(url: str, first: date, last: date, stores: Sequence[int] = ()) -> pd.DataFrame:
+    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above.
+
+    stores: only those of these numbers; default: of all.
+    """
     with _connection(url) as connection:
-        return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
+        queries = (_newest_forecasts(day, stores) for day in _days(first, last))
+        return _frame([row for query in queries for row in connection.execute(query)])
 
 
 def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
@@ -136,7 +140,7 @@ def _counts(day: date) -> sa.Select:
     return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
-def _newest_forecasts(day: date) -> sa.Select:
+def _newest_forecasts(day: date, stores: Sequence[int]) -> sa.Select:
     """A batch is as new as the newest request for its rows: after a rollback, an older one is forecast again."""
     references = requests.alias()
     batches = sa.select(references.c.batch, sa.func.max(references.c.at).label("at")).group_by(references.c.batch).cte()
@@ -145,7 +149,8 @@ def _newest_forecasts(day: date) -> sa.Select:
     )
     newest_first = (requests.c.origin.desc(), at.desc())
     rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
-    ranked = _operational_forecasts(day).add_columns(rank).subquery()
+    of_stores = [forecasts.c.store.in_(list(stores))] if stores else []
+    ranked = _operational_forecasts(day).where(*of_stores).add_columns(rank).subquery()
     return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
 
 

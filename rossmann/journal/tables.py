@@ -193,7 +193,7 @@ def _oldest(connection: sa.Connection, before: datetime) -> list[str]:
 
 def _is_old(before: datetime) -> sa.ColumnElement[bool]:
     """Whether a request is from before a moment, and none from after it refers to its rows."""
-    moment, younger = _naive_utc(before), requests.alias()
+    moment, younger = naive_utc(before), requests.alias()
     later_reference = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
     return sa.and_(requests.c.at < moment, ~later_reference.exists())
 
@@ -214,7 +214,7 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 def _request_row(entry: JournalEntry) -> dict[str, object]:
     return {
         "id": entry.request_id,
-        "at": _naive_utc(entry.at),
+        "at": naive_utc(entry.at),
         "source": entry.source,
         "model_version": entry.model_version,
         "snapshot": entry.snapshot,
@@ -262,6 +262,6 @@ def _none_for_nan(values: np.ndarray) -> list[float | None]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _naive_utc(moment: datetime) -> datetime:
+def naive_utc(moment: datetime) -> datetime:
     """In UTC without a time zone, which SQLite does not store."""
     return moment.astimezone(UTC).replace(tzinfo=None)
