@@ -5,9 +5,13 @@ Nothing here writes to the workspace.
 
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 import streamlit as st
 
-from rossmann import data, features, models, registry
+from rossmann import data, features, journal, models, registry
+from rossmann.dashboard import series
+from rossmann.dashboard.series import PublishedForecast
 from rossmann.data import SalesHistory
 from rossmann.features import State
 from rossmann.models import Forecaster
@@ -16,6 +20,9 @@ from rossmann.settings import Settings
 
 CURRENT_TTL_S = 5  # what is current is asked again after so many seconds
 KEEP = 2  # snapshots and models in memory: the current one, and the one before for sessions that still show it
+
+VINTAGES_TTL_S, MOST_CHOICES = 60, 32
+MOST_VINTAGES = 6  # earlier forecasts that a chart shows
 
 
 @dataclass(frozen=True)
@@ -71,3 +78,16 @@ def forecaster(snapshot: str, version: int) -> Forecaster:
     """A model version with the quantiles that the snapshot has for it: what the batch forecast uses, too."""
     _, fitted = registry.fetch_forecaster(model_registry(), version)
     return models.adapt(fitted, settings().workspace.snapshots, snapshot)
+
+
+@st.cache_resource(max_entries=KEEP, show_spinner="Forecasting …")
+def published(snapshot: str, version: int) -> PublishedForecast:
+    """The forecast of the whole published plan, which every choice of stores is a part of."""
+    return series.publish(forecaster(snapshot, version), state(snapshot))
+
+
+@st.cache_data(ttl=VINTAGES_TTL_S, max_entries=MOST_CHOICES, show_spinner=False)
+def vintages(stores: tuple[int, ...] | None, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
+    """Earlier forecasts of some days, from the journal: `journal.read_vintages`."""
+    days = (first.item(), last.item())
+    return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)

@@ -20,6 +20,7 @@ def run(host: str, port: int) -> None:
         "client.toolbarMode": "viewer",
         "client.showErrorLinks": False,  # they would lead to search engines
         "runner.magicEnabled": False,
+        "theme.primaryColor": "#1a8a7d",
         "logger.hideWelcomeMessage": True,
     }
     if host in LOOPBACK:

@@ -23,6 +23,7 @@ from rossmann.journal.queries import (
     read_newest_forecasts,
     read_scaled_errors,
 )
+from rossmann.journal.read_only import read_only_connection, read_vintages
 from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
@@ -48,8 +49,10 @@ __all__ = [
     "read_answer",
     "read_forecasts",
     "read_newest_forecasts",
+    "read_only_connection",
     "read_rows",
     "read_scaled_errors",
+    "read_vintages",
     "replace_days",
     "requests",
     "traffic",
