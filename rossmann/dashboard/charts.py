@@ -12,7 +12,7 @@ from rossmann.schema import DAY
 # Of medium lightness, so that each stands out from white and from near-black.
 ACTUAL, FORECAST, LAST_YEAR, VINTAGE = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
 BETTER, WORSE = "#1f9e8f", "#d1495b"
-BAND_OPACITY = 0.16  # of one band; they lie over each other
+BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
 HEIGHT_PX = 430
 HALF_DAY = np.timedelta64(12, "h")
@@ -48,12 +48,12 @@ def add_fan(chart: go.Figure, fan: Fan, shown: np.ndarray) -> None:
     """The bands of a forecast, and its line with a marker on each day, of the days that are `shown`."""
     red, green, blue = (int(FORECAST[start : start + 2], 16) for start in (1, 3, 5))
     dates = fan.dates[shown]
-    for band in fan.bands:
+    for band, opacity in zip(fan.bands, BAND_OPACITY, strict=False):
         edges = {"mode": "lines", "line": {"width": 0}, "legendgroup": f"{band.share}", "hoverinfo": "skip"}
         chart.add_scatter(x=dates, y=band.lower[shown], showlegend=False, **edges)
         chart.add_scatter(
             x=dates, y=band.upper[shown], name=f"{band.share:.0%}", fill="tonexty",
-            fillcolor=f"rgba({red}, {green}, {blue}, {BAND_OPACITY})", **edges,
+            fillcolor=f"rgba({red}, {green}, {blue}, {opacity})", **edges,
         )  # fmt: skip
     ranges = np.stack([fan.bands[0].lower, fan.bands[0].upper], axis=1)[shown]
     chart.add_scatter(

@@ -3,6 +3,7 @@
 Nothing here writes to the workspace.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
+from rossmann.validation import DataError
 
 CURRENT_TTL_S = 5  # what is current is asked again after so many seconds
 KEEP = 2  # snapshots and models in memory: the current one, and the one before for sessions that still show it
@@ -61,26 +63,26 @@ def current() -> Current:
     return Current(current_snapshot(), champion())
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner="Reading the history …")
+@st.cache_resource(max_entries=KEEP, show_spinner=False)
 def history(snapshot: str) -> SalesHistory:
     """The sales history of a snapshot."""
     return data.load_snapshot(settings().workspace.snapshots, snapshot)
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner="Reading the features …")
+@st.cache_resource(max_entries=KEEP, show_spinner=False)
 def state(snapshot: str) -> State:
     """The State of a snapshot."""
     return features.load_state(settings().workspace.snapshots, snapshot)
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner="Reading the model …")
+@st.cache_resource(max_entries=KEEP, show_spinner=False)
 def forecaster(snapshot: str, version: int) -> Forecaster:
     """A model version with the quantiles that the snapshot has for it: what the batch forecast uses, too."""
     _, fitted = registry.fetch_forecaster(model_registry(), version)
     return models.adapt(fitted, settings().workspace.snapshots, snapshot)
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner="Forecasting …")
+@st.cache_resource(max_entries=KEEP, show_spinner=False)
 def published(snapshot: str, version: int) -> PublishedForecast:
     """The forecast of the whole published plan, which every choice of stores is a part of."""
     return series.publish(forecaster(snapshot, version), state(snapshot))
@@ -91,3 +93,11 @@ def vintages(stores: tuple[int, ...] | None, first: np.datetime64, last: np.date
     """Earlier forecasts of some days, from the journal: `journal.read_vintages`."""
     days = (first.item(), last.item())
     return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)
+
+
+def warm() -> None:
+    """Read and compute what the first reader would wait for. Does nothing while there is no snapshot or champion."""
+    with suppress(DataError):
+        now = current()
+        history(now.snapshot)
+        published(now.snapshot, now.champion.version)

@@ -21,9 +21,14 @@ def run(host: str, port: int) -> None:
         "client.showErrorLinks": False,  # they would lead to search engines
         "runner.magicEnabled": False,
         "theme.primaryColor": "#1a8a7d",
+        "theme.paddingTop": "1rem",
+        "logger.level": "error",
         "logger.hideWelcomeMessage": True,
     }
     if host in LOOPBACK:
         options["server.allowedHosts"] = list(LOOPBACK)
     config.get_config_options(force_reparse=True, options_from_flags=options)
+    from rossmann.dashboard import loading  # with the options set: it logs that no server runs yet
+
+    loading.warm()
     bootstrap.run(APP, False, [], options)

@@ -91,6 +91,7 @@ def _chart(
     charts.add_line(chart, past, _without_closed(sales), "actual", charts.ACTUAL)
     charts.add_fan(chart, days, days.sales > 0)
     charts.add_day(chart, history.origin + charts.HALF_DAY, "forecast")
+    chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
     return chart
 
 
