@@ -4,6 +4,8 @@ from datetime import date
 
 import numpy as np
 
+from rossmann.data import SalesHistory
+
 
 def amount(value: float) -> str:
     """Sales with thousands separators and without decimals: 1,234,568; – where there is no number."""
@@ -24,3 +26,8 @@ def day(value: np.datetime64 | date) -> str:
     """A day with its weekday: Mon 3 Aug 2015."""
     moment = np.datetime64(value, "D").item()
     return f"{moment:%a} {moment.day} {moment:%b %Y}"
+
+
+def unit(history: SalesHistory) -> str:
+    """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
+    return "EUR" if history.chain.is_kaggle else history.chain.days.sales

@@ -1,6 +1,6 @@
 """What the pages read, cached by snapshot and model version, so that a new champion is seen without a restart.
 
-Nothing here writes to the workspace.
+Reading writes nothing to the workspace, and no reader makes a flow wait.
 """
 
 from contextlib import suppress
@@ -16,8 +16,11 @@ from rossmann.dashboard.series import PublishedForecast
 from rossmann.data import SalesHistory
 from rossmann.features import State
 from rossmann.models import Forecaster
+from rossmann.planning import scenarios as planning_scenarios
+from rossmann.planning.scenarios import Change, Comparison, Scenario
 from rossmann.registry import RegisteredModel, Registry
 from rossmann.settings import Settings
+from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 CURRENT_TTL_S = 5  # what is current is asked again after so many seconds
@@ -93,6 +96,22 @@ def vintages(stores: tuple[int, ...] | None, first: np.datetime64, last: np.date
     """Earlier forecasts of some days, from the journal: `journal.read_vintages`."""
     days = (first.item(), last.item())
     return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)
+
+
+@st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)
+def comparison(snapshot: str, version: int, changes: tuple[Change, ...]) -> Comparison:
+    """What changes of the published plan would sell beside it."""
+    return planning_scenarios.compare(forecaster(snapshot, version), state(snapshot), changes)
+
+
+def scenario_folder() -> Storage:
+    """Where the scenarios are: the only place of the workspace that a page of what-if writes to."""
+    return Storage(settings().workspace.scenarios)
+
+
+def scenarios() -> list[Scenario]:
+    """The scenarios that are kept in the workspace."""
+    return planning_scenarios.list_scenarios(scenario_folder())
 
 
 def warm() -> None:

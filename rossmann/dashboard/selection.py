@@ -38,10 +38,10 @@ def choose_stores(history: SalesHistory) -> Selection:
     members = by_group[group]
     labels = history.stores.label[members].tolist()
     hint = f"All {len(labels):,} of the group; type to search"
-    chosen = right.multiselect("Stores", labels, key=STORES_KEY, bind="query-params", placeholder=hint)
-    if chosen:
-        title = f"Store {chosen[0]}" if len(chosen) == 1 else f"{len(chosen):,} stores"
-        return Selection(np.flatnonzero(np.isin(history.stores.label, chosen)), title, is_all=False)
+    names = right.multiselect("Stores", labels, key=STORES_KEY, bind="query-params", placeholder=hint)
+    if names:
+        title = f"Store {names[0]}" if len(names) == 1 else f"{len(names):,} stores"
+        return Selection(np.flatnonzero(np.isin(history.stores.label, names)), title, is_all=False)
     is_all = group == ALL
     title = f"All {len(labels):,} stores" if is_all else f"{group} ({len(labels):,} stores)"
     return Selection(members, title, is_all)

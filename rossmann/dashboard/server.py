@@ -6,7 +6,7 @@ from streamlit import config
 from streamlit.web import bootstrap
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-APP = str(Path(__file__).with_name("app.py"))
+SCRIPT = str(Path(__file__).parent / "script" / "main.py")
 
 
 def run(host: str, port: int) -> None:
@@ -31,4 +31,4 @@ def run(host: str, port: int) -> None:
     from rossmann.dashboard import loading  # with the options set: it logs that no server runs yet
 
     loading.warm()
-    bootstrap.run(APP, False, [], options)
+    bootstrap.run(SCRIPT, False, [], options)

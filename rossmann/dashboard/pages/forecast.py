@@ -66,7 +66,7 @@ def _show_totals(history: SalesHistory, selection: Selection, days: Fan, sales: 
     for column, count in zip(st.columns(3), (WEEK_DAYS, 4 * WEEK_DAYS, len(days.dates)), strict=True):
         change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
         delta = None if np.isnan(change) else f"{formats.percent(change)} on last year"
-        label = f"Next {min(count, len(days.dates))} days, {_unit(history)}"
+        label = f"Next {min(count, len(days.dates))} days, {formats.unit(history)}"
         column.metric(label, formats.amount(days.sales[:count].sum()), delta, help=COMPARABLE)
 
 
@@ -74,7 +74,7 @@ def _chart(
     history: SalesHistory, selection: Selection, days: Fan, past_days: int, layers: Collection[str]
 ) -> go.Figure:
     positions = selection.positions
-    chart = charts.figure(f"sales per day, {_unit(history)}")
+    chart = charts.figure(f"sales per day, {formats.unit(history)}")
     past, sales = series.actuals(history, positions, past_days)
     dates = np.concatenate([past, days.dates])
     if PROMOTIONS in layers:
@@ -113,7 +113,7 @@ def _without_closed(values: np.ndarray) -> np.ndarray:
 def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
     st.subheader("By week")
     names = {
-        "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {_unit(history)}",
+        "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
         "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": "change",
     }  # fmt: skip
     amounts = st.column_config.NumberColumn(format="localized")
@@ -141,8 +141,3 @@ def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: S
 def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection) -> bytes:
     table = series.rows(history, published, selection.positions)
     return forecasting.to_csv_bytes(forecasting.with_store_names(table, history))
-
-
-def _unit(history: SalesHistory) -> str:
-    """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
-    return "EUR" if history.chain.is_kaggle else history.chain.days.sales
