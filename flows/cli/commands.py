@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import inputs, listings
+from flows.cli import explain, inputs, listings
 from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
     DAY,
@@ -232,6 +232,7 @@ def monitor(json: AsJson = False) -> None:
         console.show_monitoring(settings.workspace.root, result)
 
 
+app.command()(explain.explain)
 app.command()(listings.alarms)
 
 
