@@ -7,8 +7,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
-from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, models, registry
+from rossmann.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann.serving import deployment
 from rossmann.serving.deployment import ServeCluster, UnauthorizedError
 from rossmann.serving.target import ServingTarget

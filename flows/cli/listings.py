@@ -17,10 +17,10 @@ models_app = typer.Typer(help="The versions of the model, and which one serves."
 def alarms(json: AsJson = False) -> None:
     """List every alarm, the run that it started and its outcome, newest first."""
     settings = prepare_environment()
-    from flows.alarms import list_alarms
     from flows.cli import console, documents
+    from rossmann.alarms import list_alarms
 
-    records = list_alarms(settings)
+    records = list_alarms(settings.workspace.alarms)
     if json:
         documents.write(documents.alarms(records))
     else:
