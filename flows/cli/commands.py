@@ -329,6 +329,18 @@ def serve() -> None:
     typer.echo(f"{host.url}/docs: {model}")
 
 
+@app.command()
+def dashboard(
+    host: Annotated[str, typer.Option(help="The address on which it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8501,
+) -> None:
+    """Start the dashboard in the foreground: forecasts, what-if, accuracy, alarms. It has no log-in: keep it local."""
+    prepare_environment()
+    from rossmann.dashboard import server
+
+    server.run(host, port)
+
+
 def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     """Name and first day of FAULT@DATE."""
     from rossmann.validation import DataError

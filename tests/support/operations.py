@@ -89,9 +89,9 @@ def _entries(
     rows = ForecastRows(fold.plan, forecast, forecaster.quantiles)
     at = NOW - timedelta(days=7 * (WEEKS - week))
     batch = journal.published_batch(version, snapshot, origin, rows, at)
-    days_ago = timedelta(days=7 * (WEEKS - 1 - week))
+    newest = NOW - timedelta(days=7 * (WEEKS - 1 - week))
     requests = [
-        JournalEntry(f"{week}-{number}", NOW - days_ago - timedelta(hours=number), "http", OPERATIONAL, version, snapshot,
+        JournalEntry(f"{week}-{number}", newest - timedelta(hours=number), "http", OPERATIONAL, version, snapshot,
                      origin, 5.0 + number, BatchRows(batch.request_id, np.arange(number + 1)))
         for number in range(6)
     ]  # fmt: skip
