@@ -5,6 +5,7 @@ are computed from the same daily sums.
 """
 
 from collections.abc import Iterable
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from rossmann.models import Quantiles
 from rossmann.monitoring.performance import SUMS, BacktestReference, scores_of_sums, week_ends
 from rossmann.monitoring.slices import store_slices
 
-BASELINE_SOURCE = "baseline"
+COMPARED_WEEKS = 2  # before and after a new champion
 GROUP_COLUMNS = ["group", "stores", "wape", "expected_wape", "bias", "coverage", "rows"]
 
 
@@ -25,6 +26,17 @@ def weekly_scores(sums: pd.DataFrame, last: np.datetime64) -> pd.DataFrame:
     """
     days = sums[sums.date <= pd.Timestamp(last)]
     return scores_of_sums(days.assign(week=week_ends(days, last)), "model_version", "week")
+
+
+def wape_around(weekly: pd.DataFrame, day: date, before: int, after: int) -> tuple[float, float]:
+    """What a new champion changed: the mean WAPE of version `before` in its last weeks, and of `after` in its first.
+
+    weekly: from `weekly_scores`. Up to COMPARED_WEEKS that end by `day`, and as many later ones; NaN without any.
+    """
+    old, new = (weekly.wape[weekly.index.get_level_values("model_version") == version] for version in (before, after))
+    weeks_before = old[old.index.get_level_values("week") <= pd.Timestamp(day)]
+    weeks_after = new[new.index.get_level_values("week") > pd.Timestamp(day)]
+    return float(weeks_before.tail(COMPARED_WEEKS).mean()), float(weeks_after.head(COMPARED_WEEKS).mean())
 
 
 def lead_week_scores(sums: pd.DataFrame, reference: BacktestReference, version: int) -> pd.DataFrame:
