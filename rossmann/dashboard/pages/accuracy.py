@@ -36,8 +36,8 @@ def page() -> None:
     sums = records.accuracy_sums(key, first, last)
     own = sums[sums.model_version == champion.version]
     st.caption(
-        f"Version {champion.version} ({champion.card.candidate}), {day(first)} to {day(last)}. Delivered: its forecasts "
-        "beside the sales of these days. Expected: its backtest, on days that it did not see."
+        f"Version {champion.version} ({champion.card.candidate}), {day(first)} to {day(last)}. Delivered: its "
+        "forecasts beside the sales of these days. Expected: its backtest, on days that it did not see."
     )
     if own.empty:
         st.info(NO_ACTUALS, icon=":material/info:")

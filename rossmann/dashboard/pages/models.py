@@ -95,11 +95,11 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
     model = versions[next(iter(chosen.selection.rows), 0)]
     hint = "" if chosen.selection.rows else " (select another in the table)"
     st.markdown(f"**Version {model.version}**{hint}")
-    card, scores = st.tabs(["Scores", "Card"])
-    with card:
+    scores, card = st.tabs(["Scores", "Card"])
+    with scores:
         charts.show(operation_charts.fold_chart(model.card.rmspe), "models-folds")
         _leaderboard(model)
-    with scores:
+    with card:
         fields = vars(model.card) | {"files": len(model.card.files), "backtest_run": model.backtest_run}
         st.json({name: value for name, value in fields.items() if name != "rmspe"} | {"rmspe": model.card.rmspe})
 
@@ -150,9 +150,8 @@ def _rollback_form(champion: RegisteredModel | None, hashes: list[bytes]) -> Non
         st.markdown(f"**Roll back from version {champion.version}** to the champion before it")
         reason, confirmed, key = _form_fields("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
-            _run(
-                ["rollback", "--because", reason, "--instead-of", str(champion.version)], reason, confirmed, key, hashes
-            )
+            instead = ["--instead-of", str(champion.version)]
+            _run(["rollback", "--because", reason, *instead], reason, confirmed, key, hashes)
 
 
 def _promotion_form(
@@ -163,9 +162,7 @@ def _promotion_form(
         return
     with st.form("promotion"):
         version = st.selectbox("**Promote** version", others, key="promotion-version")
-        reason, confirmed, key = _form_fields(
-            "promotion", "It serves whatever its verdict was, and the endpoint follows"
-        )
+        reason, confirmed, key = _form_fields("promotion", "It serves whatever its verdict, and the endpoint follows")
         if st.form_submit_button("Promote", icon=":material/publish:"):
             instead = ["--instead-of", str(champion.version)] if champion else []
             _run(["promote", str(version), "--because", reason, *instead], reason, confirmed, key, hashes)
