@@ -1,0 +1,147 @@
+"""The report of a training: what it is made of, and its page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rossmann.data import SalesHistory
+from rossmann.evaluation import BASELINE, MAE, RMSPE, BacktestRun, Loss, chain_names
+from rossmann.reports import charts, importance, page, scores, worst_rows
+
+TEMPLATE = "training.html"
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """The model version that a training registered, and what it was computed with."""
+
+    version: int
+    candidate: str
+    snapshot: str  # fingerprint
+    train_end: str  # YYYY-MM-DD
+    seed: int
+    code_version: str
+    environment: str  # hash of the versions of all packages
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What became of a challenger."""
+
+    promote: bool
+    at: str  # time, UTC
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """All that the report shows, as the training stored it."""
+
+    run: BacktestRun
+    challenger: Challenger
+    history: SalesHistory
+    coverage: float  # nominal share of days between the bounds
+    coverage_of_levels: Mapping[float, float]  # share of days below the quantile of each level, out of sample
+    decision: Decision | None  # None: not judged yet
+    mlflow_run: str  # id
+
+    @property
+    def loss(self) -> Loss:
+        """By which the candidates are ranked."""
+        return self.run.backtest.loss
+
+
+@dataclass(frozen=True)
+class LeaderboardLine:
+    """One candidate: its scores are means over the folds, as texts."""
+
+    candidate: str
+    scores: tuple[str, ...]
+    share: float  # of the largest capped loss, for the bar; 0 for one that failed
+    failure: str
+
+
+def render_training(report: TrainingReport) -> bytes:
+    """The report as one HTML page. It loads nothing: style and charts are inside."""
+    names, backtest = chain_names(report.history), report.run.backtest
+    candidate = report.challenger.candidate
+    return page.render(
+        TEMPLATE,
+        report=report,
+        challenger=report.challenger,
+        decision=report.decision,
+        loss=report.loss,
+        baseline=BASELINE,
+        tiles=_tiles(report),
+        warning=backtest.bias_warning(candidate),
+        columns=_columns(report.loss),
+        leaderboard=_leaderboard(report.run),
+        lines=charts.lines(backtest, candidate),
+        breakdowns=scores.breakdowns(backtest, candidate, names),
+        calibration=charts.calibration(report.coverage_of_levels),
+        worst_stores=scores.worst_stores(backtest, candidate, names),
+        cpu_seconds=sum(report.run.cpu_seconds.values()),
+        worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),
+        **_importance(report.run, candidate),
+        charts=charts,
+    )
+
+
+def _columns(loss: Loss) -> tuple[str, ...]:
+    """The scores of the leaderboard; the first is the one that ranks."""
+    others = (each.label for each in (RMSPE, MAE) if each != loss)
+    return (f"{loss.label}, capped", loss.label, *others, "bias", "WQL", "coverage", "CPU s")
+
+
+def _leaderboard(run: BacktestRun) -> list[LeaderboardLine]:
+    board, loss = run.leaderboard(), run.backtest.loss
+    largest = board[loss.capped_name].max()
+    return [
+        LeaderboardLine(str(name), (), 0.0, line.failure)
+        if line.failure
+        else LeaderboardLine(str(name), _score_texts(line, loss), line[loss.capped_name] / largest, "")
+        for name, line in board.iterrows()
+    ]
+
+
+def _score_texts(line: pd.Series, loss: Loss) -> tuple[str, ...]:
+    """The texts of `_columns`."""
+    others = (each.text(line[each.name]) for each in (RMSPE, MAE) if each != loss)
+    quantiles = ("–", "–") if pd.isna(line.wql) else (f"{line.wql:.4f}", page.percent(line.coverage, 0))
+    return (
+        loss.text(line[loss.capped_name]),
+        loss.text(line[loss.name]),
+        *others,
+        page.signed_percent(line.bias),
+        *quantiles,
+        f"{line.cpu_seconds:,.1f}",
+    )
+
+
+def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
+    """The numbers at the top: what, number, and beside what it is to be seen."""
+    board, loss, candidate = report.run.backtest.score(), report.loss, report.challenger.candidate
+    best, rows = board.loc[candidate], report.run.backtest.of(candidate)
+    tiles = [(f"{loss.label}, capped", loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
+    if BASELINE in board.index and candidate != BASELINE:
+        gain = 1 - best[loss.capped_name] / board[loss.capped_name][BASELINE]
+        tiles.append((f"error below {BASELINE}", page.percent(gain), loss.text(board[loss.capped_name][BASELINE])))
+    tiles.append(("bias", page.signed_percent(best.bias), "of all sales; 0 is best"))
+    tiles.append(("inside the bounds", page.percent(best.coverage), f"{page.percent(report.coverage, 0)} nominal"))
+    folds, stores = rows.origin.nunique(), rows.store.nunique()
+    days = rows.lead_days.max()
+    tiles.append(("days of stores", page.amount(len(rows)), f"{folds} folds × {days} days × {stores:,} stores"))
+    return tiles
+
+
+def _importance(run: BacktestRun, candidate: str) -> dict[str, object]:
+    """The gain of the candidate's features; of the best booster where the candidate has no trees."""
+    ranking = [candidate, *map(str, run.backtest.score().index)]
+    source = next((name for name in ranking if run.importance.get(name)), None)
+    shares = run.importance[source] if source else {}
+    return {
+        "importance_source": source,
+        "importance_groups": importance.grouped(shares),
+        "importance_features": importance.largest(shares),
+    }
