@@ -10,7 +10,7 @@ import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
-from flows import artifacts, retries, workspace
+from flows import artifacts, retries, training_report, workspace
 from flows.progress import progress
 from rossmann import models, registry, training
 from rossmann.data import SalesHistory, load_chain, resolve_snapshot
@@ -27,6 +27,7 @@ class TrainResult:
     backtest_run: str  # its key
     run_id: str  # of MLflow
     challenger: int  # model version
+    report: str  # address of its page
 
 
 @flow
@@ -50,7 +51,8 @@ def train(
         selected += search_hyperparameters(snapshot, selected, folds, search)
     key = backtest(snapshot, selected, folds)
     run_id = record(key, snapshot, selected)
-    return TrainResult(key, run_id, register(key, run_id, snapshot, selected))
+    version = register(key, run_id, snapshot, selected)
+    return TrainResult(key, run_id, version, write_report(version))
 
 
 @task(**retries.ON_RAY)
@@ -138,3 +140,9 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         loss=run.backtest.loss.name,
     )
     return registry.register_model(model_registry, forecaster, card, run.key)
+
+
+@task(**retries.OVER_NETWORK)
+def write_report(version: int) -> str:
+    """Write the report of the training that registered a version. Returns its address."""
+    return training_report.write(Settings(), version)

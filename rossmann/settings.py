@@ -92,7 +92,9 @@ class Settings(BaseSettings):
         90, ge=1, description="Finished fits that `sweep` deletes are older; a fit that is needed again is repeated."
     )
     backtest_retention_days: int = Field(
-        365, ge=1, description="Backtest runs that `sweep` deletes are older; never one of a model in use."
+        365,
+        ge=1,
+        description="Backtest runs and training reports that `sweep` deletes are older; never one of a model in use.",
     )
     alarm_retention_days: int = Field(
         730, ge=1, description="Alarms that `sweep` deletes are older; never one that waits for its retraining."

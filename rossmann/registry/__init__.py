@@ -16,6 +16,9 @@ from rossmann.registry.cards import ModelCard, RegisteredModel
 from rossmann.registry.connection import BACKTESTS, CHALLENGER, CHAMPION, LEDGER, MODEL, Registry
 from rossmann.registry.fetch import fetch_forecaster
 from rossmann.registry.ledger import (
+    OVERRIDE,
+    PROMOTE,
+    REFUSE,
     LedgerEntry,
     champion_since,
     confirm_deployment,
@@ -29,7 +32,7 @@ from rossmann.registry.ledger import (
     veto_reason,
     withdraw,
 )
-from rossmann.registry.runs import record_backtests
+from rossmann.registry.runs import log_report, record_backtests
 from rossmann.registry.versions import (
     challenger,
     champion,
@@ -50,6 +53,9 @@ __all__ = [
     "CHAMPION",
     "LEDGER",
     "MODEL",
+    "OVERRIDE",
+    "PROMOTE",
+    "REFUSE",
     "LedgerEntry",
     "ModelCard",
     "RegisteredModel",
@@ -69,6 +75,7 @@ __all__ = [
     "ledger",
     "list_models",
     "load_forecaster",
+    "log_report",
     "override",
     "promote",
     "record_backtests",

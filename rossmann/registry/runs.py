@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # importing it takes a second, and reading a registry does no
     from mlflow.entities import DatasetInput, Run
 
 PARENT_RUN_TAG = "mlflow.parentRunId"  # MLflow shows child runs below their parent by it
+REPORT_FILE = "report.html"  # of a training, among the files of its run
 
 
 def record_backtests(
@@ -39,6 +40,13 @@ def record_backtests(
             _record_candidate(client, experiment, parent, run, board, candidate)
         _log_rows(client, parent, run)
     return parent
+
+
+def log_report(registry: Registry, run_id: str, page: bytes) -> None:
+    """Store the report of a training with its run, in place of an earlier one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, REPORT_FILE).write_bytes(page)
+        registry.client.log_artifact(run_id, str(Path(folder, REPORT_FILE)))
 
 
 @contextmanager

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from rossmann.evaluation import Backtest, scored_rows
-from rossmann.schema import DAY
+from rossmann.schema import DAY, WEEK_DAYS
 
 WIDTH, HEIGHT = 1040, 280
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 28  # margins in which the axes' texts are
 CALIBRATION_SIZE = 340
-LONGEST_GAP = 3  # days without sales that a line crosses: a weekend, not the time between two folds
+MAX_MONTHS, MONTH_TEXT_DAYS = 12, 14  # with texts on the axis; days of the width of such a text
+MIN_WEEKS = 4  # of a fold that is drawn by week
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,11 @@ class Tick:
 
 @dataclass(frozen=True)
 class Lines:
-    """Sales and forecasts of all stores by day."""
+    """Sales and forecasts of all stores by week or day."""
 
-    sales: str  # path data
+    sales: str  # path data, a line per fold
     forecast: str
+    block: str  # week or day
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     origins: tuple[float, ...]  # of the folds
@@ -45,19 +47,22 @@ class CalibrationPoint:
 
 
 def lines(backtest: Backtest, candidate: str) -> Lines:
-    """Sums over all stores of the days with sales, on all folds. Folds may overlap: the newest forecast is drawn."""
-    rows = scored_rows(backtest.of(candidate)).sort_values("origin").drop_duplicates(["store", "date"], keep="last")
-    days = rows.groupby("date")[["sales", "forecast"]].sum()
-    first, last = backtest.rows.origin.min(), days.index.max()
-    span = max((last - first).days, 1)
-    steps = nice_steps(float(days.to_numpy().max()))
-    x = LEFT + (days.index - first).days.to_numpy() / span * (WIDTH - LEFT - RIGHT)
-    starts_line = np.diff(days.index.to_numpy(), prepend=np.datetime64(0, "D")) > LONGEST_GAP * DAY
+    """The mean day of all stores together in each week after each origin, or each day where folds have few weeks."""
+    rows = scored_rows(backtest.of(candidate))
+    block = "lead_week" if rows.lead_days.max() >= MIN_WEEKS * WEEK_DAYS else "lead_days"
+    blocks = rows.groupby(["origin", block])
+    totals = blocks[["sales", "forecast"]].sum().div(blocks.date.nunique(), axis=0)
+    middle = blocks.date.min() + (blocks.date.max() - blocks.date.min()) / 2
+    first, last = rows.origin.min(), rows.date.max()
+    steps = nice_steps(float(totals.to_numpy().max()))
+    x = _across(middle, first, last)
+    is_first = ~totals.index.get_level_values("origin").duplicated()
     return Lines(
-        *(_path(x, _heights(days[column].to_numpy(), steps[-1]), starts_line) for column in ("sales", "forecast")),
+        *(_path(x, _heights(totals[column].to_numpy(), steps[-1]), is_first) for column in ("sales", "forecast")),
+        block="week" if block == "lead_week" else "day",
         x_ticks=tuple(_month_ticks(first, last)),
         y_ticks=tuple(Tick(float(_heights(step, steps[-1])), short_number(step)) for step in steps),
-        origins=tuple(LEFT + (each - first).days / span * (WIDTH - LEFT - RIGHT) for each in rows.origin.unique()),
+        origins=tuple(_across(pd.Series(rows.origin.unique()), first, last)),
     )
 
 
@@ -90,16 +95,21 @@ def _heights(values: np.ndarray | float, largest: float) -> np.ndarray:
     return HEIGHT - BOTTOM - np.asarray(values) / largest * (HEIGHT - TOP - BOTTOM)
 
 
-def _path(x: np.ndarray, y: np.ndarray, starts_line: np.ndarray) -> str:
-    points = zip(np.where(starts_line, "M", "L"), x, y, strict=True)
+def _across(days: pd.Series, first: pd.Timestamp, last: pd.Timestamp) -> np.ndarray:
+    """The horizontal positions of days on an axis from `first` to `last`. float64, same shape"""
+    return LEFT + ((days - first) / (last - first)).to_numpy() * (WIDTH - LEFT - RIGHT)
+
+
+def _path(x: np.ndarray, y: np.ndarray, is_first: np.ndarray) -> str:
+    points = zip(np.where(is_first, "M", "L"), x, y, strict=True)
     return "".join(f"{letter}{across:.1f} {down:.1f}" for letter, across, down in points)
 
 
 def _month_ticks(first: pd.Timestamp, last: pd.Timestamp) -> list[Tick]:
-    """The first days of months, at most about twelve of them."""
-    months = pd.date_range(first, last, freq="MS")
-    every = max(1, len(months) // 12 + 1)
-    span = max((last - first).days, 1)
+    """The first days of months, of which there are MAX_MONTHS at most."""
+    months = pd.date_range(first, last - MONTH_TEXT_DAYS * DAY, freq="MS")
+    months = months[:: len(months) // MAX_MONTHS + 1]
     return [
-        Tick(LEFT + (day - first).days / span * (WIDTH - LEFT - RIGHT), f"{day:%b %Y}") for day in months[::every]
+        Tick(position, f"{day:%b %Y}")
+        for position, day in zip(_across(months.to_series(), first, last), months, strict=True)
     ]

@@ -36,7 +36,7 @@ class Breakdown:
 def breakdowns(backtest: Backtest, candidate: str, names: Names) -> list[Breakdown]:
     """The candidate's scores by fold, week after the origin, weekday, and by the slices of the release rule."""
     pair = Backtest(backtest.rows[backtest.rows.candidate.isin([candidate, BASELINE])], backtest.loss)
-    columns = {"origin": "Fold, by its origin", "lead_week": "Week after the origin", "weekday": "Weekday"}
+    columns = {"origin": "fold from", "lead_week": "after the origin", "weekday": "weekday"}
     columns |= {column: name.replace("_", " ") for column, name in names.slices.items() if column not in columns}
     return [Breakdown(title, _parts(pair, candidate, column)) for column, title in columns.items()]
 
@@ -77,4 +77,3 @@ def _label(column: str, value: object) -> str:
     if column == "lead_week":
         return f"week {value}"
     return str(value) if isinstance(value, str) else FLAG_WORDS[int(value)]
-

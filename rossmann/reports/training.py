@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ class Challenger:
 class Decision:
     """What became of a challenger."""
 
-    promote: bool
+    outcome: Literal["promoted", "refused", "taken back"]
     at: str  # time, UTC
     reasons: tuple[str, ...]
 
@@ -126,7 +127,8 @@ def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     tiles = [(f"{loss.label}, capped", loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
     if BASELINE in board.index and candidate != BASELINE:
         gain = 1 - best[loss.capped_name] / board[loss.capped_name][BASELINE]
-        tiles.append((f"error below {BASELINE}", page.percent(gain), loss.text(board[loss.capped_name][BASELINE])))
+        text = loss.text(board[loss.capped_name][BASELINE])
+        tiles.append((f"error below {BASELINE}", page.percent(gain), f"{BASELINE}: {text}"))
     tiles.append(("bias", page.signed_percent(best.bias), "of all sales; 0 is best"))
     tiles.append(("inside the bounds", page.percent(best.coverage), f"{page.percent(report.coverage, 0)} nominal"))
     folds, stores = rows.origin.nunique(), rows.store.nunique()

@@ -60,7 +60,8 @@ def _unusual_sales(history: SalesHistory, store: int, day: int) -> list[str]:
     if not (ratio < 1 - UNUSUAL or ratio > 1 / (1 - UNUSUAL)):
         return []
     name = WEEKDAY_NAMES[int(weekday(history.calendar.dates[day]))]
-    return [f"{ratio:.0%} of its usual {name}{' with promotion' if promo[day] else ''}"]
+    size = f"{ratio:.1f} times" if ratio >= 2 else f"{ratio:.0%} of"
+    return [f"{size} its usual {name}{' with promotion' if promo[day] else ''}"]
 
 
 def _holidays(history: SalesHistory, store: int, day: int) -> list[str]:
