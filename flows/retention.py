@@ -20,7 +20,7 @@ REPORTS = "training reports"
 
 @dataclass(frozen=True)
 class Expired:
-    """What may be deleted: a snapshot, a backtest run, a training's report, an alarm; or all old fits, or all old requests."""
+    """What may be deleted: a snapshot, backtest run, report or alarm; or all old fits, or all old requests."""
 
     kind: str
     name: str
