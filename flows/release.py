@@ -14,7 +14,7 @@ import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import artifacts, endpoint, retries, training_report, workspace
+from flows import artifacts, endpoint, links, retries, training_report, workspace
 from flows.progress import progress
 from flows.train import refit
 from rossmann import evaluation, features, models, registry, training
@@ -77,7 +77,7 @@ def find_challenger(model_registry: Registry, version: int | None) -> Registered
 
 def skip_judging(reason: str) -> Verdict:
     """A verdict without comparisons; the UI shows the reason."""
-    create_markdown_artifact(artifacts.nothing_to_judge(reason), key="verdict")
+    create_markdown_artifact(artifacts.nothing_to_judge(reason), key="verdict", description=reason)
     return Verdict(False, (reason,), ())
 
 
@@ -136,7 +136,9 @@ def register_baseline(challenger: RegisteredModel) -> int:
 
 def show(verdict: Verdict, challenger: RegisteredModel) -> Verdict:
     """Show a verdict in the UI, and return it."""
-    create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
+    next_steps = links.training(Settings(), challenger.card.run_id)
+    page = artifacts.verdict(verdict, challenger.version, next_steps)
+    create_markdown_artifact(page, key="verdict", description=artifacts.verdict_title(verdict, challenger.version))
     return verdict
 
 

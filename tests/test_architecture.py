@@ -35,6 +35,7 @@ VENDOR_PACKAGES = {
     "botocore": {"storage"},
     "evidently": {"monitoring"},
     "matplotlib": {"figures"},
+    "PIL": {"figures"},
     "jinja2": {"reports"},
     "prefect": {"flows"},
     "typer": {"flows"},

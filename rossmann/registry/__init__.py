@@ -32,7 +32,7 @@ from rossmann.registry.ledger import (
     veto_reason,
     withdraw,
 )
-from rossmann.registry.runs import log_report, record_backtests
+from rossmann.registry.runs import REPORT_FILE, log_report, record_backtests, run_path
 from rossmann.registry.versions import (
     challenger,
     champion,
@@ -56,6 +56,7 @@ __all__ = [
     "OVERRIDE",
     "PROMOTE",
     "REFUSE",
+    "REPORT_FILE",
     "LedgerEntry",
     "ModelCard",
     "RegisteredModel",
@@ -82,6 +83,7 @@ __all__ = [
     "record_refusal",
     "register_model",
     "rollback",
+    "run_path",
     "set_challenger",
     "veto_reason",
     "withdraw",

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import pandas as pd
-
 from rossmann.data import SalesHistory
-from rossmann.evaluation import BASELINE, MAE, RMSPE, BacktestRun, Loss, chain_names
-from rossmann.reports import charts, importance, page, scores, worst_rows
+from rossmann.evaluation import BASELINE, BacktestRun, Loss, chain_names
+from rossmann.reports import charts, importance, leaderboard, page, scores, worst_rows
 
 TEMPLATE = "training.html"
 
@@ -53,16 +51,6 @@ class TrainingReport:
         return self.run.backtest.loss
 
 
-@dataclass(frozen=True)
-class LeaderboardLine:
-    """One candidate: its scores are means over the folds, as texts."""
-
-    candidate: str
-    scores: tuple[str, ...]
-    share: float  # of the largest capped loss, for the bar; 0 for one that failed
-    failure: str
-
-
 def render_training(report: TrainingReport) -> bytes:
     """The report as one HTML page. It loads nothing: style and charts are inside."""
     names, backtest = chain_names(report.history), report.run.backtest
@@ -76,8 +64,8 @@ def render_training(report: TrainingReport) -> bytes:
         baseline=BASELINE,
         tiles=_tiles(report),
         warning=backtest.bias_warning(candidate),
-        columns=_columns(report.loss),
-        leaderboard=_leaderboard(report.run),
+        columns=leaderboard.columns(report.loss),
+        leaderboard=leaderboard.lines(report.run),
         lines=charts.lines(backtest, candidate),
         breakdowns=scores.breakdowns(backtest, candidate, names),
         calibration=charts.calibration(report.coverage_of_levels),
@@ -86,37 +74,6 @@ def render_training(report: TrainingReport) -> bytes:
         worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),
         **_importance(report.run, candidate),
         charts=charts,
-    )
-
-
-def _columns(loss: Loss) -> tuple[str, ...]:
-    """The scores of the leaderboard; the first is the one that ranks."""
-    others = (each.label for each in (RMSPE, MAE) if each != loss)
-    return (f"{loss.label}, capped", loss.label, *others, "bias", "WQL", "coverage", "CPU s")
-
-
-def _leaderboard(run: BacktestRun) -> list[LeaderboardLine]:
-    board, loss = run.leaderboard(), run.backtest.loss
-    largest = board[loss.capped_name].max()
-    return [
-        LeaderboardLine(str(name), (), 0.0, line.failure)
-        if line.failure
-        else LeaderboardLine(str(name), _score_texts(line, loss), line[loss.capped_name] / largest, "")
-        for name, line in board.iterrows()
-    ]
-
-
-def _score_texts(line: pd.Series, loss: Loss) -> tuple[str, ...]:
-    """The texts of `_columns`."""
-    others = (each.text(line[each.name]) for each in (RMSPE, MAE) if each != loss)
-    quantiles = ("–", "–") if pd.isna(line.wql) else (f"{line.wql:.4f}", page.percent(line.coverage, 0))
-    return (
-        loss.text(line[loss.capped_name]),
-        loss.text(line[loss.name]),
-        *others,
-        page.signed_percent(line.bias),
-        *quantiles,
-        f"{line.cpu_seconds:,.1f}",
     )
 
 
