@@ -13,6 +13,7 @@ LAYERS = {
     "simulation": 2, "features": 2, "evaluation": 2,
     "models": 3, "figures": 3,
     "training": 4, "registry": 4, "forecasting": 4, "journal": 4, "monitoring": 4, "explain": 4, "planning": 4,
+    "reports": 4,
     "serving": 5, "dashboard": 5,
 }  # fmt: skip
 SAME_LAYER = {  # (importer, imported) on one layer; everything else on a layer knows nothing of its neighbours
@@ -37,6 +38,8 @@ VENDOR_PACKAGES = {
     "botocore": {"storage"},
     "evidently": {"monitoring"},
     "matplotlib": {"figures"},
+    "PIL": {"figures"},
+    "jinja2": {"reports"},
     "prefect": {"flows"},
     "typer": {"flows"},
     "holidays": {"data"},

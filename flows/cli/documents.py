@@ -133,6 +133,7 @@ def training(report: "TrainingReport") -> Document:
         "warning": report.bias_warning or None,
         "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
+        "report": report.result.report,
         "backtest_rows_file": report.backtest_rows_file,
         "run_id": report.result.run_id,
         "mlflow": report.mlflow,
