@@ -10,6 +10,14 @@ from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.settings import Settings
 
+HEAD = """# HTTP reference
+
+From the OpenAPI document of the endpoint, which is also [here as JSON](openapi.json) and at `/openapi.json` of a running
+endpoint; `/docs` there shows it with examples of its own stores. [HTTP API](http.md) explains how to use it. If the
+endpoint has keys, every path needs one but those marked as public.
+
+{description}"""
+
 
 def openapi() -> dict:
     """The document of an endpoint with API keys, before it has loaded a model."""
@@ -35,12 +43,7 @@ def http_reference(document: dict) -> str:
         for method, operation in operations.items()
     ]
     schemas = [_schema(name, schema) for name, schema in document["components"]["schemas"].items()]
-    head = (
-        "# HTTP reference\n\nFrom the OpenAPI document of the endpoint, which is also [here as JSON](openapi.json) and at "
-        "`/openapi.json` of a running endpoint; `/docs` there shows it with examples of its own stores. "
-        "[HTTP API](http.md) explains how to use it. Every path but those marked as public needs a key, if the endpoint "
-        f"has keys.\n\n{document['info']['description']}"
-    )
+    head = HEAD.format(description=document["info"]["description"])
     return "\n\n".join([head, "## Paths", *paths, "## Objects", *schemas])
 
 
@@ -50,8 +53,7 @@ def _operation(method: str, path: str, operation: dict) -> str:
     lines = [f"### {method.upper()} {path}{public}", operation.get("description", "")]
     if parameters := operation.get("parameters"):
         rows = [
-            f"| `{each['name']}` | {each['in']} | {_type(each['schema'])} | {_cell(each.get('description', ''))} |"
-            for each in parameters
+            f"| `{each['name']}` | {each['in']} | {_type(each['schema'])} | {_meaning(each)} |" for each in parameters
         ]
         lines.append("| parameter | in | type | meaning |\n|---|---|---|---|\n" + "\n".join(rows))
     if body := operation.get("requestBody"):
@@ -71,7 +73,7 @@ def _schema(name: str, schema: dict) -> str:
     """The section of one object."""
     required = schema.get("required", [])
     rows = [
-        f"| `{field}`{'' if field in required else ' (optional)'} | {_type(each)} | {_cell(each.get('description', ''))} |"
+        f"| `{field}`{'' if field in required else ' (optional)'} | {_type(each)} | {_meaning(each)} |"
         for field, each in schema.get("properties", {}).items()
     ]
     table = "| field | type | meaning |\n|---|---|---|\n" + "\n".join(rows) if rows else ""
@@ -90,6 +92,10 @@ def _type(schema: dict) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(f"`{each}`" for each in schema["enum"])
     return " ".join(filter(None, [schema.get("type", ""), f"({schema['format']})" if "format" in schema else ""]))
+
+
+def _meaning(described: dict) -> str:
+    return _cell(described.get("description", ""))
 
 
 def _cell(text: str) -> str:
