@@ -28,15 +28,15 @@ def commands(group: TyperGroup, prefix: str = "") -> list[tuple[str, TyperComman
 
 
 def _section(name: str, command: TyperCommand | TyperGroup) -> str:
-    context = typer.Context(command, info_name=name)
-    rows = [_row(each, context) for each in command.params if each.name not in ("help", "install_completion")]
+
+    rows = [_row(each) for each in command.params if each.name not in ("help", "install_completion")]
     table = "\n| option | default | meaning |\n|---|---|---|\n" + "\n".join(rows) if rows else ""
     return f"## {name}\n\n{command.help or ''}\n{table}"
 
 
-def _row(parameter: TyperArgument | TyperOption, context: typer.Context) -> str:
+def _row(parameter: TyperArgument | TyperOption) -> str:
     """One option or argument: its names and value, its default, and its help text."""
-    value = parameter.make_metavar(context)
+    value = parameter.metavar or parameter.name.upper()
     names = ", ".join(parameter.opts)
     is_argument, is_flag = isinstance(parameter, TyperArgument), getattr(parameter, "is_flag", False)
     shown = value if is_argument else names if is_flag else f"{names} {value}"

@@ -12,9 +12,9 @@ from rossmann.settings import Settings
 
 HEAD = """# HTTP reference
 
-From the OpenAPI document of the endpoint, which is also [here as JSON](openapi.json) and at `/openapi.json` of a running
-endpoint; `/docs` there shows it with examples of its own stores. [HTTP API](http.md) explains how to use it. If the
-endpoint has keys, every path needs one but those marked as public.
+From the OpenAPI document of the endpoint, which is also [here as JSON](openapi.json) and at `/openapi.json` of a
+running endpoint; `/docs` there shows it with examples of its own stores. [HTTP API](http.md) explains how to use it.
+If the endpoint has keys, every path needs one but those marked as public.
 
 {description}"""
 
