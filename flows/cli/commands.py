@@ -233,6 +233,7 @@ def monitor(json: AsJson = False) -> None:
 
 
 app.command()(listings.alarms)
+app.command()(listings.doctor)
 
 
 @app.command()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flows.alarms import Alarm, AlarmRecord
+    from flows.cli.doctor.findings import Finding
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
@@ -90,6 +91,12 @@ def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
         {**_alarm(each.alarm), "outcome": each.outcome.model_dump(mode="json") if each.outcome else None}
         for each in records
     ]
+
+
+def diagnosis(findings: "Iterable[Finding]") -> Document:
+    """`status` of each finding is ok, warning or wrong; `healthy` if none is wrong."""
+    rows = [asdict(each) for each in findings]
+    return {"healthy": all(row["status"] != "wrong" for row in rows), "findings": rows}
 
 
 def sweep(expired: "Iterable[Expired]") -> list[Document]:
