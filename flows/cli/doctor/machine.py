@@ -116,7 +116,7 @@ def judge_skew(place: str, other: float | None, now: float, shown: str = "") -> 
 
 
 def file_time(folder: str) -> float | None:
-    """The file system's time of a file that is written now; that of a network disk is its server's. None: not writable."""
+    """The time that the file system gives a new file; a network disk has a clock of its own. None: not writable."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
