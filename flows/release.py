@@ -194,7 +194,7 @@ def other_loss_notes(loss: Loss, name: str, model: RegisteredModel) -> list[str]
     if model.card.loss == loss.name or model.card.candidate == evaluation.BASELINE:
         return []
     own = evaluation.LOSSES[model.card.loss].label
-    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS)"]
+    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS, else chain.toml)"]
 
 
 def backtest(

@@ -84,8 +84,9 @@ def init(
     folder: Annotated[str, typer.Argument(help="Folder with the raw files: .csv, .csv.gz or .parquet.")],
 ) -> None:
     """Write a first chain.toml for a folder of raw files: what its columns probably are, with reasons as comments."""
-    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, write_chain_file
+    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, require_no_chain_file, write_chain_file
 
+    require_no_chain_file(folder)
     if is_kaggle_format(folder):
         typer.echo(f"{folder} has the files of Kaggle's format: no chain.toml is needed")
     else:
@@ -340,4 +341,4 @@ def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     try:
         return fault, date.fromisoformat(day)
     except ValueError as error:
-        raise DataError(f"--inject {text}: expected FAULT@DATE, like promo_inverted@2015-02-12") from error
+        raise DataError(f"--inject {text}: expected FAULT@DATE, like promotion_inverted@2015-02-12") from error

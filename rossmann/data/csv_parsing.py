@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, STATE_HOLIDAYS
+from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, HOLIDAY_KINDS
 from rossmann.validation import DataError, ValidationError, Violation
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
@@ -286,5 +286,5 @@ CELL_TYPES = {
     "day_of_week": NUMBERS,  # 1 Monday … 7 Sunday; compared with the date
     "date": DATES,
     **dict.fromkeys((*ACTUAL_COLUMNS, *CALENDAR_COLUMNS), NUMBERS),
-    "state_holiday": codes(STATE_HOLIDAYS, "none, public, Easter, Christmas"),
+    "holiday_kind": codes(HOLIDAY_KINDS, "none, public, Easter, Christmas"),
 }

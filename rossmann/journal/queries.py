@@ -21,7 +21,7 @@ from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
-    "open", "promo",
+    "open", "promotion",
 )  # fmt: skip
 COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
@@ -125,6 +125,7 @@ def _connection(url: str) -> Iterator[sa.Connection]:
 
 def _operational_forecasts(day: date) -> sa.Select:
     columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
     return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rossmann.journal.entries import OPERATIONAL, BatchRows, JournalEntry, to_ranges
 from rossmann.models import Quantiles
-from rossmann.schema import STATE_HOLIDAYS
+from rossmann.schema import HOLIDAY_KINDS
 
 BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
 MIGRATION_LOCK = 7_034_115  # an arbitrary number: the advisory lock of the process that migrates PostgreSQL
@@ -245,9 +245,9 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
         "upper": _none_for_nan(forecast.upper),
         "standard_deviation": _none_for_nan(forecast.standard_deviation),
         "open": plan.open.astype(bool).tolist(),
-        "promo": plan.promo.astype(bool).tolist(),
-        "state_holiday": [STATE_HOLIDAYS[code] for code in plan.state_holiday.tolist()],
-        "school_holiday": plan.school_holiday.astype(bool).tolist(),
+        "promo": plan.promotion.astype(bool).tolist(),
+        "state_holiday": [HOLIDAY_KINDS[code] for code in plan.holiday_kind.tolist()],
+        "school_holiday": plan.school_break.astype(bool).tolist(),
     }
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))

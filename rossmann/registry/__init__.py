@@ -41,6 +41,7 @@ from rossmann.registry.versions import (
     list_models,
     load_forecaster,
     register_model,
+    require_same_code,
     set_challenger,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "record_backtests",
     "record_refusal",
     "register_model",
+    "require_same_code",
     "rollback",
     "set_challenger",
     "veto_reason",

@@ -13,9 +13,9 @@ from rossmann.schema import (
     DTYPES,
     FLAG_COLUMNS,
     FORECAST_COLUMNS,
+    HOLIDAY_KINDS,
     KEYS,
     PLAN_COLUMNS,
-    STATE_HOLIDAYS,
 )
 from rossmann.validation.contract import DATE, NUMBER, TEXT, Column, Contract, Rule, check_contracts
 from rossmann.validation.report import Repair, StageReport
@@ -39,7 +39,7 @@ VALID_CODES = Rule(
     CALENDAR_COLUMNS,
     lambda days: (
         np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)).all(axis=1)
-        & days["state_holiday"].between(0, len(STATE_HOLIDAYS) - 1)
+        & days["holiday_kind"].between(0, len(HOLIDAY_KINDS) - 1)
     ),
 )
 CLEAN_DAYS = (
@@ -50,7 +50,7 @@ CLEAN_DAYS = (
         "the store is closed, but has sales or customers",
         "Correct open or the sales.",
         ("open", *ACTUAL_COLUMNS),
-        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["customers"] == 0)),
+        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["traffic"] == 0)),
     ),
     Rule(
         "amounts_finite_and_not_negative",
