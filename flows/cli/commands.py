@@ -236,6 +236,7 @@ def monitor(json: AsJson = False) -> None:
 
 app.command()(explain.explain)
 app.command()(listings.alarms)
+app.command()(listings.doctor)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from flows.cli.doctor.findings import Finding
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
@@ -117,6 +118,12 @@ def value_added(table: "pd.DataFrame") -> list[Document]:
         {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")
     ]
+
+
+def diagnosis(findings: "Iterable[Finding]") -> Document:
+    """`status` of each finding is ok, warning or wrong; `healthy` if none is wrong."""
+    rows = [asdict(each) for each in findings]
+    return {"healthy": all(row["status"] != "wrong" for row in rows), "findings": rows}
 
 
 def sweep(expired: "Iterable[Expired]") -> list[Document]:
