@@ -621,7 +621,7 @@ def test_a_holiday_of_a_place_is_one_of_the_stores_there(side_files):
     days = {
         str(calendar.dates[day]): set(label[stores])
         for day in range(60)
-        if (stores := calendar.state_holiday[:, day] > 0).any()
+        if (stores := calendar.holiday_kind[:, day] > 0).any()
     }
     assert days == {
         "2014-02-03": set(STORES),
