@@ -68,6 +68,11 @@ def forecasts_with_actuals(history: SalesHistory, days: int) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def test_fingerprints_do_not_change_with_our_names_for_columns(bare, rich):
+    """Without attributes, and with two. Written down before covariates had the names of roles."""
+    assert (bare.fingerprint, rich.fingerprint) == ("206247275ccef5c4", "4356bf89e991d7e6")
+
+
 def test_what_a_chain_of_store_date_and_sales_lacks_has_no_statistic(bare):
     assert findings(detect_drift(bare, forecasts_with_actuals(bare, 90))) == {
         ("dates_shifted", "open"), ("stores_missing", "all stores"), ("store_out_of_scale", "single stores"),
