@@ -119,7 +119,9 @@ def folds() -> Picture:
     picture.arrow((end, 20), (end, y + 30))
     picture.text(end - 8, 16, "last day with sales", "small note", "end")
     picture.text(left, y + 50, "2013-01-01", "small note")
-    picture.text(left + 150, y + 50, "right end of each bar: the 48 days that it forecasts and is scored on", "small note")
+    picture.text(
+        left + 150, y + 50, "right end of each bar: the 48 days that it forecasts and is scored on", "small note"
+    )
     picture.text(left + width, y + 50, "48 days to come", "small note", "end")
     return picture
 
