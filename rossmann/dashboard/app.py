@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from rossmann.dashboard.pages import forecast, whatif
+from rossmann.dashboard.pages import accuracy, alarms, forecast, models, system, whatif
 from rossmann.validation import DataError
 
 ICON = (  # Streamlit's own icons would be fetched from another site
@@ -23,6 +23,12 @@ def main() -> None:
             "Plan": [
                 _page(forecast.page, "Forecast", "show_chart", "forecast", default=True),
                 _page(whatif.page, "What-if", "alt_route", "what-if"),
+            ],
+            "Operate": [
+                _page(accuracy.page, "Accuracy", "target", "accuracy"),
+                _page(alarms.page, "Drift and alarms", "notifications", "alarms"),
+                _page(models.page, "Models", "deployed_code", "models"),
+                _page(system.page, "System", "monitor_heart", "system"),
             ],
         }
     ).run()

@@ -18,13 +18,22 @@ from rossmann.journal.monitoring_tables import accuracy, append_rows, drift_find
 from rossmann.journal.queries import (
     count_forecasts,
     daily_traffic,
+    hourly_traffic,
     read_answer,
     read_forecasts,
     read_newest_forecasts,
     read_scaled_errors,
 )
 from rossmann.journal.read_only import read_only_connection, read_vintages
-from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
+from rossmann.journal.summaries import (
+    NewestRequest,
+    newest_request,
+    newest_scored_day,
+    read_newest_batches,
+    sum_accuracy,
+    sum_store_accuracy,
+)
+from rossmann.journal.tables import count_old, forecasts, migrate, open_connection, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
 __all__ = [
@@ -36,6 +45,7 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalHealth",
+    "NewestRequest",
     "accuracy",
     "append_rows",
     "count_forecasts",
@@ -43,11 +53,16 @@ __all__ = [
     "daily_traffic",
     "drift_findings",
     "forecasts",
+    "hourly_traffic",
     "migrate",
+    "newest_request",
+    "newest_scored_day",
+    "open_connection",
     "prune",
     "published_batch",
     "read_answer",
     "read_forecasts",
+    "read_newest_batches",
     "read_newest_forecasts",
     "read_only_connection",
     "read_rows",
@@ -55,6 +70,8 @@ __all__ = [
     "read_vintages",
     "replace_days",
     "requests",
+    "sum_accuracy",
+    "sum_store_accuracy",
     "traffic",
     "workspace_lock",
     "write_entries",
