@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from rossmann.dashboard.charts import ACTUAL, BAND, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure
+from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure
 from rossmann.dashboard.formats import share
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 
 EXPECTED = ACTUAL
+BAND = "rgba(31, 158, 143, {})"  # the color of forecasts with an opacity
 VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
 PERCENT = ".0%"
@@ -23,7 +24,7 @@ def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReferenc
     if reference:
         low, high = float(reference.weekly_wape.min()), float(reference.weekly_wape.max())
         mean = float(np.mean(reference.weekly_wape))
-        chart.add_hrect(low, high, fillcolor=f"rgba({BAND}, 0.14)", line_width=0, layer="below",
+        chart.add_hrect(low, high, fillcolor=BAND.format(0.14), line_width=0, layer="below",
                         annotation_text="weeks of the backtest", annotation_position="bottom left")  # fmt: skip
         chart.add_hline(mean, line={"color": EXPECTED, "dash": "dot", "width": 1})
     lines = ((0, "Median baseline", EXPECTED, "dash"), (version, "Delivered", FORECAST, "solid"))
@@ -81,7 +82,7 @@ def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame) ->
     chart = figure("sales", SMALL_PX)
     rows = forecasts[forecasts.forecast > 0].sort_values("date")
     both = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
-    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=f"rgba({BAND}, 0.18)", line_width=0,
+    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=BAND.format(0.18), line_width=0,
                       name="Bounds", hoverinfo="skip")  # fmt: skip
     chart.add_scatter(x=days[sales > 0], y=sales[sales > 0], name="Sales", mode="lines+markers",
                       line={"color": ACTUAL, "width": 1}, marker={"size": 4})  # fmt: skip

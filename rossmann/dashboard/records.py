@@ -84,13 +84,13 @@ def hourly_traffic(end: datetime) -> pd.DataFrame:
 @st.cache_data(ttl=TTL_S, show_spinner=False)
 def daily_traffic(since: date) -> pd.DataFrame:
     """Requests of whole days, as monitoring has counted them."""
-    return journal.read_rows(loading.settings().journal_address, journal.traffic, since)
+    return journal.read_since(loading.settings().journal_address, journal.traffic, since)
 
 
 @st.cache_data(ttl=SUMS_TTL_S, show_spinner=False)
 def drift_findings(_: JournalKey, since: date) -> pd.DataFrame:
     """The findings of drift from a day on."""
-    return journal.read_rows(loading.settings().journal_address, journal.drift_findings, since)
+    return journal.read_since(loading.settings().journal_address, journal.drift_findings, since)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the backtest …")
