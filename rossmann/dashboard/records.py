@@ -6,6 +6,7 @@ Sums are cached until the journal has a newer request or another scored day.
 import io
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
@@ -171,6 +172,15 @@ def waiting_files() -> tuple[int, datetime | None]:
 def utc_now() -> datetime:
     """This minute in UTC, without a time zone, as the journal has its moments."""
     return datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None) + timedelta(minutes=1)
+
+
+def warm() -> None:
+    """Read what the first reader would wait for. Does nothing while there is no champion, snapshot or backtest."""
+    from rossmann.serving import deployment  # noqa: F401  # imports Ray, which takes seconds
+
+    with suppress(DataError, OSError):
+        now = loading.current()
+        reference(now.champion.backtest_run, now.champion.card.candidate, now.champion.version)
 
 
 def clear_models() -> None:
