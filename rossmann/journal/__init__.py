@@ -18,7 +18,6 @@ from rossmann.journal.monitoring_tables import accuracy, append_rows, drift_find
 from rossmann.journal.queries import (
     count_forecasts,
     daily_traffic,
-    hourly_traffic,
     read_answer,
     read_forecasts,
     read_newest_forecasts,
@@ -27,9 +26,11 @@ from rossmann.journal.queries import (
 from rossmann.journal.read_only import read_only_connection, read_vintages
 from rossmann.journal.summaries import (
     NewestRequest,
+    hourly_traffic,
     newest_request,
     newest_scored_day,
     read_newest_batches,
+    read_since,
     sum_accuracy,
     sum_store_accuracy,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "read_only_connection",
     "read_rows",
     "read_scaled_errors",
+    "read_since",
     "read_vintages",
     "replace_days",
     "requests",

@@ -4,7 +4,7 @@ Forecasts are queried a day at a time, which bounds what the database sorts.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -103,21 +103,9 @@ def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
             {"date": day, **row}
             for day in _days(first, last)
             if day not in stored_days
-            for row in _traffic_between(connection, day, day + ONE_DAY)
+            for row in traffic_between(connection, day, day + ONE_DAY)
         ]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
-
-
-def hourly_traffic(url: str, end: datetime, hours: int) -> pd.DataFrame:
-    """Traffic of the hours before `end`, a moment in UTC without a time zone, by source: `hour` is when one begins."""
-    starts = [end - timedelta(hours=back) for back in range(hours, 0, -1)]
-    with open_connection(url) as connection:
-        rows = [
-            {"hour": start, **row}
-            for start in starts
-            for row in _traffic_between(connection, start, start + timedelta(hours=1))
-        ]
-    return pd.DataFrame(rows, columns=["hour", *(column.name for column in traffic.columns if column.name != "date")])
 
 
 def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
@@ -159,7 +147,7 @@ def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
-def _traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
+def traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
     """Traffic of the moments from `start` to before `end`, in UTC, a row per source. A stored batch is no request."""
     is_request = sa.or_(requests.c.batch.is_(None), requests.c.batch != requests.c.id)
     of_time = sa.and_(requests.c.at >= start, requests.c.at < end, is_request)
