@@ -40,8 +40,8 @@ def share(value: float, decimals: int = 1) -> str:
 
 
 def points(value: float) -> str:
-    """A difference of two shares in percentage points: −0.3 points."""
-    return "–" if np.isnan(value) else f"{100 * value:+.1f} points".replace("-", MINUS)
+    """A difference of two shares in percentage points: -0.3 points."""
+    return "–" if np.isnan(value) else f"{100 * value:+.1f} points"
 
 
 def bullets(texts: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
-    "open", "promo",
+    "open", "promotion",
 )  # fmt: skip
 COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
@@ -35,10 +35,14 @@ def read_forecasts(url: str, first: date, last: date) -> Iterator[pd.DataFrame]:
                 yield _frame(rows)
 
 
-def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
-    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
+def read_newest_forecasts(url: str, first: date, last: date, stores: Sequence[int] = ()) -> pd.DataFrame:
+    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above.
+
+    stores: only those of these numbers; default: of all.
+    """
     with open_connection(url) as connection:
-        return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
+        queries = (_newest_forecasts(day, stores) for day in _days(first, last))
+        return _frame([row for query in queries for row in connection.execute(query)])
 
 
 def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
@@ -118,6 +122,7 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
 
 def _operational_forecasts(day: date) -> sa.Select:
     columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
     return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
 
@@ -128,7 +133,7 @@ def _counts(day: date) -> sa.Select:
     return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
-def _newest_forecasts(day: date) -> sa.Select:
+def _newest_forecasts(day: date, stores: Sequence[int]) -> sa.Select:
     """A batch is as new as the newest request for its rows: after a rollback, an older one is forecast again."""
     references = requests.alias()
     batches = sa.select(references.c.batch, sa.func.max(references.c.at).label("at")).group_by(references.c.batch).cte()
@@ -137,7 +142,8 @@ def _newest_forecasts(day: date) -> sa.Select:
     )
     newest_first = (requests.c.origin.desc(), at.desc())
     rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
-    ranked = _operational_forecasts(day).add_columns(rank).subquery()
+    of_stores = [forecasts.c.store.in_(list(stores))] if stores else []
+    ranked = _operational_forecasts(day).where(*of_stores).add_columns(rank).subquery()
     return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
 
 
