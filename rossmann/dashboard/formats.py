@@ -7,6 +7,8 @@ import numpy as np
 
 from rossmann.data import SalesHistory
 
+ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
+
 
 def amount(value: float) -> str:
     """Sales with thousands separators and without decimals: 1,234,568; – where there is no number."""
