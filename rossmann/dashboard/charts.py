@@ -1,28 +1,86 @@
 """Plotly figures that are readable on light and on dark ground, and need no other site."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from rossmann.dashboard.series import Fan
+from rossmann.schema import DAY
+
 # Of medium lightness, so that each stands out from white and from near-black.
-ACTUAL, FORECAST, BAND = "#7a8699", "#2f9e8f", "47, 158, 143"
-LAST_YEAR, VINTAGE, PROMOTION, HOLIDAY = "#b58900", "#a274c4", "rgba(214, 126, 44, 0.13)", "rgba(86, 130, 220, 0.16)"
-WORSE, BETTER = "#d1495b", "#2f9e8f"
-HEIGHT_PX = 420
+ACTUAL, FORECAST, LAST_YEAR, VINTAGE = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
+BETTER, WORSE = "#1f9e8f", "#d1495b"
+BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
+PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
+HEIGHT_PX = 430
+HALF_DAY = np.timedelta64(12, "h")
+AMOUNT = "%{y:,.0f}"
 
 
 def figure(y_title: str, height: int = HEIGHT_PX) -> go.Figure:
-    """An empty figure: legend above the plot, thousands separators, no title of its own."""
+    """An empty figure without a title of its own: the legend above the plot, and one hover label for all lines."""
     result = go.Figure()
     result.update_layout(
         height=height,
-        margin={"l": 8, "r": 8, "t": 36, "b": 8},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.03, "x": 0, "traceorder": "normal"},
         hovermode="x unified",
-        yaxis={"title": y_title, "tickformat": ",.3~s", "rangemode": "tozero"},
-        xaxis={"title": None},
+        hoverlabel={"namelength": -1},
+        yaxis={"title": y_title, "tickformat": "~s", "rangemode": "tozero"},
+        xaxis={"hoverformat": "%a %-d %b %Y"},
         separators=".,",
     )
     return result
+
+
+def add_line(chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str, colour: str, **line: object) -> None:
+    """A line with amounts when the pointer is over it; days without a value are left out."""
+    exists = ~np.isnan(values)
+    style = {"color": colour, "width": 1.8} | line
+    chart.add_scatter(
+        x=dates[exists], y=values[exists], name=name, mode="lines", line=style, hovertemplate=AMOUNT
+    )  # fmt: skip
+
+
+def add_fan(chart: go.Figure, fan: Fan, shown: np.ndarray) -> None:
+    """The bands of a forecast, and its line with a marker on each day, of the days that are `shown`."""
+    red, green, blue = (int(FORECAST[start : start + 2], 16) for start in (1, 3, 5))
+    dates = fan.dates[shown]
+    for band, opacity in zip(fan.bands, BAND_OPACITY, strict=False):
+        edges = {"mode": "lines", "line": {"width": 0}, "legendgroup": f"{band.share}", "hoverinfo": "skip"}
+        chart.add_scatter(x=dates, y=band.lower[shown], showlegend=False, **edges)
+        chart.add_scatter(
+            x=dates, y=band.upper[shown], name=f"{band.share:.0%}", fill="tonexty",
+            fillcolor=f"rgba({red}, {green}, {blue}, {opacity})", **edges,
+        )  # fmt: skip
+    ranges = np.stack([fan.bands[0].lower, fan.bands[0].upper], axis=1)[shown]
+    chart.add_scatter(
+        x=dates, y=fan.sales[shown], name="forecast", mode="lines+markers", line={"color": FORECAST, "width": 2},
+        marker={"size": 6}, customdata=ranges,
+        hovertemplate=AMOUNT + f" ({fan.bands[0].share:.0%}: %{{customdata[0]:,.0f}} to %{{customdata[1]:,.0f}})",
+    )  # fmt: skip
+
+
+def add_days(chart: go.Figure, periods: Sequence[tuple[np.datetime64, np.datetime64]], name: str, colour: str) -> None:
+    """A coloured ground behind these periods, first and last day included, and its name in the legend."""
+    for first, last in periods:
+        edges = {"x0": str(first - HALF_DAY), "x1": str(last + DAY - HALF_DAY)}  # Plotly reads shapes as text
+        chart.add_shape(type="rect", yref="paper", y0=0, y1=1, line_width=0, fillcolor=colour, layer="below", **edges)
+    if periods:
+        marker = {"symbol": "square", "size": 12, "color": colour}
+        chart.add_scatter(x=[str(periods[0][0])], y=[None], name=name, mode="markers", marker=marker, hoverinfo="skip")
+
+
+def add_day(chart: go.Figure, day: np.datetime64, text: str) -> None:
+    """A thin dotted line at a day, with a text at its top."""
+    position = str(day)
+    line = {"dash": "dot", "color": ACTUAL, "width": 1}
+    chart.add_shape(type="line", x0=position, x1=position, yref="paper", y0=0, y1=1, line=line)
+    chart.add_annotation(
+        x=position, y=1, yref="paper", text=text, showarrow=False, xanchor="left", xshift=4, yanchor="top"
+    )
 
 
 def show(chart: go.Figure, key: str, **options: object):

@@ -6,7 +6,7 @@ from streamlit import config
 from streamlit.web import bootstrap
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-APP = str(Path(__file__).with_name("app.py"))
+SCRIPT = str(Path(__file__).parent / "script" / "main.py")
 
 
 def run(host: str, port: int) -> None:
@@ -20,9 +20,15 @@ def run(host: str, port: int) -> None:
         "client.toolbarMode": "viewer",
         "client.showErrorLinks": False,  # they would lead to search engines
         "runner.magicEnabled": False,
+        "theme.primaryColor": "#1a8a7d",
+        "theme.paddingTop": "1rem",
+        "logger.level": "error",
         "logger.hideWelcomeMessage": True,
     }
     if host in LOOPBACK:
         options["server.allowedHosts"] = list(LOOPBACK)
     config.get_config_options(force_reparse=True, options_from_flags=options)
-    bootstrap.run(APP, False, [], options)
+    from rossmann.dashboard import loading  # with the options set: it logs that no server runs yet
+
+    loading.warm()
+    bootstrap.run(SCRIPT, False, [], options)

@@ -32,6 +32,7 @@ from rossmann.journal.queries import (
     read_newest_forecasts,
     read_scaled_errors,
 )
+from rossmann.journal.read_only import read_only_connection, read_vintages
 from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
@@ -62,9 +63,11 @@ __all__ = [
     "read_answer",
     "read_forecasts",
     "read_newest_forecasts",
+    "read_only_connection",
     "read_overrides",
     "read_rows",
     "read_scaled_errors",
+    "read_vintages",
     "replace_days",
     "requests",
     "traffic",
