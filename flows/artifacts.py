@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from flows.alarms import Alarm
 from flows.retention import Expired
+from rossmann.alarms import Alarm
 from rossmann.evaluation import Backtest, Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import DriftReport, Performance

@@ -22,6 +22,7 @@ from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Loss, Verdict
 from rossmann.models import Candidate
 from rossmann.registry import RegisteredModel, Registry
+from rossmann.serving.deployment import serve_cluster
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
 from rossmann.validation import DataError, UnavailableError
@@ -79,7 +80,7 @@ def promote_and_deploy(
     model_registry: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
 ) -> Verdict:
     """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
-    has_endpoint = endpoint.serve_cluster(Settings()) is not None
+    has_endpoint = serve_cluster(Settings()) is not None
     promote(model_registry, challenger.version, verdict, champion.version if champion else None, has_endpoint)
     try:
         endpoint.sync_endpoint()  # takes the promotion back before it raises

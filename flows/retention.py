@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from flows import alarms, endpoint, workspace
 from rossmann import data, journal, registry
+from rossmann.alarms import AlarmRecord, list_alarms
 from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
 
@@ -57,7 +58,7 @@ def find_in_use(settings: Settings) -> InUse:
     }
     models = registry.list_models(model_registry)
     versions = [each for each in models if each.aliases or each.version in decision_versions]
-    open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
+    open_alarms = (record.alarm for record in list_alarms(settings.workspace.alarms) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
         frozenset(
@@ -130,9 +131,9 @@ def _expired_backtests(settings: Settings, in_use: InUse, now: datetime) -> Iter
             yield Expired(BACKTESTS, key, 1, _size(files))
 
 
-def _expired_alarms(settings: Settings, now: datetime) -> list[alarms.AlarmRecord]:
+def _expired_alarms(settings: Settings, now: datetime) -> list[AlarmRecord]:
     start = _start(now, settings.alarm_retention_days)
-    return [each for each in alarms.list_alarms(settings) if each.alarm.at < start and not each.is_open]
+    return [each for each in list_alarms(settings.workspace.alarms) if each.alarm.at < start and not each.is_open]
 
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:

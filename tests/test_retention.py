@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from flows import alarms, retention
-from flows.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome
 from flows.cli.main import main
 from flows.retention import ALARMS, BACKTESTS, FITS, OVERRIDES, REQUESTS, SNAPSHOTS
 from flows.sweep import sweep
 from rossmann import data, evaluation, journal, registry
+from rossmann.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome, list_alarms
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.journal import QUESTION, ForecastRows, JournalEntry
@@ -121,7 +121,7 @@ def contents(settings: Settings) -> dict[str, set[str]]:
         SNAPSHOTS: {each.fingerprint for each in data.list_snapshots(root.snapshots)},
         FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
-        ALARMS: {record.alarm.id for record in alarms.list_alarms(settings)},
+        ALARMS: {record.alarm.id for record in list_alarms(settings.workspace.alarms)},
         REQUESTS: set(read_table(settings.journal_address, sa.select(journal.requests.c.id)).id),
         OVERRIDES: set(read_table(settings.journal_address, sa.select(journal.overrides.c.planner)).planner),
     }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import inputs, listings, overrides
+from flows.cli import explain, inputs, listings, overrides
 from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
     DAY,
@@ -233,6 +233,7 @@ def monitor(json: AsJson = False) -> None:
         console.show_monitoring(settings.workspace.root, result)
 
 
+app.command()(explain.explain)
 app.command()(listings.alarms)
 
 

@@ -15,12 +15,12 @@ from rossmann.schema import LEAD_RANGES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flows.alarms import AlarmRecord
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import ReplayResult
     from flows.retention import Expired
     from flows.retrain import RetrainResult
+    from rossmann.alarms import AlarmRecord
     from rossmann.data import Snapshot
     from rossmann.evaluation import Loss, Verdict
     from rossmann.forecasting import DeliveredForecast

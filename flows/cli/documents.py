@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flows.alarms import Alarm, AlarmRecord
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
     from flows.retention import Expired
     from flows.retrain import RetrainResult
+    from rossmann.alarms import Alarm, AlarmRecord
     from rossmann.data import Snapshot
     from rossmann.evaluation import Verdict
     from rossmann.forecasting import DeliveredForecast

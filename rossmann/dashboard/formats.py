@@ -1,6 +1,6 @@
 """Numbers and dates as text, the same on every page."""
 
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 
@@ -31,3 +31,21 @@ def day(value: np.datetime64 | date) -> str:
 def unit(history: SalesHistory) -> str:
     """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
     return "EUR" if history.chain.is_kaggle else history.chain.days.sales
+
+
+def share(value: float, decimals: int = 1) -> str:
+    """A share as a percentage without a sign: 8.3 %."""
+    return "–" if np.isnan(value) else f"{100 * value:.{decimals}f} %"
+
+
+def moment(value: datetime) -> str:
+    """A moment of UTC to the minute: 3 Aug 2015, 14:05 UTC."""
+    return f"{value.day} {value:%b %Y, %H:%M} UTC"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest unit that fits: 40 s, 12 min, 5 h, 3 days."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

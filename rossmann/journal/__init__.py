@@ -27,13 +27,22 @@ from rossmann.journal.overrides import (
 from rossmann.journal.queries import (
     count_forecasts,
     daily_traffic,
+    hourly_traffic,
     read_answer,
     read_forecasts,
     read_newest_forecasts,
     read_scaled_errors,
 )
 from rossmann.journal.read_only import read_only_connection, read_vintages
-from rossmann.journal.tables import count_old, forecasts, migrate, prune, requests, write_entries
+from rossmann.journal.summaries import (
+    NewestRequest,
+    newest_request,
+    newest_scored_day,
+    read_newest_batches,
+    sum_accuracy,
+    sum_store_accuracy,
+)
+from rossmann.journal.tables import count_old, forecasts, migrate, open_connection, prune, requests, write_entries
 from rossmann.journal.writer import Journal, JournalHealth
 
 __all__ = [
@@ -46,6 +55,7 @@ __all__ = [
     "Journal",
     "JournalEntry",
     "JournalHealth",
+    "NewestRequest",
     "accuracy",
     "add_overrides",
     "append_rows",
@@ -55,13 +65,18 @@ __all__ = [
     "daily_traffic",
     "drift_findings",
     "forecasts",
+    "hourly_traffic",
     "migrate",
+    "newest_request",
+    "newest_scored_day",
+    "open_connection",
     "overrides",
     "prune",
     "prune_overrides",
     "published_batch",
     "read_answer",
     "read_forecasts",
+    "read_newest_batches",
     "read_newest_forecasts",
     "read_only_connection",
     "read_overrides",
@@ -70,6 +85,8 @@ __all__ = [
     "read_vintages",
     "replace_days",
     "requests",
+    "sum_accuracy",
+    "sum_store_accuracy",
     "traffic",
     "workspace_lock",
     "write_entries",

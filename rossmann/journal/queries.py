@@ -4,8 +4,7 @@ Forecasts are queried a day at a time, which bounds what the database sorts.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from rossmann.data import SalesHistory
 from rossmann.journal.entries import OPERATIONAL, from_ranges
 from rossmann.journal.monitoring_tables import traffic
-from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
+from rossmann.journal.tables import forecasts, open_connection, read_table, requests
 from rossmann.models import Quantiles
 from rossmann.schema import FORECAST_COLUMNS
 from rossmann.validation import DataError
@@ -30,7 +29,7 @@ ONE_DAY = timedelta(days=1)
 
 def read_forecasts(url: str, first: date, last: date) -> Iterator[pd.DataFrame]:
     """The operational forecasts of each day of first … last that has any: a row each, JOURNAL_FORECAST_COLUMNS."""
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         for day in _days(first, last):
             if rows := connection.execute(_operational_forecasts(day)).fetchall():
                 yield _frame(rows)
@@ -43,13 +42,13 @@ def read_newest_forecasts(url: str, first: date, last: date, stores: Sequence[in
     """
     days = list(_days(first, last))
     queries = [_newest_forecasts(days, stores)] if stores else [_newest_forecasts([day]) for day in days]
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         return _frame([row for query in queries for row in connection.execute(query)])
 
 
 def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
     """Of how many origins there are operational forecasts of each day, first … last: columns COUNT_KEY and rows."""
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         rows = [row for day in _days(first, last) for row in connection.execute(_counts(day))]
     return pd.DataFrame(rows, columns=[*COUNT_KEY, "rows"]).astype({"date": "datetime64[s]"})
 
@@ -66,7 +65,7 @@ def read_scaled_errors(
         requests.c.purpose == OPERATIONAL, requests.c.model_version == model_version,
         forecasts.c.forecast > 0, forecasts.c.standard_deviation > 0,
     )  # fmt: skip
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         for day in _days(until + ONE_DAY, last):
             if not (rows := connection.execute(of_model.where(forecasts.c.date == day)).fetchall()):
                 continue
@@ -103,10 +102,27 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
 
 def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
     """Traffic of the UTC days first … last by source, without days that are in the table `traffic` already."""
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         stored_days = set(connection.scalars(sa.select(traffic.c.date).distinct()))
-        rows = [row for day in _days(first, last) if day not in stored_days for row in _traffic_of_day(connection, day)]
+        rows = [
+            {"date": day, **row}
+            for day in _days(first, last)
+            if day not in stored_days
+            for row in _traffic_between(connection, day, day + ONE_DAY)
+        ]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
+
+
+def hourly_traffic(url: str, end: datetime, hours: int) -> pd.DataFrame:
+    """Traffic of the hours before `end`, a moment in UTC without a time zone, by source: `hour` is when one begins."""
+    starts = [end - timedelta(hours=back) for back in range(hours, 0, -1)]
+    with open_connection(url) as connection:
+        rows = [
+            {"hour": start, **row}
+            for start in starts
+            for row in _traffic_between(connection, start, start + timedelta(hours=1))
+        ]
+    return pd.DataFrame(rows, columns=["hour", *(column.name for column in traffic.columns if column.name != "date")])
 
 
 def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
@@ -115,17 +131,6 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
         return table
     quantiles = Quantiles.of_document(document)
     return table.assign(**quantiles.by_name(table.standard_deviation.to_numpy(), table.forecast.to_numpy()))
-
-
-@contextmanager
-def _connection(url: str) -> Iterator[sa.Connection]:
-    engine = connect(url)
-    try:
-        migrate(url)
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 def _operational_forecasts(*days: date) -> sa.Select:
@@ -165,15 +170,15 @@ def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
-def _traffic_of_day(connection: sa.Connection, day: date) -> Iterator[dict[str, object]]:
-    """A row of the table `traffic` per source. A stored batch is no request."""
+def _traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
+    """Traffic of the moments from `start` to before `end`, in UTC, a row per source. A stored batch is no request."""
     is_request = sa.or_(requests.c.batch.is_(None), requests.c.batch != requests.c.id)
-    of_day = sa.and_(requests.c.at >= day, requests.c.at < day + ONE_DAY, is_request)
-    totals = sa.select(requests.c.source, sa.func.count(), sa.func.sum(requests.c.rows)).where(of_day)
+    of_time = sa.and_(requests.c.at >= start, requests.c.at < end, is_request)
+    totals = sa.select(requests.c.source, sa.func.count(), sa.func.sum(requests.c.rows)).where(of_time)
     for source, count, rows in connection.execute(totals.group_by(requests.c.source)).all():
-        latency = sa.select(requests.c.latency_ms).where(of_day, requests.c.source == source)
+        latency = sa.select(requests.c.latency_ms).where(of_time, requests.c.source == source)
         quantiles = {name: _quantile(connection, latency, count, share) for name, share in QUANTILES.items()}
-        yield {"date": day, "source": source, "requests": count, "rows": rows, **quantiles}
+        yield {"source": source, "requests": count, "rows": rows, **quantiles}
 
 
 def _quantile(connection: sa.Connection, values: sa.Select, count: int, share: float) -> float:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
@@ -150,16 +151,28 @@ def migrate(url: str) -> None:
         engine.dispose()
 
 
-def read_table(url: str, query: sa.Select) -> pd.DataFrame:
-    """The result of a query. Raises what the database raises."""
+@contextmanager
+def open_connection(url: str) -> Iterator[sa.Connection]:
+    """A connection for reading, to a database with this code's schema. Raises what the database raises."""
     engine = connect(url)
     try:
         migrate(url)
         with engine.connect() as connection:
-            result = connection.execute(query)
-            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+            yield connection
     finally:
         engine.dispose()
+
+
+def read_table(url: str, query: sa.Select) -> pd.DataFrame:
+    """The result of a query. Raises what the database raises."""
+    with open_connection(url) as connection:
+        return read_frame(connection, query)
+
+
+def read_frame(connection: sa.Connection, query: sa.Select) -> pd.DataFrame:
+    """The result of a query on an open connection."""
+    result = connection.execute(query)
+    return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
 
 def alembic_config(connection: sa.Connection) -> Config:

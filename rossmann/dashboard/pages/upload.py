@@ -22,8 +22,8 @@ def page() -> None:
     history = loading.history(now.snapshot)
     st.caption(
         f"A CSV or Parquet file with a row for each store and day from {formats.day(history.origin + DAY)} to "
-        f"{formats.day(history.calendar.dates[-1])}. Only store and date are needed; what a row leaves out is taken from "
-        "the published plan. The published plan and the forecasts of all others stay as they are."
+        f"{formats.day(history.calendar.dates[-1])}. Only store and date are needed; what a row leaves out is that of "
+        "the published plan. The published plan and all other forecasts stay as they are."
     )
     uploaded = st.file_uploader("Plan", type=["csv", "parquet"], key="plan")
     if uploaded is None:
@@ -72,14 +72,13 @@ def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> No
     left.metric(f"Forecast of all rows, {unit}", formats.amount(table["forecast"].sum()))
     right.metric("Stores", f"{table['store'].nunique():,}")
     names = [column for column in ("id", "store", "date", *FORECAST_COLUMNS) if column in table]
-    amount = st.column_config.NumberColumn(format="localized")
-    st.dataframe(
-        table[names].round(0), hide_index=True,
-        column_config={"date": st.column_config.DateColumn(format="ddd D MMM YYYY")} | dict.fromkeys(FORECAST_COLUMNS, amount),
-    )  # fmt: skip
+    columns = dict.fromkeys(FORECAST_COLUMNS, st.column_config.NumberColumn(format="localized"))
+    columns |= {"date": st.column_config.DateColumn(format="ddd D MMM YYYY")}
+    st.dataframe(table[names].round(0), hide_index=True, column_config=columns)
+    file, content = f"forecast_{name.rpartition('.')[0]}.csv", forecasting.to_csv_bytes(table)
+    help_text = "With all quantiles, in the order of your rows"
     st.download_button(
-        "Download the forecasts", forecasting.to_csv_bytes(table), f"forecast_{name.rpartition('.')[0]}.csv", "text/csv",
-        icon=":material/download:", help="With all quantiles, in the order of your rows",
+        "Download the forecasts", content, file, "text/csv", icon=":material/download:", help=help_text
     )  # fmt: skip
 
 
