@@ -59,7 +59,7 @@ def test_the_later_of_two_changes_of_a_day_holds(state, weeks):
     week = (weeks[0], weeks[0] + timedelta(days=6))
     changed = scenarios.apply_changes(plan, [Change("no promotion", *week), Change("promotion", *week)], state)
     of_week = (plan.date >= np.datetime64(week[0])) & (plan.date <= np.datetime64(week[1]))
-    assert (changed.promotion[of_week] == state.weekdays.has_promo[weekday(plan.date[of_week])]).all()
+    assert (changed.promotion[of_week] == state.weekdays.has_promotion[weekday(plan.date[of_week])]).all()
     assert (changed.promotion[~of_week] == plan.promotion[~of_week]).all()
     assert not changed.promotion[of_week & (weekday(plan.date) == SUNDAY)].any()
 
