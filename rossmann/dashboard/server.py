@@ -28,7 +28,8 @@ def run(host: str, port: int) -> None:
     if host in LOOPBACK:
         options["server.allowedHosts"] = list(LOOPBACK)
     config.get_config_options(force_reparse=True, options_from_flags=options)
-    from rossmann.dashboard import loading  # with the options set: it logs that no server runs yet
+    from rossmann.dashboard import loading, records  # with the options set: it logs that no server runs yet
 
     loading.warm()
+    records.warm()
     bootstrap.run(SCRIPT, False, [], options)
