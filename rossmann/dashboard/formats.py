@@ -7,6 +7,8 @@ import numpy as np
 
 from rossmann.data import SalesHistory
 
+ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
+
 
 def amount(value: float) -> str:
     """Sales with thousands separators and without decimals: 1,234,568; – where there is no number."""
@@ -40,8 +42,8 @@ def share(value: float, decimals: int = 1) -> str:
 
 
 def points(value: float) -> str:
-    """A difference of two shares in percentage points: −0.3 points."""
-    return "–" if np.isnan(value) else f"{100 * value:+.1f} points".replace("-", MINUS)
+    """A difference of two shares in percentage points: -0.3 points."""
+    return "–" if np.isnan(value) else f"{100 * value:+.1f} points"
 
 
 def bullets(texts: Sequence[str]) -> str:
