@@ -15,7 +15,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, artifacts, endpoint, monitor_alarms, run_checks, workspace
+from flows import alarms, artifacts, endpoint, links, monitor_alarms, run_checks, workspace
 from flows.parts import Parts
 from rossmann import data, evaluation, journal, monitoring, registry
 from rossmann.alarms import Alarm, list_alarms
@@ -203,4 +203,7 @@ def show(new: Sequence[Alarm], performance: Performance | None, drift: DriftRepo
     settings = Settings()
     traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
     page = artifacts.monitoring(new, performance, drift, report)
-    create_markdown_artifact(page + traffic, key="monitoring")
+    next_steps = links.services(settings)
+    create_markdown_artifact(
+        page + traffic + next_steps, key="monitoring", description=artifacts.alarms_title(new, drift)
+    )

@@ -115,10 +115,10 @@ def test_a_store_with_few_customers_is_out_of_its_scale_only_beyond_its_own_scat
 def test_covariates_and_attributes_are_monitored_by_the_names_of_chain_toml(rich):
     drift = detect_drift(rich, None)
     assert {
-        ("planned_flag_share", "fair"), ("planned_number_mean", "temp"), ("planned_promo_share", "promo"),
+        ("planned_flag_share", "fair"), ("planned_number_mean", "temp"), ("planned_promotion_share", "promo"),
         ("unseen_combinations", "weekday, promo, holidays"), ("sales_level", "format big"), ("open_share", "open"),
     } <= findings(drift)  # fmt: skip
-    assert not {"customers_frozen", "other_unit", "zero_sales", "promo_inverted"} & {
+    assert not {"traffic_frozen", "other_unit", "zero_sales", "promotion_inverted"} & {
         name for name, _ in findings(drift)
     }
     messages = [each.message for each in drift.findings if each.name == "sundays_open"]
@@ -162,10 +162,14 @@ def test_a_feast_is_no_drift_three_weeks_later_than_a_year_before(rich):
 
 @pytest.mark.parametrize(("attribute", "value"), [("format", "small"), ("region", "north")])
 def test_the_slice_that_explains_an_alarm_is_called_as_in_chain_toml(rich, attribute, value):
-    names = {"format": rich.stores.type_name, "region": rich.stores.assortment_name}[attribute]
+    names = rich.stores.attributes[:, rich.chain.attributes.index(attribute)]
     residual = np.where((names == value)[:, None], -0.3, 0.0) * (np.arange(60) >= 53)
     assert explaining_slice(rich, residual).name == f"{attribute} {value}"
-    assert evaluation.chain_names(rich).slices == {"store_type": "format", "promo": "promo", "lead_week": "lead_week"}
+    assert evaluation.chain_names(rich).slices == {
+        "attribute": "format",
+        "promotion": "promo",
+        "lead_week": "lead_week",
+    }
 
 
 def test_the_loss_is_that_of_the_environment_else_that_of_the_chain_else_the_default(monkeypatch):

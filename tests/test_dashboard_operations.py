@@ -1,4 +1,4 @@
-"""The pages about operation in a real browser, on a small workspace whose journal, alarms and ledger are synthetic."""
+"""The pages about operation in a browser, on one small workspace whose journal, alarms and ledger are synthetic."""
 
 import re
 from collections.abc import Iterator

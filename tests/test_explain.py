@@ -123,7 +123,7 @@ def test_the_terms_of_a_chain_by_a_formula_are_its_factors(toy):
     """
     state, forecaster = features.fit_state(toy), fit_on_whole_history(toy, "ridge", 7)
     plan = features.published_plan(state)
-    for promo, each in zip(plan.promo, explain.reasons(forecaster, state, plan), strict=True):
+    for promo, each in zip(plan.promotion, explain.reasons(forecaster, state, plan), strict=True):
         if TUESDAY <= each.date.weekday() <= FRIDAY:
             usual = TOY_LEVEL[each.store - 1] * TOY_WEEKDAY[each.date.weekday()]
             assert each.terms[0].amount == pytest.approx(usual, rel=0.05)
@@ -134,7 +134,7 @@ def test_the_effect_of_a_promotion_is_that_of_switching_it_on(noisy_state, noisy
     forecaster = fit_on_whole_history(noisy, "median", 7)
     store, day = int(noisy.stores.number[0]), noisy_state.origin + DAY
     with_promo, without = (
-        explain.reasons(forecaster, noisy_state, row_of(noisy_state, store, day, promo=promo, open=1))[0]
+        explain.reasons(forecaster, noisy_state, row_of(noisy_state, store, day, promotion=promo, open=1))[0]
         for promo in (1, 0)
     )
     assert [term.name for term in with_promo.terms] == [terms.USUAL]  # a baseline has no other term
@@ -149,8 +149,8 @@ def earlier_state(noisy: SalesHistory) -> State:
 def test_a_movement_adds_up_and_a_cause_that_did_not_change_has_nothing(noisy, noisy_state, earlier_state, noisy_blend):
     ridge = fit_on_whole_history(noisy, "ridge", 7)
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 5 * DAY  # a Monday
-    published, promoted = row_of(noisy_state, store, day, open=1), row_of(noisy_state, store, day, open=1, promo=1)
-    published = replace(published, promo=np.zeros(1, np.int8))
+    published, promoted = row_of(noisy_state, store, day, open=1), row_of(noisy_state, store, day, open=1, promotion=1)
+    published = replace(published, promotion=np.zeros(1, np.int8))
     before, after = Basis(ridge, earlier_state, published), Basis(noisy_blend, noisy_state, promoted)
     moved = explain.why_it_moved(before, after, store, day)
     assert moved.before == ridge.predict(earlier_state, published).sales[0]

@@ -92,7 +92,7 @@ def show_training(home: str, report: "TrainingReport") -> None:
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
         f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )
-    show_files(home, **{"backtest rows": report.backtest_rows_file})
+    show_files(home, **{"report": report.result.report, "backtest rows": report.backtest_rows_file})
 
 
 def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:

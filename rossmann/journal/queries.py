@@ -20,7 +20,7 @@ from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
-    "open", "promo",
+    "open", "promotion",
 )  # fmt: skip
 COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
@@ -35,10 +35,15 @@ def read_forecasts(url: str, first: date, last: date) -> Iterator[pd.DataFrame]:
                 yield _frame(rows)
 
 
-def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
-    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
+def read_newest_forecasts(url: str, first: date, last: date, stores: Sequence[int] = ()) -> pd.DataFrame:
+    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above.
+
+    stores: only those of these numbers; default: of all.
+    """
+    days = list(_days(first, last))
+    queries = [_newest_forecasts(days, stores)] if stores else [_newest_forecasts([day]) for day in days]
     with open_connection(url) as connection:
-        return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
+        return _frame([row for query in queries for row in connection.execute(query)])
 
 
 def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
@@ -116,10 +121,11 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
     return table.assign(**quantiles.by_name(table.standard_deviation.to_numpy(), table.forecast.to_numpy()))
 
 
-def _operational_forecasts(day: date) -> sa.Select:
+def _operational_forecasts(*days: date) -> sa.Select:
     columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
-    return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
+    return query.where(forecasts.c.date.in_(days), requests.c.purpose == OPERATIONAL)
 
 
 def _counts(day: date) -> sa.Select:
@@ -128,7 +134,7 @@ def _counts(day: date) -> sa.Select:
     return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
-def _newest_forecasts(day: date) -> sa.Select:
+def _newest_forecasts(days: Sequence[date], stores: Sequence[int] = ()) -> sa.Select:
     """A batch is as new as the newest request for its rows: after a rollback, an older one is forecast again."""
     references = requests.alias()
     batches = sa.select(references.c.batch, sa.func.max(references.c.at).label("at")).group_by(references.c.batch).cte()
@@ -136,9 +142,15 @@ def _newest_forecasts(day: date) -> sa.Select:
         sa.select(batches.c.at).where(batches.c.batch == requests.c.id).scalar_subquery(), requests.c.at
     )
     newest_first = (requests.c.origin.desc(), at.desc())
-    rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
-    ranked = _operational_forecasts(day).add_columns(rank).subquery()
-    return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+    rank = (
+        sa.func.row_number()
+        .over(partition_by=(forecasts.c.date, forecasts.c.store), order_by=newest_first)
+        .label("rank")
+    )
+    of_stores = [forecasts.c.store.in_(list(stores))] if stores else []
+    ranked = _operational_forecasts(*days).where(*of_stores).add_columns(rank).subquery()
+    query = sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+    return query.order_by(ranked.c.date, ranked.c.store)
 
 
 def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:

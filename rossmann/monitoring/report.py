@@ -102,10 +102,10 @@ def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.Data
     positive = (rows.sales > 0) & (rows.forecast > 0)
     categories = _categories(history, plan)
     numbers = {"sales": rows.sales}
-    if history.has_column("customers"):
-        customers = pd.Series(actuals.customers)
-        per_customer = (rows.sales / customers.where(customers > 0)).astype(float)
-        numbers |= {"customers": customers, "sales_per_customer": per_customer}
+    if history.has_column("traffic"):
+        traffic = pd.Series(actuals.traffic)
+        per_customer = (rows.sales / traffic.where(traffic > 0)).astype(float)
+        numbers |= {history.chain.name_of("traffic"): traffic, "sales_per_customer": per_customer}
     residual = np.log(rows.sales.where(positive) / rows.forecast.where(positive))
     numbers |= {"forecast": rows.forecast, "residual": residual}
     flags, values = _covariates(history, plan, {*categories, *numbers})
@@ -123,13 +123,14 @@ def _newest_forecasts(rows: pd.DataFrame, forecasts: pd.DataFrame | None) -> np.
 
 def _categories(history: SalesHistory, plan: Plan) -> dict[str, np.ndarray | pd.Series]:
     """Attribute, weekday and the calendar columns that the chain has, by name. [rows] each"""
-    type_name = history.stores.type_name[history.stores.positions(plan.store)]
-    attribute = {name.replace(" ", "_"): type_name for name in history.chain.attributes[:1]}
+    first = history.stores.first_attribute[history.stores.positions(plan.store)]
+    attribute = dict.fromkeys(history.chain.attribute_columns[:1], first)
     weekday = pd.Series(plan.date.astype("datetime64[s]")).dt.day_name()
-    calendar = {name: getattr(plan, name) for name in CALENDAR_COLUMNS if history.has_column(name)}
-    if "state_holiday" in calendar and not history.chain.is_kaggle:
+    columns = [name for name in CALENDAR_COLUMNS if history.has_column(name)]
+    calendar = {history.chain.name_of(name): getattr(plan, name) for name in columns}
+    if "holiday_kind" in columns and not history.chain.is_kaggle:
         calendar["holiday"] = _holiday_names(history, plan)
-        del calendar["state_holiday"]
+        del calendar[history.chain.name_of("holiday_kind")]
     return {**attribute, "weekday": weekday, **calendar}
 
 

@@ -18,7 +18,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import AuthenticationError
 
-from rossmann.chain import PROMOTION
 from rossmann.data import Plan, store_names
 from rossmann.features import State, published_plan
 from rossmann.models import Forecast, Forecaster, Quantiles
@@ -208,13 +207,15 @@ def _smoke_plan(state: State) -> Plan:
 
 def _smoke_flags(state: State) -> list[str]:
     """The flags that a row of a smoke test has: the promotion, too, unless the chain has it as a number or a text."""
-    return [name for name in ("open", PROMOTION) if name not in dict(state.chain.covariate_columns)]
+    covariates = dict(state.chain.covariate_columns)
+    return [column for column in ("open", "promotion") if state.chain.name_of(column) not in covariates]
 
 
 def _json_rows(plan: Plan, state: State) -> list[dict[str, object]]:
     """The rows as JSON, without holidays: the endpoint takes these from the published plan."""
     columns = {"store": store_names(state, plan.store).tolist(), "date": np.datetime_as_string(plan.date).tolist()}
-    columns |= {name: getattr(plan, name).astype(bool).tolist() for name in _smoke_flags(state)}
+    flags = {state.chain.name_of(column): getattr(plan, column) for column in _smoke_flags(state)}
+    columns |= {name: flag.astype(bool).tolist() for name, flag in flags.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
