@@ -20,7 +20,8 @@ def run(host: str, port: int) -> None:
         "client.toolbarMode": "viewer",
         "client.showErrorLinks": False,  # they would lead to search engines
         "runner.magicEnabled": False,
-        "theme.primaryColor": "#1a8a7d",
+        "theme.light.primaryColor": "#1a8a7d",
+        "theme.dark.primaryColor": "#1a8a7d",
         "theme.paddingTop": "1rem",
         "logger.level": "error",
         "logger.hideWelcomeMessage": True,
