@@ -227,7 +227,7 @@ def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from
         assert moved.earlier.evening.is_cut == is_cut
         assert moved.movement.actuals == pytest.approx(moved.movement.after - moved.movement.before)
     published = features.published_plan(features.fit_state(noisy))
-    (promo,) = published.promo[(published.store == int(store)) & (published.date == np.datetime64(day))]
+    (promo,) = published.promotion[(published.store == int(store)) & (published.date == np.datetime64(day))]
     file = tmp_path / "plan.csv"
     file.write_text(f"store,date,promo\n{store},{day},{1 - promo}\n")
     planned = explain_day(settings, store, day, plan=str(file))
