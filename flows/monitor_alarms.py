@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
-from flows.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
+from rossmann.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
 from rossmann.monitoring import DriftFinding, DriftReport, Performance
 from rossmann.settings import Settings
 

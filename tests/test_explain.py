@@ -139,7 +139,7 @@ def test_the_terms_of_a_chain_by_a_formula_are_its_factors(toy):
     """
     state, forecaster = features.fit_state(toy), fit_rule(toy, "ridge")
     plan = features.published_plan(state)
-    for promo, each in zip(plan.promo, explain.reasons(forecaster, state, plan), strict=True):
+    for promo, each in zip(plan.promotion, explain.reasons(forecaster, state, plan), strict=True):
         if TUESDAY <= each.date.weekday() <= FRIDAY:
             usual = TOY_LEVEL[each.store - 1] * TOY_WEEKDAY[each.date.weekday()]
             assert each.terms[0].amount == pytest.approx(usual, rel=0.05)
@@ -156,7 +156,7 @@ def test_the_rows_of_a_caller_are_neighbours_of_the_day(noisy_state, noisy_blend
     """A promotion a week before changes the forecast of a day without changing its own row."""
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 12 * DAY
     own = row_of(noisy_state, store, day - 7 * DAY, open=1)
-    own = replace(own, promo=1 - own.promo)
+    own = replace(own, promotion=1 - own.promotion)
     basis = Basis(noisy_blend, noisy_state, own)
     whole = basis.rows_of(store)
     forecast = noisy_blend.predict(noisy_state, whole).sales[whole.date == day][0]
@@ -172,8 +172,8 @@ def earlier_state(noisy: SalesHistory) -> State:
 def test_a_movement_adds_up_and_a_cause_that_did_not_change_has_nothing(noisy, noisy_state, earlier_state, noisy_blend):
     ridge = fit_rule(noisy, "ridge")
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 5 * DAY  # a Monday
-    published, promoted = row_of(noisy_state, store, day, open=1), row_of(noisy_state, store, day, open=1, promo=1)
-    published = replace(published, promo=np.zeros(1, np.int8))
+    published, promoted = row_of(noisy_state, store, day, open=1), row_of(noisy_state, store, day, open=1, promotion=1)
+    published = replace(published, promotion=np.zeros(1, np.int8))
     before, after = Basis(ridge, earlier_state, published), Basis(noisy_blend, noisy_state, promoted)
     moved = explain.why_it_moved(before, after, store, day)
     assert moved.before == ridge.predict(earlier_state, published).sales[0]
@@ -227,7 +227,7 @@ def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from
         assert moved.earlier.evening.is_cut == is_cut
         assert moved.movement.actuals == pytest.approx(moved.movement.after - moved.movement.before)
     published = features.published_plan(features.fit_state(noisy))
-    (promo,) = published.promo[(published.store == int(store)) & (published.date == np.datetime64(day))]
+    (promo,) = published.promotion[(published.store == int(store)) & (published.date == np.datetime64(day))]
     file = tmp_path / "plan.csv"
     file.write_text(f"store,date,promo\n{store},{day},{1 - promo}\n")
     planned = explain_day(settings, store, day, plan=str(file))

@@ -30,7 +30,7 @@ from rossmann.data import Plan, SalesHistory, Snapshot
 from rossmann.journal import Journal
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard
-from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.schema import FLAG_COLUMNS, HOLIDAY_KINDS, HORIZON_DAYS
 from rossmann.serving import proxy_errors
 from rossmann.serving.deployment import ServeCluster
 from rossmann.serving.proxy.contract import CLIENT_HEADER
@@ -116,11 +116,10 @@ def client(host):
 
 def json_rows(plan: Plan, rows: object) -> list[dict]:
     """Rows of a plan as a request contains them, with every field."""
-    flags = [name for name in CALENDAR_COLUMNS if name != "state_holiday"]
     return [
         {"store": int(plan.store[k]), "date": str(plan.date[k])}
-        | {"state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]]}
-        | {name: bool(getattr(plan, name)[k]) for name in flags}
+        | {"state_holiday": HOLIDAY_KINDS[plan.holiday_kind[k]]}
+        | {requests.field_name(name): bool(getattr(plan, name)[k]) for name in FLAG_COLUMNS}
         for k in rows
     ]
 
@@ -138,7 +137,7 @@ def test_a_forecast_is_that_computed_by_hand(client):
 
 def test_fields_in_the_request_replace_those_of_the_published_plan(client, host):
     published = client.forecast({"store": 2, "date": FIRST})
-    promo = bool(host.model.plan.promo[HORIZON_DAYS])  # of the second store's first day
+    promo = bool(host.model.plan.promotion[HORIZON_DAYS])  # of the second store's first day
     assert client.forecast({"store": 2, "date": FIRST, "promo": promo}) == published
     assert client.forecast({"store": 2, "date": FIRST, "promo": not promo}) != published
     assert client.forecast({"store": 2, "date": FIRST, "open": False}) == 0
@@ -201,7 +200,7 @@ def test_a_query_parameter_that_is_repeated_is_refused(client):
 def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path):
     """Rows as published refer to the published forecast, which is stored once; others are stored with the question."""
     smoke = {"X-Rossmann-Purpose": "smoke"}
-    promo = not host.model.plan.promo[0]
+    promo = not host.model.plan.promotion[0]
     plan = {"plan": [{"store": 3, "date": LAST}, {"store": 2, "date": FIRST}]}
     question = DAY | {"promo": bool(promo)}
     responses = {
@@ -260,7 +259,7 @@ def test_a_look_up_equals_the_models_forecast(noisy):
         rows = random.permutation(len(model.plan))[:200]
         plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
         inverted = random.random(len(rows)) < share
-        plan = replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
+        plan = replace(plan, promotion=np.where(inverted, 1 - plan.promotion, plan.promotion).astype(np.int8))
         forecast, slow = model.answer(plan).forecast, model.forecaster.predict(model.state, plan)
         for name in ("sales", "lower", "upper", "standard_deviation"):
             np.testing.assert_allclose(getattr(forecast, name), getattr(slow, name), rtol=1e-12)
@@ -272,7 +271,7 @@ def test_a_forecast_leaves_the_look_up_table_as_it_is(noisy):
     rows = np.arange(2 * HORIZON_DAYS)
     plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
     first_store = plan.store == plan.store[0]
-    model.answer(replace(plan, promo=np.where(first_store, 1 - plan.promo, plan.promo).astype(np.int8)))
+    model.answer(replace(plan, promotion=np.where(first_store, 1 - plan.promotion, plan.promotion).astype(np.int8)))
     np.testing.assert_array_equal(model.plan_forecast.sales, before)
 
 
@@ -482,7 +481,7 @@ def test_the_rows_of_a_request_are_those_that_pydantic_parses_one_by_one(host):
     plan = requests.to_plan(parsing.parse_body(json.dumps({"plan": rows}).encode(), 1000)[0], host.model.state)
     assert plan.store.tolist() == [row.store for row in slow]
     assert plan.date.tolist() == [row.date for row in slow]
-    assert plan.promo.tolist() == [int(row.promo) for row in slow]
+    assert plan.promotion.tolist() == [int(row.promotion) for row in slow]
 
 
 def test_a_body_that_is_too_large_is_not_read(host):

@@ -25,13 +25,13 @@ LAST_TERMS = (SEASON, RECENT, TREES, ALLOWANCE)  # between them: the chain's own
 
 OWN_KINDS = ("flag", "number")  # of a chain's own covariates, whose terms have their names
 
-_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_HOLIDAY: SCHOOL}  # entries of [known] that are no others
+_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_BREAK: SCHOOL}  # entries of [known] that are no others
 _BY_DESIGN_NAME = {
-    "season promo sin": PROMOTION,
-    "season promo cos": PROMOTION,
-    "trend promo": PROMOTION,
-    "monday after promo": AFTER_PROMOTION,
-    "saturday after promo": AFTER_PROMOTION,
+    "season promotion sin": PROMOTION,
+    "season promotion cos": PROMOTION,
+    "trend promotion": PROMOTION,
+    "monday after promotion": AFTER_PROMOTION,
+    "saturday after promotion": AFTER_PROMOTION,
     "monday turn of month": DAY_OF_MONTH,
     "last day": DAY_OF_MONTH,
     "days before last": DAY_OF_MONTH,
@@ -43,7 +43,7 @@ _BY_DESIGN_NAME = {
 _BY_DESIGN_KIND = {
     # A store's competitor and its part in the continuing promotion stay as they are.
     **dict.fromkeys(("weekday", "trend", "competitor", "promo2"), USUAL),
-    "promo": PROMOTION,
+    "promotion": PROMOTION,
     "pay_day": PAY_DAY,
     "day": DAY_OF_MONTH,
     **dict.fromkeys(
@@ -62,18 +62,18 @@ _BY_FEATURE = {
     "weekday": WEEKDAY,
     **dict.fromkeys(("day_of_month", "days_left_in_month", "month_effect"), DAY_OF_MONTH),
     "lead_days": LEAD,
-    **dict.fromkeys(("promo", "promo_run", "promo_until"), PROMOTION),
-    **{f"promo_{side}_{days}": PROMOTION for side in ("next", "past") for days in (7, 14)},
-    **dict.fromkeys(("state_holiday", "holiday_since", "holiday_until", "closed_since", "closed_until"), HOLIDAY),
+    **dict.fromkeys(("promotion", "promotion_run", "promotion_until"), PROMOTION),
+    **{f"promotion_{side}_{days}": PROMOTION for side in ("next", "past") for days in (7, 14)},
+    **dict.fromkeys(("holiday_kind", "holiday_since", "holiday_until", "closed_since", "closed_until"), HOLIDAY),
     **dict.fromkeys(("open_yesterday", "open_tomorrow", "open_past_7", "open_next_7"), HOLIDAY),
-    **dict.fromkeys(("school_holiday", "school_run", "school_left", "school_since", "school_until"), SCHOOL),
+    **dict.fromkeys(("school_break", "school_run", "school_left", "school_since", "school_until"), SCHOOL),
     "school_effect": SCHOOL,
     **dict.fromkeys(("closure_until", "reopening_since", "closure_days"), REFURBISHMENT),
     "promo2_phase": CONTINUING_PROMOTION,
-    **dict.fromkeys(("store_type", "assortment", "competition_log_distance", "competition_months"), STORE),
-    **dict.fromkeys(("promo2", "promo2_months", "static"), STORE),
+    **dict.fromkeys((*chain.KAGGLE_CHAIN.attribute_columns, "competition_log_distance", "competition_months"), STORE),
+    **dict.fromkeys(("attribute", "promo2", "promo2_months", "static"), STORE),
     **dict.fromkeys(("cell_expected", "cell_count", "cell_sd", "cell_median_deviation", "sales_per_customer"), STORE),
-    **dict.fromkeys(("deviation_decayed", "deviation_slope", "customers_change"), RECENT),
+    **dict.fromkeys(("deviation_decayed", "deviation_slope", "traffic_change"), RECENT),
     "sales_per_customer_change": RECENT,
     **dict.fromkeys(("ridge_over_expected", "ridge_sd"), LINEAR_MODEL),
 }

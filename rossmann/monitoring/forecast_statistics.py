@@ -35,9 +35,11 @@ def forecast_statistics(series: StoreSeries, residual: np.ndarray, lead_days: np
         ("concept_shift", "groups of stores", deviating_share(residual)),
     ):
         yield Statistic(definition=find_definition(name), subject=subject, values=values)
-    if "promo" in series.columns:
-        definition = find_definition("promo_uplift_gone")
-        yield Statistic(definition=definition, subject="days with promotion", values=_promo_residual(residual, series))
+    if "promotion" in series.columns:
+        definition = find_definition("promotion_uplift_gone")
+        yield Statistic(
+            definition=definition, subject="days with promotion", values=_promotion_residual(residual, series)
+        )
 
 
 def deviating_share(residual: np.ndarray) -> np.ndarray:
@@ -85,8 +87,8 @@ def _comparable_lead_days(lead_days: np.ndarray) -> np.ndarray:
     return lead_days if is_renewed else np.full_like(lead_days, np.nan)
 
 
-def _promo_residual(residual: np.ndarray, series: StoreSeries) -> np.ndarray:
+def _promotion_residual(residual: np.ndarray, series: StoreSeries) -> np.ndarray:
     """Median residual of promotion days, minus that of the other days of the last 15; by day."""
-    with_promo = median_of_days(residual, series.promo)
-    without = earlier_mean(median_of_days(residual, ~series.promo)[None], 0, 2 * WINDOW_DAYS)[0]
-    return with_promo - np.where(np.isfinite(without), without, 0.0)
+    with_promotion = median_of_days(residual, series.promotion)
+    without = earlier_mean(median_of_days(residual, ~series.promotion)[None], 0, 2 * WINDOW_DAYS)[0]
+    return with_promotion - np.where(np.isfinite(without), without, 0.0)

@@ -15,7 +15,7 @@ from rossmann.evaluation import Names
 from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week
 
 KEY = ["date", "source", "model_version"]
-SCORED_SLICES = ("lead_week", "store_type", "promo", "store")
+SCORED_SLICES = ("lead_week", "attribute", "promotion", "store")
 SUMS = [
     "rows", "squared_relative_error", "absolute_error", "error", "sales", "interval_rows", "covered_rows",
 ]  # fmt: skip
@@ -25,15 +25,15 @@ WORST_WEEK_MARGIN = 1.1  # times the worst week of the backtest: another year ma
 
 
 def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
-    """The forecasts whose day is over and has actuals, with `sales`, `store_type` and `lead_week`.
+    """The forecasts whose day is over and has actuals, with `sales`, `attribute` and `lead_week`.
 
     forecasts: from `journal.read_forecasts`. Repeated forecasts are left out.
     """
     keys = forecasts.store.to_numpy(), forecasts.date.to_numpy()
     rows = forecasts.assign(sales=history.take("sales", *keys))
     rows = rows[rows.sales.notna()]
-    types = history.stores.type_name[history.stores.positions(rows.store.to_numpy())]
-    rows = rows.assign(store_type=types, lead_week=lead_week(rows.lead_days))
+    attribute = history.stores.first_attribute[history.stores.positions(rows.store.to_numpy())]
+    rows = rows.assign(attribute=attribute, lead_week=lead_week(rows.lead_days))
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
@@ -62,7 +62,7 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows.sales > 0]
     error, has_interval = rows.forecast - rows.sales, rows.lower.notna() & rows.upper.notna()
     parts = rows[[*KEY, *SCORED_SLICES, "sales"]].assign(
-        promo=rows.promo.astype(int),
+        promotion=rows.promotion.astype(int),
         all="",
         rows=1,
         squared_relative_error=np.square(error / rows.sales),

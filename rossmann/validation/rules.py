@@ -40,6 +40,17 @@ def one_row_per_store_and_day(store: str, date: str, *others: str) -> Rule:
     )
 
 
+def one_row_per_day(date: str) -> Rule:
+    """No two rows have the same date."""
+    return Rule(
+        "one_row_per_day",
+        "more than one row for the day",
+        "Keep one of them.",
+        (date,),
+        lambda table: ~table[date].duplicated(keep=False) | table[date].isna(),
+    )
+
+
 def one_row_per_store(store: str) -> Rule:
     """No two rows have the same store."""
     return Rule(

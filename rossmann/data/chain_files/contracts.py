@@ -9,7 +9,7 @@ import pandas as pd
 
 from rossmann.chain import CHAIN_FILE, Chain
 from rossmann.data.chain_files.gaps import days_without_row
-from rossmann.data.chain_files.reading import ChainTables, amount_columns, key_columns
+from rossmann.data.chain_files.reading import ChainTables, amount_columns, key_columns, known_keys, static_key
 from rossmann.data.csv_parsing import MISSING
 from rossmann.data.day_rules import (
     amount_rules,
@@ -33,7 +33,7 @@ from rossmann.validation import (
     check_contracts,
 )
 from rossmann.validation.contract import DATE, NUMBER, TEXT
-from rossmann.validation.rules import flags_are_0_or_1, one_row_per_store, one_row_per_store_and_day
+from rossmann.validation.rules import flags_are_0_or_1, one_row_per_day, one_row_per_store, one_row_per_store_and_day
 
 OPTIONAL = Column(NUMBER, may_be_empty=True)
 MAX_CHAIN_GAP_DAYS = 366  # a chain that had no row for longer has dates with a wrong year
@@ -47,13 +47,13 @@ def check_chain(tables: ChainTables, chain: Chain) -> StageReport:
     contracts = [(_days_contract(chain), days)]
     if tables.plan is not None and len(tables.plan):
         contracts.append((_plan_contract(chain), tables.plan))
-    contracts += [(_known_contract(chain, name), table) for name, table in tables.known.items()]
+    contracts += [(_known_contract(chain, name), tables.known[name]) for name, column in chain.known if column.file]
     if not (tables.days[chain.days.sales] > 0).any():
         raise DataError(
             f"No row has {chain.days.sales} above 0, so nothing can be forecast: export the files again, or correct"
             f" days.sales in {CHAIN_FILE}."
         )
-    contracts += [(_static_contract(chain, name), table) for name, table in tables.static.items()]
+    contracts += [(_static_contract(chain, name), tables.static[name]) for name, _ in chain.static]
     report = check_contracts("raw data", contracts)
     if chain.days.missing == "refuse":
         _refuse_missing_days(tables.days, chain)
@@ -111,8 +111,10 @@ def _plan_contract(chain: Chain) -> Contract:
 
 
 def _known_contract(chain: Chain, name: str) -> Contract:
-    keys = key_columns(chain.days)
-    return Contract(f"known.{name}", _keys(chain), (one_row_per_store_and_day(*keys),), ("file", *keys))
+    *store, date = keys = known_keys(chain.days, dict(chain.known)[name])
+    columns = dict.fromkeys(store, Column(TEXT)) | {date: Column(DATE)}
+    one_row = one_row_per_store_and_day(*keys) if store else one_row_per_day(date)
+    return Contract(f"known.{name}", columns, (one_row,), ("file", *keys))
 
 
 def _keys(chain: Chain) -> dict[str, Column]:
@@ -136,7 +138,7 @@ def _has_store(store: str) -> Rule:
 
 
 def _static_contract(chain: Chain, name: str) -> Contract:
-    store = chain.days.store
+    store = static_key(chain.days, dict(chain.static)[name])
     return Contract(f"static.{name}", {store: Column(TEXT)}, (one_row_per_store(store),), (store,))
 
 
@@ -165,29 +167,50 @@ def _notes_of_accepted(days: pd.DataFrame, chain: Chain) -> list[str]:
 def _notes_of_files(tables: ChainTables, chain: Chain) -> list[str]:
     """Sentences about stores without attributes, and columns that the plan does not have."""
     notes, stores = [], set(tables.days[chain.days.store])
-    for name, table in tables.static.items():
-        if lacking := sorted(stores - set(table[chain.days.store])):
+    for name, column in chain.static:
+        if lacking := sorted(stores - set(tables.static[name][static_key(chain.days, column)])):
             count = f"{len(lacking)} of {len(stores)} stores"
             notes.append(f"{count} have no row for static.{name}, and share a group: {_first(lacking)}.")
     if tables.plan is not None and len(tables.plan):
+        if new := sorted(set(tables.plan[chain.days.store].dropna()) - stores):
+            notes.append(
+                f"{len(new)} stores of the plan have no sales and get no forecast: {_first(new)}. They have one"
+                f" as soon as {chain.days.files[0]} has their first sales."
+            )
         columns = dict.fromkeys(column.column for _, column in chain.known if not column.file)
         if empty := [name for name in columns if tables.plan[name].isna().all()]:
             notes.append(f"The plan has no values of {', '.join(empty)}: those of 52 weeks before are used.")
-    return [*notes, *_notes_of_known_files(tables, chain)]
+    return [*notes, *_notes_of_known_files(tables, chain), *_notes_of_places(tables, chain)]
 
 
 def _notes_of_known_files(tables: ChainTables, chain: Chain) -> Iterator[str]:
     """A sentence about each covariate whose own file has no value after the sales."""
-    date = chain.days.date.column
-    last_sales, columns = tables.days[date].max(), dict(chain.known)
-    for name, table in tables.known.items():
-        last = table.loc[table[columns[name].column].notna(), date].max()
+    last_sales = tables.days[chain.days.date.column].max()
+    for name, column in chain.known:
+        if not column.file:
+            continue
+        table, date = tables.known[name], known_keys(chain.days, column)[-1]
+        last = table.loc[table[column.column].notna(), date].max()
         if last <= last_sales:
             yield (
-                f"known.{name}: {columns[name].file} ends on {last:%Y-%m-%d}, and the sales on {last_sales:%Y-%m-%d}."
+                f"known.{name}: {column.file} ends on {last:%Y-%m-%d}, and the sales on {last_sales:%Y-%m-%d}."
                 " Forecasts use the values of 52 weeks before, backtests the true ones: they are too good if the"
                 f" values are only known afterwards. Then delete known.{name}; otherwise add the coming days."
             )
+
+
+def _notes_of_places(tables: ChainTables, chain: Chain) -> Iterator[str]:
+    """A sentence about holidays of places in which no store is."""
+    if tables.holidays is None or not chain.holidays.place:
+        return
+    place = chain.holidays.place
+    known = {text for name in place.static for text in tables.static[name][dict(chain.static)[name].column].dropna()}
+    places = set(tables.holidays[place.column].dropna()) - {""}
+    if unknown := sorted(places - known - set(place.everywhere)):
+        yield (
+            f"{chain.holidays.file}: no store is in {_first(unknown)} ({', '.join(place.static)}); their holidays are"
+            " left out. Add those that mean all stores to holidays.place.everywhere."
+        )
 
 
 def _first(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from rossmann.validation import DataError
 
 def plan_types(chain: Chain) -> dict[str, CellType]:
     """The types of all columns that a plan may have, by our names; entries of [known] are among them."""
-    types = {name: CELL_TYPES[name] for name in ("id", "day_of_week", *CALENDAR_COLUMNS)}
+    types = {chain.name_of(name): CELL_TYPES[name] for name in ("id", "day_of_week", *CALENDAR_COLUMNS)}
     known = {name: cell_type(column) for name, column in chain.known}
     return types | {"store": TEXT, "date": date_type(chain.days.date)} | known
 

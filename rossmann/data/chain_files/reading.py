@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from rossmann.chain import CHAIN_FILE, Chain, Days, parse_chain
+from rossmann.chain import CHAIN_FILE, Chain, Column, Days, parse_chain
 from rossmann.data.chain_files.cells import FLAGS, cell_type, date_type, file_names, require_columns, text_cells
 from rossmann.data.chain_files.holidays import require_country
 from rossmann.data.csv_parsing import NUMBERS, TEXT, CellType, parse_columns
@@ -23,9 +23,9 @@ class ChainTables:
 
     days: pd.DataFrame  # under the files' column names
     plan: pd.DataFrame | None
-    known: Mapping[str, pd.DataFrame]  # by name of those with a file of their own: store, date and the column
+    known: Mapping[str, pd.DataFrame]  # by name of those with a file of their own: its keys and the column
     static: Mapping[str, pd.DataFrame]  # by name: store and the column
-    holidays: pd.DataFrame | None  # of a file: date and name
+    holidays: pd.DataFrame | None  # of a file: date, name, and the place if chain.toml names its column
     source: str
 
 
@@ -136,27 +136,29 @@ def _plan_source(chain: Chain) -> _Source:
 
 
 def _known_sources(chain: Chain) -> dict[str, _Source]:
-    keys = key_columns(chain.days)
-    return {
-        name: _Source((column.file,), _key_types(chain.days) | {column.column: cell_type(column)}, keys)
-        for name, column in chain.known
-        if column.file
-    }
+    sources = {}
+    for name, column in chain.known:
+        if column.file:
+            keys = known_keys(chain.days, column)
+            types = dict.fromkeys(keys[:-1], TEXT) | {keys[-1]: date_type(column.date or chain.days.date)}
+            sources[name] = _Source((column.file,), types | {column.column: cell_type(column)}, keys)
+    return sources
 
 
 def _static_sources(chain: Chain) -> dict[str, _Source]:
-    store = chain.days.store
-    return {
-        name: _Source((column.file,), {store: TEXT, column.column: cell_type(column)}, (store,))
-        for name, column in chain.static
-    }
+    sources = {}
+    for name, column in chain.static:
+        store = static_key(chain.days, column)
+        sources[name] = _Source((column.file,), {store: TEXT, column.column: cell_type(column)}, (store,))
+    return sources
 
 
 def _holidays_source(chain: Chain) -> _Source | None:
     if not (chain.holidays and chain.holidays.file):
         return None
-    date, name = chain.holidays.date, chain.holidays.name
-    return _Source((chain.holidays.file,), {date.column: date_type(date), name: TEXT}, (date.column,))
+    date, name, place = chain.holidays.date, chain.holidays.name, chain.holidays.place
+    types = {date.column: date_type(date), name: TEXT} | ({place.column: TEXT} if place else {})
+    return _Source((chain.holidays.file,), types, (date.column,))
 
 
 def amount_columns(days: Days) -> tuple[str, ...]:
@@ -167,6 +169,17 @@ def amount_columns(days: Days) -> tuple[str, ...]:
 def key_columns(days: Days) -> tuple[str, str]:
     """The columns of store and date."""
     return days.store, days.date.column
+
+
+def known_keys(days: Days, column: Column) -> tuple[str, ...]:
+    """The columns of store and date in the file of a covariate; of the date alone if its rows count for all stores."""
+    date = (column.date or days.date).column
+    return (date,) if column.stores == "all" else (column.store or days.store, date)
+
+
+def static_key(days: Days, column: Column) -> str:
+    """The column of the store in the file of an attribute."""
+    return column.store or days.store
 
 
 def _plan_types(chain: Chain) -> dict[str, CellType]:

@@ -39,6 +39,9 @@ class CovariateGuess:
     file: str | None
     reason: str
     is_likely: bool = True  # otherwise its line is commented out
+    store: str | None = None  # the column of the store in `file`, where it is not that of the days
+    date: tuple[str, str] | None = None  # the same of the date, and its format
+    of_all_stores: bool = False  # `file` has a row per day and no stores
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class HolidaysGuess:
     date_format: str
     name: str
     reason: str
+    place: str | None  # column
+    static: tuple[str, ...]  # names of the attributes with values of `place`
+    everywhere: tuple[str, ...]  # values of `place` that no attribute has
 
 
 @dataclass(frozen=True)

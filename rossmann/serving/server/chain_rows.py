@@ -12,10 +12,10 @@ from rossmann.data.known_values import KnownValues
 from rossmann.data.store_labels import unknown_store
 from rossmann.features import State
 from rossmann.serving.server.errors import ApiError, Problem, quote
-from rossmann.serving.server.requests import FIELDS, PlanRow
+from rossmann.serving.server.requests import FIELDS, ROW_COLUMNS
 
 STORE_FIELDS = tuple(name for name in ("store", *FIELDS) if FIELDS.get(name, name) == "store")
-ROW_FIELDS = PlanRow.model_fields.keys() | FIELDS.keys() | {"quantiles", "plan"}
+ROW_FIELDS = ROW_COLUMNS.keys() | FIELDS.keys() | {"quantiles", "plan"}
 MAX_NUMBER = float(np.finfo(np.float32).max)
 KINDS = {"number": "a number, or null", "flag": "true or false, or 1 or 0", "category": "a text, or null"}
 SCHEMAS = {
@@ -86,7 +86,7 @@ class ChainFields:
                     message = f"{quote(value)} is not valid; expected {KINDS[self.covariates[name].kind]}"
                     yield Problem(message, name, number)
                 elif name not in ROW_FIELDS and name not in self.covariates:
-                    fields = ", ".join((*PlanRow.model_fields, *self.covariates))
+                    fields = ", ".join((*ROW_COLUMNS, *self.covariates))
                     yield Problem(f"there is no such field; the fields are {fields}", name, number)
 
 

@@ -22,6 +22,7 @@ from rossmann.serving.server.requests import (
     EXPECTED,
     FIELDS,
     REQUEST_BODY,
+    ROW_COLUMNS,
     TAGS,
     PlanRequest,
     PlanRow,
@@ -29,7 +30,7 @@ from rossmann.serving.server.requests import (
 )
 from rossmann.serving.server.usual_rows import read_usual_rows
 
-MAX_ROW_FIELDS = len(PlanRow.model_fields)
+MAX_ROW_FIELDS = len(ROW_COLUMNS)
 EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that problems of small ones are named
 
 
@@ -95,7 +96,7 @@ def _check_fields(document: object, rows: list) -> None:
     """Refuse an object with many more fields than there are; each would be a problem of its own."""
     for number, fields in enumerate([document, *rows]):
         if isinstance(fields, dict) and len(fields) > EXTRA_VALUES:
-            message = f"{len(fields):,} fields; the fields are {', '.join(PlanRow.model_fields)}"
+            message = f"{len(fields):,} fields; the fields are {', '.join(ROW_COLUMNS)}"
             raise ApiError(422, [Problem(message, None, number - 1 if number else None)])
 
 
@@ -157,10 +158,10 @@ def _message(error: dict, field: str | None) -> str:
     kind, value = error["type"], quote(error["input"])
     if kind == "extra_forbidden" and error["loc"][:1] == TAGS[1:] and "plan" not in error["loc"]:
         return "is not allowed beside plan; a request is either one row or a plan, with quantiles or without"
-    if kind == "extra_forbidden" and field in PlanRow.model_fields:
+    if kind == "extra_forbidden" and field in ROW_COLUMNS:
         return "appears twice, under its own name and under Kaggle's"
     if kind == "extra_forbidden":
-        return f"there is no such field; the fields are {', '.join(PlanRow.model_fields)}, and Kaggle's names of these"
+        return f"there is no such field; the fields are {', '.join(ROW_COLUMNS)}, and Kaggle's names of these"
     if kind == "missing":
         return f"is missing; expected {EXPECTED[field]}"
     if field in EXPECTED:

@@ -9,16 +9,16 @@ from operator import itemgetter
 
 import numpy as np
 
-from rossmann.schema import CALENDAR_COLUMNS, FLAG_COLUMNS, STATE_HOLIDAYS
-from rossmann.serving.server.requests import FIELDS, MAX_STORE, NOT_IN_ROW, PlanRow, RequestRows, parse_day
+from rossmann.schema import CALENDAR_COLUMNS, FLAG_COLUMNS, HOLIDAY_KINDS
+from rossmann.serving.server.requests import FIELDS, MAX_STORE, NOT_IN_ROW, ROW_COLUMNS, RequestRows, parse_day
 
 FLAGS = {True: 1, False: 0, None: NOT_IN_ROW}  # 1 and 0 are equal to True and False
-HOLIDAYS = {code: number for number, code in enumerate(STATE_HOLIDAYS)} | {0: 0, None: NOT_IN_ROW}
+HOLIDAYS = {code: number for number, code in enumerate(HOLIDAY_KINDS)} | {0: 0, None: NOT_IN_ROW}
 WEEKDAYS = {number: number for number in range(1, 8)} | {None: NOT_IN_ROW}
 NONE = type(None)
 CODES = {  # of each field but store, date and id: the types of its usual values, and their codes
     **dict.fromkeys(FLAG_COLUMNS, ({bool, int, NONE}, FLAGS)),
-    "state_holiday": ({str, int, NONE}, HOLIDAYS),
+    "holiday_kind": ({str, int, NONE}, HOLIDAYS),
     "day_of_week": ({int, NONE}, WEEKDAYS),
 }
 
@@ -38,15 +38,15 @@ def read_usual_rows(rows: Sequence[object]) -> RequestRows | None:
 
 
 def _columns(rows: Sequence[object]) -> dict[str, list] | None:
-    """The values of each field, by our own names; None if the rows have other fields, or not all the same."""
+    """The values of each field, by the names of columns; None if the rows have other fields, or not all the same."""
     if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(rows[0])}:
         return None
-    names = {key: FIELDS.get(key, key) for key in rows[0]}
-    fields = set(names.values())
-    if len(fields) < len(names) or not {"store", "date"} <= fields <= PlanRow.model_fields.keys():
+    fields = {key: FIELDS.get(key, key) for key in rows[0]}
+    names = set(fields.values())
+    if len(names) < len(fields) or not {"store", "date"} <= names <= ROW_COLUMNS.keys():
         return None
     try:
-        return {name: list(map(itemgetter(key), rows)) for key, name in names.items()}
+        return {ROW_COLUMNS[name]: list(map(itemgetter(key), rows)) for key, name in fields.items()}
     except KeyError:
         return None
 
