@@ -43,7 +43,7 @@ def why_it_moved(before: Basis, after: Basis, store: int, day: np.datetime64) ->
     forecasts = {mixture: _forecast(sides, mixture, store, day) for mixture in product((0, 1), repeat=CAUSES)}
     shares = _shapley(forecasts.__getitem__)
     first, last = forecasts[0, 0, 0], forecasts[1, 1, 1]
-    return Movement(store, day.item(), first, last, *shares)
+    return Movement(store, date.fromisoformat(str(day)), first, last, *shares)
 
 
 def _shapley(value: Callable[[Sides], float]) -> list[float]:
