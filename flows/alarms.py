@@ -186,8 +186,9 @@ class Dispatch(BaseModel, frozen=True):
     count: int = 1  # how often it was sent: an alarm that stays open rings again
 
 
-# The classes that are stored as files, by the name of their event.
-STORED = {each.event: each for each in (*Alarm.__subclasses__(), RetrainingOutcome)}
+# The classes that are stored as files, and the same by the name of their event.
+_STORED_CLASSES: tuple[type[Alarm] | type[RetrainingOutcome], ...] = (*Alarm.__subclasses__(), RetrainingOutcome)
+STORED = {each.event: each for each in _STORED_CLASSES}
 
 
 def publish(settings: Settings, event: Event) -> None:

@@ -5,6 +5,7 @@ snapshot, candidate, fold, seed and code version and is not repeated: a run that
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from prefect import flow, task
@@ -78,7 +79,7 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
     with progress("backtests") as report:
         options = workspace.backtest_options(settings, history)
         run = training.run_backtests(history, entries, origins, **options, progress=report)
-    leaderboard = run.leaderboard().reset_index().to_dict("records")
+    leaderboard = cast(list[dict[str, Any]], run.leaderboard().reset_index().to_dict("records"))
     description = artifacts.leaderboard_description(run.backtest, snapshot)
     create_table_artifact(leaderboard, key="leaderboard", description=description)
     return run.key
