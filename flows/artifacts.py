@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -141,7 +142,7 @@ def _table(scores: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [list(rows.columns), ["---"] * len(rows.columns), *cells])
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
     if pd.isna(value):
         return "–"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)
