@@ -5,7 +5,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 
 import ipaddress
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
