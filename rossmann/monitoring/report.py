@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -102,7 +103,7 @@ def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.Data
     rows["forecast"] = _newest_forecasts(rows, forecasts)
     positive = (rows.sales > 0) & (rows.forecast > 0)
     categories = _categories(history, plan)
-    numbers = {"sales": rows.sales}
+    numbers: dict[str, Any] = {"sales": rows.sales}
     if history.has_column("traffic"):
         traffic = pd.Series(actuals.traffic)
         per_customer = (rows.sales / traffic.where(traffic > 0)).astype(float)
