@@ -144,11 +144,6 @@ def scattered_chain(spread: float, stores: int = 80, days: int = 500) -> SalesHi
     attributes = Stores(
         number=np.arange(1, stores + 1, dtype=np.int32),
         attribute_codes=np.zeros((stores, 2), np.int8),
-        competition_distance_m=np.full(stores, np.nan),
-        competition_since=np.full(stores, "NaT", "datetime64[M]"),
-        promo2=np.zeros(stores, bool),
-        promo2_since=np.full(stores, "NaT", "datetime64[D]"),
-        promo2_months=np.zeros((stores, 12), bool),
     )
     return SalesHistory(attributes, Calendar(dates, is_open, promo, never, never), sales, sales / 10)
 
