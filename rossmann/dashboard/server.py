@@ -26,7 +26,8 @@ def run(host: str, port: int, allowed_hosts: Sequence[str]) -> None:
         "client.toolbarMode": "viewer",
         "client.showErrorLinks": False,  # they would lead to search engines
         "runner.magicEnabled": False,
-        "theme.primaryColor": "#1a8a7d",
+        "theme.light.primaryColor": "#1a8a7d",
+        "theme.dark.primaryColor": "#1a8a7d",
         "theme.paddingTop": "1rem",
         "logger.level": "error",
         "logger.hideWelcomeMessage": True,
