@@ -1,7 +1,7 @@
 """Sections of README.md on pages of the site: a line `<!-- README: Layers -->` becomes the text of that section.
 
-The text before the first section is called `Introduction`; it comes without the title and without diagrams, which the
-site has as pictures.
+The text before the first section is called `Introduction`; it comes without the title, diagrams and pictures, for which
+the site has pictures of its own.
 """
 
 import re
@@ -13,6 +13,7 @@ from mkdocs.structure.files import Files
 README = Path(__file__).parents[2] / "README.md"
 MARK = re.compile(r"^<!-- README: (.+) -->$", re.MULTILINE)
 DIAGRAM = re.compile(r"^```mermaid\n.*?^```\n", re.MULTILINE | re.DOTALL)
+PICTURE = re.compile(r"^!\[.*\n(\n\*.*\n)?", re.MULTILINE)  # with the caption below it
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)")
 
 
@@ -29,4 +30,4 @@ def readme_sections() -> dict[str, str]:
     """The text of each section by its title, with links as from docs/."""
     introduction, *parts = re.split(r"^## (.+)\n", README.read_text(), flags=re.MULTILINE)
     sections = {"Introduction": introduction.split("\n", 1)[1]} | dict(zip(parts[::2], parts[1::2], strict=True))
-    return {title: LINK.sub("../", DIAGRAM.sub("", text)).strip() for title, text in sections.items()}
+    return {title: LINK.sub("../", PICTURE.sub("", DIAGRAM.sub("", text))).strip() for title, text in sections.items()}
