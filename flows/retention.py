@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flows import alarms, endpoint, workspace
+from flows import alarms, endpoint, training_report, workspace
 from rossmann import data, journal, registry
 from rossmann.alarms import AlarmRecord, list_alarms
 from rossmann.settings import Settings
@@ -16,12 +16,12 @@ from rossmann.storage import Storage, StoredFile
 
 DECISIONS = 10  # the last entries of the ledger, whose versions one may want to return to
 SNAPSHOTS, FITS, BACKTESTS, ALARMS = "snapshots", "fits", "backtest runs", "alarms"
-REQUESTS, OVERRIDES = "requests", "overrides"
+REQUESTS, OVERRIDES, REPORTS = "requests", "overrides", "training reports"
 
 
 @dataclass(frozen=True)
 class Expired:
-    """What may be deleted: a snapshot, a backtest run, an alarm; or all old fits, requests or overrides."""
+    """What may be deleted: a snapshot, backtest run, report or alarm; or all old fits, requests or overrides."""
 
     kind: str
     name: str
@@ -44,6 +44,7 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
         *_expired_snapshots(settings, in_use, now),
         *_expired_fits(settings, now),
         *_expired_backtests(settings, in_use, now),
+        *_expired_reports(settings, in_use, now),
         *(Expired(ALARMS, record.alarm.id, 1, None) for record in _expired_alarms(settings, now)),
         *_expired_requests(settings, now),
         *_expired_overrides(settings, now),
@@ -80,6 +81,8 @@ def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
             data.remove_snapshot(settings.workspace.snapshots, each.name)
         elif each.kind == BACKTESTS:
             training.remove_backtest_run(workspace.backtests(settings), each.name)
+        elif each.kind == REPORTS:
+            training_report.folder(settings).delete_if_exists(each.name)
     for file in _old_fits(settings, now):
         _fits(settings).delete_if_exists(file.name)
     for record in _expired_alarms(settings, now):
@@ -129,6 +132,14 @@ def _expired_backtests(settings: Settings, in_use: InUse, now: datetime) -> Iter
         files = backtests.subfolder(key).files()
         if files and max(file.modified for file in files) < start:
             yield Expired(BACKTESTS, key, 1, _size(files))
+
+
+def _expired_reports(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
+    """Reports of trainings live as long as their backtest runs."""
+    start = _start(now, settings.backtest_retention_days)
+    for file in training_report.folder(settings).files():
+        if file.modified < start and training_report.backtest_run_of(file.name) not in in_use.backtest_runs:
+            yield Expired(REPORTS, file.name, 1, file.size)
 
 
 def _expired_alarms(settings: Settings, now: datetime) -> list[AlarmRecord]:

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         None, validate_default=True, description="MLflow server or database; default: SQLite in data_dir."
     )
+    mlflow_url: str | None = Field(
+        None, description="Address of MLflow's pages, for links; default: mlflow_tracking_uri if that is a server."
+    )
+    dashboard_url: str | None = Field(None, description="Address of the dashboard's pages, for links; default: none.")
     ray_address: str | None = Field(
         None, description="An existing Ray cluster for training; default: start a local Ray for the run."
     )
@@ -78,8 +82,8 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Names under which the endpoint may be called without api_keys, separated by commas; "
-        "localhost and loopback addresses always are.",
+        description="Names under which the endpoint may be called without api_keys, and the dashboard be opened, "
+        "separated by commas; localhost and loopback addresses always are.",
     )
     journal_url: str | None = Field(
         None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."
@@ -94,7 +98,9 @@ class Settings(BaseSettings):
         90, ge=1, description="Finished fits that `sweep` deletes are older; a fit that is needed again is repeated."
     )
     backtest_retention_days: int = Field(
-        365, ge=1, description="Backtest runs that `sweep` deletes are older; never one of a model in use."
+        365,
+        ge=1,
+        description="Backtest runs and training reports that `sweep` deletes are older; never one of a model in use.",
     )
     alarm_retention_days: int = Field(
         730, ge=1, description="Alarms that `sweep` deletes are older; never one that waits for its retraining."
@@ -233,6 +239,12 @@ class Settings(BaseSettings):
     def mlflow_address(self) -> str:
         """Address of MLflow: the configured one, or the SQLite database of the workspace."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.workspace.mlflow_database}"
+
+    @property
+    def mlflow_page(self) -> str | None:
+        """Address of MLflow's pages; None where no server is known."""
+        uri = self.mlflow_tracking_uri or ""
+        return self.mlflow_url or (uri if uri.startswith("http") else None)
 
     @property
     def journal_address(self) -> str:

@@ -72,6 +72,11 @@ class Workspace:
         return self._path("reports/monitoring")
 
     @property
+    def training_reports(self) -> str:
+        """One page per training."""
+        return self._path("reports/training")
+
+    @property
     def journal_log(self) -> str:
         """Journal entries on their way to the database; in a bucket, those that a shutdown could not move there."""
         return self._path("journal-log")

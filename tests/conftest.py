@@ -59,8 +59,7 @@ def toy() -> SalesHistory:
     sales = toy_sales(number[:, None], weekday, promo)[:, :TOY_DAYS]
     stores = Stores(
         number=number,
-        store_type=np.array([0, 1, 2], np.int8),
-        assortment=np.array([0, 0, 1], np.int8),
+        attribute_codes=np.array([[0, 0], [1, 0], [2, 1]], np.int8),
         competition_distance_m=np.array([100.0, 1000.0, np.nan]),
         competition_since=np.array(["2010-01", "2014-06", "NaT"], "datetime64[M]"),
         promo2=np.array([False, True, False]),
@@ -100,8 +99,7 @@ def noisy() -> SalesHistory:
     closed[7, :150] = True
     attributes = Stores(
         number=np.sort(random.choice(np.arange(1, 100), stores, replace=False)).astype(np.int32),
-        store_type=random.integers(0, 4, stores).astype(np.int8),
-        assortment=random.integers(0, 3, stores).astype(np.int8),
+        attribute_codes=np.stack([random.integers(0, count, stores) for count in (4, 3)], axis=1).astype(np.int8),
         competition_distance_m=np.where(np.arange(stores) == 1, np.nan, random.uniform(50, 20_000, stores)),
         competition_since=np.where(
             np.arange(stores) % 4 == 0,

@@ -26,7 +26,7 @@ MARKET = DriftFinding(
     kind="concept", name="concept_shift", subject="groups of stores", effect=0.2, limit=0.05, since=None,
     days_beyond_limit=7, reference="earlier forecasts", alarm=True, message="sales of some stores deviate",
 )  # fmt: skip
-BROKEN = replace(MARKET, kind="quality", name="customers_frozen")
+BROKEN = replace(MARKET, kind="quality", name="traffic_frozen")
 NO_FINDINGS = pd.DataFrame({"date": pd.Series(dtype="datetime64[s]"), "name": [], "alarm": []})
 
 

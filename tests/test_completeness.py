@@ -36,7 +36,7 @@ def reduced(history: SalesHistory, stores: slice = slice(None), first: int = 0, 
     """The history of some of its stores and days."""
     calendar = history.calendar.between(history.calendar.dates[first], history.calendar.dates[-1])
     panels = {name: values[stores] for name, values in vars(calendar).items() if name != "dates"}
-    sales, customers = (values[stores, first:] for values in (history.sales, history.customers))
+    sales, customers = (values[stores, first:] for values in (history.sales, history.traffic))
     whole = SalesHistory(history.stores.at(stores), replace(calendar, **panels), sales, customers)
     return whole.until(history.dates[last - 1])
 
@@ -44,7 +44,7 @@ def reduced(history: SalesHistory, stores: slice = slice(None), first: int = 0, 
 def without_rows(history: SalesHistory, store: int | slice, days: slice) -> SalesHistory:
     sales = history.sales.copy()
     sales[store, days] = np.nan
-    return replace(history, sales=sales, customers=np.where(np.isnan(sales), np.nan, history.customers))
+    return replace(history, sales=sales, traffic=np.where(np.isnan(sales), np.nan, history.traffic))
 
 
 def test_the_same_history_or_a_longer_one_has_lost_nothing(history):

@@ -133,8 +133,7 @@ def scattered_chain(spread: float, stores: int = 80, days: int = 500) -> SalesHi
     sales = (is_open * np.exp(level + random.normal(0, spread, level.shape)))[:, :days]
     attributes = Stores(
         number=np.arange(1, stores + 1, dtype=np.int32),
-        store_type=np.zeros(stores, np.int8),
-        assortment=np.zeros(stores, np.int8),
+        attribute_codes=np.zeros((stores, 2), np.int8),
         competition_distance_m=np.full(stores, np.nan),
         competition_since=np.full(stores, "NaT", "datetime64[M]"),
         promo2=np.zeros(stores, bool),

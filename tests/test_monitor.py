@@ -57,7 +57,7 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
     raw = str(write_sample(home / "raw", STORES, DAYS, seed=3))
     since = str(WEEK_BEFORE + timedelta(days=1))
     write_replay_files(raw, str(home / "shifted"), None, "concept_shift", since)
-    write_replay_files(raw, str(home / "frozen"), None, "customers_frozen", since)
+    write_replay_files(raw, str(home / "frozen"), None, "traffic_frozen", since)
     new_mlflow_database(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
@@ -163,15 +163,15 @@ def test_wrong_data_start_no_training_and_the_alarm_is_closed_with_the_reason(
     ingest(str(workspace / "frozen"), LAST)
     (alarm,) = monitor().alarms
     assert isinstance(alarm, DataRejected)
-    assert "customers_frozen" in alarm.reason
+    assert "traffic_frozen" in alarm.reason
     result = retrain(str(workspace / "frozen"), LAST, candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
     assert result.training is None
     record = record_of(alarm.id)
     assert record.alarm == alarm
     assert record.outcome.decision == "skipped"
     assert record.outcome.reason == result.decision.reason
-    assert "customers_frozen" in record.outcome.reason
-    assert "customers_frozen" in run_command(monkeypatch, capsys, "alarms")
+    assert "traffic_frozen" in record.outcome.reason
+    assert "traffic_frozen" in run_command(monkeypatch, capsys, "alarms")
 
 
 def test_raw_files_that_are_refused_raise_an_alarm(workspace, tmp_path):
@@ -325,7 +325,7 @@ def test_monitor_and_retraining_end_after_half_of_the_stores_and_two_weeks_are_g
         stores=history.stores.at(half),
         calendar=Calendar(history.calendar.dates, **panels),
         sales=history.sales[half],
-        customers=history.customers[half],
+        traffic=history.traffic[half],
     )
     data.save_snapshot(shrunk, settings.workspace.snapshots, datetime.now(UTC), "a truncated file")
     try:
@@ -373,7 +373,7 @@ def test_a_report_that_cannot_be_written_and_a_registry_that_is_away_hold_back_n
     assert all(part in parts for part in ("find_champion", "system_alarms", "write_report"))
     records = list_alarms(Settings().workspace.alarms)
     (reason,) = (each.alarm.reason for each in records if isinstance(each.alarm, DataRejected))
-    assert "customers_frozen" in reason
+    assert "traffic_frozen" in reason
     (home / "reports/monitoring").unlink()
     assert monitor().alarms == (), "a fault is raised once per snapshot"
     assert list_alarms(Settings().workspace.alarms) == records

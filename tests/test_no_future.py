@@ -29,7 +29,7 @@ def replaced(history: SalesHistory, first: np.datetime64, last: np.datetime64, s
         random_values[[1, 5]] = np.nan
         return np.where(in_range & ~np.isnan(values), random_values, values)
 
-    return replace(history, sales=other(history.sales), customers=other(history.customers))
+    return replace(history, sales=other(history.sales), traffic=other(history.traffic))
 
 
 def with_attributes(
@@ -174,10 +174,10 @@ def with_other_covariates(history: SalesHistory, after: np.datetime64) -> SalesH
     random, calendar = np.random.default_rng(9), history.calendar
     later = calendar.dates > after
     shuffled = random.permutation(np.flatnonzero(later))
-    panels = {name: getattr(calendar, name).copy() for name in ("open", "promo", "covariates")}
+    panels = {name: getattr(calendar, name).copy() for name in ("open", "promotion", "covariates")}
     is_free = ~calendar.is_holiday & ~np.char.startswith(calendar.covariate_names, "static ")
     panels["open"][:, later] = 1 - panels["open"][:, later]
-    panels["promo"][:, later] = 1 - panels["promo"][:, later]
+    panels["promotion"][:, later] = 1 - panels["promotion"][:, later]
     panels["covariates"][np.ix_(is_free, np.arange(len(calendar.open)), later)] = (
         1.5 * panels["covariates"][is_free][:, :, shuffled]
     )

@@ -96,7 +96,7 @@ def test_a_good_plan_is_read_in_its_order_from_csv_and_from_parquet(toy):
         assert upload.findings.empty
         assert upload.plan.store.tolist() == [3, 1, 2]
         assert upload.plan.date.astype(str).tolist() == ["2015-02-12", "2015-02-10", "2015-02-12"]
-        assert upload.plan.promo.tolist() == [1, 0, 1]
+        assert upload.plan.promotion.tolist() == [1, 0, 1]
         assert upload.ids.tolist() == [7, 8, 9]
 
 
@@ -114,7 +114,7 @@ def test_a_chain_has_its_own_columns_and_labels(tmp_path):
     good = check_upload("mine.csv", f"shop,day,deal\nshop b,{day},1\nshop a,{day},0\n".encode(), history)
     assert good.findings.empty
     assert history.stores.label[history.stores.positions(good.plan.store)].tolist() == ["shop b", "shop a"]
-    assert good.plan.promo.tolist() == [1, 0]
+    assert good.plan.promotion.tolist() == [1, 0]
     bad = check_upload("mine.csv", f"shop,day,deal\nshpo b,{day},1\nshop a,{day},x\n".encode(), history)
     assert [(row.row, row.column, row.value) for row in bad.findings.itertuples()] == [
         (2, "shop", "shpo b"),

@@ -85,8 +85,9 @@ def init(
     folder: Annotated[str, typer.Argument(help="Folder with the raw files: .csv, .csv.gz or .parquet.")],
 ) -> None:
     """Write a first chain.toml for a folder of raw files: what its columns probably are, with reasons as comments."""
-    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, write_chain_file
+    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, require_no_chain_file, write_chain_file
 
+    require_no_chain_file(folder)
     if is_kaggle_format(folder):
         typer.echo(f"{folder} has the files of Kaggle's format: no chain.toml is needed")
     else:
@@ -235,6 +236,7 @@ def monitor(json: AsJson = False) -> None:
 
 app.command()(explain.explain)
 app.command()(listings.alarms)
+app.command()(listings.doctor)
 
 
 @app.command()
@@ -337,10 +339,10 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8501,
 ) -> None:
     """Start the dashboard in the foreground: forecasts, what-if, accuracy, alarms. It has no log-in: keep it local."""
-    prepare_environment()
+    settings = prepare_environment()
     from rossmann.dashboard import server
 
-    server.run(host, port)
+    server.run(host, port, settings.allowed_hosts)
 
 
 def parse_fault(text: str | None) -> tuple[str | None, date | None]:
@@ -353,4 +355,4 @@ def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     try:
         return fault, date.fromisoformat(day)
     except ValueError as error:
-        raise DataError(f"--inject {text}: expected FAULT@DATE, like promo_inverted@2015-02-12") from error
+        raise DataError(f"--inject {text}: expected FAULT@DATE, like promotion_inverted@2015-02-12") from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from flows.cli.doctor.findings import Finding
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
@@ -119,6 +120,12 @@ def value_added(table: "pd.DataFrame") -> list[Document]:
     ]
 
 
+def diagnosis(findings: "Iterable[Finding]") -> Document:
+    """`status` of each finding is ok, warning or wrong; `healthy` if none is wrong."""
+    rows = [asdict(each) for each in findings]
+    return {"healthy": all(row["status"] != "wrong" for row in rows), "findings": rows}
+
+
 def sweep(expired: "Iterable[Expired]") -> list[Document]:
     """What was deleted, or would be. `size` is in bytes; null where it is not known."""
     return [asdict(each) for each in expired]
@@ -133,6 +140,7 @@ def training(report: "TrainingReport") -> Document:
         "warning": report.bias_warning or None,
         "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
+        "report": report.result.report,
         "backtest_rows_file": report.backtest_rows_file,
         "run_id": report.result.run_id,
         "mlflow": report.mlflow,

@@ -1,4 +1,4 @@
-"""The commands that list what a workspace has, and switch between its versions. None of them starts a flow."""
+"""The commands that show what a workspace or a machine has, and switch between versions. None of them starts a flow."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,22 @@ def alarms(json: AsJson = False) -> None:
         documents.write(documents.alarms(records))
     else:
         console.show_alarms(records)
+
+
+def doctor(json: AsJson = False) -> None:
+    """Look for what keeps the project from running here, and say what to do. Exit code 1 if something is wrong."""
+    from flows.cli import documents
+    from flows.cli.doctor.checks import diagnose
+    from flows.cli.doctor.display import show_diagnosis
+    from flows.cli.doctor.findings import WRONG
+
+    findings = diagnose()
+    if json:
+        documents.write(documents.diagnosis(findings))
+    else:
+        show_diagnosis(findings)
+    if any(each.status == WRONG for each in findings):
+        raise typer.Exit(1)
 
 
 @snapshots_app.callback()

@@ -23,7 +23,7 @@ def override_table(
     days = pd.DataFrame({
         "date": dates.astype(DTYPES["date"]),
         "is_open": history.take("open", number, dates) == 1,
-        "promo": history.take("promo", number, dates) == 1,
+        "promo": history.take("promotion", number, dates) == 1,
         "last_year": history.take("sales", number, dates - WEEKS_YEAR_DAYS * DAY),
     })  # fmt: skip
     values = with_overrides(forecasts[[*KEYS, "forecast"]], overrides).drop(columns="store")

@@ -23,7 +23,7 @@ class Selection:
 def groups(history: SalesHistory) -> dict[str, np.ndarray]:
     """All stores, then those with the same value of an attribute: positions by "attribute: value"."""
     stores = history.stores
-    attributes = zip(history.chain.attributes, (stores.type_name, stores.assortment_name), strict=False)
+    attributes = zip(history.chain.attributes, stores.attributes.T, strict=True)
     result = {ALL: np.arange(len(stores.number))}
     for name, values in attributes:
         result |= {f"{name}: {value}": np.flatnonzero(values == value) for value in np.unique(values)}

@@ -85,12 +85,12 @@ def last_year(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -
 
 def promotion_days(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
     """Whether most of these stores have a promotion on each of these days. bool, same shape"""
-    return _most(history.calendar.promo == 1, history, positions, dates)
+    return _most(history.calendar.promotion == 1, history, positions, dates)
 
 
 def holidays(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
     """Whether most of these stores have a public holiday on each of these days. bool, same shape"""
-    return _most(history.calendar.state_holiday > 0, history, positions, dates)
+    return _most(history.calendar.holiday_kind > 0, history, positions, dates)
 
 
 def weeks(days: Fan, sales: np.ndarray, before: np.ndarray) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.holiday_calendar import regional_breaks
 from rossmann.data.ingest import IngestResult, read_history, require_raw_files
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
-from rossmann.data.kaggle.derivations import DERIVED_FEATURES, Derivation, derived_flags
+from rossmann.data.kaggle.derivations import DERIVED_FEATURES, Derivation, derived_flags, derived_slices
 from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
@@ -52,6 +52,7 @@ __all__ = [
     "current_snapshot",
     "days_frame",
     "derived_flags",
+    "derived_slices",
     "describe_snapshot",
     "find_current",
     "find_missing_data",

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data.chain_files.cells import is_parquet, parquet_cells, parquet_names
 from rossmann.data.chain_files.plans import plan_names, plan_types
 from rossmann.data.csv_parsing import CELL_TYPES, CellType, header_names, parse_readable, read_cells
 from rossmann.data.history import Plan, SalesHistory
-from rossmann.data.kaggle.columns import KAGGLE_NAMES, SCHEMA_NAMES
+from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.data.known_values import calendar_values, lay_over
 from rossmann.data.store_labels import numbers_of_labels
 from rossmann.schema import CALENDAR_COLUMNS, KEYS
@@ -45,16 +46,18 @@ def parse_plan(file: str, content: bytes, history: SalesHistory) -> tuple[Plan, 
     chain, stores = history.chain, history.stores
     header = set(parquet_names(file, content)) if is_parquet(content) else header_names(content)
     if chain.is_kaggle:
-        names, types = _column_names(file, header), CELL_TYPES
+        names = _column_names(file, header)
+        types = {chain.name_of(column): cell_type for column, cell_type in CELL_TYPES.items()}
     else:
         names, types = plan_names(chain, file, header), plan_types(chain)
     rows, unreadable = _parse(file, content, names, types)
     covariates = [names[name] for name, _ in chain.covariate_columns if names[name] in rows]
     numbers = stores.number if chain.is_kaggle else stores.label
+    columns = {name: names[chain.name_of(name)] for name in (*KEYS, *OPTIONAL_COLUMNS)}
     lines = {line for violation in unreadable for line in violation.rows["line"]}
     readable = rows[~rows["line"].isin(lines)].drop(columns=covariates)
     try:
-        check_plan(readable, numbers, history.origin, history.calendar.dates[-1], names)
+        check_plan(readable, numbers, history.origin, history.calendar.dates[-1], columns)
     except ValidationError as error:
         raise ValidationError(error.stage, [*unreadable, *error.violations], error.report) from None
     if unreadable:
@@ -86,10 +89,14 @@ def _parse(
 
 
 def _plan(history: SalesHistory, store: np.ndarray, date: np.ndarray, cells: Mapping[str, np.ndarray]) -> Plan:
-    """The rows, with what their cells leave out from the published plan. `cells` are by our names. [rows] each"""
+    """The rows, with what their cells leave out from the published plan.
+
+    cells: by the chain's names. [rows] each
+    """
     chain = history.chain
     values = {name: cells[name] for name, _ in chain.known if name in cells}
-    own = {name: cells[name] for name in CALENDAR_COLUMNS if name in cells.keys() - values.keys()}
+    own_names = {name: chain.name_of(name) for name in CALENDAR_COLUMNS}
+    own = {name: cells[own] for name, own in own_names.items() if own in cells.keys() - values.keys()}
     own |= calendar_values(chain, values)
     calendar = {}
     for name in CALENDAR_COLUMNS:
@@ -105,14 +112,15 @@ def _plan(history: SalesHistory, store: np.ndarray, date: np.ndarray, cells: Map
 
 def _column_names(file: str, header: set[str]) -> Mapping[str, str]:
     """The file's name of each column by our name: Kaggle's names or our own. DataError if the header mixes both."""
-    names = {name: KAGGLE_NAMES[name] for name in (*KEYS, *OPTIONAL_COLUMNS)}
-    ours, kaggles = sorted(header & KAGGLE_NAMES.keys()), sorted(header & SCHEMA_NAMES.keys())
-    repeated = [f"{KAGGLE_NAMES[name]} and {name}" for name in ours if KAGGLE_NAMES[name] in header]
+    own_names = {kaggle: KAGGLE_CHAIN.name_of(name) for name, kaggle in KAGGLE_NAMES.items()}
+    names = {KAGGLE_CHAIN.name_of(name): KAGGLE_NAMES[name] for name in (*KEYS, *OPTIONAL_COLUMNS)}
+    ours, kaggles = sorted(header & set(own_names.values())), sorted(header & own_names.keys())
+    repeated = [f"{kaggle} and {own}" for kaggle, own in own_names.items() if {kaggle, own} <= header]
     if repeated:
         raise DataError(f"The plan {file} has a column twice: {', '.join(repeated)}. Keep one of each.")
     if ours and kaggles:
         raise DataError(
             f"The plan {file} mixes our column names ({', '.join(ours)}) with Kaggle's ({', '.join(kaggles)}). "
-            f"Rename {', '.join(kaggles)} to {', '.join(SCHEMA_NAMES[name] for name in kaggles)}."
+            f"Rename {', '.join(kaggles)} to {', '.join(own_names[name] for name in kaggles)}."
         )
     return names if kaggles else {name: name for name in names}

@@ -11,7 +11,7 @@ from rossmann.evaluation.folds import Fold
 from rossmann.evaluation.losses import LOSSES, TOTAL, Loss, store_folds
 from rossmann.schema import DEFAULT_LOSS, DTYPES, FORECAST_COLUMNS, lead_week, weekday
 
-BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
+BASELINE = "median"  # every model must beat it: the store's median by weekday and promotion
 LOSS_SCORES = tuple(name for loss in LOSSES.values() for name in (loss.name, loss.capped_name))
 SCORES = (*LOSS_SCORES, "rmse", "mape", "bias", "wql", "coverage", "rows")
 # From a bias of 5 % on, a warning is shown. RMSPE's own shift reaches it where sales scatter by 16 % around a forecast.
@@ -26,9 +26,9 @@ BACKTEST_COLUMNS = {
     "lead_days": "int16",  # after the origin, from 1
     "lead_week": "int8",  # after the origin, from 1
     "weekday": "int8",  # 0 Monday … 6 Sunday
-    "store_type": "category",
+    "attribute": "category",  # the first one
     "open": DTYPES["open"],
-    "promo": DTYPES["promo"],
+    "promotion": DTYPES["promotion"],
     "sales": DTYPES["sales"],
     **{name: DTYPES[name] for name in FORECAST_COLUMNS},
     "standard_deviation": "float64",  # of the error of log sales, known with the forecast; NaN where it is not needed
@@ -54,9 +54,9 @@ def backtest_rows(
             "lead_days": lead_days,
             "lead_week": lead_week(lead_days),
             "weekday": weekday(plan.date),
-            "store_type": stores.type_name[stores.positions(plan.store)],
+            "attribute": stores.first_attribute[stores.positions(plan.store)],
             "open": plan.open,
-            "promo": plan.promo,
+            "promotion": plan.promotion,
             "sales": fold.actuals.sales,
             "forecast": forecast,
             "lower": np.nan,
@@ -127,6 +127,11 @@ class Backtest:
     rows: pd.DataFrame
     loss: Loss = LOSSES[DEFAULT_LOSS]
 
+    @staticmethod
+    def of_tables(tables: Iterable[pd.DataFrame], loss: Loss = LOSSES[DEFAULT_LOSS]) -> "Backtest":
+        """The backtest of the rows of several tables, each as of `backtest_rows`."""
+        return Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS), loss)
+
     @property
     def candidates(self) -> tuple[str, ...]:
         """The names of the candidates."""
@@ -137,7 +142,7 @@ class Backtest:
         return self.rows[self.rows.candidate == candidate]
 
     def by(self, *columns: str) -> pd.DataFrame:
-        """The scores per candidate and value of the columns: "origin", "lead_week", "store_type", "weekday", …"""
+        """The scores per candidate and value of the columns: "origin", "lead_week", "attribute", "weekday", …"""
         groups = self.rows.groupby(["candidate", *columns], observed=True)
         return groups[list(self.rows.columns)].apply(scores)
 

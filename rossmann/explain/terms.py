@@ -10,27 +10,28 @@ from rossmann.features.ridge_design import kind
 USUAL = "usual level of the weekday"
 PROMOTION, AFTER_PROMOTION = "promotion", "days after a promotion"
 PAY_DAY, DAY_OF_MONTH = "pay day", "day of month"
-HOLIDAY, CHRISTMAS, SCHOOL = "holiday nearby", "Christmas and New Year", "school holidays"
+HOLIDAY, SCHOOL = "holiday nearby", "school holidays"
 REFURBISHMENT, CONTINUING_PROMOTION = "refurbishment", "continuing promotion"
 SEASON, RECENT, TREES, ALLOWANCE = "season", "recent level", "what the trees add", "allowance for uncertainty"
 
-# Parts of what the trees add, beside those with the names of terms.
-WEEKDAY, STORE, LINEAR_MODEL = "weekday", "the store", "size of the other terms"
+# Parts of terms. Those of what the trees add are also named like terms.
+CHRISTMAS, OTHER_HOLIDAYS = "Christmas and New Year", "days around holidays"
+WEEKDAY, STORE, LINEAR_MODEL = "weekday", "the store", "correction of the other terms"
 LAST_YEAR, LEAD, ALL_DAYS, LIMIT = "same season last year", "days ahead", "all days alike", "limit for the whole chain"
 
-FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY, CHRISTMAS, SCHOOL, REFURBISHMENT,
+FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY, SCHOOL, REFURBISHMENT,
                CONTINUING_PROMOTION)  # fmt: skip
 LAST_TERMS = (SEASON, RECENT, TREES, ALLOWANCE)  # between them: the chain's own covariates
 
 OWN_KINDS = ("flag", "number")  # of a chain's own covariates, whose terms have their names
 
-_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_HOLIDAY: SCHOOL}  # entries of [known] that are no others
+_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_BREAK: SCHOOL}  # entries of [known] that are no others
 _BY_DESIGN_NAME = {
-    "season promo sin": PROMOTION,
-    "season promo cos": PROMOTION,
-    "trend promo": PROMOTION,
-    "monday after promo": AFTER_PROMOTION,
-    "saturday after promo": AFTER_PROMOTION,
+    "season promotion sin": PROMOTION,
+    "season promotion cos": PROMOTION,
+    "trend promotion": PROMOTION,
+    "monday after promotion": AFTER_PROMOTION,
+    "saturday after promotion": AFTER_PROMOTION,
     "monday turn of month": DAY_OF_MONTH,
     "last day": DAY_OF_MONTH,
     "days before last": DAY_OF_MONTH,
@@ -38,20 +39,22 @@ _BY_DESIGN_NAME = {
     "promo2 month 1": CONTINUING_PROMOTION,
     "before easter": HOLIDAY,
     **dict.fromkeys(("closed yesterday", "closed tomorrow"), HOLIDAY),
-    **dict.fromkeys((f"special_day {day}" for day in ("12-5", "12-24", "12-27", "12-31", "1-2")), CHRISTMAS),
 }
 _BY_DESIGN_KIND = {
     # A store's competitor and its part in the continuing promotion stay as they are.
     **dict.fromkeys(("weekday", "trend", "competitor", "promo2"), USUAL),
-    "promo": PROMOTION,
+    "promotion": PROMOTION,
     "pay_day": PAY_DAY,
     "day": DAY_OF_MONTH,
-    **dict.fromkeys(("holiday", "named_holiday", "before", "two", "after", "special_day"), HOLIDAY),
-    **dict.fromkeys(("advent", "december"), CHRISTMAS),
+    **dict.fromkeys(
+        ("holiday", "named_holiday", "before", "two", "after", "special_day", "advent", "december"), HOLIDAY
+    ),
     **dict.fromkeys(("school", "break"), SCHOOL),
     "closure": REFURBISHMENT,
     **dict.fromkeys(("season", "fine_season"), SEASON),
 }
+CHRISTMAS_KINDS = ("advent", "december")
+CHRISTMAS_NAMES = tuple(f"special_day {day}" for day in ("12-5", "12-24", "12-27", "12-31", "1-2"))
 # An effect of these terms is the difference from a usual day of the weekday; of the others, from a day without it.
 CENTRED_TERMS = (PAY_DAY, DAY_OF_MONTH, SEASON)
 
@@ -59,18 +62,18 @@ _BY_FEATURE = {
     "weekday": WEEKDAY,
     **dict.fromkeys(("day_of_month", "days_left_in_month", "month_effect"), DAY_OF_MONTH),
     "lead_days": LEAD,
-    **dict.fromkeys(("promo", "promo_run", "promo_until"), PROMOTION),
-    **{f"promo_{side}_{days}": PROMOTION for side in ("next", "past") for days in (7, 14)},
-    **dict.fromkeys(("state_holiday", "holiday_since", "holiday_until", "closed_since", "closed_until"), HOLIDAY),
+    **dict.fromkeys(("promotion", "promotion_run", "promotion_until"), PROMOTION),
+    **{f"promotion_{side}_{days}": PROMOTION for side in ("next", "past") for days in (7, 14)},
+    **dict.fromkeys(("holiday_kind", "holiday_since", "holiday_until", "closed_since", "closed_until"), HOLIDAY),
     **dict.fromkeys(("open_yesterday", "open_tomorrow", "open_past_7", "open_next_7"), HOLIDAY),
-    **dict.fromkeys(("school_holiday", "school_run", "school_left", "school_since", "school_until"), SCHOOL),
+    **dict.fromkeys(("school_break", "school_run", "school_left", "school_since", "school_until"), SCHOOL),
     "school_effect": SCHOOL,
     **dict.fromkeys(("closure_until", "reopening_since", "closure_days"), REFURBISHMENT),
     "promo2_phase": CONTINUING_PROMOTION,
-    **dict.fromkeys(("store_type", "assortment", "competition_log_distance", "competition_months"), STORE),
-    **dict.fromkeys(("promo2", "promo2_months", "static"), STORE),
+    **dict.fromkeys((*chain.KAGGLE_CHAIN.attribute_columns, "competition_log_distance", "competition_months"), STORE),
+    **dict.fromkeys(("attribute", "promo2", "promo2_months", "static"), STORE),
     **dict.fromkeys(("cell_expected", "cell_count", "cell_sd", "cell_median_deviation", "sales_per_customer"), STORE),
-    **dict.fromkeys(("deviation_decayed", "deviation_slope", "customers_change"), RECENT),
+    **dict.fromkeys(("deviation_decayed", "deviation_slope", "traffic_change"), RECENT),
     "sales_per_customer_change": RECENT,
     **dict.fromkeys(("ridge_over_expected", "ridge_sd"), LINEAR_MODEL),
 }
@@ -86,6 +89,13 @@ def design_term(name: str) -> str:
     """The term of a column of the linear model. KeyError for a column that is in no table."""
     own = covariate(name.removesuffix(f" {name[-1]}") if name[-1].isdigit() else name)  # a flag has a column by weekday
     return _BY_DESIGN_NAME.get(name) or own or _BY_DESIGN_KIND[kind(name)]
+
+
+def design_part(name: str) -> str:
+    """The part of its term to which a column of the linear model belongs; empty for terms without parts."""
+    if kind(name) in CHRISTMAS_KINDS or name in CHRISTMAS_NAMES:
+        return CHRISTMAS
+    return OTHER_HOLIDAYS if design_term(name) == HOLIDAY else ""
 
 
 def is_centred(name: str) -> bool:

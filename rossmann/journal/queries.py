@@ -4,7 +4,7 @@ Forecasts are queried a day at a time, which bounds what the database sorts.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
-    "open", "promo",
+    "open", "promotion",
 )  # fmt: skip
 COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
@@ -89,8 +89,8 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
             f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
         )
     batch = request.batch[0]
-    rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
-    table = read_table(url, rows)
+    own = forecasts.c.request_id == (batch or request_id)
+    table = read_table(url, sa.select(forecasts).where(own).order_by(forecasts.c.position))
     if batch is None or batch == request_id:
         return _with_quantiles(table, request.quantiles[0])
     if table.empty:
@@ -108,21 +108,9 @@ def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
             {"date": day, **row}
             for day in _days(first, last)
             if day not in stored_days
-            for row in _traffic_between(connection, day, day + ONE_DAY)
+            for row in traffic_between(connection, day, day + ONE_DAY)
         ]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
-
-
-def hourly_traffic(url: str, end: datetime, hours: int) -> pd.DataFrame:
-    """Traffic of the hours before `end`, a moment in UTC without a time zone, by source: `hour` is when one begins."""
-    starts = [end - timedelta(hours=back) for back in range(hours, 0, -1)]
-    with open_connection(url) as connection:
-        rows = [
-            {"hour": start, **row}
-            for start in starts
-            for row in _traffic_between(connection, start, start + timedelta(hours=1))
-        ]
-    return pd.DataFrame(rows, columns=["hour", *(column.name for column in traffic.columns if column.name != "date")])
 
 
 def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
@@ -134,7 +122,10 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
 
 
 def _operational_forecasts(*days: date) -> sa.Select:
-    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    columns: dict[str, sa.ColumnElement] = {
+        column.name: column for table in (requests, forecasts) for column in table.columns
+    }
+    columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
     return query.where(forecasts.c.date.in_(days), requests.c.purpose == OPERATIONAL)
 
@@ -170,7 +161,7 @@ def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
-def _traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
+def traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
     """Traffic of the moments from `start` to before `end`, in UTC, a row per source. A stored batch is no request."""
     is_request = sa.or_(requests.c.batch.is_(None), requests.c.batch != requests.c.id)
     of_time = sa.and_(requests.c.at >= start, requests.c.at < end, is_request)

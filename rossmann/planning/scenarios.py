@@ -93,20 +93,20 @@ def compare(forecaster: Forecaster, state: State, changes: Sequence[Change]) -> 
 
 def apply_changes(plan: Plan, changes: Iterable[Change], state: State) -> Plan:
     """The plan with the changes. A promotion is on those weekdays only on which the chain has promotions."""
-    opening, promo = plan.open.copy(), plan.promo.copy()
-    promotion_day = state.weekdays.has_promo[weekday(plan.date)]
+    opening, promotion = plan.open.copy(), plan.promotion.copy()
+    promotion_day = state.weekdays.has_promotion[weekday(plan.date)]
     for change in changes:
         rows = _rows_of(plan, change, state)
         match change.kind:
             case "promotion":
-                promo[rows & promotion_day] = 1
+                promotion[rows & promotion_day] = 1
             case "no promotion":
-                promo[rows] = 0
+                promotion[rows] = 0
             case "closed":
                 opening[rows] = 0
             case "open":
                 opening[rows] = 1
-    return replace(plan, open=opening, promo=promo)
+    return replace(plan, open=opening, promotion=promotion)
 
 
 def difference_bounds(base: Forecast, alternative: Forecast, quantiles: Quantiles) -> tuple[np.ndarray, np.ndarray]:

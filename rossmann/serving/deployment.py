@@ -5,7 +5,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 
 import ipaddress
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import AuthenticationError
 
-from rossmann.chain import PROMOTION
 from rossmann.data import Plan, store_names
 from rossmann.features import State, published_plan
 from rossmann.models import Forecast, Forecaster, Quantiles
@@ -148,7 +147,7 @@ def readiness(serve: ServeCluster) -> dict:
 def request_counts(serve: ServeCluster) -> dict[str, float]:
     """Counters of Serve's proxies since they started: requests, errors, mean_ms. DataError if nothing responds."""
     text = _successful(_send(serve, "GET", "/metrics")).text
-    totals = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             totals[sample.name.removeprefix("ray_serve_").removesuffix("_total")] += sample.value
@@ -208,13 +207,15 @@ def _smoke_plan(state: State) -> Plan:
 
 def _smoke_flags(state: State) -> list[str]:
     """The flags that a row of a smoke test has: the promotion, too, unless the chain has it as a number or a text."""
-    return [name for name in ("open", PROMOTION) if name not in dict(state.chain.covariate_columns)]
+    covariates = dict(state.chain.covariate_columns)
+    return [column for column in ("open", "promotion") if state.chain.name_of(column) not in covariates]
 
 
 def _json_rows(plan: Plan, state: State) -> list[dict[str, object]]:
     """The rows as JSON, without holidays: the endpoint takes these from the published plan."""
     columns = {"store": store_names(state, plan.store).tolist(), "date": np.datetime_as_string(plan.date).tolist()}
-    columns |= {name: getattr(plan, name).astype(bool).tolist() for name in _smoke_flags(state)}
+    flags = {state.chain.name_of(column): getattr(plan, column) for column in _smoke_flags(state)}
+    columns |= {name: flag.astype(bool).tolist() for name, flag in flags.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -232,7 +233,7 @@ def _compare(name: str, rows: Sequence[dict], batch: np.ndarray) -> None:
 def _serve_status(serve: ServeCluster) -> tuple[dict, dict | None]:
     """Serve's details of the application and of its one deployment; empty and None if nothing is deployed."""
     details = _call_dashboard(serve, lambda client: client.get_serve_details())
-    application = next(iter(details["applications"].values()), {})
+    application: dict = next(iter(details["applications"].values()), {})
     return application, next(iter(application.get("deployments", {}).values()), None)
 
 

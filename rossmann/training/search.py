@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TRIALS_AT_ONCE = 4  # of one booster
 SCREENING_STEP = 3  # every third fold, so that all seasons are among them, is fitted first
 MIN_TRIALS_TO_PRUNE = 3  # trials that a new one is compared with
+SCORE_DECIMALS = 4  # in the table of trials
 BEST_TRIALS = 3  # of each booster: candidates of the backtests beside the defaults
 
 
@@ -112,7 +113,7 @@ def run_search(
             origin, failure = task.origin, result.failure
             if not failure and not (sales[origin] > 0).any():
                 failure = f"no store has sales after {origin}"
-            score = np.nan if failure else loss.capped_score(sales[origin], result.forecast, stores[origin])
+            score = np.nan if failure else loss.capped_score(sales[origin], result.columns[0], stores[origin])
             queue.submit(studies[task.candidate.learner].add_result(task, score, failure))
             if not queue.has_stored_results:  # one report for all of them
                 _report(progress, studies.values(), task)
@@ -135,18 +136,23 @@ def search_results(trials: Iterable[Trial], candidates: Sequence[Candidate]) -> 
 
 
 def trial_table(trials: Iterable[Trial]) -> list[dict[str, object]]:
-    """A row per trial: name, mean score over its folds, number of folds, state, failure, parameters."""
+    """A row per trial: name, mean score over its folds (rounded), state, parameters, number of folds, failure."""
     return [
         {
             "candidate": trial.candidate.name,
-            "score": trial.mean,
-            "folds": len(trial.scores),
+            "score": round(trial.mean, SCORE_DECIMALS),
             "state": trial.state,
+            "parameters": ", ".join(f"{name} {_short(value)}" for name, value in trial.candidate.params),
+            "folds": len(trial.scores),
             "failure": trial.failure,
-            "parameters": ", ".join(f"{name} {value}" for name, value in trial.candidate.params),
         }
         for trial in trials
     ]
+
+
+def _short(value: object) -> str:
+    """A parameter for a table."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class _Study:
@@ -263,7 +269,9 @@ def _distributions(learner: str) -> dict[str, optuna.distributions.BaseDistribut
     from optuna.distributions import FloatDistribution, IntDistribution
 
     defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
-    kinds = {name: IntDistribution if isinstance(defaults[name], int) else FloatDistribution for name in ranges}
+    kinds: dict[str, Any] = {
+        name: IntDistribution if isinstance(defaults[name], int) else FloatDistribution for name in ranges
+    }
     return {name: kinds[name](low, high, log=True) for name, (low, high) in ranges.items()}
 
 

@@ -13,9 +13,9 @@ from rossmann.schema import (
     DTYPES,
     FLAG_COLUMNS,
     FORECAST_COLUMNS,
+    HOLIDAY_KINDS,
     KEYS,
     PLAN_COLUMNS,
-    STATE_HOLIDAYS,
 )
 from rossmann.validation.contract import DATE, NUMBER, TEXT, Column, Contract, Rule, check_contracts
 from rossmann.validation.report import Repair, StageReport
@@ -40,8 +40,8 @@ VALID_CODES = Rule(
     CLEANING_BUG,
     CALENDAR_COLUMNS,
     lambda days: (
-        np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)).all(axis=1)
-        & days["state_holiday"].between(0, len(STATE_HOLIDAYS) - 1)
+        np.all(np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)), axis=1)
+        & days["holiday_kind"].between(0, len(HOLIDAY_KINDS) - 1)
     ),
 )
 CLEAN_DAYS = (
@@ -52,7 +52,7 @@ CLEAN_DAYS = (
         "the store is closed, but has sales or customers",
         "Correct open or the sales.",
         ("open", *ACTUAL_COLUMNS),
-        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["customers"] == 0)),
+        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["traffic"] == 0)),
     ),
     Rule(
         "amounts_finite_and_not_negative",
@@ -207,7 +207,7 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray, quantiles: Seque
             "a quantile is below one of a lower level",
             QUANTILE_ERROR,
             tuple(quantiles),
-            lambda table: (np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0).all(axis=1),
+            lambda table: np.all(np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0, axis=1),
         ),
         Rule(
             "closed_days_are_zero",

@@ -36,6 +36,11 @@ def derived_flags(stores: Stores, dates: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def derived_slices(stores: Stores) -> dict[str, np.ndarray]:
+    """Groups of stores that a sentence can name. bool [stores] each"""
+    return {"participation in the continuing promotion": stores.promo2}
+
+
 def _months_since(start: np.ndarray, dates: np.ndarray) -> np.ndarray:
     """Whole months from the stores' `start` to each day, clipped; NaN where the start is NaT. float32 [stores, days]"""
     months = (dates.astype("datetime64[M]") - start.astype("datetime64[M]")[:, None]).astype(np.float32)

@@ -37,8 +37,7 @@ def _stores(table: pd.DataFrame) -> Stores:
     promo2_since = _monday_of_iso_week(column["Promo2SinceYear"], column["Promo2SinceWeek"])
     return Stores(
         number=column["Store"].astype(np.int32),
-        store_type=column["StoreType"].astype(np.int8),
-        assortment=column["Assortment"].astype(np.int8),
+        attribute_codes=ordered[["StoreType", "Assortment"]].to_numpy().astype(np.int8),
         competition_distance_m=column["CompetitionDistance"].astype(float),
         competition_since=_month(column["CompetitionOpenSinceYear"], column["CompetitionOpenSinceMonth"]),
         promo2=promo2,
