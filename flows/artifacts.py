@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -21,13 +22,13 @@ def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
 
 def training(version: int, report: str, next_steps: str) -> str:
     """Where the report of a training is."""
-    return f"# Version {version} is trained\n\n{next_steps}\nReport: `{report}`\n"
+    return f"Version {version} is trained, and waits for its release.\n\n{next_steps}\nReport: `{report}`\n"
 
 
 def verdict(verdict: Verdict, challenger: int, next_steps: str) -> str:
     """The verdict on a challenger (a model version), with every reason."""
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    return f"# {verdict_title(verdict, challenger)}\n\n{reasons}\n\n{next_steps}"
+    return f"{reasons}\n\n{next_steps}"
 
 
 def verdict_title(verdict: Verdict, challenger: int) -> str:
@@ -50,7 +51,6 @@ def forecast(delivered: DeliveredForecast, picture: bytes | None, next_steps: st
         "open in both years"
     )
     return (
-        f"# {forecast_title(delivered)}\n\n"
         f"Model version {delivered.model_version} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} "
         f"rows{change}.\n\n{_image(picture)}{next_steps}\nFile: `{delivered.file}`\n"
     )
@@ -110,10 +110,10 @@ def _statistics(drift: DriftReport | None) -> str:
         return ""
     rows = [
         f"| {'**alarm**' if each.alarm else ''} | {each.name} | {each.effect:+.3f} | {each.limit:.3f} "
-        f"| {each.subject} | {each.message} | {each.kind} |"
+        f"| {each.subject} | {each.kind} |"
         for each in sorted(drift.findings, key=lambda each: not each.alarm)
     ]
-    return "\n".join(["| | name | effect | limit | subject | | kind |", "|---|---|---:|---:|---|---|---|", *rows, ""])
+    return "\n".join(["| | name | effect | limit | subject | kind |", "|---|---|---:|---:|---|---|", *rows, ""])
 
 
 def sweep(expired: Sequence[Expired]) -> str:
@@ -142,7 +142,7 @@ def _table(scores: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [list(rows.columns), ["---"] * len(rows.columns), *cells])
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
     if pd.isna(value):
         return "–"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)

@@ -15,6 +15,8 @@ from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 
+KAGGLE_CURRENCY = "EUR"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -29,11 +31,12 @@ class Source:
 class Explanation:
     """The reasons of a forecast, and, compared with an earlier one, why it moved."""
 
-    store: str  # as the chain's files call it
+    store: int | str  # as the chain's files call it
     reasons: Reasons
     source: Source
     earlier: Source | None
     movement: Movement | None  # from `earlier`
+    currency: str  # of all amounts; empty where the chain's files do not tell
 
 
 def explain_day(
@@ -58,18 +61,22 @@ def explain_day(
     basis = Basis(_forecaster(settings, model), state, _read_plan(source))
     number = _store_number(state, store)
     reasons = explain.reasons_of_day(basis, number, day_number)
-    name = str(data.store_names(state, np.array([number]))[0])
-    if plan is None and since is None and since_version is None:
-        return Explanation(name, reasons, source, None, None)
-    earlier = _earlier(settings, source, since, since_version)
-    movement = explain.why_it_moved(_earlier_basis(settings, earlier, source, basis), basis, number, day_number)
-    return Explanation(name, reasons, source, earlier, movement)
+    (name,) = data.store_names(state, np.array([number])).tolist()
+    earlier = movement = None
+    if plan is not None or since is not None or since_version is not None:
+        earlier = _earlier(settings, source, since, since_version)
+        movement = explain.why_it_moved(_earlier_basis(settings, earlier, source, basis), basis, number, day_number)
+    return Explanation(name, reasons, source, earlier, movement, KAGGLE_CURRENCY if state.chain.is_kaggle else "")
 
 
 def _earlier(settings: Settings, source: Source, since: date | None, since_version: int | None) -> Source:
     """What is not named is as in the explained forecast; the plan is the published one."""
     evening, model = source.evening, source.model
     if since is not None:
+        if np.datetime64(since) > evening.origin:
+            raise DataError(
+                f"since {since}: the forecast is from the evening of {evening.origin}; choose an earlier one"
+            )
         evening = explain.find_evening(settings.workspace.snapshots, np.datetime64(since))
     if since_version is not None:
         model = registry.find_version(workspace.registry(settings), since_version)

@@ -68,6 +68,11 @@ def forecasts_with_actuals(history: SalesHistory, days: int) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def test_fingerprints_do_not_change_with_our_names_for_columns(bare, rich):
+    """Without attributes, and with two. Written down before covariates had the names of roles."""
+    assert (bare.fingerprint, rich.fingerprint) == ("206247275ccef5c4", "4356bf89e991d7e6")
+
+
 def test_what_a_chain_of_store_date_and_sales_lacks_has_no_statistic(bare):
     assert findings(detect_drift(bare, forecasts_with_actuals(bare, 90))) == {
         ("dates_shifted", "open"), ("stores_missing", "all stores"), ("store_out_of_scale", "single stores"),
@@ -98,6 +103,21 @@ def test_a_rest_day_that_another_day_has_is_a_wrong_date_and_a_closing_that_nobo
     assert {each.name for each in detect_drift(exchanged, None).alarm_findings} == {"dates_shifted"}
     closed = with_days(rich, np.array([monday + 1, monday + 2]), np.array([monday, monday]))
     assert detect_drift(closed, None).alarm_findings == ()
+
+
+def test_traffic_has_the_name_of_its_column(bare):
+    """On the last days a third of the stores count as many visitors as on the day before."""
+    random, days = np.random.default_rng(2), bare.chain.days.model_copy(update={"customers": "visitors"})
+    traffic = np.round(bare.sales / random.uniform(7, 12, bare.sales.shape))
+    traffic[::3, -8:] = traffic[::3, -8:-7]
+    counted = replace(bare, traffic=traffic, chain=replace(bare.chain, days=days))
+    drift = detect_drift(counted, None)
+    (alarm,) = [each for each in drift.alarm_findings if each.name == "traffic_frozen"]
+    assert alarm.subject == "visitors"
+    assert "of the stores report as many visitors as on the day before" in alarm.message
+    assert "visitors" in select_rows(counted, None, drift).current
+    called_sales = replace(bare.chain, days=days.model_copy(update={"customers": "residual"}))
+    assert "number residual" in select_rows(replace(counted, chain=called_sales), None, drift).current
 
 
 def test_a_store_with_few_customers_is_out_of_its_scale_only_beyond_its_own_scatter(bare):

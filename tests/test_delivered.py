@@ -83,8 +83,8 @@ def test_every_group_of_stores_has_the_scores_of_its_rows(ops, rows, reference):
     sums = journal.sum_store_accuracy(ops.settings.journal_address, 2, *window(ops))
     table = delivered.group_scores(sums, reference, ops.history).set_index("group")
     stores, own = ops.history.stores, rows[rows.model_version == 2]
-    for name in np.unique(stores.type_name):
-        numbers = stores.number[stores.type_name == name]
+    for name in np.unique(stores.first_attribute):
+        numbers = stores.number[stores.first_attribute == name]
         (group,) = (each for each in table.index if "type" in each and each.endswith(f" {name}"))
         assert table.wape[group] == pytest.approx(wape(own[own.store.isin(numbers)]))
         assert table.stores[group] == len(numbers)

@@ -1,12 +1,16 @@
 """Small CSVs through all flows, as the command line runs them: real Prefect, real Ray, real MLflow."""
 
+import base64
 import json
 import logging
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ import pytest
 from prefect import flow
 from prefect.artifacts import Artifact
 
+from flows import artifacts, links
 from flows.adaptation import adapt_quantiles, update_quantiles
 from flows.cli.main import main
 from flows.forecast import forecast
@@ -95,7 +100,39 @@ def test_one_run_leads_from_raw_files_to_forecasts(workspace, first_run, snapsho
     assert Path(first_run.forecast.plot).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("key", ["validation", "leaderboard", "verdict", "forecast"])
+def test_the_report_of_the_training_has_the_verdict_and_is_among_the_files_of_its_mlflow_run(first_run, tmp_path):
+    page = Path(first_run.training.report).read_text()
+    assert "Promoted to champion" in page
+    assert all(escape(reason, quote=False) in page for reason in first_run.verdict.reasons)
+    run_id = first_run.training.run_id
+    logged = model_registry().client.download_artifacts(run_id, registry.REPORT_FILE, str(tmp_path))
+    assert Path(logged).read_text() == page
+
+
+def test_the_artifact_of_a_forecast_has_its_picture_and_no_change_against_a_year_that_is_not_there(first_run):
+    artifact = Artifact.get("forecast")
+    picture = re.search(r"data:image/png;base64,([^)]+)\)", artifact.data)[1]
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    assert len(picture) < 200_000
+    summary = replace(first_run.forecast.summary, year_over_year=float("nan"))
+    text = artifacts.forecast(replace(first_run.forecast, summary=summary), None, "")
+    assert "nan" not in text
+    assert "year before" not in text
+
+
+def test_artifacts_name_the_next_pages_that_are_configured(workspace, first_run, monkeypatch):
+    run_id = first_run.training.run_id
+    assert links.training(Settings(), run_id) == ""
+    monkeypatch.setenv("ROSSMANN_MLFLOW_URL", "http://127.0.0.1:5000")
+    monkeypatch.setenv("ROSSMANN_DASHBOARD_URL", "http://127.0.0.1:8501")
+    run = f"http://127.0.0.1:5000/#/{registry.run_path(model_registry(), run_id)}"
+    expected = (
+        f"Next: [report]({run}/artifacts/report.html) · [MLflow run]({run}) · [dashboard](http://127.0.0.1:8501)\n"
+    )
+    assert links.training(Settings(), run_id) == expected
+
+
+@pytest.mark.parametrize("key", ["validation", "leaderboard", "training", "verdict", "forecast"])
 def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
 
@@ -104,9 +141,13 @@ def test_the_same_run_again_fits_nothing_and_its_log_ends_with_the_result(
     workspace, first_run, without_ray, run_log, monkeypatch
 ):
     monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
+    report = Path(first_run.training.report)
+    page = report.read_bytes()
+    report.unlink()  # as if the first run had been killed before it was written
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
     assert again.snapshot == first_run.snapshot
     assert again.training == first_run.training
+    assert report.read_bytes() == page
     assert not again.verdict.promote
     assert "champion already" in again.verdict.reasons[0]
     assert len(registry.list_models(model_registry())) == 1

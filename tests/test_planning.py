@@ -86,6 +86,19 @@ def test_an_override_stands_beside_the_forecast_and_changes_nothing_in_the_journ
     assert (table.final[table.override.isna()] == table.forecast[table.override.isna()]).all()
 
 
+def test_the_newest_forecasts_of_one_store_are_those_of_all_stores_that_are_its_own(url, toy):
+    record_forecasts(url, toy.until(toy.origin - 7), sales=900.0, version=2)
+    both = record_forecasts(url, toy)
+    own = journal.read_newest_forecasts(url, *days_of(toy), stores=[2])
+    assert own.forecast.max() == 1000.0
+    pd.testing.assert_frame_equal(own, both[both.store == 2].reset_index(drop=True))
+
+
+def test_without_a_journal_there_are_no_overrides_and_none_is_created(url, toy, tmp_path):
+    assert journal.read_overrides(url, *days_of(toy)).empty
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_correction_and_a_withdrawal_are_new_rows_and_the_last_one_counts(url, toy):
     forecasts, day = record_forecasts(url, toy), amounts(toy, (1, 2, 800.0))
     for minutes, amount in enumerate((800.0, 900.0)):

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import alarms, retention
+from flows import retention, training_report
 from flows.cli.main import main
-from flows.retention import ALARMS, BACKTESTS, FITS, OVERRIDES, REQUESTS, SNAPSHOTS
+from flows.retention import ALARMS, BACKTESTS, FITS, OVERRIDES, REPORTS, REQUESTS, SNAPSHOTS
 from flows.sweep import sweep
+from rossmann import alarms as alarm_files
 from rossmann import data, evaluation, journal, registry
 from rossmann.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome, list_alarms
 from rossmann.data import SalesHistory
@@ -40,7 +41,7 @@ def save_snapshot(history: SalesHistory, days_back: int, created: datetime) -> s
 
 def store_alarm(event: Alarm | RetrainingOutcome) -> None:
     content = json.dumps({"event": event.event, **event.model_dump(mode="json")})
-    Storage(Settings().workspace.alarms).write(alarms._file_name(event), content.encode())
+    Storage(Settings().workspace.alarms).write(alarm_files._file_name(event), content.encode())
 
 
 def drift(alarm_id: str, snapshot: str, at: datetime) -> DriftDetected:
@@ -58,6 +59,11 @@ def store_backtest_run(history: SalesHistory, key: str, modified: datetime) -> N
 
 def store_fit(name: str, modified: datetime) -> None:
     path = Path(Storage(Settings().workspace.backtests).subfolder(FITS_FOLDER).write(name, b"x" * 1000))
+    os.utime(path, (modified.timestamp(),) * 2)
+
+
+def store_report(key: str, modified: datetime) -> None:
+    path = training_report.folder(Settings()).write(training_report.file_name("2015-07-31", key), b"<html/>")
     os.utime(path, (modified.timestamp(),) * 2)
 
 
@@ -101,7 +107,9 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
     registry.record_refusal(models, refused, REFUSED)
     for key in ("run-unused", "run-champion", "run-refused"):
         store_backtest_run(noisy, key, OLD)
+        store_report(key, OLD)
     store_backtest_run(noisy, "run-young", YOUNG)
+    store_report("run-young", YOUNG)
     for name, modified in (("old.npz", OLD), ("older.npz", OLD - timedelta(days=1)), ("young.npz", YOUNG)):
         store_fit(name, modified)
     for each in (drift("open", names["of an open alarm"], OLD), drift("closed", names["of a closed alarm"], OLD),
@@ -121,6 +129,7 @@ def contents(settings: Settings) -> dict[str, set[str]]:
         SNAPSHOTS: {each.fingerprint for each in data.list_snapshots(root.snapshots)},
         FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
+        REPORTS: {training_report.backtest_run_of(name) for name in training_report.folder(settings).file_names()},
         ALARMS: {record.alarm.id for record in list_alarms(settings.workspace.alarms)},
         REQUESTS: set(read_table(settings.journal_address, sa.select(journal.requests.c.id)).id),
         OVERRIDES: set(read_table(settings.journal_address, sa.select(journal.overrides.c.planner)).planner),
@@ -134,6 +143,7 @@ def test_what_is_old_and_unused_is_deleted_and_all_else_stays(workspace):
         SNAPSHOTS: set(workspace.values()) - {workspace["unused"], workspace["of a closed alarm"]},
         FITS: {"young.npz"},
         BACKTESTS: {"run-champion", "run-refused", "run-young"},
+        REPORTS: {"run-champion", "run-refused", "run-young"},
         ALARMS: {"open", "young"},
         REQUESTS: {"young"},
         OVERRIDES: {"young"},
@@ -158,12 +168,12 @@ def test_a_dry_run_lists_all_of_it_with_sizes_and_deletes_nothing(workspace, mon
     assert sizes[SNAPSHOTS, workspace["unused"]] == sum(path.stat().st_size for path in folder.iterdir())
     assert [(each["count"], each["size"]) for each in listed if each["kind"] == FITS] == [(2, 2000)]
     assert [each["count"] for each in listed if each["kind"] in (REQUESTS, OVERRIDES)] == [1, 1]
-    assert len(sizes) == len(listed) == 2 + 1 + 1 + 2 + 1 + 1
+    assert len(sizes) == len(listed) == 2 + 1 + 1 + 1 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize("name", ["journal", "snapshot", "fit", "backtest", "alarm"])
 def test_each_retention_is_a_setting(workspace, monkeypatch, name):
-    kinds = {"snapshot": {SNAPSHOTS}, "fit": {FITS}, "backtest": {BACKTESTS}, "alarm": {ALARMS}}
+    kinds = {"snapshot": {SNAPSHOTS}, "fit": {FITS}, "backtest": {BACKTESTS, REPORTS}, "alarm": {ALARMS}}
     kinds |= {"journal": {REQUESTS, OVERRIDES}}
     monkeypatch.setenv(f"ROSSMANN_{name.upper()}_RETENTION_DAYS", "2000")
     found = {each.kind for each in retention.find_expired(Settings(), NOW)}

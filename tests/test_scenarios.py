@@ -38,7 +38,7 @@ def test_the_difference_is_that_of_two_forecasts_of_the_model(forecaster, state,
     result = scenarios.compare(forecaster, state, [Change("promotion", first, last, (store,))])
     plan = features.published_plan(state, slice(3, 4))
     in_week = (plan.date >= np.datetime64(first)) & (plan.date <= np.datetime64(last)) & (weekday(plan.date) <= FRIDAY)
-    changed = forecaster.predict(state, replace(plan, promo=np.where(in_week, 1, plan.promo).astype(np.int8)))
+    changed = forecaster.predict(state, replace(plan, promotion=np.where(in_week, 1, plan.promotion).astype(np.int8)))
     base = forecaster.predict(state, plan)
     assert result.total().amount == pytest.approx(changed.sales.sum() - base.sales.sum())
     assert result.total().base == pytest.approx(base.sales.sum())
@@ -59,9 +59,9 @@ def test_the_later_of_two_changes_of_a_day_holds(state, weeks):
     week = (weeks[0], weeks[0] + timedelta(days=6))
     changed = scenarios.apply_changes(plan, [Change("no promotion", *week), Change("promotion", *week)], state)
     of_week = (plan.date >= np.datetime64(week[0])) & (plan.date <= np.datetime64(week[1]))
-    assert (changed.promo[of_week] == state.weekdays.has_promo[weekday(plan.date[of_week])]).all()
-    assert (changed.promo[~of_week] == plan.promo[~of_week]).all()
-    assert not changed.promo[of_week & (weekday(plan.date) == SUNDAY)].any()
+    assert (changed.promotion[of_week] == state.weekdays.has_promotion[weekday(plan.date[of_week])]).all()
+    assert (changed.promotion[~of_week] == plan.promotion[~of_week]).all()
+    assert not changed.promotion[of_week & (weekday(plan.date) == SUNDAY)].any()
 
 
 def test_the_relative_error_of_a_day_carries_over_to_the_difference():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from flows.explanation import Explanation, Source
     from rossmann.explain import Term
 
-BAR_WIDTH = 30  # characters of the waterfall
+BAR_WIDTH = 24  # characters of the waterfall
 AXIS_MARGIN = 0.15  # of its range, to the left of its lowest end
 RISE, FALL = "█", "░"
 MIN_PART_CHANGE = 0.005  # of sales
@@ -85,16 +85,18 @@ def show(explanation: "Explanation") -> None:
     from flows.cli import console
 
     reasons = explanation.reasons
+    days = "1 day" if reasons.lead_days == 1 else f"{reasons.lead_days} days"
     console.show(
         f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}",
-        f"from {_sentence(explanation.source)}, {reasons.lead_days} days ahead",
+        f"from {_sentence(explanation.source)}, {days} ahead",
         *_warnings(explanation),
     )
     if reasons.closed:
         console.show("closed: the plan says that the store does not open on this day")
     else:
-        names = ("", "amount", "by itself", "from lowest to highest")
-        columns = [console.Column(name, numeric=name in names[1:3]) for name in names]
+        amount = f"amount, {explanation.currency}" if explanation.currency else "amount"
+        columns = [console.Column("reason"), console.Column(amount, numeric=True)]
+        columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
         console.show_table(columns, _waterfall(explanation))
     if explanation.movement:
         show_movement(explanation)

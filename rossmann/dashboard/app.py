@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from rossmann.dashboard.pages import accuracy, alarms, forecast, models, system, whatif
+from rossmann.dashboard.pages import accuracy, alarms, forecast, models, overrides, system, upload, whatif
 from rossmann.validation import DataError
 
 ICON = (  # Streamlit's own icons would be fetched from another site
@@ -23,6 +23,8 @@ def main() -> None:
             "Plan": [
                 _page(forecast.page, "Forecast", "show_chart", "forecast", default=True),
                 _page(whatif.page, "What-if", "alt_route", "what-if"),
+                _page(overrides.page, "Overrides", "edit_note", "overrides"),
+                _page(upload.page, "Upload a plan", "upload_file", "upload"),
             ],
             "Operate": [
                 _page(accuracy.page, "Accuracy", "target", "accuracy"),

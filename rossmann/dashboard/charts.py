@@ -7,10 +7,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann.dashboard.series import Fan
+from rossmann.explain import Reasons
 from rossmann.schema import DAY
 
 # Of medium lightness, so that each stands out from white and from near-black.
 ACTUAL, FORECAST, LAST_YEAR, VINTAGE = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
+BAND = "31, 158, 143"  # FORECAST as red, green, blue
 BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
@@ -46,14 +48,13 @@ def add_line(chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str,
 
 def add_fan(chart: go.Figure, fan: Fan, shown: np.ndarray) -> None:
     """The bands of a forecast, and its line with a marker on each day, of the days that are `shown`."""
-    red, green, blue = (int(FORECAST[start : start + 2], 16) for start in (1, 3, 5))
     dates = fan.dates[shown]
     for band, opacity in zip(fan.bands, BAND_OPACITY, strict=False):
         edges = {"mode": "lines", "line": {"width": 0}, "legendgroup": f"{band.share}", "hoverinfo": "skip"}
         chart.add_scatter(x=dates, y=band.lower[shown], showlegend=False, **edges)
         chart.add_scatter(
             x=dates, y=band.upper[shown], name=f"{band.share:.0%}", fill="tonexty",
-            fillcolor=f"rgba({red}, {green}, {blue}, {opacity})", **edges,
+            fillcolor=f"rgba({BAND}, {opacity})", **edges,
         )  # fmt: skip
     ranges = np.stack([fan.bands[0].lower, fan.bands[0].upper], axis=1)[shown]
     chart.add_scatter(
@@ -81,6 +82,26 @@ def add_day(chart: go.Figure, day: np.datetime64, text: str) -> None:
     chart.add_annotation(
         x=position, y=1, yref="paper", text=text, showarrow=False, xanchor="left", xshift=4, yanchor="top"
     )
+
+
+def waterfall(reasons: Reasons, unit: str) -> go.Figure:
+    """The terms of a forecast from the usual level down to the forecast, each a step to the right or to the left."""
+    names = [*(term.name for term in reasons.terms), "forecast"]
+    amounts = [*(term.amount for term in reasons.terms), reasons.forecast]
+    first, *others = reasons.terms
+    texts = [f"{first.amount:,.0f}", *(f"{term.amount:+,.0f} ({term.change:+.1%})" for term in others)]
+    chart = figure("", height=110 + 30 * len(names))
+    chart.add_waterfall(
+        y=names, x=amounts, orientation="h", measure=["absolute", *["relative"] * len(others), "total"],
+        text=[*texts, f"{reasons.forecast:,.0f}"], textposition="outside", cliponaxis=False, hoverinfo="skip",
+        increasing={"marker": {"color": BETTER}}, decreasing={"marker": {"color": WORSE}},
+        totals={"marker": {"color": ACTUAL}}, connector={"line": {"color": ACTUAL, "width": 0.8}}, showlegend=False,
+    )  # fmt: skip
+    steps = np.cumsum(amounts[:-1])
+    span = steps.max() - steps.min()
+    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
+    chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(0.3 * steps.max(), span)])
+    return chart
 
 
 def show(chart: go.Figure, key: str, **options: object):

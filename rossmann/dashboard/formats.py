@@ -1,10 +1,13 @@
 """Numbers and dates as text, the same on every page."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import numpy as np
 
 from rossmann.data import SalesHistory
+
+ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
 
 
 def amount(value: float) -> str:
@@ -35,7 +38,18 @@ def unit(history: SalesHistory) -> str:
 
 def share(value: float, decimals: int = 1) -> str:
     """A share as a percentage without a sign: 8.3 %."""
-    return "–" if np.isnan(value) else f"{100 * value:.{decimals}f} %".replace("-", "−")
+    return "–" if np.isnan(value) else f"{100 * value:.{decimals}f} %"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points: -0.3 points."""
+    return "–" if np.isnan(value) else f"{100 * value:+.1f} points"
+
+
+def bullets(texts: Sequence[str]) -> str:
+    """Texts as Markdown, several as a list. Nothing in them is markup: the name of a column may have * or _."""
+    lines = [text.translate(ESCAPES) for text in texts]
+    return lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
 
 
 def moment(value: datetime) -> str:

@@ -5,15 +5,17 @@ Reading writes nothing to the workspace, and no reader makes a flow wait.
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from rossmann import data, features, journal, models, registry
+from rossmann import data, explain, features, journal, models, registry
 from rossmann.dashboard import series
 from rossmann.dashboard.series import PublishedForecast
 from rossmann.data import SalesHistory
+from rossmann.explain import Basis, Reasons
 from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.planning import scenarios as planning_scenarios
@@ -96,6 +98,13 @@ def vintages(stores: tuple[int, ...] | None, first: np.datetime64, last: np.date
     """Earlier forecasts of some days, from the journal: `journal.read_vintages`."""
     days = (first.item(), last.item())
     return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)
+
+
+@st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)
+def reasons(snapshot: str, version: int, store: int, day: date) -> Reasons:
+    """Why the forecast of a store and day is what it is."""
+    basis = Basis(forecaster(snapshot, version), state(snapshot))
+    return explain.reasons_of_day(basis, store, np.datetime64(day))
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)

@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from rossmann.dashboard.charts import ACTUAL, BAND, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure
+from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure
 from rossmann.dashboard.formats import share
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 
 EXPECTED = ACTUAL
+BAND = "rgba(31, 158, 143, {})"  # the color of forecasts with an opacity
 VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
+MOST_FINDINGS, MOST_WEEK_LABELS = 15, 13
 PERCENT = ".0%"
 
 
@@ -23,14 +25,14 @@ def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReferenc
     if reference:
         low, high = float(reference.weekly_wape.min()), float(reference.weekly_wape.max())
         mean = float(np.mean(reference.weekly_wape))
-        chart.add_hrect(low, high, fillcolor=f"rgba({BAND}, 0.14)", line_width=0, layer="below",
-                        annotation_text="weeks of the backtest", annotation_position="bottom left")  # fmt: skip
+        chart.add_hrect(low, high, fillcolor=BAND.format(0.14), line_width=0, layer="below",
+                        annotation_text="weeks of the backtest", annotation_position="top right")  # fmt: skip
         chart.add_hline(mean, line={"color": EXPECTED, "dash": "dot", "width": 1})
     lines = ((0, "Median baseline", EXPECTED, "dash"), (version, "Delivered", FORECAST, "solid"))
     for number, name, color, dash in lines:
         if number in weekly.index.get_level_values("model_version"):
             _add_line(chart, weekly.wape.loc[number], name, color, dash)
-    return chart
+    return _with_week_ends(chart, weekly)
 
 
 def lead_week_chart(scores: pd.DataFrame) -> go.Figure:
@@ -68,7 +70,7 @@ def group_chart(groups: pd.DataFrame) -> go.Figure:
             x=groups[column], y=groups.group, mode="markers", name=name, marker=marker, hovertemplate=hover
         )
     chart.update_layout(hovermode="closest")
-    return chart.update_xaxes(title="WAPE", tickformat=PERCENT, rangemode="tozero").update_yaxes(
+    return chart.update_xaxes(title="WAPE", tickformat=".1%").update_yaxes(
         tickformat=None, autorange="reversed", type="category"
     )
 
@@ -81,7 +83,7 @@ def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame) ->
     chart = figure("sales", SMALL_PX)
     rows = forecasts[forecasts.forecast > 0].sort_values("date")
     both = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
-    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=f"rgba({BAND}, 0.18)", line_width=0,
+    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=BAND.format(0.18), line_width=0,
                       name="Bounds", hoverinfo="skip")  # fmt: skip
     chart.add_scatter(x=days[sales > 0], y=sales[sales > 0], name="Sales", mode="lines+markers",
                       line={"color": ACTUAL, "width": 1}, marker={"size": 4})  # fmt: skip
@@ -108,22 +110,23 @@ def version_chart(weekly: pd.DataFrame, marks: Iterable[tuple[pd.Timestamp, str]
         _add_line(chart, weekly.wape.loc[number], f"Version {number}", VERSION_COLORS[position % len(VERSION_COLORS)])
     if 0 in weekly.index.get_level_values("model_version"):
         _add_line(chart, weekly.wape.loc[0], "Median baseline", EXPECTED, "dash")
-    label = {"font": {"color": WORSE, "size": 11}, "textangle": -90, "yanchor": "top"}
     for day, text in marks:
-        line = {"color": WORSE, "width": 1, "dash": "dot"}
-        chart.add_vline(day.timestamp() * 1000, line=line, annotation_text=text, annotation=label)
-    return chart
+        chart.add_shape(x0=day, x1=day, y0=0, y1=1, yref="paper", line={"color": WORSE, "width": 1, "dash": "dot"})
+        chart.add_annotation(x=day, y=1, yref="paper", text=text, textangle=-90, font={"color": WORSE, "size": 11},
+                             showarrow=False, xanchor="right", yanchor="top")  # fmt: skip
+    return _with_week_ends(chart, weekly)
 
 
 def findings_chart(findings: pd.DataFrame) -> go.Figure:
-    """How far each statistic of a day is from its limit: |effect| as a share of the limit, alarms in red."""
-    rows = findings.assign(ratio=(findings.effect / findings["limit"]).abs()).sort_values("ratio")
+    """The statistics of a day that are nearest to their limits: |effect| as a share of the limit, alarms in red."""
+    ratio = (findings.effect / findings["limit"]).abs()
+    rows = findings.assign(ratio=ratio).sort_values("ratio").tail(MOST_FINDINGS)
     chart = figure("", 22 * len(rows) + 90)
     names = [f"{row.name_} · {row.subject}" for row in rows.rename(columns={"name": "name_"}).itertuples()]
     colors = [WORSE if alarm else FORECAST for alarm in rows.alarm]
     chart.add_bar(x=rows.ratio, y=names, orientation="h", marker_color=colors, text=None, customdata=rows.message,
                   hovertemplate="%{customdata}<extra></extra>")  # fmt: skip
-    chart.add_vline(1, line={"color": WORSE, "dash": "dot"}, annotation_text="limit")
+    chart.add_vline(1, line={"color": WORSE, "dash": "dot"}, annotation_text="limit", annotation_position="top left")
     chart.update_layout(hovermode="closest", showlegend=False)
     return chart.update_xaxes(title="effect / limit").update_yaxes(tickformat=None, type="category", dtick=1)
 
@@ -149,6 +152,12 @@ def traffic_charts(table: pd.DataFrame, time: str) -> tuple[go.Figure, go.Figure
 def _share_figure(title: str, height: int = 380) -> go.Figure:
     """A figure whose vertical axis has shares."""
     return figure(title, height).update_yaxes(tickformat=PERCENT)
+
+
+def _with_week_ends(chart: go.Figure, weekly: pd.DataFrame) -> go.Figure:
+    """The chart with a label at the last day of every week, if there are few."""
+    weeks = weekly.index.get_level_values("week").unique().sort_values()
+    return chart.update_xaxes(tickvals=weeks, tickformat="%-d %b<br>%Y") if len(weeks) <= MOST_WEEK_LABELS else chart
 
 
 def _add_line(chart: go.Figure, scores: pd.Series, name: str, color: str, dash: str = "solid") -> None:

@@ -6,6 +6,7 @@ Sums are cached until the journal has a newer request or another scored day.
 import io
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
@@ -84,13 +85,13 @@ def hourly_traffic(end: datetime) -> pd.DataFrame:
 @st.cache_data(ttl=TTL_S, show_spinner=False)
 def daily_traffic(since: date) -> pd.DataFrame:
     """Requests of whole days, as monitoring has counted them."""
-    return journal.read_rows(loading.settings().journal_address, journal.traffic, since)
+    return journal.read_since(loading.settings().journal_address, journal.traffic, since)
 
 
 @st.cache_data(ttl=SUMS_TTL_S, show_spinner=False)
 def drift_findings(_: JournalKey, since: date) -> pd.DataFrame:
     """The findings of drift from a day on."""
-    return journal.read_rows(loading.settings().journal_address, journal.drift_findings, since)
+    return journal.read_since(loading.settings().journal_address, journal.drift_findings, since)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the backtest …")
@@ -98,7 +99,10 @@ def reference(run_key: str, candidate: str, version: int) -> BacktestReference:
     """What the backtest of a model version lets expect. DataError if its files were changed."""
     from rossmann.training.files import load_backtest_run  # imports Ray, which the other pages do not need
 
-    run = load_backtest_run(Storage(loading.settings().workspace.backtests), run_key)
+    try:
+        run = load_backtest_run(Storage(loading.settings().workspace.backtests), run_key)
+    except KeyError as error:  # columns of another version
+        raise DataError(f"another version wrote the backtest of model version {version}: rossmann retrain") from error
     return monitoring.backtest_reference(run.backtest.of(candidate), version)
 
 
@@ -171,6 +175,15 @@ def waiting_files() -> tuple[int, datetime | None]:
 def utc_now() -> datetime:
     """This minute in UTC, without a time zone, as the journal has its moments."""
     return datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None) + timedelta(minutes=1)
+
+
+def warm() -> None:
+    """Read what the first reader would wait for. Does nothing while there is no champion, snapshot or backtest."""
+    from rossmann.serving import deployment  # noqa: F401  # imports Ray, which takes seconds
+
+    with suppress(DataError, OSError):
+        now = loading.current()
+        reference(now.champion.backtest_run, now.champion.card.candidate, now.champion.version)
 
 
 def clear_models() -> None:

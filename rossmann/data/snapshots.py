@@ -292,7 +292,7 @@ def _with_later_holidays(calendar: Calendar, table: pa.Table) -> Calendar:
     return replace(
         calendar,
         later_holiday_kind=table[stored_name("holiday_kind")].to_numpy().reshape(shape),
-        later_covariates=np.stack(later) if later else None,
+        later_covariates=np.stack(later) if later else np.zeros((0, len(calendar.open), 0), np.float32),
     )
 
 

@@ -127,6 +127,11 @@ class Backtest:
     rows: pd.DataFrame
     loss: Loss = LOSSES[DEFAULT_LOSS]
 
+    @staticmethod
+    def of_tables(tables: Iterable[pd.DataFrame], loss: Loss = LOSSES[DEFAULT_LOSS]) -> "Backtest":
+        """The backtest of the rows of several tables, each as of `backtest_rows`."""
+        return Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS), loss)
+
     @property
     def candidates(self) -> tuple[str, ...]:
         """The names of the candidates."""

@@ -53,20 +53,20 @@ def _linear_effects(rows: PlanRows) -> dict[tuple[str, str], np.ndarray]:
     coefficients = rows.at_store(ridge_model.coefficients)
     reference = _reference(rows, names)
     by_column = (values - reference) * coefficients
-    effects = _sum_by(names, by_column, terms.design_term)
+    effects = _sum_by(names, by_column, lambda name: (terms.design_term(name), terms.design_part(name)))
     effects[terms.USUAL, WHOLE] += rows.at_store(ridge_model.level) + (reference * coefficients).sum(axis=1)
     effects[terms.RECENT, WHOLE] = linear_base(rows) - rows.ridge
     return effects
 
 
 def _sum_by(
-    names: tuple[str, ...], by_column: np.ndarray, term_of: Callable[[str], str]
+    names: tuple[str, ...], by_column: np.ndarray, key_of: Callable[[str], tuple[str, str]]
 ) -> dict[tuple[str, str], np.ndarray]:
-    """The sums of the columns of each term. by_column: [rows, columns]"""
-    term = [term_of(name) for name in names]
+    """The sums of the columns of each term and part. by_column: [rows, columns]"""
+    keys = [key_of(name) for name in names]
     return {
-        (each, WHOLE): by_column[:, [k for k, other in enumerate(term) if other == each]].sum(axis=1)
-        for each in dict.fromkeys(term)
+        each: by_column[:, [k for k, other in enumerate(keys) if other == each]].sum(axis=1)
+        for each in dict.fromkeys(keys)
     }
 
 
@@ -119,8 +119,8 @@ def _usual_covariates(rows: PlanRows, columns: list[int]) -> np.ndarray:
 def _tree_effects(booster: Booster, rows: PlanRows) -> dict[tuple[str, str], np.ndarray]:
     """Those of the trees' correction, and of the limit on what they add to the whole chain on a day."""
     matrix = features.matrix(rows, booster.columns)
-    effects = _sum_by(booster.columns, booster.contributions(matrix), terms.feature_part)
-    effects = {(terms.TREES, part): values for (part, _), values in effects.items()}
+    by_column = booster.contributions(matrix)
+    effects = _sum_by(booster.columns, by_column, lambda name: (terms.TREES, terms.feature_part(name)))
     # What the trees add to all rows alike; with it, the roundings of float32 contributions.
     effects[terms.TREES, terms.ALL_DAYS] = booster.correction(matrix) - sum(effects.values())
     effects[terms.TREES, terms.LIMIT] = -day_excess(booster, rows.state)[rows.lead_days - 1]

@@ -147,7 +147,7 @@ def _terms(order: Mapping[str, Mapping[str, np.ndarray]], row: int, base: float,
         own = tuple(_term(part, float(values[row]), per_log) for part, values in parts.items() if values[row])
         if own:
             total = sum(part.log_effect for part in own)
-            result.append(_term(name, total, per_log, () if WHOLE in parts else _largest_first(own)))
+            result.append(_term(name, total, per_log, _worth_telling(own)))
     return tuple(result)
 
 
@@ -155,5 +155,8 @@ def _term(name: str, log_effect: float, per_log: float, parts: tuple[Term, ...] 
     return Term(name, log_effect, float(log_effect * per_log), parts)
 
 
-def _largest_first(parts: tuple[Term, ...]) -> tuple[Term, ...]:
+def _worth_telling(parts: tuple[Term, ...]) -> tuple[Term, ...]:
+    """The parts, the largest first; none where the only one says no more than its term."""
+    if {part.name for part in parts} <= {WHOLE, terms.OTHER_HOLIDAYS}:
+        return ()
     return tuple(sorted(parts, key=lambda part: -abs(part.log_effect)))

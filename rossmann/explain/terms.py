@@ -10,15 +10,16 @@ from rossmann.features.ridge_design import kind
 USUAL = "usual level of the weekday"
 PROMOTION, AFTER_PROMOTION = "promotion", "days after a promotion"
 PAY_DAY, DAY_OF_MONTH = "pay day", "day of month"
-HOLIDAY, CHRISTMAS, SCHOOL = "holiday nearby", "Christmas and New Year", "school holidays"
+HOLIDAY, SCHOOL = "holiday nearby", "school holidays"
 REFURBISHMENT, CONTINUING_PROMOTION = "refurbishment", "continuing promotion"
 SEASON, RECENT, TREES, ALLOWANCE = "season", "recent level", "what the trees add", "allowance for uncertainty"
 
-# Parts of what the trees add, beside those with the names of terms.
-WEEKDAY, STORE, LINEAR_MODEL = "weekday", "the store", "size of the other terms"
+# Parts of terms. Those of what the trees add are also named like terms.
+CHRISTMAS, OTHER_HOLIDAYS = "Christmas and New Year", "days around holidays"
+WEEKDAY, STORE, LINEAR_MODEL = "weekday", "the store", "correction of the other terms"
 LAST_YEAR, LEAD, ALL_DAYS, LIMIT = "same season last year", "days ahead", "all days alike", "limit for the whole chain"
 
-FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY, CHRISTMAS, SCHOOL, REFURBISHMENT,
+FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY, SCHOOL, REFURBISHMENT,
                CONTINUING_PROMOTION)  # fmt: skip
 LAST_TERMS = (SEASON, RECENT, TREES, ALLOWANCE)  # between them: the chain's own covariates
 
@@ -38,7 +39,6 @@ _BY_DESIGN_NAME = {
     "promo2 month 1": CONTINUING_PROMOTION,
     "before easter": HOLIDAY,
     **dict.fromkeys(("closed yesterday", "closed tomorrow"), HOLIDAY),
-    **dict.fromkeys((f"special_day {day}" for day in ("12-5", "12-24", "12-27", "12-31", "1-2")), CHRISTMAS),
 }
 _BY_DESIGN_KIND = {
     # A store's competitor and its part in the continuing promotion stay as they are.
@@ -46,12 +46,15 @@ _BY_DESIGN_KIND = {
     "promotion": PROMOTION,
     "pay_day": PAY_DAY,
     "day": DAY_OF_MONTH,
-    **dict.fromkeys(("holiday", "named_holiday", "before", "two", "after", "special_day"), HOLIDAY),
-    **dict.fromkeys(("advent", "december"), CHRISTMAS),
+    **dict.fromkeys(
+        ("holiday", "named_holiday", "before", "two", "after", "special_day", "advent", "december"), HOLIDAY
+    ),
     **dict.fromkeys(("school", "break"), SCHOOL),
     "closure": REFURBISHMENT,
     **dict.fromkeys(("season", "fine_season"), SEASON),
 }
+CHRISTMAS_KINDS = ("advent", "december")
+CHRISTMAS_NAMES = tuple(f"special_day {day}" for day in ("12-5", "12-24", "12-27", "12-31", "1-2"))
 # An effect of these terms is the difference from a usual day of the weekday; of the others, from a day without it.
 CENTRED_TERMS = (PAY_DAY, DAY_OF_MONTH, SEASON)
 
@@ -67,8 +70,8 @@ _BY_FEATURE = {
     "school_effect": SCHOOL,
     **dict.fromkeys(("closure_until", "reopening_since", "closure_days"), REFURBISHMENT),
     "promo2_phase": CONTINUING_PROMOTION,
-    **dict.fromkeys(("attribute", "store_type", "assortment", "competition_log_distance", "competition_months"), STORE),
-    **dict.fromkeys(("promo2", "promo2_months", "static"), STORE),
+    **dict.fromkeys((*chain.KAGGLE_CHAIN.attribute_columns, "competition_log_distance", "competition_months"), STORE),
+    **dict.fromkeys(("attribute", "promo2", "promo2_months", "static"), STORE),
     **dict.fromkeys(("cell_expected", "cell_count", "cell_sd", "cell_median_deviation", "sales_per_customer"), STORE),
     **dict.fromkeys(("deviation_decayed", "deviation_slope", "traffic_change"), RECENT),
     "sales_per_customer_change": RECENT,
@@ -86,6 +89,13 @@ def design_term(name: str) -> str:
     """The term of a column of the linear model. KeyError for a column that is in no table."""
     own = covariate(name.removesuffix(f" {name[-1]}") if name[-1].isdigit() else name)  # a flag has a column by weekday
     return _BY_DESIGN_NAME.get(name) or own or _BY_DESIGN_KIND[kind(name)]
+
+
+def design_part(name: str) -> str:
+    """The part of its term to which a column of the linear model belongs; empty for terms without parts."""
+    if kind(name) in CHRISTMAS_KINDS or name in CHRISTMAS_NAMES:
+        return CHRISTMAS
+    return OTHER_HOLIDAYS if design_term(name) == HOLIDAY else ""
 
 
 def is_centred(name: str) -> bool:

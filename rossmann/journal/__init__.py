@@ -27,7 +27,6 @@ from rossmann.journal.overrides import (
 from rossmann.journal.queries import (
     count_forecasts,
     daily_traffic,
-    hourly_traffic,
     read_answer,
     read_forecasts,
     read_newest_forecasts,
@@ -36,9 +35,11 @@ from rossmann.journal.queries import (
 from rossmann.journal.read_only import read_only_connection, read_vintages
 from rossmann.journal.summaries import (
     NewestRequest,
+    hourly_traffic,
     newest_request,
     newest_scored_day,
     read_newest_batches,
+    read_since,
     sum_accuracy,
     sum_store_accuracy,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "read_overrides",
     "read_rows",
     "read_scaled_errors",
+    "read_since",
     "read_vintages",
     "replace_days",
     "requests",

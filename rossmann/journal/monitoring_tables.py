@@ -62,7 +62,8 @@ def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataF
     Rows whose key still exists are ignored. Raises what the database raises.
     """
     engine = connect(url)
-    records = rows[[column.name for column in table.columns]].astype(object).where(lambda cells: cells.notna(), None)
+    cells = rows[[column.name for column in table.columns]].astype(object)
+    records = cells.where(cells.notna(), None)  # type: ignore[call-overload]  # pandas-stubs know no None in objects
     try:
         migrate(url)
         with engine.begin() as connection:

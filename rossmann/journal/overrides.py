@@ -10,6 +10,7 @@ from datetime import date, datetime
 import pandas as pd
 import sqlalchemy as sa
 
+from rossmann.journal.read_only import read_only_connection
 from rossmann.journal.tables import connect, metadata, migrate, naive_utc, read_table
 
 overrides = sa.Table(
@@ -54,7 +55,10 @@ def read_overrides(url: str, first: date, last: date, stores: Sequence[int] = ()
     query = sa.select(overrides).where(overrides.c.date.between(first, last)).order_by(overrides.c.id)
     if stores:
         query = query.where(overrides.c.store.in_(list(stores)))
-    return read_table(url, query).astype(DAYS | NUMBERS)
+    with read_only_connection(url) as connection:
+        has_table = connection is not None and sa.inspect(connection).has_table(overrides.name)
+        rows = connection.execute(query).fetchall() if connection is not None and has_table else []
+    return pd.DataFrame(rows, columns=["id", *OVERRIDE_COLUMNS]).astype(DAYS | NUMBERS)
 
 
 def count_old_overrides(url: str, before: datetime) -> int:

@@ -4,7 +4,7 @@ Forecasts are queried a day at a time, which bounds what the database sorts.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,9 @@ def read_newest_forecasts(url: str, first: date, last: date, stores: Sequence[in
 
     stores: only those of these numbers; default: of all.
     """
+    days = list(_days(first, last))
+    queries = [_newest_forecasts(days, stores)] if stores else [_newest_forecasts([day]) for day in days]
     with open_connection(url) as connection:
-        queries = (_newest_forecasts(day, stores) for day in _days(first, last))
         return _frame([row for query in queries for row in connection.execute(query)])
 
 
@@ -88,8 +89,8 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
             f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
         )
     batch = request.batch[0]
-    rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
-    table = read_table(url, rows)
+    own = forecasts.c.request_id == (batch or request_id)
+    table = read_table(url, sa.select(forecasts).where(own).order_by(forecasts.c.position))
     if batch is None or batch == request_id:
         return _with_quantiles(table, request.quantiles[0])
     if table.empty:
@@ -107,21 +108,9 @@ def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
             {"date": day, **row}
             for day in _days(first, last)
             if day not in stored_days
-            for row in _traffic_between(connection, day, day + ONE_DAY)
+            for row in traffic_between(connection, day, day + ONE_DAY)
         ]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
-
-
-def hourly_traffic(url: str, end: datetime, hours: int) -> pd.DataFrame:
-    """Traffic of the hours before `end`, a moment in UTC without a time zone, by source: `hour` is when one begins."""
-    starts = [end - timedelta(hours=back) for back in range(hours, 0, -1)]
-    with open_connection(url) as connection:
-        rows = [
-            {"hour": start, **row}
-            for start in starts
-            for row in _traffic_between(connection, start, start + timedelta(hours=1))
-        ]
-    return pd.DataFrame(rows, columns=["hour", *(column.name for column in traffic.columns if column.name != "date")])
 
 
 def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
@@ -132,11 +121,13 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
     return table.assign(**quantiles.by_name(table.standard_deviation.to_numpy(), table.forecast.to_numpy()))
 
 
-def _operational_forecasts(day: date) -> sa.Select:
-    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+def _operational_forecasts(*days: date) -> sa.Select:
+    columns: dict[str, sa.ColumnElement] = {
+        column.name: column for table in (requests, forecasts) for column in table.columns
+    }
     columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
-    return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
+    return query.where(forecasts.c.date.in_(days), requests.c.purpose == OPERATIONAL)
 
 
 def _counts(day: date) -> sa.Select:
@@ -145,7 +136,7 @@ def _counts(day: date) -> sa.Select:
     return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
-def _newest_forecasts(day: date, stores: Sequence[int]) -> sa.Select:
+def _newest_forecasts(days: Sequence[date], stores: Sequence[int] = ()) -> sa.Select:
     """A batch is as new as the newest request for its rows: after a rollback, an older one is forecast again."""
     references = requests.alias()
     batches = sa.select(references.c.batch, sa.func.max(references.c.at).label("at")).group_by(references.c.batch).cte()
@@ -153,10 +144,15 @@ def _newest_forecasts(day: date, stores: Sequence[int]) -> sa.Select:
         sa.select(batches.c.at).where(batches.c.batch == requests.c.id).scalar_subquery(), requests.c.at
     )
     newest_first = (requests.c.origin.desc(), at.desc())
-    rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
+    rank = (
+        sa.func.row_number()
+        .over(partition_by=(forecasts.c.date, forecasts.c.store), order_by=newest_first)
+        .label("rank")
+    )
     of_stores = [forecasts.c.store.in_(list(stores))] if stores else []
-    ranked = _operational_forecasts(day).where(*of_stores).add_columns(rank).subquery()
-    return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+    ranked = _operational_forecasts(*days).where(*of_stores).add_columns(rank).subquery()
+    query = sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+    return query.order_by(ranked.c.date, ranked.c.store)
 
 
 def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
@@ -165,7 +161,7 @@ def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
-def _traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
+def traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
     """Traffic of the moments from `start` to before `end`, in UTC, a row per source. A stored batch is no request."""
     is_request = sa.or_(requests.c.batch.is_(None), requests.c.batch != requests.c.id)
     of_time = sa.and_(requests.c.at >= start, requests.c.at < end, is_request)

@@ -34,6 +34,18 @@ def read_only_connection(url: str) -> Iterator[sa.Connection | None]:
         engine.dispose()
 
 
+def read_only_table(url: str, query: sa.Select) -> pd.DataFrame:
+    """The result of a query; without rows if there is no journal yet."""
+    with read_only_connection(url) as connection:
+        return read_only_frame(connection, query)
+
+
+def read_only_frame(connection: sa.Connection | None, query: sa.Select) -> pd.DataFrame:
+    """The result of a query on a connection of `read_only_connection`."""
+    rows = [] if connection is None else connection.execute(query).fetchall()
+    return pd.DataFrame(rows, columns=[column.name for column in query.selected_columns])
+
+
 def read_vintages(url: str, stores: Sequence[int] | None, first: date, last: date, most: int) -> pd.DataFrame:
     """What the `most` newest forecasts of the published plan said of the days first … last, the newest origin first.
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from rossmann.features import PlanRows, State
 from rossmann.models import quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
-from rossmann.models.learner import FittedModel, TrainingInput, loss_shift
+from rossmann.models.learner import Booster, FittedModel, Rule, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
 from rossmann.models.training_windows import TrainingWindow, linear_base, past_set, train_set
@@ -59,7 +60,7 @@ class Forecaster:
         rows = features.join_plan(state, features.published_plan(state, slice(1)))
         for each in self.members or (self,):
             if each.candidate.is_booster:
-                features.matrix(rows, each.model.columns)
+                features.matrix(rows, each._booster.columns)
 
     def with_quantiles(self, quantiles: Quantiles) -> "Forecaster":
         """A copy with these quantiles."""
@@ -86,6 +87,14 @@ class Forecaster:
         if self.quantiles:
             self.quantiles.save(folder)
 
+    @property
+    def _booster(self) -> Booster:
+        return cast(Booster, self.model)  # where candidate.is_booster
+
+    @property
+    def _rule(self) -> Rule:
+        return cast(Rule, self.model)  # where it is neither a booster nor a blend
+
     def _sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by their names: the members of a blend share them. [rows]"""
         if self.members:
@@ -96,12 +105,12 @@ class Forecaster:
     def _log_sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Median log sales as if every day were open. [rows]"""
         if not self.candidate.is_booster:
-            return self.model.log_sales(rows)
-        columns = self.model.columns
+            return self._rule.log_sales(rows)
+        columns = self._booster.columns
         if columns not in matrices:
             matrices[columns] = features.matrix(rows, columns)
-        excess = day_excess(self.model, rows.state)[rows.lead_days - 1]
-        return linear_base(rows) + self.model.correction(matrices[columns]) - excess
+        excess = day_excess(self._booster, rows.state)[rows.lead_days - 1]
+        return linear_base(rows) + self._booster.correction(matrices[columns]) - excess
 
 
 def fit(

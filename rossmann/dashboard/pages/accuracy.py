@@ -8,7 +8,7 @@ import streamlit as st
 
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import day, percent, share
+from rossmann.dashboard.formats import day, percent, points, share
 from rossmann.data import SalesHistory
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import RegisteredModel
@@ -17,6 +17,7 @@ from rossmann.validation import DataError
 WEEKS = (4, 8, 13, 26, 52)
 DEFAULT_WEEKS = 8
 SHOWN_STORES = 20
+STORE_COLUMNS = {"wape": "WAPE", "expected_wape": "expected", "bias": "bias", "coverage": "in bounds"}
 HISTORY_DAYS = 91  # of sales beside the forecasts of a store
 NO_ACTUALS = (
     "No forecast has met its sales yet. Forecast with `rossmann forecast`, bring the sales of the days after it with "
@@ -73,12 +74,12 @@ def _headline(weekly: pd.DataFrame, champion: RegisteredModel, reference: Backte
     columns[0].metric(
         f"WAPE, week to {week:%-d %b}",
         share(newest.wape),
-        f"{percent(newest.wape - expected)} against expected",
+        f"{points(newest.wape - expected)} against expected",
         delta_color="inverse",
         help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
     )
     columns[1].metric(
-        "Median baseline", share(median), f"{percent(newest.wape - median)} for the champion", delta_color="inverse"
+        "Median baseline", share(median), f"{points(newest.wape - median)} for the champion", delta_color="inverse"
     )
     columns[2].metric("Bias", percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high.")
     columns[3].metric(
@@ -135,10 +136,10 @@ def _stores(
     scores = monitoring.store_scores(stores, reference).head(SHOWN_STORES)
     scores = scores[np.isin(scores.index, history.stores.number)]
     names = data.store_names(history, scores.index.to_numpy()).astype(str)
-    table = scores[["wape", "expected_wape", "bias", "coverage", "rows"]].set_axis(names, axis=0).rename_axis("store")
-    left, right = st.columns([2, 3])
+    table = scores[list(STORE_COLUMNS)].rename(columns=STORE_COLUMNS).set_axis(names, axis=0).rename_axis("store")
+    left, right = st.columns(2)
     with left:
-        percents = {name: st.column_config.NumberColumn(format="percent") for name in table.columns[:4]}
+        percents = {name: st.column_config.NumberColumn(format="percent") for name in table.columns}
         chosen = st.dataframe(table, column_config=percents, on_select="rerun", selection_mode="single-row",
                               key="worst-stores", height=operation_charts.SMALL_PX)  # fmt: skip
     position = next(iter(chosen.selection.rows), 0)

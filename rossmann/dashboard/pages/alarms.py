@@ -8,7 +8,7 @@ import streamlit.components.v1 as components
 
 from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import day, moment
+from rossmann.dashboard.formats import bullets, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
 from rossmann.data import SalesHistory
 
@@ -92,9 +92,9 @@ def _entry(entry: TimelineEntry) -> None:
         state = " :red-badge[open]" if entry.is_open else ""
         st.markdown(f":material/{ICONS[entry.kind]}: **{entry.title}**{state}")
         st.caption(f"{moment(entry.at)}{about}")
-        st.markdown("\n".join(f"- {_plain(reason)}" for reason in entry.reasons))
+        st.markdown(bullets(entry.reasons))
         if entry.answer:
-            st.markdown(f":material/subdirectory_arrow_right: {_plain(entry.answer)}")
+            st.markdown(f":material/subdirectory_arrow_right: {bullets([entry.answer])}")
 
 
 def _findings(history: SalesHistory) -> None:
@@ -122,10 +122,3 @@ def _report() -> None:
     chosen = left.selectbox("Report of the week up to", days, key="report-day")
     if right.toggle("Open it here", key="report-open"):
         components.html(records.report_page(chosen), height=REPORT_PX, scrolling=True)
-
-
-def _plain(text: str) -> str:
-    """Text in which Markdown finds nothing: a reason may have * or _ in the name of a column."""
-    for mark in "\\`*_[]$~:#<>":
-        text = text.replace(mark, f"\\{mark}")
-    return text

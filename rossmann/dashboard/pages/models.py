@@ -4,13 +4,13 @@ import pandas as pd
 import streamlit as st
 
 from rossmann.dashboard import charts, commands, loading, operation_charts, records
-from rossmann.dashboard.formats import moment, share
-from rossmann.dashboard.pages.alarms import _plain
+from rossmann.dashboard.formats import bullets, moment, share
 from rossmann.dashboard.timeline import sentence
 from rossmann.registry import CHALLENGER, CHAMPION, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
+SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
 JUDGEMENTS = ("promote", "refuse")  # actions that a verdict led to
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
 NO_KEY = (
@@ -71,7 +71,7 @@ def _verdict(entries: tuple[LedgerEntry, ...]) -> None:
         return
     st.subheader("Newest verdict")
     st.markdown(f"**{sentence(newest)}**, {moment(newest.at)}")
-    st.markdown("\n".join(f"- {_plain(reason)}" for reason in newest.reasons))
+    st.markdown(bullets(newest.reasons))
 
 
 def _versions(versions: tuple[RegisteredModel, ...]) -> None:
@@ -97,8 +97,12 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
     st.markdown(f"**Version {model.version}**{hint}")
     scores, card = st.tabs(["Scores", "Card"])
     with scores:
-        charts.show(operation_charts.fold_chart(model.card.rmspe), "models-folds")
-        _leaderboard(model)
+        left, right = st.columns(2)
+        with left:
+            st.caption("RMSPE by the origin of the fold")
+            charts.show(operation_charts.fold_chart(model.card.rmspe), "models-folds")
+        with right:
+            _leaderboard(model)
     with card:
         fields = vars(model.card) | {"files": len(model.card.files), "backtest_run": model.backtest_run}
         st.json({name: value for name, value in fields.items() if name != "rmspe"} | {"rmspe": model.card.rmspe})
@@ -109,10 +113,9 @@ def _leaderboard(model: RegisteredModel) -> None:
     if board is None:
         st.caption("The backtest of this version is deleted by now.")
         return
-    shown = [name for name in ("rmspe", "wql", "mape", "bias", "coverage") if name in board]
-    percents = {name: st.column_config.NumberColumn(format="percent") for name in shown}
+    percents = {name: st.column_config.NumberColumn(format="percent") for name in SCORES.values()}
     st.caption("All candidates of its training, the best first")
-    st.dataframe(board[shown], column_config=percents)
+    st.dataframe(board[list(SCORES)].rename(columns=SCORES), column_config=percents)
 
 
 def _ledger(entries: tuple[LedgerEntry, ...]) -> None:
@@ -121,7 +124,7 @@ def _ledger(entries: tuple[LedgerEntry, ...]) -> None:
         st.caption("No decision was made yet.")
     for entry in entries[: None if st.session_state.get("all-decisions") else FIRST_ENTRIES]:
         with st.expander(f"{moment(entry.at)} · {sentence(entry)}"):
-            st.markdown("\n".join(f"- {_plain(reason)}" for reason in entry.reasons))
+            st.markdown(bullets(entry.reasons))
     if len(entries) > FIRST_ENTRIES:
         st.button(f"Show all {len(entries)}", key="all-decisions")
 
