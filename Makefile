@@ -21,7 +21,7 @@ MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 EDITABLE := .venv/installed-project
 
-.PHONY: help install demo up deploy env test proof check bench benchmark-fev lock
+.PHONY: help install demo up deploy env test proof check docs bench benchmark-fev lock
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -65,6 +65,9 @@ proof: install ## the tests that take minutes: a cluster of three hosts, a week 
 
 check: install ## format and lint
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+docs: install ## the documentation site in site/: open site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 bench: install ## times and memory of every stage, of a search and of the endpoint; RAW=folder adds the raw files there
 	@$(BIN)/python -m benchmarks $(RAW)

@@ -6,8 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
-from flows.alarms import QuantilesNotUpdated
 from rossmann import journal, models, registry
+from rossmann.alarms import REASON_LENGTH, QuantilesNotUpdated
 from rossmann.data import SalesHistory, is_snapshot
 from rossmann.models import AdaptiveQuantiles, Quantiles
 from rossmann.schema import to_date
@@ -20,7 +20,7 @@ def update_quantiles(settings: Settings, history: SalesHistory, previous: str | 
         adapt_quantiles(settings, history, previous)
     except Exception as error:  # registry, database, bucket: each has its own; new days must not wait
         problem = f"the quantiles from {history.origin} do not follow the outcomes: {type(error).__name__}: {error}"
-        alarms.publish(settings, QuantilesNotUpdated(reason=problem[: alarms.REASON_LENGTH]))
+        alarms.publish(settings, QuantilesNotUpdated(reason=problem[:REASON_LENGTH]))
 
 
 @task(cache_policy=NO_CACHE)

@@ -1,15 +1,17 @@
 """What the Prefect UI shows of a run: artifacts in Markdown."""
 
+import base64
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from flows.alarms import Alarm
 from flows.retention import Expired
+from rossmann.alarms import Alarm
 from rossmann.evaluation import Backtest, Verdict
 from rossmann.forecasting import DeliveredForecast
-from rossmann.monitoring import DriftReport, Performance
+from rossmann.monitoring import DriftFinding, DriftReport, Performance
 
 
 def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
@@ -18,11 +20,20 @@ def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
     return f"snapshot {snapshot}, the best by {backtest.loss.label} first" + (f"; {warning}" if warning else "")
 
 
-def verdict(verdict: Verdict, challenger: int) -> str:
+def training(version: int, report: str, next_steps: str) -> str:
+    """Where the report of a training is."""
+    return f"Version {version} is trained, and waits for its release.\n\n{next_steps}\nReport: `{report}`\n"
+
+
+def verdict(verdict: Verdict, challenger: int, next_steps: str) -> str:
     """The verdict on a challenger (a model version), with every reason."""
-    decision = "becomes champion" if verdict.promote else "is refused"
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    return f"# Version {challenger} {decision}\n\n{reasons}\n"
+    return f"{reasons}\n\n{next_steps}"
+
+
+def verdict_title(verdict: Verdict, challenger: int) -> str:
+    """The verdict in a few words."""
+    return f"Version {challenger} {'becomes champion' if verdict.promote else 'is refused'}"
 
 
 def nothing_to_judge(reason: str) -> str:
@@ -30,16 +41,30 @@ def nothing_to_judge(reason: str) -> str:
     return f"# Nothing to judge\n\n{reason}\n"
 
 
-def forecast(delivered: DeliveredForecast) -> str:
-    """The totals of a forecast, and the addresses of its files."""
+def forecast(delivered: DeliveredForecast, picture: bytes | None, next_steps: str) -> str:
+    """The totals of a forecast, its picture (PNG), and the addresses of its files."""
     summary = delivered.summary
-    return (
-        f"# {summary.stores:,} stores, {summary.first_day} to {summary.last_day}\n\n"
-        f"Model version {delivered.model_version} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} "
-        f"rows; {summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are "
-        f"open in both years (nan: there is none).\n\n"
-        f"- forecasts: `{delivered.file}`\n" + (f"- plot: `{delivered.plot}`\n" if delivered.plot else "")
+    change = (
+        ""
+        if math.isnan(summary.year_over_year)
+        else f", {summary.year_over_year:+.1%} against the same weekdays one year before, counting store days that are "
+        "open in both years"
     )
+    return (
+        f"Model version {delivered.model_version} forecasts sales of **{summary.total:,.0f}** in {summary.rows:,} "
+        f"rows{change}.\n\n{_image(picture)}{next_steps}\nFile: `{delivered.file}`\n"
+    )
+
+
+def forecast_title(delivered: DeliveredForecast) -> str:
+    """The extent of a forecast."""
+    summary = delivered.summary
+    return f"{summary.stores:,} stores, {summary.first_day} to {summary.last_day}"
+
+
+def _image(png: bytes | None) -> str:
+    """A picture inside Markdown; empty without one."""
+    return f"![forecast](data:image/png;base64,{base64.b64encode(png).decode()})\n\n" if png else ""
 
 
 def monitoring(
@@ -55,12 +80,22 @@ def monitoring(
 def _alarms(new: Sequence[Alarm], drift: DriftReport | None) -> str:
     """What is new, and what is still beyond its limit and was raised by an earlier run."""
     days = f"{drift.first_day} to {drift.last_day}" if drift else "the drift of the data could not be computed"
-    names = {getattr(each, "name", None) for each in new}
-    earlier = [each for each in drift.alarm_findings if each.name not in names] if drift else []
+    earlier = _earlier(new, drift)
     lines = [f"- **{each.event}**: {each.reason}" for each in new]
     lines += [f"- raised before, still beyond its limit: **{each.name}**, {each.message}" for each in earlier]
-    title = f"New alarms: {len(new)}, raised before: {len(earlier)}" if lines else "No alarm"
-    return f"# {title}; {days}\n\n" + "".join(f"{line}\n" for line in lines)
+    return f"# {alarms_title(new, drift)}; {days}\n\n" + "".join(f"{line}\n" for line in lines)
+
+
+def alarms_title(new: Sequence[Alarm], drift: DriftReport | None) -> str:
+    """How many alarms there are."""
+    earlier = _earlier(new, drift)
+    return f"New alarms: {len(new)}, raised before: {len(earlier)}" if new or earlier else "No alarm"
+
+
+def _earlier(new: Sequence[Alarm], drift: DriftReport | None) -> list[DriftFinding]:
+    """The findings beyond their limits that an earlier run raised."""
+    names = {getattr(each, "name", None) for each in new}
+    return [each for each in drift.alarm_findings if each.name not in names] if drift else []
 
 
 def _scores(performance: Performance | None) -> str:
@@ -74,11 +109,11 @@ def _statistics(drift: DriftReport | None) -> str:
     if drift is None:
         return ""
     rows = [
-        f"| {'**alarm**' if each.alarm else ''} | {each.kind} | {each.name} | {each.subject} | {each.effect:+.3f} "
-        f"| {each.limit:.3f} | {each.message} |"
-        for each in drift.findings
+        f"| {'**alarm**' if each.alarm else ''} | {each.name} | {each.effect:+.3f} | {each.limit:.3f} "
+        f"| {each.subject} | {each.kind} |"
+        for each in sorted(drift.findings, key=lambda each: not each.alarm)
     ]
-    return "\n".join(["| | kind | name | subject | effect | limit | |", "|---|---|---|---|---|---|---|", *rows, ""])
+    return "\n".join(["| | name | effect | limit | subject | kind |", "|---|---|---:|---:|---|---|", *rows, ""])
 
 
 def sweep(expired: Sequence[Expired]) -> str:

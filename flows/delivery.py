@@ -21,7 +21,7 @@ from rossmann.journal import OPERATIONAL, QUESTION, BatchRows, ForecastRows, Jou
 from rossmann.models import Quantiles
 from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
-from rossmann.storage import Storage
+from rossmann.storage import Storage, split_path
 
 MIN_PLOT_DAYS = 7  # a plot of fewer days says no more than its table, and drawing it takes longer than forecasting them
 
@@ -88,6 +88,14 @@ def _draw(
     if table["date"].nunique() < MIN_PLOT_DAYS:
         return None
     return folder.write(f"{name}.png", figures.forecast_figure(history, table, title, quantiles.bands))
+
+
+def picture(delivered: DeliveredForecast) -> bytes | None:
+    """The plot of a forecast, small enough for an artifact. PNG; None without a plot."""
+    if delivered.plot is None:
+        return None
+    folder, name = split_path(delivered.plot)
+    return figures.shrink(folder.read(name))
 
 
 def _as_published(entry: JournalEntry) -> list[JournalEntry]:

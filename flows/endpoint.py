@@ -1,32 +1,21 @@
 """The endpoint as the flows see it: which model it should serve, how it is switched, and what is wrong with it."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
-from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, models, registry
+from rossmann.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann.serving import deployment
-from rossmann.serving.deployment import ServeCluster, UnauthorizedError
+from rossmann.serving.deployment import ServeCluster, UnauthorizedError, serve_cluster
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError, UnavailableError
 
 SWITCH_GRACE = timedelta(minutes=30)  # after a new champion or snapshot; a switch that fails takes half of it
 READY_TIMEOUT_S = 300  # new code starts new replicas, which takes minutes; another model takes seconds
-
-
-def serve_cluster(settings: Settings) -> ServeCluster | None:
-    """The Ray cluster that hosts the endpoint; None for a workspace without an endpoint."""
-    if settings.serve_address is None:
-        return None
-    key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
-    return ServeCluster(
-        settings.serve_address, Path(settings.serve_config), settings.http_host, settings.http_port, key
-    )
 
 
 def champion_target(settings: Settings) -> ServingTarget | None:

@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows import artifacts, delivery, retries, run_checks, workspace
+from flows import artifacts, delivery, links, retries, run_checks, workspace
 from rossmann import data, journal, registry
 from rossmann.forecasting import DeliveredForecast
 from rossmann.settings import Settings
@@ -33,7 +33,8 @@ def forecast(
     champion = registry.champion(workspace.registry(settings))
     snapshot = data.resolve_snapshot(settings.workspace.snapshots, snapshot)
     delivered, entries = deliver(settings, flow_run.id, champion, snapshot, plan, out, kaggle)
-    create_markdown_artifact(artifacts.forecast(delivered), key="forecast")
+    page = artifacts.forecast(delivered, delivery.picture(delivered), links.services(settings))
+    create_markdown_artifact(page, key="forecast", description=artifacts.forecast_title(delivered))
     write_entries(
         settings.journal_address, entries
     )  # if this fails the run fails: nobody could score the forecast later

@@ -14,9 +14,10 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, endpoint, workspace
 from flows.adaptation import update_quantiles
-from flows.alarms import DataIngested, DataRejected
+from flows.alarms import DataIngested
 from flows.progress import warn
 from rossmann import data, features, validation
+from rossmann.alarms import REASON_LENGTH, DataRejected
 from rossmann.data import IngestResult, Plan, SalesHistory
 from rossmann.features import State
 from rossmann.settings import Settings
@@ -110,4 +111,4 @@ def write_report(folder: Storage, stages: list[StageReport]) -> str:
 def _reason(error: DataError) -> str:
     """The error and the addresses in its notes, on one line."""
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    return "; ".join(text.splitlines())[: alarms.REASON_LENGTH]
+    return "; ".join(text.splitlines())[:REASON_LENGTH]

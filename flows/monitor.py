@@ -15,10 +15,10 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows import alarms, artifacts, endpoint, monitor_alarms, run_checks, workspace
-from flows.alarms import Alarm
+from flows import alarms, artifacts, endpoint, links, monitor_alarms, run_checks, workspace
 from flows.parts import Parts
 from rossmann import data, evaluation, journal, monitoring, registry
+from rossmann.alarms import Alarm, list_alarms
 from rossmann.monitoring import DriftReport, Performance
 from rossmann.registry import RegisteredModel
 from rossmann.schema import to_date
@@ -164,7 +164,7 @@ def raise_alarms(
 ) -> list[Alarm]:
     """Publish one alarm per cause of drift and of bad forecasts that is not only a repetition."""
     settings, new = Settings(), []
-    records = alarms.list_alarms(settings)
+    records = list_alarms(settings.workspace.alarms)
     if drift:
         report = monitoring.report_address(drift, Storage(settings.workspace.monitoring_reports))
         new += monitor_alarms.new_drift_alarms(settings, snapshot, drift, report, records, findings)
@@ -176,7 +176,7 @@ def raise_alarms(
 def raise_system_alarms(current: Sequence[Alarm]) -> list[Alarm]:
     """Publish what is wrong with endpoint, journal, runs or data supply, at most once a day."""
     settings = Settings()
-    records = alarms.list_alarms(settings)
+    records = list_alarms(settings.workspace.alarms)
     return publish_all(settings, monitor_alarms.new_system_alarms(current, records, datetime.now(UTC)))
 
 
@@ -206,4 +206,7 @@ def show(new: Sequence[Alarm], performance: Performance | None, drift: DriftRepo
     settings = Settings()
     traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
     page = artifacts.monitoring(new, performance, drift, report)
-    create_markdown_artifact(page + traffic, key="monitoring")
+    next_steps = links.services(settings)
+    create_markdown_artifact(
+        page + traffic + next_steps, key="monitoring", description=artifacts.alarms_title(new, drift)
+    )

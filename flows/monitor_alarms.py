@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from flows.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
+from rossmann.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
 from rossmann.monitoring import DriftFinding, DriftReport, Performance
 from rossmann.schema import to_date
 from rossmann.settings import Settings

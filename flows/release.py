@@ -14,7 +14,7 @@ import numpy as np
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import artifacts, endpoint, retries, workspace
+from flows import artifacts, endpoint, links, retries, training_report, workspace
 from flows.progress import progress
 from flows.train import refit
 from rossmann import evaluation, features, models, registry, training
@@ -22,6 +22,7 @@ from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Loss, Verdict
 from rossmann.models import Candidate
 from rossmann.registry import RegisteredModel, Registry
+from rossmann.serving.deployment import serve_cluster
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
 from rossmann.validation import DataError, UnavailableError
@@ -41,7 +42,21 @@ def release(challenger: int | None = None) -> Verdict:
     if champion and champion.version == model.version:
         with workspace.lock(settings, purpose):
             endpoint.sync_endpoint()  # completes or takes back what a run began that was killed after the alias moved
-        return skip_judging(f"version {model.version} is champion already")
+        verdict = skip_judging(f"version {model.version} is champion already")
+    else:
+        verdict = decide(settings, model_registry, model, champion, purpose)
+    complete_report(settings, model.version)
+    return verdict
+
+
+def decide(
+    settings: Settings,
+    model_registry: Registry,
+    model: RegisteredModel,
+    champion: RegisteredModel | None,
+    purpose: str,
+) -> Verdict:
+    """Judge the challenger, and promote or refuse it; `purpose` is that of the lock."""
     verdict = refuse_vetoed(model_registry, model) or judge(model, champion)
     if not verdict.promote:
         refuse(model_registry, model.version, verdict)
@@ -63,7 +78,7 @@ def find_challenger(model_registry: Registry, version: int | None) -> Registered
 
 def skip_judging(reason: str) -> Verdict:
     """A verdict without comparisons; the UI shows the reason."""
-    create_markdown_artifact(artifacts.nothing_to_judge(reason), key="verdict")
+    create_markdown_artifact(artifacts.nothing_to_judge(reason), key="verdict", description=reason)
     return Verdict(False, (reason,), ())
 
 
@@ -79,7 +94,7 @@ def promote_and_deploy(
     model_registry: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
 ) -> Verdict:
     """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
-    has_endpoint = endpoint.serve_cluster(Settings()) is not None
+    has_endpoint = serve_cluster(Settings()) is not None
     promote(model_registry, challenger.version, verdict, champion.version if champion else None, has_endpoint)
     try:
         endpoint.sync_endpoint()  # takes the promotion back before it raises
@@ -122,7 +137,9 @@ def register_baseline(challenger: RegisteredModel) -> int:
 
 def show(verdict: Verdict, challenger: RegisteredModel) -> Verdict:
     """Show a verdict in the UI, and return it."""
-    create_markdown_artifact(artifacts.verdict(verdict, challenger.version), key="verdict")
+    next_steps = links.training(Settings(), challenger.card.run_id)
+    page = artifacts.verdict(verdict, challenger.version, next_steps)
+    create_markdown_artifact(page, key="verdict", description=artifacts.verdict_title(verdict, challenger.version))
     return verdict
 
 
@@ -208,3 +225,4 @@ def backtest(
 
 promote = task(registry.promote, **retries.OVER_NETWORK)
 refuse = task(registry.record_refusal, **retries.OVER_NETWORK)
+complete_report = task(training_report.complete, **retries.OVER_NETWORK)

@@ -8,23 +8,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flows import alarms, endpoint, workspace
+from flows import alarms, endpoint, training_report, workspace
 from rossmann import data, journal, registry
+from rossmann.alarms import AlarmRecord, list_alarms
 from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
 
 DECISIONS = 10  # the last entries of the ledger, whose versions one may want to return to
-SNAPSHOTS, FITS, BACKTESTS, ALARMS, REQUESTS = "snapshots", "fits", "backtest runs", "alarms", "requests"
+SNAPSHOTS, FITS, BACKTESTS, ALARMS = "snapshots", "fits", "backtest runs", "alarms"
+REQUESTS, OVERRIDES, REPORTS = "requests", "overrides", "training reports"
 
 
 @dataclass(frozen=True)
 class Expired:
-    """What may be deleted: a snapshot, a backtest run, an alarm; or all old fits, or all old requests."""
+    """What may be deleted: a snapshot, backtest run, report or alarm; or all old fits, requests or overrides."""
 
     kind: str
     name: str
     count: int
-    size: int | None  # bytes; None where it is not known: alarms are small, requests are in a database
+    size: int | None  # bytes; None where it is not known: alarms are small, requests and overrides are in a database
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
         *_expired_snapshots(settings, in_use, now),
         *_expired_fits(settings, now),
         *_expired_backtests(settings, in_use, now),
+        *_expired_reports(settings, in_use, now),
         *(Expired(ALARMS, record.alarm.id, 1, None) for record in _expired_alarms(settings, now)),
         *_expired_requests(settings, now),
+        *_expired_overrides(settings, now),
     ]
 
 
@@ -55,7 +59,7 @@ def find_in_use(settings: Settings) -> InUse:
     }
     models = registry.list_models(model_registry)
     versions = [each for each in models if each.aliases or each.version in decision_versions]
-    open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
+    open_alarms = (record.alarm for record in list_alarms(settings.workspace.alarms) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
         frozenset(
@@ -77,11 +81,15 @@ def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
             data.remove_snapshot(settings.workspace.snapshots, each.name)
         elif each.kind == BACKTESTS:
             training.remove_backtest_run(workspace.backtests(settings), each.name)
+        elif each.kind == REPORTS:
+            training_report.folder(settings).delete_if_exists(each.name)
     for file in _old_fits(settings, now):
         _fits(settings).delete_if_exists(file.name)
     for record in _expired_alarms(settings, now):
         alarms.remove(settings, record)
-    journal.prune(settings.journal_address, _start(now, settings.journal_retention_days))
+    start = _start(now, settings.journal_retention_days)
+    journal.prune(settings.journal_address, start)
+    journal.prune_overrides(settings.journal_address, start)
 
 
 def _start(now: datetime, days: int) -> datetime:
@@ -126,9 +134,17 @@ def _expired_backtests(settings: Settings, in_use: InUse, now: datetime) -> Iter
             yield Expired(BACKTESTS, key, 1, _size(files))
 
 
-def _expired_alarms(settings: Settings, now: datetime) -> list[alarms.AlarmRecord]:
+def _expired_reports(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
+    """Reports of trainings live as long as their backtest runs."""
+    start = _start(now, settings.backtest_retention_days)
+    for file in training_report.folder(settings).files():
+        if file.modified < start and training_report.backtest_run_of(file.name) not in in_use.backtest_runs:
+            yield Expired(REPORTS, file.name, 1, file.size)
+
+
+def _expired_alarms(settings: Settings, now: datetime) -> list[AlarmRecord]:
     start = _start(now, settings.alarm_retention_days)
-    return [each for each in alarms.list_alarms(settings) if each.alarm.at < start and not each.is_open]
+    return [each for each in list_alarms(settings.workspace.alarms) if each.alarm.at < start and not each.is_open]
 
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
@@ -136,6 +152,12 @@ def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
     requests, forecasts = journal.count_old(settings.journal_address, start)
     if requests:
         yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
+
+
+def _expired_overrides(settings: Settings, now: datetime) -> Iterator[Expired]:
+    start = _start(now, settings.journal_retention_days)
+    if count := journal.count_old_overrides(settings.journal_address, start):
+        yield Expired(OVERRIDES, f"before {start:%Y-%m-%d}", count, None)
 
 
 def _size(files: Iterable[StoredFile]) -> int:

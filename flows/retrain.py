@@ -14,12 +14,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, retries, run_checks, workspace
-from flows.alarms import RetrainingOutcome
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
 from flows.train import TrainResult, train
 from rossmann import data, features, monitoring, registry
+from rossmann.alarms import REASON_LENGTH, RetrainingOutcome, ids_to_answer, list_alarms
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import RetrainingDecision
@@ -75,7 +75,7 @@ def retrain(
         )
         result = _retrain(snapshot, folds, candidates, search, reason)
     except Exception as error:  # whatever the failure, its alarm gets the outcome; Prefect gets the error too
-        publish_outcomes(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
+        publish_outcomes(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[:REASON_LENGTH])
         raise
     if result.verdict is None:
         publish_outcomes(alarm_id, started, snapshot, "skipped", result.decision.reason)
@@ -138,7 +138,7 @@ def publish_outcomes(alarm_id: str | None, started: datetime, snapshot: str | No
     champion = registry.find_champion(workspace.registry(settings))
     serving = champion.version if champion else None
     last = to_date(workspace.history(settings, snapshot).origin) if snapshot else None
-    others = alarms.ids_to_answer(alarms.list_alarms(settings), started, snapshot, last)
+    others = ids_to_answer(list_alarms(settings.workspace.alarms), started, snapshot, last)
     for each in {*([alarm_id] if alarm_id else []), *others}:
         outcome = RetrainingOutcome(
             alarm_id=each, started=started, decision=decision, reason=reason, model_version=serving

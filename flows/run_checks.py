@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from flows.alarms import FlowFailed, StaleData
 from rossmann import data
+from rossmann.alarms import FlowFailed, StaleData
 from rossmann.settings import Settings
 
 WAITING_STATES = ["Scheduled", "Late", "AwaitingConcurrencySlot", "Pending"]

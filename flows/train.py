@@ -5,19 +5,19 @@ snapshot, candidate, fold, seed and code version and is not repeated: a run that
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows import artifacts, retries, workspace
+from flows import artifacts, links, retries, training_report, workspace
 from flows.progress import progress
 from rossmann import models, registry, training
 from rossmann.data import SalesHistory, load_chain, resolve_snapshot
 from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
+from rossmann.reports import leaderboard_rows
 from rossmann.settings import Settings
 
 
@@ -28,6 +28,7 @@ class TrainResult:
     backtest_run: str  # its key
     run_id: str  # of MLflow
     challenger: int  # model version
+    report: str  # address of its page
 
 
 @flow
@@ -51,7 +52,8 @@ def train(
         selected += search_hyperparameters(snapshot, selected, folds, search)
     key = backtest(snapshot, selected, folds)
     run_id = record(key, snapshot, selected)
-    return TrainResult(key, run_id, register(key, run_id, snapshot, selected))
+    version = register(key, run_id, snapshot, selected)
+    return TrainResult(key, run_id, version, write_report(version, run_id))
 
 
 @task(**retries.ON_RAY)
@@ -79,9 +81,8 @@ def backtest(snapshot: str, candidates: tuple[Candidate, ...], folds: int | None
     with progress("backtests") as report:
         options = workspace.backtest_options(settings, history)
         run = training.run_backtests(history, entries, origins, **options, progress=report)
-    leaderboard = cast(list[dict[str, Any]], run.leaderboard().reset_index().to_dict("records"))
     description = artifacts.leaderboard_description(run.backtest, snapshot)
-    create_table_artifact(leaderboard, key="leaderboard", description=description)
+    create_table_artifact(leaderboard_rows(run), key="leaderboard", description=description)
     return run.key
 
 
@@ -139,3 +140,13 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         loss=run.backtest.loss.name,
     )
     return registry.register_model(model_registry, forecaster, card, run.key)
+
+
+@task(**retries.OVER_NETWORK)
+def write_report(version: int, run_id: str) -> str:
+    """Write the report of the training that registered a version. Returns its address."""
+    settings = Settings()
+    address = training_report.write(settings, version)
+    page = artifacts.training(version, address, links.training(settings, run_id))
+    create_markdown_artifact(page, key="training", description=f"version {version}: the report of its training")
+    return address

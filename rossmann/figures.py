@@ -20,6 +20,7 @@ ACTUAL_COLOUR, FORECAST_COLOUR, BAND_COLOUR = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of actual sales before a forecast
 MIN_BAND_DAYS = 7  # with fewer days, bands are drawn as vertical lines
 DPI = 110
+PREVIEW_WIDTH, PREVIEW_COLOURS = 800, 64
 MILLION = 1e6
 
 Bands = Sequence[tuple[float, str, str]]  # share of days, columns of the lower and of the upper edge; the widest first
@@ -74,6 +75,17 @@ def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], fault_start: 
     axes.set(title="Error of the forecasts by week; dots are alarms", ylabel="RMSPE", ylim=(0, None))
     axes.legend()
     return _png(figure)
+
+
+def shrink(png: bytes) -> bytes:
+    """A picture at most PREVIEW_WIDTH wide, with few colours: a tenth of the size."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.thumbnail((PREVIEW_WIDTH, image.height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.quantize(PREVIEW_COLOURS).save(buffer, "png", optimize=True)
+    return buffer.getvalue()
 
 
 def _draw_total(axes: Axes, history: SalesHistory, table: pd.DataFrame) -> None:

@@ -3,6 +3,8 @@
 Built once, at the edges; functions of the library take plain arguments.
 """
 
+import hashlib
+import hmac
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -55,6 +57,10 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         None, validate_default=True, description="MLflow server or database; default: SQLite in data_dir."
     )
+    mlflow_url: str | None = Field(
+        None, description="Address of MLflow's pages, for links; default: mlflow_tracking_uri if that is a server."
+    )
+    dashboard_url: str | None = Field(None, description="Address of the dashboard's pages, for links; default: none.")
     ray_address: str | None = Field(
         None, description="An existing Ray cluster for training; default: start a local Ray for the run."
     )
@@ -92,7 +98,9 @@ class Settings(BaseSettings):
         90, ge=1, description="Finished fits that `sweep` deletes are older; a fit that is needed again is repeated."
     )
     backtest_retention_days: int = Field(
-        365, ge=1, description="Backtest runs that `sweep` deletes are older; never one of a model in use."
+        365,
+        ge=1,
+        description="Backtest runs and training reports that `sweep` deletes are older; never one of a model in use.",
     )
     alarm_retention_days: int = Field(
         730, ge=1, description="Alarms that `sweep` deletes are older; never one that waits for its retraining."
@@ -233,9 +241,27 @@ class Settings(BaseSettings):
         return self.mlflow_tracking_uri or f"sqlite:///{self.workspace.mlflow_database}"
 
     @property
+    def mlflow_page(self) -> str | None:
+        """Address of MLflow's pages; None where no server is known."""
+        uri = self.mlflow_tracking_uri or ""
+        return self.mlflow_url or (uri if uri.startswith("http") else None)
+
+    @property
     def journal_address(self) -> str:
         """Address of the prediction log: the configured one, or the SQLite database of the workspace."""
         return self.journal_url or f"sqlite:///{self.workspace.journal_database}"
+
+
+def key_hash(key: str) -> bytes:
+    """SHA-256 of an API key: what stays in memory of it."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def is_valid_key(key: str, key_hashes: Iterable[bytes]) -> bool:
+    """Whether an API key is one of those with these hashes. It is compared with all: the time is always the same."""
+    own = key_hash(key)
+    matches = [hmac.compare_digest(own, valid) for valid in key_hashes]
+    return any(matches)
 
 
 def without_password(address: str) -> str:

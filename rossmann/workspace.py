@@ -52,6 +52,11 @@ class Workspace:
         return self._path("forecasts")
 
     @property
+    def scenarios(self) -> str:
+        """Planners' what-if scenarios, one JSON file each."""
+        return self._path("scenarios")
+
+    @property
     def alarms(self) -> str:
         """One JSON file per alarm and per outcome of an alarm."""
         return self._path("alarms")
@@ -65,6 +70,11 @@ class Workspace:
     def monitoring_reports(self) -> str:
         """One folder per monitored day, and `latest`."""
         return self._path("reports/monitoring")
+
+    @property
+    def training_reports(self) -> str:
+        """One page per training."""
+        return self._path("reports/training")
 
     @property
     def journal_log(self) -> str:

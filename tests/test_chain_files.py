@@ -1,6 +1,7 @@
 """The files of any chain: which rows are set aside, which deliveries are refused, and with which words."""
 
 import hashlib
+import json
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +18,7 @@ from rossmann.data import IngestResult, load_snapshot, read_history, require_raw
 from rossmann.data.chain_files.cells import HEADER_BYTES
 from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
 from rossmann.data.day_rules import MIN_MEDIAN_DAYS, far_above_median
+from rossmann.monitoring.slices import store_slices
 from rossmann.validation import DataError, ValidationError
 
 FIRST_DAY, DAYS = "2014-01-06", 140  # a Monday
@@ -370,6 +372,33 @@ def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_ot
     assert not len(delivery.read().history.calendar.covariate_names), "as if nothing was said of any store"
 
 
+def test_any_number_of_categories_are_attributes_of_the_stores(delivery):
+    kinds = {"kind": ["a", "a", "b"], "town": ["x", "y", "y"], "size": ["big", "small", "big"]}
+    delivery.others["places.csv"] = pd.DataFrame({"shop": STORES} | kinds)
+    lines = [f'{name} = {{ file = "places.csv", column = "{name}", kind = "category" }}' for name in kinds]
+    delivery.toml = MINIMAL + "\n".join(["[static]", *lines])
+    history = delivery.read().history
+    rows = {
+        label: values.tolist() for label, values in zip(history.stores.label, history.stores.attributes, strict=True)
+    }
+    assert rows == {
+        label: list(values) for label, values in zip(STORES, zip(*kinds.values(), strict=True), strict=True)
+    }
+    assert not len(history.calendar.covariate_names)
+    assert [name for name, _ in store_slices(history)] == [
+        "kind a", "kind b", "town x", "town y", "size big", "size small",
+    ]  # fmt: skip
+    state = features.fit_state(history)
+    columns = features.column_names(state, features.FeatureSpec())
+    positions = [columns.index(f"attribute {json.dumps([name, *sorted(set(kinds[name]))])}") for name in kinds]
+    matrix = features.build(state, history.plan(history.origin, 1), features.FeatureSpec())
+    np.testing.assert_array_equal(matrix[:, positions], history.stores.attribute_codes)
+    save_snapshot(history, str(delivery.folder / "snapshots"), datetime(2015, 1, 1, tzinfo=UTC), "here")
+    loaded = load_snapshot(str(delivery.folder / "snapshots"))
+    assert loaded.fingerprint == history.fingerprint
+    np.testing.assert_array_equal(loaded.stores.attributes, history.stores.attributes)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -459,7 +488,7 @@ MISTAKES = {
     "date format": (MINIMAL.replace('"day"', '{ column = "day", format = "dd.mm.yyyy" }'), "has no directive like %Y"),
     "promotion": (
         MINIMAL + '[known]\npromo = { column = "heat", kind = "category" }\n',
-        "known.promo is a category; make it a flag or a number",
+        "known.promotion is a category; make it a flag or a number",
     ),
     "one column for two": (MINIMAL.replace('"shop"', '"day"'), "days: a column is named twice: day, day, amount"),
     "country": (MINIMAL + '[holidays]\ncountry = "XX"\n', "holidays.country XX is none that .* Write its ISO code"),
@@ -621,7 +650,7 @@ def test_a_holiday_of_a_place_is_one_of_the_stores_there(side_files):
     days = {
         str(calendar.dates[day]): set(label[stores])
         for day in range(60)
-        if (stores := calendar.state_holiday[:, day] > 0).any()
+        if (stores := calendar.holiday_kind[:, day] > 0).any()
     }
     assert days == {
         "2014-02-03": set(STORES),

@@ -161,8 +161,8 @@ def test_holidays_of_places_and_files_with_other_keys(ecuador: Path) -> None:
     history = read_history(str(ecuador)).history
     calendar, city = history.calendar, stores.set_index("number").city.reindex(history.stores.number).to_numpy()
     fair = calendar.positions(np.datetime64("2016-04-12"))
-    assert set(city[calendar.state_holiday[:, fair] > 0]) == {"Cuenca"}
-    assert (calendar.state_holiday[:, 0] > 0).all()
+    assert set(city[calendar.holiday_kind[:, fair] > 0]) == {"Cuenca"}
+    assert (calendar.holiday_kind[:, 0] > 0).all()
 
 
 def test_kaggles_format_needs_no_chain_file(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from flows.alarms import DataRejected, list_alarms
 from flows.ingest import ingest, read_and_validate
 from flows.retrain import retrain
+from rossmann.alarms import DataRejected, list_alarms
 from rossmann.data import (
     SalesHistory,
     check_newer,
@@ -148,7 +148,7 @@ def test_smaller_raw_files_are_refused_and_leave_the_snapshot_until_they_are_all
     with pytest.raises(DataError, match=r"--allow-shrink"):
         retrain(raw, candidates=["ridge"])
     assert current_snapshot(snapshots) == before
-    assert [alarm.alarm.event for alarm in list_alarms(Settings())] == [DataRejected.event] * 2
+    assert [alarm.alarm.event for alarm in list_alarms(Settings().workspace.alarms)] == [DataRejected.event] * 2
     assert load_snapshot(snapshots, ingest(raw, allow_shrink=True)).stores.number.tolist() == [1, 2]
 
 

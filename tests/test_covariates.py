@@ -134,7 +134,7 @@ def test_one_store_with_15_months_of_sales_only():
     matrix = features.build(
         features.fit_state(history), history.plan(history.origin, HORIZON_DAYS), features.FeatureSpec()
     )
-    assert np.isfinite(matrix[:, features.FeatureSpec().columns.index("ridge_over_expected")]).all()
+    assert np.isfinite(matrix[:, features.FeatureSpec().columns(()).index("ridge_over_expected")]).all()
 
 
 def test_a_holiday_just_after_the_plan_acts_on_its_last_days():

@@ -1,12 +1,16 @@
 """Small CSVs through all flows, as the command line runs them: real Prefect, real Ray, real MLflow."""
 
+import base64
 import json
 import logging
+import re
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +19,8 @@ import pytest
 from prefect import flow
 from prefect.artifacts import Artifact
 
+from flows import artifacts, links
 from flows.adaptation import adapt_quantiles, update_quantiles
-from flows.alarms import QuantilesNotUpdated, list_alarms
 from flows.cli.main import main
 from flows.forecast import forecast
 from flows.ingest import ingest
@@ -24,6 +28,7 @@ from flows.release import release
 from flows.retrain import retrain
 from flows.train import train
 from rossmann import evaluation, features, models, registry, training
+from rossmann.alarms import QuantilesNotUpdated, list_alarms
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot
 from rossmann.registry import Registry
 from rossmann.schema import DAY
@@ -95,7 +100,39 @@ def test_one_run_leads_from_raw_files_to_forecasts(workspace, first_run, snapsho
     assert Path(first_run.forecast.plot).read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("key", ["validation", "leaderboard", "verdict", "forecast"])
+def test_the_report_of_the_training_has_the_verdict_and_is_among_the_files_of_its_mlflow_run(first_run, tmp_path):
+    page = Path(first_run.training.report).read_text()
+    assert "Promoted to champion" in page
+    assert all(escape(reason, quote=False) in page for reason in first_run.verdict.reasons)
+    run_id = first_run.training.run_id
+    logged = model_registry().client.download_artifacts(run_id, registry.REPORT_FILE, str(tmp_path))
+    assert Path(logged).read_text() == page
+
+
+def test_the_artifact_of_a_forecast_has_its_picture_and_no_change_against_a_year_that_is_not_there(first_run):
+    artifact = Artifact.get("forecast")
+    picture = re.search(r"data:image/png;base64,([^)]+)\)", artifact.data)[1]
+    assert base64.b64decode(picture).startswith(b"\x89PNG")
+    assert len(picture) < 200_000
+    summary = replace(first_run.forecast.summary, year_over_year=float("nan"))
+    text = artifacts.forecast(replace(first_run.forecast, summary=summary), None, "")
+    assert "nan" not in text
+    assert "year before" not in text
+
+
+def test_artifacts_name_the_next_pages_that_are_configured(workspace, first_run, monkeypatch):
+    run_id = first_run.training.run_id
+    assert links.training(Settings(), run_id) == ""
+    monkeypatch.setenv("ROSSMANN_MLFLOW_URL", "http://127.0.0.1:5000")
+    monkeypatch.setenv("ROSSMANN_DASHBOARD_URL", "http://127.0.0.1:8501")
+    run = f"http://127.0.0.1:5000/#/{registry.run_path(model_registry(), run_id)}"
+    expected = (
+        f"Next: [report]({run}/artifacts/report.html) · [MLflow run]({run}) · [dashboard](http://127.0.0.1:8501)\n"
+    )
+    assert links.training(Settings(), run_id) == expected
+
+
+@pytest.mark.parametrize("key", ["validation", "leaderboard", "training", "verdict", "forecast"])
 def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
 
@@ -104,9 +141,13 @@ def test_the_same_run_again_fits_nothing_and_its_log_ends_with_the_result(
     workspace, first_run, without_ray, run_log, monkeypatch
 ):
     monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
+    report = Path(first_run.training.report)
+    page = report.read_bytes()
+    report.unlink()  # as if the first run had been killed before it was written
     again = retrain(as_of=LAST_DAY - timedelta(days=30))
     assert again.snapshot == first_run.snapshot
     assert again.training == first_run.training
+    assert report.read_bytes() == page
     assert not again.verdict.promote
     assert "champion already" in again.verdict.reasons[0]
     assert len(registry.list_models(model_registry())) == 1
@@ -197,7 +238,7 @@ def test_quantiles_that_cannot_follow_the_outcomes_are_an_alarm(workspace, first
     monkeypatch.setenv("ROSSMANN_JOURNAL_URL", "postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
     history = load_snapshot(snapshots, current_snapshot(snapshots))
     flow(update_quantiles)(Settings(), history.until(history.origin - DAY), None)
-    alarm = max((record.alarm for record in list_alarms(Settings())), key=lambda alarm: alarm.at)
+    alarm = max((record.alarm for record in list_alarms(Settings().workspace.alarms)), key=lambda alarm: alarm.at)
     assert isinstance(alarm, QuantilesNotUpdated)
     assert "do not follow the outcomes: OperationalError" in alarm.reason
 
@@ -213,7 +254,7 @@ def test_new_days_are_searched_and_the_challenger_is_compared_with_champion_and_
     assert {"lightgbm", "lightgbm-s1", "xgboost", "xgboost-s1"} <= set(leaderboard.index)
     trials = json.loads(Artifact.get("trials").data)
     assert [trial["candidate"] for trial in trials] == ["lightgbm", "lightgbm-s1", "xgboost", "xgboost-s1"]
-    assert trials[1]["score"] == pytest.approx(leaderboard.rmspe_capped["lightgbm-s1"])
+    assert trials[1]["score"] == round(leaderboard.rmspe_capped["lightgbm-s1"], 4)
     verdict = release()
     assert any("champion v1" in reason for reason in verdict.reasons)
     assert any("median" in reason for reason in verdict.reasons)

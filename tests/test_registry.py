@@ -97,6 +97,32 @@ def test_a_backtest_run_is_a_parent_run_with_a_child_per_candidate(connection, r
         assert figures == {f"figures/{name}" for name in pictures | ({"importance.png"} if is_booster else set())}
 
 
+def test_the_parent_run_shows_the_scores_of_the_best_candidate_and_what_it_is(connection, run_id, backtest_run):
+    client, best = connection.client, backtest_run.backtest.best()
+    parent = client.get_run(run_id)
+    assert parent.data.metrics["rmspe_capped"] == pytest.approx(backtest_run.leaderboard().rmspe_capped[best])
+    assert parent.data.tags["best"] == best
+    assert f"Best: **{best}**" in parent.data.tags["mlflow.note.content"]
+
+
+def test_mlflow_shows_the_runs_and_not_the_traces_of_an_experiment(connection, run_id):
+    client = connection.client
+    experiment = client.get_experiment_by_name(registry.BACKTESTS).experiment_id
+    assert client.get_experiment(experiment).tags["mlflow.experimentKind"] == "custom_model_development"
+    client.set_experiment_tag(experiment, "mlflow.experimentKind", "")  # as an earlier version created it
+    connection.experiment(registry.BACKTESTS)
+    assert client.get_experiment(experiment).tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_the_report_of_a_run_is_replaced(connection, run_id, tmp_path):
+    for page in (b"not judged", b"promoted"):
+        registry.log_report(connection, run_id, page)
+    file = connection.client.download_artifacts(run_id, registry.REPORT_FILE, str(tmp_path))
+    assert Path(file).read_bytes() == b"promoted"
+    experiment = connection.client.get_run(run_id).info.experiment_id
+    assert registry.run_path(connection, run_id) == f"experiments/{experiment}/runs/{run_id}"
+
+
 def test_a_recorded_run_has_its_snapshot_and_every_forecast_row(connection, run_id, backtest_run, tmp_path):
     (dataset,) = connection.client.get_run(run_id).inputs.dataset_inputs
     assert dataset.dataset.digest == SNAPSHOT

@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import alarms, retention
-from flows.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome
+from flows import alarms, retention, training_report
 from flows.cli.main import main
-from flows.retention import ALARMS, BACKTESTS, FITS, REQUESTS, SNAPSHOTS
+from flows.retention import ALARMS, BACKTESTS, FITS, OVERRIDES, REPORTS, REQUESTS, SNAPSHOTS
 from flows.sweep import sweep
 from rossmann import data, evaluation, journal, registry
+from rossmann.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome, list_alarms
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.journal import QUESTION, ForecastRows, JournalEntry
@@ -60,6 +61,11 @@ def store_fit(name: str, modified: datetime) -> None:
     os.utime(path, (modified.timestamp(),) * 2)
 
 
+def store_report(key: str, modified: datetime) -> None:
+    path = training_report.folder(Settings()).write(training_report.file_name("2015-07-31", key), b"<html/>")
+    os.utime(path, (modified.timestamp(),) * 2)
+
+
 def set_modified(folder: Path, modified: datetime) -> None:
     for path in folder.iterdir():
         os.utime(path, (modified.timestamp(),) * 2)
@@ -70,6 +76,12 @@ def request(request_id: str, at: datetime, history: SalesHistory) -> JournalEntr
     sales = np.ones(len(plan))
     rows = ForecastRows(plan, Forecast(sales, sales, sales, sales), None)
     return JournalEntry(request_id, at, "http", QUESTION, 1, "f" * 16, history.origin, 1.0, rows)
+
+
+def override(planner: str, at: datetime) -> dict[str, object]:
+    forecast = {"forecast": 1.0, "model_version": 1, "origin": at.date()}
+    signature = {"planner": planner, "reason": "r", "at": at}
+    return {"store": 1, "label": None, "date": at.date(), "amount": 2.0, **forecast, **signature}
 
 
 @pytest.fixture
@@ -94,7 +106,9 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
     registry.record_refusal(models, refused, REFUSED)
     for key in ("run-unused", "run-champion", "run-refused"):
         store_backtest_run(noisy, key, OLD)
+        store_report(key, OLD)
     store_backtest_run(noisy, "run-young", YOUNG)
+    store_report("run-young", YOUNG)
     for name, modified in (("old.npz", OLD), ("older.npz", OLD - timedelta(days=1)), ("young.npz", YOUNG)):
         store_fit(name, modified)
     for each in (drift("open", names["of an open alarm"], OLD), drift("closed", names["of a closed alarm"], OLD),
@@ -103,6 +117,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
                                    model_version=None)):  # fmt: skip
         store_alarm(each)
     journal.write_entries(settings.journal_address, [request("old", OLD, noisy), request("young", YOUNG, noisy)])
+    journal.add_overrides(settings.journal_address, pd.DataFrame([override("old", OLD), override("young", YOUNG)]))
     return names
 
 
@@ -113,8 +128,10 @@ def contents(settings: Settings) -> dict[str, set[str]]:
         SNAPSHOTS: {each.fingerprint for each in data.list_snapshots(root.snapshots)},
         FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
-        ALARMS: {record.alarm.id for record in alarms.list_alarms(settings)},
+        REPORTS: {training_report.backtest_run_of(name) for name in training_report.folder(settings).file_names()},
+        ALARMS: {record.alarm.id for record in list_alarms(settings.workspace.alarms)},
         REQUESTS: set(read_table(settings.journal_address, sa.select(journal.requests.c.id)).id),
+        OVERRIDES: set(read_table(settings.journal_address, sa.select(journal.overrides.c.planner)).planner),
     }
 
 
@@ -125,8 +142,10 @@ def test_what_is_old_and_unused_is_deleted_and_all_else_stays(workspace):
         SNAPSHOTS: set(workspace.values()) - {workspace["unused"], workspace["of a closed alarm"]},
         FITS: {"young.npz"},
         BACKTESTS: {"run-champion", "run-refused", "run-young"},
+        REPORTS: {"run-champion", "run-refused", "run-young"},
         ALARMS: {"open", "young"},
         REQUESTS: {"young"},
+        OVERRIDES: {"young"},
     }
     for fingerprint in contents(settings)[SNAPSHOTS]:
         assert data.load_snapshot(settings.workspace.snapshots, fingerprint)
@@ -147,16 +166,17 @@ def test_a_dry_run_lists_all_of_it_with_sizes_and_deletes_nothing(workspace, mon
     folder = Path(Storage(settings.workspace.snapshots).address(workspace["unused"]))
     assert sizes[SNAPSHOTS, workspace["unused"]] == sum(path.stat().st_size for path in folder.iterdir())
     assert [(each["count"], each["size"]) for each in listed if each["kind"] == FITS] == [(2, 2000)]
-    assert [each["count"] for each in listed if each["kind"] == REQUESTS] == [1]
-    assert len(sizes) == len(listed) == 2 + 1 + 1 + 2 + 1
+    assert [each["count"] for each in listed if each["kind"] in (REQUESTS, OVERRIDES)] == [1, 1]
+    assert len(sizes) == len(listed) == 2 + 1 + 1 + 1 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize("name", ["journal", "snapshot", "fit", "backtest", "alarm"])
 def test_each_retention_is_a_setting(workspace, monkeypatch, name):
-    kinds = {"journal": REQUESTS, "snapshot": SNAPSHOTS, "fit": FITS, "backtest": BACKTESTS, "alarm": ALARMS}
+    kinds = {"snapshot": {SNAPSHOTS}, "fit": {FITS}, "backtest": {BACKTESTS, REPORTS}, "alarm": {ALARMS}}
+    kinds |= {"journal": {REQUESTS, OVERRIDES}}
     monkeypatch.setenv(f"ROSSMANN_{name.upper()}_RETENTION_DAYS", "2000")
     found = {each.kind for each in retention.find_expired(Settings(), NOW)}
-    assert found == set(kinds.values()) - {kinds[name]}
+    assert found == set.union(*kinds.values()) - kinds[name]
 
 
 def test_the_current_snapshot_cannot_be_deleted(workspace):

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -36,6 +37,8 @@ from rossmann.serving.proxy.contract import CLIENT_HEADER
 from rossmann.serving.server import parsing, requests, responses
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
+from rossmann.serving.server.blocks import BlockForecaster
+from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.errors import MAX_PROBLEMS
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
@@ -60,7 +63,8 @@ def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
     created = datetime(2015, 2, 10, tzinfo=UTC).isoformat()
     snapshot = Snapshot("f" * 16, created, 1, 3, "2014-01-06", str(history.origin), "2015-03-29", None, "", None, True)
-    return LoadedModel(version, card, snapshot, state, forecaster, plan, forecaster.predict(state, plan))
+    in_blocks = BlockForecaster(forecaster, Cores(Path(tempfile.gettempdir(), "rossmann-test-cores")))
+    return LoadedModel(version, card, snapshot, state, in_blocks, plan, forecaster.predict(state, plan))
 
 
 class Client:
@@ -269,6 +273,34 @@ def test_a_forecast_leaves_the_look_up_table_as_it_is(noisy):
     first_store = plan.store == plan.store[0]
     model.answer(replace(plan, promotion=np.where(first_store, 1 - plan.promotion, plan.promotion).astype(np.int8)))
     np.testing.assert_array_equal(model.plan_forecast.sales, before)
+
+
+def test_the_reasons_add_up_to_the_forecast_and_are_not_in_the_journal(noisy, tmp_path):
+    model = loaded_model(noisy, name="ridge")
+    rows = json_rows(model.plan, range(HORIZON_DAYS))
+    rows[0] |= {"promo": not rows[0]["promo"], "open": True}
+    with running_host(lambda _: model, tmp_path) as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        client = Client(host)
+        response = client.request("POST", "/explain", json={"plan": rows})
+        forecasts = client.predict({"plan": rows}).json()["forecasts"]
+    for each, row in zip(
+        responses.Explanations.model_validate_json(response.content).explanations, forecasts, strict=True
+    ):
+        assert (each.store, str(each.date), each.forecast) == (row["store"], row["date"], row["forecast"])
+        assert sum(term.amount for term in each.terms) == pytest.approx(each.forecast, rel=1e-9)
+        assert each.closed == (not each.terms) == (each.forecast == 0)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        assert database.execute("select count(*) from requests").fetchone() == (1,)  # that of the forecast
+
+
+def test_few_rows_are_explained_in_one_request_and_the_errors_are_those_of_a_forecast(client, host):
+    rows = json_rows(host.model.plan, range(51))
+    assert "51 rows; at most 50" in client.request("POST", "/explain", json={"plan": rows}).json()["error"]
+    for body in ({"store": 99, "date": FIRST}, {"store": 1, "date": "2015-01-01"}, {"store": 1}, []):
+        explained, predicted = (client.request("POST", path, json=body) for path in ("/explain", "/predict"))
+        assert explained.status_code == predicted.status_code == 422
+        assert explained.json()["problems"] == predicted.json()["problems"]
 
 
 INVALID = [
@@ -652,7 +684,8 @@ def test_the_examples_of_the_openapi_document_are_valid_requests(client):
     examples = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) >= 4
     for example in examples.values():
-        assert client.predict(example["value"]).status_code == 200
+        for path in ("/predict", "/explain"):
+            assert client.request("POST", path, json=example["value"]).status_code == 200
 
 
 @pytest.mark.parametrize(

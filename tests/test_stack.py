@@ -25,18 +25,9 @@ from packaging.requirements import Requirement
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
-from flows.alarms import (
-    COOL_DOWN,
-    Alarm,
-    DataIngested,
-    DriftDetected,
-    Event,
-    FlowFailed,
-    PerformanceDegraded,
-    RetrainingOutcome,
-    resource,
-)
+from flows.alarms import COOL_DOWN, DataIngested, resource
 from flows.automations import WORKSPACE_ID, definitions
+from rossmann.alarms import Alarm, DriftDetected, Event, FlowFailed, PerformanceDegraded, RetrainingOutcome
 from rossmann.settings import Settings
 from tests.support.cluster import free_ports, is_open, kill_all, processes_named, processes_of
 from tests.support.nap import NAPPING, deploy_nap, query_prefect

@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from rossmann import evaluation, features, models, training
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.storage import Storage
 from rossmann.training import BacktestEntry
@@ -134,7 +135,7 @@ def test_a_damaged_fit_is_repeated(finished, noisy, small, origins):
 
 def test_the_importance_of_features_is_saved_with_the_run(finished):
     storage, run = finished
-    assert set(run.importance["xgboost"]) <= set(features.FeatureSpec().columns)
+    assert set(run.importance["xgboost"]) <= set(features.FeatureSpec().columns(KAGGLE_CHAIN.attribute_columns))
     assert sum(run.importance["lightgbm"].values()) == pytest.approx(1)
     assert run.importance["median"] == {}
     assert training.load_backtest_run(storage, run.key).importance == run.importance

@@ -20,18 +20,18 @@ def test_a_feature_on_trial_is_a_column_within_the_context_only(noisy):
         assert features.column_names(state, FeatureSpec())[-1] == "twice"
         matrix = features.build(state, plan, FeatureSpec())
         np.testing.assert_array_equal(matrix[:, -1], 2 * (plan.date - origin).astype(int))
-    assert "twice" not in FeatureSpec().columns
+    assert "twice" not in FeatureSpec().columns(())
     np.testing.assert_array_equal(features.build(state, plan, FeatureSpec()), matrix[:, :-1])
 
 
 def test_a_feature_on_trial_leaves_the_table_after_an_error_and_has_a_name_of_its_own():
     with pytest.raises(ZeroDivisionError), features.trial_features({"own": lambda rows: rows.lead_days}):
         raise ZeroDivisionError
-    assert "own" not in FeatureSpec().columns
+    assert "own" not in FeatureSpec().columns(())
     same = features.trial_features({"weekday": lambda rows: rows.lead_days})
     with pytest.raises(ValueError, match="two features have the name weekday"), same:
         pass
-    assert FeatureSpec().columns.count("weekday") == 1
+    assert FeatureSpec().columns(()).count("weekday") == 1
 
 
 @dataclass(frozen=True)

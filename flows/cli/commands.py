@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import inputs, listings
+from flows.cli import explain, inputs, listings, overrides
 from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
     DAY,
@@ -34,6 +34,7 @@ sample_app = typer.Typer(invoke_without_command=True)
 app.add_typer(sample_app, name="sample")
 app.add_typer(listings.snapshots_app, name="snapshots")
 app.add_typer(listings.models_app, name="models")
+app.add_typer(overrides.overrides_app, name="overrides")
 
 
 def _print_version(requested: bool) -> None:
@@ -176,7 +177,7 @@ def release(json: AsJson = False) -> None:
 def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = False, json: AsJson = False) -> None:
     """Forecast the days of the horizon for every store, or every row of a plan, with the champion."""
     settings = prepare_environment()
-    inputs.check_plan(plan)
+    inputs.check_plan(settings, plan)
     from flows.cli import console, documents
 
     if has_prefect_server():
@@ -233,6 +234,7 @@ def monitor(json: AsJson = False) -> None:
         console.show_monitoring(settings.workspace.root, result)
 
 
+app.command()(explain.explain)
 app.command()(listings.alarms)
 app.command()(listings.doctor)
 
@@ -329,6 +331,18 @@ def serve() -> None:
     state = deployment.readiness(host)
     model = f"model version {state['model_version']}" if state["ready"] else state["load_error"]
     typer.echo(f"{host.url}/docs: {model}")
+
+
+@app.command()
+def dashboard(
+    host: Annotated[str, typer.Option(help="The address on which it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8501,
+) -> None:
+    """Start the dashboard in the foreground: forecasts, what-if, accuracy, alarms. It has no log-in: keep it local."""
+    prepare_environment()
+    from rossmann.dashboard import server
+
+    server.run(host, port)
 
 
 def parse_fault(text: str | None) -> tuple[str | None, date | None]:

@@ -15,12 +15,12 @@ from rossmann.schema import LEAD_RANGES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flows.alarms import AlarmRecord
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import ReplayResult
     from flows.retention import Expired
     from flows.retrain import RetrainResult
+    from rossmann.alarms import AlarmRecord
     from rossmann.data import Snapshot
     from rossmann.evaluation import Loss, Verdict
     from rossmann.forecasting import DeliveredForecast
@@ -92,7 +92,7 @@ def show_training(home: str, report: "TrainingReport") -> None:
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
         f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )
-    show_files(home, **{"backtest rows": report.backtest_rows_file})
+    show_files(home, **{"report": report.result.report, "backtest rows": report.backtest_rows_file})
 
 
 def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:

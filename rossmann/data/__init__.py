@@ -12,7 +12,7 @@ from rossmann.data.kaggle.derivations import DERIVED_FEATURES, Derivation, deriv
 from rossmann.data.kaggle.reading import RawFiles, read_raw
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
-from rossmann.data.plans import read_plan, require_plan
+from rossmann.data.plans import parse_plan, read_plan, require_plan
 from rossmann.data.snapshots import (
     Snapshot,
     current_since,
@@ -28,7 +28,7 @@ from rossmann.data.snapshots import (
     restore_snapshot,
     save_snapshot,
 )
-from rossmann.data.store_labels import labels_by_number, row_labels, store_names
+from rossmann.data.store_labels import labels_by_number, row_labels, store_names, store_numbers, unknown_store
 
 __all__ = [
     "DERIVED_FEATURES",
@@ -63,6 +63,7 @@ __all__ = [
     "list_snapshots",
     "load_chain",
     "load_snapshot",
+    "parse_plan",
     "plan_frame",
     "raw_tables",
     "read_history",
@@ -77,5 +78,7 @@ __all__ = [
     "row_labels",
     "save_snapshot",
     "store_names",
+    "store_numbers",
+    "unknown_store",
     "unusable_amounts",
 ]

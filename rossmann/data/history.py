@@ -134,11 +134,9 @@ class Stores:
 
     def stored_columns(self, has_names: bool) -> dict[str, np.ndarray]:
         """The attributes as snapshots have them, by name; without labels and categories where the codes imply them."""
-        names, nothing = attribute_names(self.attributes.shape[1]), np.zeros(len(self.number), np.int8)
-        codes, categories = (
-            [*self.attribute_codes.T, nothing, nothing],
-            [*self.attributes.T, *2 * [nothing.astype("U0")]],
-        )
+        count, names = len(self.number), attribute_names(self.attributes.shape[1])
+        codes = [*self.attribute_codes.T, *2 * [np.zeros(count, np.int8)]]
+        categories = [*self.attributes.T, *2 * [np.full(count, "")]]
         others = [each.name for each in fields(self) if each.name not in ("number", "label", *ATTRIBUTE_FIELDS)]
         return {
             "number": self.number,

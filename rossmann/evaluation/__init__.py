@@ -18,6 +18,7 @@ from rossmann.evaluation.backtest import (
     BacktestRun,
     backtest_rows,
     quantile_loss,
+    scored_rows,
     scores,
 )
 from rossmann.evaluation.folds import MIN_PAST_DAYS, Fold, cut_fold, fold_origins, possible_folds
@@ -64,6 +65,7 @@ __all__ = [
     "possible_folds",
     "probability_better",
     "quantile_loss",
+    "scored_rows",
     "scores",
     "worse_slices",
 ]

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
@@ -150,16 +151,28 @@ def migrate(url: str) -> None:
         engine.dispose()
 
 
-def read_table(url: str, query: sa.Select) -> pd.DataFrame:
-    """The result of a query. Raises what the database raises."""
+@contextmanager
+def open_connection(url: str) -> Iterator[sa.Connection]:
+    """A connection for reading, to a database with this code's schema. Raises what the database raises."""
     engine = connect(url)
     try:
         migrate(url)
         with engine.connect() as connection:
-            result = connection.execute(query)
-            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+            yield connection
     finally:
         engine.dispose()
+
+
+def read_table(url: str, query: sa.Select) -> pd.DataFrame:
+    """The result of a query. Raises what the database raises."""
+    with open_connection(url) as connection:
+        return read_frame(connection, query)
+
+
+def read_frame(connection: sa.Connection, query: sa.Select) -> pd.DataFrame:
+    """The result of a query on an open connection."""
+    result = connection.execute(query)
+    return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
 
 def alembic_config(connection: sa.Connection) -> Config:
@@ -193,7 +206,7 @@ def _oldest(connection: sa.Connection, before: datetime) -> list[str]:
 
 def _is_old(before: datetime) -> sa.ColumnElement[bool]:
     """Whether a request is from before a moment, and none from after it refers to its rows."""
-    moment, younger = _naive_utc(before), requests.alias()
+    moment, younger = naive_utc(before), requests.alias()
     later_reference = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
     return sa.and_(requests.c.at < moment, ~later_reference.exists())
 
@@ -215,7 +228,7 @@ def _request_row(entry: JournalEntry) -> dict[str, object]:
     answer = entry.answer
     return {
         "id": entry.request_id,
-        "at": _naive_utc(entry.at),
+        "at": naive_utc(entry.at),
         "source": entry.source,
         "model_version": entry.model_version,
         "snapshot": entry.snapshot,
@@ -263,6 +276,6 @@ def _none_for_nan(values: np.ndarray) -> list[float | None]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _naive_utc(moment: datetime) -> datetime:
+def naive_utc(moment: datetime) -> datetime:
     """In UTC without a time zone, which SQLite does not store."""
     return moment.astimezone(UTC).replace(tzinfo=None)

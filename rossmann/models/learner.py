@@ -43,6 +43,9 @@ class Booster(FittedModel, Protocol):
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
 
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each column adds to the correction of a row; the rest is the same for all. float64 [rows, columns]"""
+
 
 @dataclass(frozen=True)
 class TrainingInput:

@@ -42,6 +42,13 @@ class XGBoostTrees:
 
         return self.booster.predict(xgboost.DMatrix(matrix, nthread=1), validate_features=False).astype(float)
 
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each column adds to the mean correction of the training, by TreeSHAP. float64 [rows, columns]"""
+        import xgboost
+
+        rows = xgboost.DMatrix(matrix, nthread=1)
+        return self.booster.predict(rows, pred_contribs=True, validate_features=False)[:, :-1].astype(float)
+
     @cached_property
     def _flat_trees(self) -> FlatTrees:
         return FlatTrees.of(self.booster.save_raw("json"))

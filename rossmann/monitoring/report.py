@@ -23,6 +23,7 @@ from rossmann.schema import CALENDAR_COLUMNS, DAY, KEYS, WEEKS_YEAR_DAYS
 from rossmann.storage import Storage
 
 PAGE = "report.html"
+LATEST = "latest"  # the folder of the newest report, beside those named by their last day
 MAX_ROWS = 50_000  # per side; Evidently takes minutes for more
 SAMPLE_SEED = 7
 NO_COMPARISON = ("<html><head><meta charset=utf-8></head><body></body></html>", "{}")  # without rows on both sides
@@ -51,7 +52,7 @@ def write_report(history: SalesHistory, forecasts: pd.DataFrame | None, drift: D
     Returns the address of the dated page, which can be read without a network.
     """
     pages = render(history, forecasts, drift)
-    for folder in ("latest", str(drift.last_day)):
+    for folder in (LATEST, str(drift.last_day)):
         for name, content in pages.items():
             reports.subfolder(folder).write(name, content)
     return report_address(drift, reports)

@@ -16,6 +16,9 @@ from rossmann.registry.cards import ModelCard, RegisteredModel
 from rossmann.registry.connection import BACKTESTS, CHALLENGER, CHAMPION, LEDGER, MODEL, Registry
 from rossmann.registry.fetch import fetch_forecaster
 from rossmann.registry.ledger import (
+    OVERRIDE,
+    PROMOTE,
+    REFUSE,
     LedgerEntry,
     champion_since,
     confirm_deployment,
@@ -25,11 +28,12 @@ from rossmann.registry.ledger import (
     override,
     promote,
     record_refusal,
+    require_champion,
     rollback,
     veto_reason,
     withdraw,
 )
-from rossmann.registry.runs import record_backtests
+from rossmann.registry.runs import REPORT_FILE, log_report, record_backtests, run_path
 from rossmann.registry.versions import (
     challenger,
     champion,
@@ -51,6 +55,10 @@ __all__ = [
     "CHAMPION",
     "LEDGER",
     "MODEL",
+    "OVERRIDE",
+    "PROMOTE",
+    "REFUSE",
+    "REPORT_FILE",
     "LedgerEntry",
     "ModelCard",
     "RegisteredModel",
@@ -70,13 +78,16 @@ __all__ = [
     "ledger",
     "list_models",
     "load_forecaster",
+    "log_report",
     "override",
     "promote",
     "record_backtests",
     "record_refusal",
     "register_model",
+    "require_champion",
     "require_same_code",
     "rollback",
+    "run_path",
     "set_challenger",
     "veto_reason",
     "withdraw",

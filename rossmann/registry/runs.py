@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # importing it takes a second, and reading a registry does no
     from mlflow.entities import DatasetInput, Run
 
 PARENT_RUN_TAG = "mlflow.parentRunId"  # MLflow shows child runs below their parent by it
+NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of a run
+REPORT_FILE = "report.html"  # of a training, among the files of its run
 
 
 def record_backtests(
@@ -32,13 +34,27 @@ def record_backtests(
         return finished_runs[0].info.run_id
     for attempt in client.search_runs([experiment], same_run):
         _end_interrupted(client, experiment, attempt)
-    with _mlflow_run(client, experiment, f"backtests on {snapshot}", {RUN_KEY_TAG: run.key}) as parent:
+    tags = {RUN_KEY_TAG: run.key, "best": run.backtest.best(), NOTE_TAG: _note(run)}
+    with _mlflow_run(client, experiment, f"backtests on {snapshot}", tags) as parent:
         client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(run.backtest.rows))])
         board = run.leaderboard()
+        _log_scores(client, parent, board.loc[run.backtest.best()])
         for candidate in candidates:
             _record_candidate(client, experiment, parent, run, board, candidate)
         _log_rows(client, parent, run)
     return parent
+
+
+def run_path(registry: Registry, run_id: str) -> str:
+    """The part of the address of a run's page that follows MLflow's own address and /#/."""
+    return f"experiments/{registry.client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+
+
+def log_report(registry: Registry, run_id: str, page: bytes) -> None:
+    """Store the report of a training with its run, in place of an earlier one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, REPORT_FILE).write_bytes(page)
+        registry.client.log_artifact(run_id, str(Path(folder, REPORT_FILE)))
 
 
 @contextmanager
@@ -73,12 +89,24 @@ def _record_candidate(
     from mlflow.entities import Param
 
     failure = run.failures.get(candidate.name, "")
-    tags, status = {PARENT_RUN_TAG: parent, "failure": failure}, "FAILED" if failure else "FINISHED"
+    tags, status = {PARENT_RUN_TAG: parent}, "FINISHED"
+    if failure:
+        tags, status = tags | {"failure": failure}, "FAILED"
     with _mlflow_run(client, experiment, candidate.name, tags, status) as child:
         client.log_batch(child, params=[Param(name, str(value)) for name, value in candidate.params])
         if not failure:
             _log_scores(client, child, cast(pd.Series, board.loc[candidate.name]))
             _log_figures(client, child, run, candidate.name)
+
+
+def _note(run: BacktestRun) -> str:
+    """What the parent run says about itself. Markdown"""
+    loss, best = run.backtest.loss, run.backtest.best()
+    score = run.backtest.score()[loss.capped_name][best]
+    return (
+        f"Best: **{best}** with a capped {loss.label} of {loss.text(score)}, the mean of the folds. Its scores are the "
+        f"metrics here; each candidate has a child run. The report is `{REPORT_FILE}` among the artifacts."
+    )
 
 
 def _dataset(snapshot: str, address: str, rows: int) -> "DatasetInput":

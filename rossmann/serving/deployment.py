@@ -5,7 +5,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 
 import ipaddress
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from rossmann.features import State, published_plan
 from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.provenance import code_version
 from rossmann.serving.target import SMOKE_HEADERS, ServingTarget
+from rossmann.settings import Settings
 from rossmann.validation import DataError, UnavailableError
 
 T = TypeVar("T")
@@ -50,12 +51,23 @@ class ServeCluster:
     host: str  # address that the endpoint listens on
     port: int
     api_key: str | None
+    timeout_s: float = REQUEST_TIMEOUT_S  # of a request to the endpoint
 
     @property
     def url(self) -> str:
         """The endpoint's URL. If it listens on all addresses, Ray's head is used, which runs a proxy too."""
         host = httpx.URL(self.dashboard_url).host if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def serve_cluster(settings: Settings) -> ServeCluster | None:
+    """The Ray cluster that hosts the endpoint; None for a workspace without an endpoint."""
+    if settings.serve_address is None:
+        return None
+    key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
+    return ServeCluster(
+        settings.serve_address, Path(settings.serve_config), settings.http_host, settings.http_port, key
+    )
 
 
 def deploy(serve: ServeCluster, target: ServingTarget) -> None:
@@ -79,6 +91,12 @@ def deployed_target(serve: ServeCluster) -> ServingTarget | None:
     """The target that was last requested from Serve; None if nothing is deployed."""
     _, deployment = _serve_status(serve)
     return ServingTarget(**deployment["deployment_config"]["user_config"]) if deployment else None
+
+
+def replica_states(serve: ServeCluster) -> Counter[str]:
+    """How many replicas are in each of Serve's states, RUNNING or another; empty if nothing is deployed."""
+    _, deployment = _serve_status(serve)
+    return Counter(replica["state"] for replica in deployment["replicas"]) if deployment else Counter()
 
 
 def wait_until_ready(serve: ServeCluster, target: ServingTarget, timeout_s: float) -> None:
@@ -143,7 +161,7 @@ def _send(
 ) -> httpx.Response:
     key = {"X-API-Key": serve.api_key} if serve.api_key else {}
     try:
-        with httpx.Client(base_url=serve.url, headers=key, timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(base_url=serve.url, headers=key, timeout=serve.timeout_s, trust_env=False) as client:
             return client.request(method, path, json=json, headers=headers)
     except httpx.HTTPError as error:
         raise DataError(f"the endpoint at {serve.url} does not respond ({type(error).__name__}: {error})") from error

@@ -10,6 +10,7 @@ files       finished fits and backtest runs in a storage: what was computed once
 from rossmann.training.backtests import (
     BacktestEntry,
     backtest_quantiles,
+    coverage_of_levels,
     possible_staleness_days,
     quantiles_of_folds,
     run_backtests,
@@ -32,6 +33,7 @@ __all__ = [
     "FitTask",
     "Trial",
     "backtest_quantiles",
+    "coverage_of_levels",
     "fit_cpu_seconds",
     "fit_final",
     "fold_origins",

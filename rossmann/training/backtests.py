@@ -103,6 +103,18 @@ def quantiles_of_folds(
         yield fold_rows, _calibrate(rows[rows.origin != origin], coverage, levels)
 
 
+def coverage_of_levels(
+    backtest: Backtest, candidate: str, coverage: float, levels: Sequence[float] = QUANTILE_LEVELS
+) -> dict[float, float]:
+    """Share of the scored days whose sales are at or below the quantile of each level, each fold out of sample."""
+    below = []
+    for fold_rows, quantiles in quantiles_of_folds(backtest.of(candidate), coverage, levels):
+        rows = evaluation.scored_rows(fold_rows)
+        values = quantiles.around(rows.standard_deviation.to_numpy(), rows.forecast.to_numpy())
+        below.append(pd.DataFrame(rows.sales.to_numpy()[:, None] <= values, columns=quantiles.levels))
+    return pd.concat(below).mean().to_dict()
+
+
 def _fit_all(
     history: SalesHistory,
     tasks: Sequence[FitTask],

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 TRIALS_AT_ONCE = 4  # of one booster
 SCREENING_STEP = 3  # every third fold, so that all seasons are among them, is fitted first
 MIN_TRIALS_TO_PRUNE = 3  # trials that a new one is compared with
+SCORE_DECIMALS = 4  # in the table of trials
 BEST_TRIALS = 3  # of each booster: candidates of the backtests beside the defaults
 
 
@@ -135,18 +136,23 @@ def search_results(trials: Iterable[Trial], candidates: Sequence[Candidate]) -> 
 
 
 def trial_table(trials: Iterable[Trial]) -> list[dict[str, object]]:
-    """A row per trial: name, mean score over its folds, number of folds, state, failure, parameters."""
+    """A row per trial: name, mean score over its folds (rounded), state, parameters, number of folds, failure."""
     return [
         {
             "candidate": trial.candidate.name,
-            "score": trial.mean,
-            "folds": len(trial.scores),
+            "score": round(trial.mean, SCORE_DECIMALS),
             "state": trial.state,
+            "parameters": ", ".join(f"{name} {_short(value)}" for name, value in trial.candidate.params),
+            "folds": len(trial.scores),
             "failure": trial.failure,
-            "parameters": ", ".join(f"{name} {value}" for name, value in trial.candidate.params),
         }
         for trial in trials
     ]
+
+
+def _short(value: object) -> str:
+    """A parameter for a table."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class _Study:

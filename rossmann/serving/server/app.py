@@ -24,6 +24,7 @@ from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
 from rossmann.serving.server.docs_page import add_docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
+from rossmann.serving.server.explanations import explanations_json
 from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openapi_document
@@ -70,6 +71,7 @@ def create_app(host: ModelHost, limits: Limits) -> FastAPI:
     )
     _add_error_handlers(app)
     _add_forecast_routes(app, host, limits)
+    _add_explain_route(app, host, limits)
     add_docs_page(app)
     _add_status_routes(app, host, limits)
     return app
@@ -142,6 +144,23 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
         if "head_only" not in request.scope:
             host.record_answer(model, request_id, answer, smoke, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
+
+
+def _add_explain_route(app: FastAPI, host: ModelHost, limits: Limits) -> None:
+    one_at_a_time = asyncio.Semaphore(1)  # so that forecasts need not wait
+    described = {"response_model": responses.Explanations, "responses": error_responses(400, 401, 413, 422, 503)}
+
+    async def explain(request: Request) -> Response:
+        """Say why the forecast of one day of a store, or of the rows of a plan, is what it is. Nothing is recorded."""
+        model, body = _loaded_model(host), await read_body(request, limits.max_body_bytes)
+        arguments = (model, body, limits.max_rows, request.scope["request_id"])
+        async with one_at_a_time:
+            content = await asyncio.to_thread(explanations_json, *arguments)
+        return Response(content, media_type=JSON)
+
+    app.router.add_api_route(
+        "/explain", explain, methods=["POST"], route_class_override=DirectRoute, tags=["forecasts"], **described
+    )
 
 
 def _add_status_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:

@@ -43,7 +43,8 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     components["schemas"] |= body.pop("$defs")
     _describe_stores(document, model.fields if model else None)
     content = {"schema": {"anyOf": body["oneOf"]}} | ({"examples": _examples(model)} if model else {})
-    document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
+    for path in ("/predict", "/explain"):
+        document["paths"][path]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         document["security"] = [{"key": []}]

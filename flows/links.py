@@ -1,0 +1,34 @@
+"""Where a person goes next, as links in artifacts: pages of MLflow, of the endpoint and of the dashboard.
+
+Only of what is configured: a browser does not open the path of a file from a page.
+"""
+
+from flows import workspace
+from rossmann import registry
+from rossmann.settings import Settings
+
+
+def training(settings: Settings, run_id: str) -> str:
+    """To the report and the MLflow run of a training, and to the dashboard. Markdown; empty without any."""
+    links = {}
+    if settings.mlflow_page:
+        run = f"{settings.mlflow_page}/#/{registry.run_path(workspace.registry(settings), run_id)}"
+        links = {"report": f"{run}/artifacts/{registry.REPORT_FILE}", "MLflow run": run}
+    return _markdown(links | _services(settings))
+
+
+def services(settings: Settings) -> str:
+    """To the dashboard and the documentation of the endpoint. Markdown; empty without any."""
+    return _markdown(_services(settings))
+
+
+def _services(settings: Settings) -> dict[str, str]:
+    from flows import endpoint  # imports Ray Serve
+
+    cluster = endpoint.serve_cluster(settings)
+    links = {"dashboard": settings.dashboard_url, "endpoint": f"{cluster.url}/docs" if cluster else None}
+    return {text: address for text, address in links.items() if address}
+
+
+def _markdown(links: dict[str, str]) -> str:
+    return "Next: " + " · ".join(f"[{text}]({address})" for text, address in links.items()) + "\n" if links else ""
