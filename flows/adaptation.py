@@ -10,6 +10,7 @@ from rossmann import journal, models, registry
 from rossmann.alarms import REASON_LENGTH, QuantilesNotUpdated
 from rossmann.data import SalesHistory, is_snapshot
 from rossmann.models import AdaptiveQuantiles, Quantiles
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 
 
@@ -36,7 +37,7 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
     snapshots, fingerprint = settings.workspace.snapshots, history.fingerprint
     if model is None or is_snapshot(snapshots, fingerprint):
         return
-    origin = history.origin.item()
+    origin = to_date(history.origin)
     start = _start(settings, model, previous, origin)
     days = journal.read_scaled_errors(settings.journal_address, champion.version, history, start.until, origin)
     AdaptiveQuantiles(model, models.follow_outcomes(start.current, days), origin).save(snapshots, fingerprint)

@@ -23,6 +23,7 @@ from rossmann.alarms import REASON_LENGTH, RetrainingOutcome, ids_to_answer, lis
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import RetrainingDecision
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 
@@ -86,6 +87,8 @@ def retrain(
 
 def decision_on(result: RetrainResult) -> Literal["promoted", "refused", "unchanged"]:
     """What became of the challenger of a run that trained: unchanged if it is the version that was champion before."""
+    assert result.verdict  # it trained
+    assert result.training
     if result.verdict.promote:
         return "promoted"
     is_champion = result.forecast is not None and result.forecast.model_version == result.training.challenger
@@ -134,7 +137,7 @@ def publish_outcomes(alarm_id: str | None, started: datetime, snapshot: str | No
     settings = Settings()
     champion = registry.find_champion(workspace.registry(settings))
     serving = champion.version if champion else None
-    last = workspace.history(settings, snapshot).origin.item() if snapshot else None
+    last = to_date(workspace.history(settings, snapshot).origin) if snapshot else None
     others = ids_to_answer(list_alarms(settings.workspace.alarms), started, snapshot, last)
     for each in {*([alarm_id] if alarm_id else []), *others}:
         outcome = RetrainingOutcome(

@@ -262,6 +262,13 @@ class Chain:
         return (self.holidays.subdivision,) if self.holidays.subdivision else ()
 
     @property
+    def own_days(self) -> Days:
+        """The files of days that chain.toml describes. ValueError for Kaggle's, which no chain.toml describes."""
+        if self.days is None:
+            raise ValueError("the files are Kaggle's: no chain.toml describes them")
+        return self.days
+
+    @property
     def is_kaggle(self) -> bool:
         """Whether the files are those of Kaggle's competition."""
         return self.days is None
@@ -279,7 +286,8 @@ class Chain:
         return tuple(name.replace(" ", "_") for name in self.attributes)
 
 
-KAGGLE_CHAIN = Chain(text="", country="DE")
+KAGGLE_COUNTRY = "DE"
+KAGGLE_CHAIN = Chain(text="", country=KAGGLE_COUNTRY)
 
 
 def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
@@ -323,7 +331,7 @@ def _table_of(location: tuple[int | str, ...]) -> type[_Table]:
         return _File
     if location[1] == "date" and len(location) > 2:
         return DateColumn
-    tables = {
+    tables: dict[int | str, type[_Table]] = {
         "known": Column,
         "static": Column,
         "days": Days,

@@ -4,7 +4,7 @@ Kaggle's own column names are not here: they exist only where its files are read
 """
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ ACTUAL_COLUMNS = ("sales", "traffic")  # known only when the day is over; traffi
 FORECAST_COLUMNS = ("forecast", "lower", "upper")
 
 # dtypes of these columns in tables that have passed validation.
-DTYPES = {
+DTYPES: dict[str, Any] = {
     "store": "int32",
     "date": "datetime64[s]",
     **dict.fromkeys(CALENDAR_COLUMNS, "int8"),
@@ -66,6 +66,16 @@ def lead_range(lead_days: np.ndarray) -> np.ndarray:
     return np.asarray(list(LEAD_RANGES))[position]
 
 
-def weekday(dates: np.ndarray) -> np.ndarray:
+def weekday(dates: np.ndarray | np.datetime64) -> np.ndarray:
     """0 Monday … 6 Sunday of datetime64 dates; int64, same shape. 1970-01-01 was a Thursday."""
     return (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7
+
+
+def whole_day(moment: np.datetime64) -> np.datetime64:
+    """The day of a moment, in days."""
+    return np.datetime64(moment, "D")  # type: ignore[call-overload]  # numpy's types lack it
+
+
+def to_date(day: np.datetime64) -> date:
+    """The day as Python's date."""
+    return day.astype("datetime64[D]").item()

@@ -36,7 +36,7 @@ class CovariateRows:
         and numbers the last one of the store before, since later ones are not known on that day. Before its first
         value a number has this value. Rows without a store: `_of_all_stores`.
         """
-        values = self._of_all_stores(stores, dates) if self.store is None else self._by_store(stores, dates)
+        values = self._of_all_stores(stores, dates) if self.store is None else self._by_store(self.store, stores, dates)
         of_day = mean(values, axis=0)
         values = fill_nan(values, (of_day >= 0.5) * 1.0 + 0 * of_day if self.is_flag else of_day)
         for day in np.flatnonzero(np.isnan(of_day)):
@@ -44,11 +44,11 @@ class CovariateRows:
                 values[:, day] = values[:, day - WEEKS_YEAR_DAYS]
         return np.nan_to_num(values if self.is_flag else _last_values(_last_values(values)[:, ::-1])[:, ::-1])
 
-    def _by_store(self, stores: Stores, dates: np.ndarray) -> np.ndarray:
+    def _by_store(self, store: np.ndarray, stores: Stores, dates: np.ndarray) -> np.ndarray:
         column = (self.date - dates[0]).astype(np.int64)
-        used = stores.contains(self.store) & (column >= 0) & (column < len(dates))
+        used = stores.contains(store) & (column >= 0) & (column < len(dates))
         shape = (len(stores.number), len(dates))
-        return panel(shape, stores.positions(self.store[used]), column[used], self.values[used])
+        return panel(shape, stores.positions(store[used]), column[used], self.values[used])
 
     def _of_all_stores(self, stores: Stores, dates: np.ndarray) -> np.ndarray:
         """The value of each day in every store. Between the rows a flag is 0, and a number that of the row before."""

@@ -165,8 +165,8 @@ def _first_line_bytes(content: bytes) -> bytes:
     return content.split(b"\n", 1)[0].split(b"\r", 1)[0]
 
 
-def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table | None, list[arrow_csv.InvalidRow]]:
-    """The cells as text, and the lines whose number of cells is not that of the header."""
+def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table, list[arrow_csv.InvalidRow]]:
+    """The cells as text, and the lines whose number of cells is not that of the header: with too many, no cells."""
     malformed: list[arrow_csv.InvalidRow] = []
 
     def collect(row: arrow_csv.InvalidRow) -> str:
@@ -185,7 +185,7 @@ def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table | Non
     except pa.ArrowInvalid as error:
         if not malformed:
             raise DataError(f"{file} cannot be read as CSV: {error}. Save it again as plain CSV.") from None
-        return None, malformed
+        return pa.table({}), malformed
     return cells, malformed
 
 

@@ -2,10 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass, field, fields, replace
+from typing import cast
 
 import numpy as np
 
 from rossmann.chain import KAGGLE_ATTRIBUTES, KAGGLE_CHAIN, Chain
+from rossmann.data.kaggle.store_attributes import StoreAttributes
 from rossmann.data.opening import Past, opening_habit, usual_opening
 from rossmann.data.panels import RawCalendar
 from rossmann.data.stored_names import attribute_names, stored_name
@@ -13,8 +15,8 @@ from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, DAY
 from rossmann.validation import DataError
 
 NO_NAMES = np.zeros(0, "U1")
+DEFAULT = cast(np.ndarray, None)  # of fields whose default depends on others: `__post_init__` replaces it
 LATER_HOLIDAY_DAYS = 21  # after the published plan, whose holidays have effects on its last days
-ATTRIBUTE_FIELDS = ("attribute_codes", "attributes")  # of Stores
 CHAIN_PANELS = ("covariate_names", "covariates", "later_holiday_kind", "later_covariates")  # Kaggle's files have none
 
 
@@ -32,11 +34,11 @@ class Calendar:
     holiday_kind: np.ndarray  # index into HOLIDAY_KINDS
     school_break: np.ndarray  # 0 or 1
     covariate_names: np.ndarray = field(default_factory=lambda: NO_NAMES)  # str [covariates]
-    covariates: np.ndarray | None = None  # float32 [covariates, stores, days], NaN unknown; None: there are none
+    covariates: np.ndarray = DEFAULT  # float32 [covariates, stores, days], NaN unknown; None: there are none
     # Holidays of the LATER_HOLIDAY_DAYS after the last day, where the chain's own files or its country tell them;
     # otherwise of no day. Of the covariates, those that are no holidays are 0.
-    later_holiday_kind: np.ndarray | None = None  # as holiday_kind. int8 [stores, later days]
-    later_covariates: np.ndarray | None = None  # float32 [covariates, stores, later days]
+    later_holiday_kind: np.ndarray = DEFAULT  # as holiday_kind. int8 [stores, later days]
+    later_covariates: np.ndarray = DEFAULT  # float32 [covariates, stores, later days]
 
     def __post_init__(self):
         stores, days = self.open.shape
@@ -70,11 +72,11 @@ class Calendar:
         is_any = (self.covariates[self.is_holiday] > 0).any(axis=1)
         return np.where(is_any.any(axis=0), is_any.argmax(axis=0), -1) if len(is_any) else np.full(len(self.dates), -1)
 
-    def offsets(self, date: np.ndarray) -> np.ndarray:
+    def offsets(self, date: np.ndarray | np.datetime64) -> np.ndarray:
         """Days from the first date of the calendar, negative before it. int64, same shape"""
         return _offsets(self.dates, date)
 
-    def positions(self, date: np.ndarray) -> np.ndarray:
+    def positions(self, date: np.ndarray | np.datetime64) -> np.ndarray:
         """Positions of these days in `dates`. int64, same shape. Raises DataError for a day outside the calendar."""
         return _positions(self.dates, date)
 
@@ -103,20 +105,18 @@ class Calendar:
 class Stores:
     """The attributes of the stores, arrays [stores, …] in ascending order of their numbers.
 
-    `Chain.attributes` has the names of those that are categories. The others are those of Kaggle's files only.
+    `Chain.attributes` has the names of those that are categories.
     """
 
     number: np.ndarray  # int32, from 1 on
     attribute_codes: np.ndarray  # int8 [stores, attributes], indices into the categories of the chain's attributes
-    competition_distance_m: np.ndarray  # float64, NaN unknown
-    competition_since: np.ndarray  # datetime64[M], NaT unknown
-    promo2: np.ndarray  # bool, whether the store takes part in the continuing promotion
-    promo2_since: np.ndarray  # datetime64[D], NaT where it does not
-    promo2_months: np.ndarray  # bool [stores, 12], months in which a round of it starts
-    label: np.ndarray | None = None  # how the chain's files call the store; default: its number. str
-    attributes: np.ndarray | None = None  # the categories, "" where a store has none; default: Kaggle's. str
+    label: np.ndarray = DEFAULT  # how the chain's files call the store; default: its number. str
+    attributes: np.ndarray = DEFAULT  # the categories, "" where a store has none; default: Kaggle's. str
+    kaggle: StoreAttributes = cast(StoreAttributes, None)  # that only Kaggle's files have; default: nothing is known
 
     def __post_init__(self):
+        if self.kaggle is None:
+            object.__setattr__(self, "kaggle", StoreAttributes.nothing(len(self.number)))
         if self.label is None:
             object.__setattr__(self, "label", self.number.astype(str))
         if self.attributes is None:
@@ -135,13 +135,15 @@ class Stores:
         count, names = len(self.number), attribute_names(self.attributes.shape[1])
         codes = [*self.attribute_codes.T, *2 * [np.zeros(count, np.int8)]]
         categories = [*self.attributes.T, *2 * [np.full(count, "")]]
-        others = [each.name for each in fields(self) if each.name not in ("number", "label", *ATTRIBUTE_FIELDS)]
-        return {
+        columns = {
             "number": self.number,
             **{name: values for (name, _), values in zip(names, codes, strict=False)},
-            **{name: getattr(self, name) for name in others},
-            **({"label": self.label} if has_names else {}),
-            **({name: values for (_, name), values in zip(names, categories, strict=False)} if has_names else {}),
+            **vars(self.kaggle),
+        }
+        if not has_names:
+            return columns
+        return {**columns, "label": self.label} | {
+            name: values for (_, name), values in zip(names, categories, strict=False)
         }
 
     def contains(self, number: np.ndarray) -> np.ndarray:
@@ -162,25 +164,15 @@ class Stores:
 
     def at(self, positions: np.ndarray | slice) -> "Stores":
         """The attributes of the stores at these positions, or of those that a bool array [stores] selects."""
-        return Stores(**{name: values[positions] for name, values in vars(self).items()})
+        arrays = {name: values[positions] for name, values in vars(self).items() if name != "kaggle"}
+        return Stores(**arrays, kaggle=self.kaggle.at(positions))
 
     def as_of(self, origin: np.datetime64, plan_end: np.datetime64) -> "Stores":
         """The attributes as they were known on the evening of `origin`, with a published plan up to `plan_end`.
 
-        A competitor is known when the month of its opening is over, since the day is not given; one without a month
-        always is. Promo2 is planned by the chain: a start up to `plan_end` is known. Before, all values of the
-        attribute are unknown, or those of a store that takes no part.
+        Categories have no date.
         """
-        month_end = (self.competition_since + 1).astype("datetime64[D]") - DAY
-        no_competitor, no_promo2 = month_end > origin, self.promo2_since > plan_end
-        return replace(
-            self,
-            competition_distance_m=np.where(no_competitor, np.nan, self.competition_distance_m),
-            competition_since=np.where(no_competitor, np.datetime64("NaT", "M"), self.competition_since),
-            promo2=self.promo2 & ~no_promo2,
-            promo2_since=np.where(no_promo2, np.datetime64("NaT", "D"), self.promo2_since),
-            promo2_months=self.promo2_months & ~no_promo2[:, None],
-        )
+        return replace(self, kaggle=self.kaggle.as_of(origin, plan_end))
 
     def _nearest(self, number: np.ndarray) -> np.ndarray:
         """Positions of the next larger number, or of the last one."""
@@ -200,7 +192,7 @@ class Plan:
     promotion: np.ndarray  # int8, 0 or 1
     holiday_kind: np.ndarray  # int8 index into HOLIDAY_KINDS
     school_break: np.ndarray  # int8, 0 or 1
-    covariates: np.ndarray | None = None  # float32 [rows, covariates], NaN unknown; default: without columns
+    covariates: np.ndarray = DEFAULT  # float32 [rows, covariates], NaN unknown; default: without columns
 
     def __post_init__(self):
         if self.covariates is None:
@@ -272,7 +264,7 @@ class SalesHistory:
         digest.update(self.chain.content.encode())  # nothing for Kaggle's files
         return digest.hexdigest()[:16]
 
-    def positions(self, store: np.ndarray, date: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def positions(self, store: np.ndarray, date: np.ndarray | np.datetime64) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of these stores and dates in the panels of the calendar. int64, same shapes.
 
         In `sales` and `traffic` too, for dates up to the origin. Raises DataError for an unknown store and for a
@@ -333,7 +325,7 @@ class SalesHistory:
         later days is what sales were: instead, stores are taken to open as they usually do.
         """
         is_published = past_days >= self.sales.shape[1]
-        if is_published or self.chain.is_kaggle or self.chain.days.open:
+        if is_published or self.chain.is_kaggle or self.chain.own_days.open:
             return self.calendar.open
         past, later = slice(past_days), slice(past_days, None)
         columns = {name: getattr(self.calendar, name)[:, past] for name in CALENDAR_COLUMNS}
@@ -356,12 +348,12 @@ class SalesHistory:
         return store, day + first
 
 
-def _offsets(dates: np.ndarray, date: np.ndarray) -> np.ndarray:
+def _offsets(dates: np.ndarray, date: np.ndarray | np.datetime64) -> np.ndarray:
     """Days from the first of `dates`. NaT is a very large negative number."""
     return (np.asarray(date).astype("datetime64[D]") - dates[0]).astype(np.int64)
 
 
-def _positions(dates: np.ndarray, date: np.ndarray) -> np.ndarray:
+def _positions(dates: np.ndarray, date: np.ndarray | np.datetime64) -> np.ndarray:
     """Positions of days in the consecutive `dates`; DataError for a day outside them."""
     offsets = _offsets(dates, date)
     outside = np.asarray(date)[(offsets < 0) | (offsets >= len(dates))]

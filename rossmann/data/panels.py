@@ -36,7 +36,7 @@ def count_by_weekday(flags: np.ndarray, dates: np.ndarray) -> np.ndarray:
     return np.stack([flags[:, day == number].sum(axis=1) for number in range(WEEK_DAYS)], axis=1)
 
 
-def fill_nan(values: np.ndarray, default: np.ndarray) -> np.ndarray:
+def fill_nan(values: np.ndarray, default: np.ndarray | float) -> np.ndarray:
     """The values, and the default where they are NaN; shapes as numpy broadcasts them."""
     return np.where(np.isnan(values), default, values)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rossmann.chain import KAGGLE_CHAIN
+from rossmann.chain import KAGGLE_COUNTRY
 from rossmann.data.holiday_calendar import HolidayCalendar, holiday_calendar, nearest_region
 from rossmann.data.opening import Past, usual_opening
 from rossmann.data.panels import RawCalendar, fill_nan, mean, most_common
@@ -47,7 +47,7 @@ def complete_plan(plan: RawCalendar, past: Past, regional_holidays: RegionalHoli
 
 def _inferred_regions(past: Past, dates: np.ndarray) -> tuple[HolidayCalendar, np.ndarray]:
     """The holidays of past and plan by region, and the region of each store."""
-    calendar = holiday_calendar(KAGGLE_CHAIN.country, dates)
+    calendar = holiday_calendar(KAGGLE_COUNTRY, dates)
     region = nearest_region(calendar, past.calendar.holiday_kind > 0, past.calendar.school_break == 1, past.exists)
     return calendar, region
 

@@ -41,10 +41,10 @@ def _mean(effects: list[Effects], rows: int) -> Effects:
 def _model_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
     """Those of median log sales. A rule that is not the linear model has one term."""
     if forecaster.candidate.is_booster:
-        return _linear_effects(rows) | _tree_effects(forecaster.model, rows)
+        return _linear_effects(rows) | _tree_effects(forecaster.booster, rows)
     if forecaster.model == StateRule(ridge):
         return _linear_effects(rows)
-    return {(terms.USUAL, WHOLE): forecaster.model.log_sales(rows)}
+    return {(terms.USUAL, WHOLE): forecaster.rule.log_sales(rows)}
 
 
 def _linear_effects(rows: PlanRows) -> dict[tuple[str, str], np.ndarray]:

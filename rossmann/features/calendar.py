@@ -167,7 +167,7 @@ def extend_calendar(calendar: Calendar, last: np.datetime64) -> Calendar:
         _with_zeros(calendar.all_holiday_kinds, days),
         np.concatenate([calendar.school_break, nothing], axis=1),
         calendar.covariate_names,
-        np.stack(extended) if extended else None,
+        np.stack(extended) if extended else np.zeros((0, len(calendar.open), days), np.float32),
         calendar.later_holiday_kind[:, missing:],
         calendar.later_covariates[:, :, missing:],
     )

@@ -75,7 +75,7 @@ def _closure_days(r: PlanRows) -> np.ndarray:
 
 
 ATTRIBUTES = FeatureGroup(None, {})  # the place of the stores' attributes, which are others for every chain
-GROUPS = (
+GROUPS: tuple[FeatureGroup, ...] = (
     # No month and no day of the year: the history has each once or twice, and trees would memorise what happened then.
     FeatureGroup("levels", {"lead_days": lambda r: r.lead_days}),
     FeatureGroup(None, {

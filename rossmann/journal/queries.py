@@ -89,8 +89,8 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
             f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
         )
     batch = request.batch[0]
-    rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
-    table = read_table(url, rows)
+    own = forecasts.c.request_id == (batch or request_id)
+    table = read_table(url, sa.select(forecasts).where(own).order_by(forecasts.c.position))
     if batch is None or batch == request_id:
         return _with_quantiles(table, request.quantiles[0])
     if table.empty:
@@ -122,7 +122,9 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
 
 
 def _operational_forecasts(*days: date) -> sa.Select:
-    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+    columns: dict[str, sa.ColumnElement] = {
+        column.name: column for table in (requests, forecasts) for column in table.columns
+    }
     columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
     return query.where(forecasts.c.date.in_(days), requests.c.purpose == OPERATIONAL)

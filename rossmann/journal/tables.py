@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rossmann.journal.entries import OPERATIONAL, BatchRows, JournalEntry, to_ranges
 from rossmann.models import Quantiles
-from rossmann.schema import HOLIDAY_KINDS
+from rossmann.schema import HOLIDAY_KINDS, to_date
 
 BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
 MIGRATION_LOCK = 7_034_115  # an arbitrary number: the advisory lock of the process that migrates PostgreSQL
@@ -99,7 +100,7 @@ def count_old(url: str, before: datetime) -> tuple[int, int]:
         with engine.connect() as connection:
             request_count = connection.scalar(sa.select(sa.func.count()).select_from(old.subquery()))
             rows = sa.select(sa.func.count()).select_from(forecasts).where(forecasts.c.request_id.in_(old))
-            return request_count, connection.scalar(rows)
+            return request_count or 0, connection.scalar(rows) or 0
     finally:
         engine.dispose()
 
@@ -225,19 +226,20 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _request_row(entry: JournalEntry) -> dict[str, object]:
+    answer = entry.answer
     return {
         "id": entry.request_id,
         "at": naive_utc(entry.at),
         "source": entry.source,
         "model_version": entry.model_version,
         "snapshot": entry.snapshot,
-        "origin": entry.origin.astype("datetime64[D]").item(),
+        "origin": to_date(entry.origin),
         "rows": len(entry.answer),
         "latency_ms": entry.latency_ms,
         "purpose": entry.purpose,
         "batch": entry.request_id if entry.is_batch else entry.batch,
-        "positions": to_ranges(entry.answer.positions) if entry.batch else None,
-        "quantiles": None if entry.batch else _document(entry.answer.quantiles),
+        "positions": to_ranges(answer.positions) if isinstance(answer, BatchRows) else None,
+        "quantiles": None if isinstance(answer, BatchRows) else _document(answer.quantiles),
     }
 
 
@@ -268,6 +270,13 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
 
 def _document(quantiles: Quantiles | None) -> dict[str, object] | None:
     return vars(quantiles) if quantiles else None
+
+
+def as_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of Python's objects, None in place of NaN and NaT."""
+    cells = rows.astype(object)
+    cells = cells.where(cells.notna(), None)  # type: ignore[call-overload]  # pandas-stubs lack None
+    return cells.to_dict("records")
 
 
 def _none_for_nan(values: np.ndarray) -> list[float | None]:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
-import pandas as pd
 
 from rossmann import evaluation, features
 from rossmann.data import SalesHistory
-from rossmann.evaluation import LOSSES, Backtest, Loss
+from rossmann.evaluation import LOSSES, Backtest, Fold, Loss
 from rossmann.features import FeatureSpec
 from rossmann.models.candidate import Candidate, default_candidate
 from rossmann.models.forecaster import blend, fit
@@ -57,23 +56,21 @@ def backtest(
     def window(origin: np.datetime64, spec: FeatureSpec) -> TrainingWindow:
         return training_window(history, origin, spec)
 
-    tables = [_fold_rows(history, candidates, origin, seed, window) for origin in origins]
-    return Backtest(pd.concat(tables, ignore_index=True).astype(evaluation.BACKTEST_COLUMNS), loss)
+    forecasts = (each for origin in origins for each in _forecasts(history, candidates, origin, seed, window))
+    return Backtest.of_tables((evaluation.backtest_rows(*each) for each in forecasts), loss)
 
 
-def _fold_rows(
+def _forecasts(
     history: SalesHistory, candidates: Sequence[Candidate], origin: np.datetime64, seed: int, window: Windows
-) -> pd.DataFrame:
+) -> Iterator[tuple[str, Fold, np.ndarray]]:
+    """The forecasts of all candidates on the fold after an origin."""
     fold = evaluation.cut_fold(history, origin, history.horizon_days)
     state = features.fit_state(fold.past)
-    tables = []
     for candidate in candidates:
         members = candidate.members or (candidate,)
         fits = [fit(member, _windows_of(history, member, origin, window), origin, seed) for member in members]
         forecaster = blend(candidate, fits) if candidate.members else fits[0]
-        forecast = forecaster.predict(state, fold.plan).sales
-        tables.append(evaluation.backtest_rows(candidate.name, fold, forecast))
-    return pd.concat(tables)
+        yield candidate.name, fold, forecaster.predict(state, fold.plan).sales
 
 
 def _windows_of(

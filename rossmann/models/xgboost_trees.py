@@ -32,7 +32,7 @@ class XGBoostTrees:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the matrix's columns."""
-        return own_names(self.booster.feature_names)
+        return own_names(self.booster.feature_names or ())
 
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model. float64 [rows]"""

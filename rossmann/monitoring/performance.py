@@ -12,7 +12,7 @@ import pandas as pd
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Names
-from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week
+from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week, whole_day
 
 KEY = ["date", "source", "model_version"]
 SCORED_SLICES = ("lead_week", "attribute", "promotion", "store")
@@ -33,7 +33,7 @@ def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame
     rows = forecasts.assign(sales=history.take("sales", *keys))
     rows = rows[rows.sales.notna()]
     attribute = history.stores.first_attribute[history.stores.positions(rows.store.to_numpy())]
-    rows = rows.assign(attribute=attribute, lead_week=lead_week(rows.lead_days))
+    rows = rows.assign(attribute=attribute, lead_week=lead_week(rows.lead_days.to_numpy()))
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
@@ -110,14 +110,14 @@ def rmspe_by_lead(forecasts: Iterable[pd.DataFrame]) -> pd.Series:
     totals = pd.DataFrame(0.0, index=list(LEAD_RANGES), columns=["sum", "count"])
     for table in forecasts:
         rows = table[table.sales > 0]
-        squares = np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days))
+        squares = np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days.to_numpy()))
         totals = totals.add(squares.agg(["sum", "count"]), fill_value=0)
-    return np.sqrt(totals["sum"] / totals["count"]).reindex(list(LEAD_RANGES)).rename_axis("lead_days")
+    return pd.Series(np.sqrt(totals["sum"] / totals["count"])).reindex(list(LEAD_RANGES)).rename_axis("lead_days")
 
 
 def week_ends(sums: pd.DataFrame, last: np.datetime64) -> pd.Series:
     """The last day of the week that each daily sum belongs to; the weeks are counted back from `last`."""
-    last = np.datetime64(last, "D")
+    last = whole_day(last)
     weeks_back = (last - sums.date.to_numpy().astype("datetime64[D]")).astype(int) // WEEK_DAYS
     return pd.Series((last - weeks_back * WEEK_DAYS).astype("datetime64[s]"), sums.index, name="week")
 

@@ -5,7 +5,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 
 import ipaddress
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -147,7 +147,7 @@ def readiness(serve: ServeCluster) -> dict:
 def request_counts(serve: ServeCluster) -> dict[str, float]:
     """Counters of Serve's proxies since they started: requests, errors, mean_ms. DataError if nothing responds."""
     text = _successful(_send(serve, "GET", "/metrics")).text
-    totals = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             totals[sample.name.removeprefix("ray_serve_").removesuffix("_total")] += sample.value
@@ -233,7 +233,7 @@ def _compare(name: str, rows: Sequence[dict], batch: np.ndarray) -> None:
 def _serve_status(serve: ServeCluster) -> tuple[dict, dict | None]:
     """Serve's details of the application and of its one deployment; empty and None if nothing is deployed."""
     details = _call_dashboard(serve, lambda client: client.get_serve_details())
-    application = next(iter(details["applications"].values()), {})
+    application: dict = next(iter(details["applications"].values()), {})
     return application, next(iter(application.get("deployments", {}).values()), None)
 
 

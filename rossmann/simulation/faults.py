@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rossmann.data import Calendar, SalesHistory
-from rossmann.schema import SATURDAY, SUNDAY, weekday
+from rossmann.schema import SATURDAY, SUNDAY, weekday, whole_day
 from rossmann.validation import DataError
 
 Inject = Callable[[SalesHistory, int, float, np.random.Generator], SalesHistory]
@@ -31,7 +31,7 @@ def inject_fault(
     """The history with the fault from `fault_start` on. DataError for an unknown fault or a day outside the past."""
     if name not in FAULTS:
         raise DataError(f'there is no fault "{name}"; expected one of {", ".join(FAULTS)}')
-    first_position = int(history.calendar.offsets(np.datetime64(fault_start, "D")))
+    first_position = int(history.calendar.offsets(whole_day(fault_start)))
     if not 0 < first_position < len(history.dates):
         raise DataError(f"a fault on {fault_start} is outside the history, {history.dates[0]} to {history.origin}")
     fault = FAULTS[name]

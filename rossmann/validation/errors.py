@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -102,7 +103,7 @@ def _row_text(row: dict) -> str:
     return cells if line is None or pd.isna(line) else f"line {int(line)}: {cells}"
 
 
-def _cell_text(value: object) -> str:
+def _cell_text(value: Any) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "(empty)"
     if isinstance(value, pd.Timestamp):

@@ -40,7 +40,7 @@ VALID_CODES = Rule(
     CLEANING_BUG,
     CALENDAR_COLUMNS,
     lambda days: (
-        np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)).all(axis=1)
+        np.all(np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)), axis=1)
         & days["holiday_kind"].between(0, len(HOLIDAY_KINDS) - 1)
     ),
 )
@@ -207,7 +207,7 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray, quantiles: Seque
             "a quantile is below one of a lower level",
             QUANTILE_ERROR,
             tuple(quantiles),
-            lambda table: (np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0).all(axis=1),
+            lambda table: np.all(np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0, axis=1),
         ),
         Rule(
             "closed_days_are_zero",

@@ -44,5 +44,5 @@ def summary(findings: Iterable[Finding]) -> str:
 
 
 def _wrapped(line: str, width: int) -> list[str]:
-    options = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
-    return textwrap.wrap(line, max(width, 2 * INDENT), subsequent_indent=" " * (INDENT + 2), **options)
+    indent, width = " " * (INDENT + 2), max(width, 2 * INDENT)
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

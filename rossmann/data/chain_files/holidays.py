@@ -10,7 +10,7 @@ from rossmann.chain import CHAIN_FILE, Chain, Holidays
 from rossmann.data.covariates import CovariatePanel
 from rossmann.data.history import Stores
 from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays, subdivisions_of
-from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS
+from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS, to_date
 from rossmann.validation import DataError
 
 NO_NAME = "without a name"
@@ -71,11 +71,11 @@ def chain_holidays(
 
     table: the rows of the chain's file of holidays. places: of the stores with `Chain.place_attributes`, by number.
     """
-    if table is not None:
+    if table is not None and chain.holidays is not None:
         return _holidays_of_file(chain.holidays, table, places)
     if chain.country is None:
         return ChainHolidays({"": {}}, {})
-    years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
+    years = range(to_date(first).year, to_date(last + MAX_HORIZON_DAYS).year + 2)
     subdivision = {number: place[0] for number, place in places.items()}
     regions = ("", *sorted(set(subdivision.values()) - {""}))
     by_region = {region: _named_holidays(chain.country, region, years) for region in regions}
@@ -100,7 +100,7 @@ def _names_by_date(table: pd.DataFrame, date: str, name: str) -> dict[date, str]
     """All names of each day; a holiday without a name is one, too."""
     rows = table[[date, name]].fillna({name: NO_NAME}).drop_duplicates()
     names = rows.groupby(rows[date].dt.date)[name].agg(NAME_SEPARATOR.join)
-    return dict(names.items())
+    return dict(zip(names.index, names, strict=True))
 
 
 def require_country(chain: Chain) -> None:

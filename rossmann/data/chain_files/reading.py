@@ -97,7 +97,7 @@ def read_tables(raw_dir: str, chain: Chain) -> ChainTables:
 
 def split_at(tables: ChainTables, chain: Chain, as_of: date) -> ChainTables:
     """The tables as if the files of days ended on `as_of`: the days after it are a part of the plan, without sales."""
-    rows, column = tables.days, chain.days.date.column
+    rows, column = tables.days, chain.own_days.date.column
     is_later = rows[column] > pd.Timestamp(as_of)
     if is_later.all():
         first, last = rows[column].min(), rows[column].max()
@@ -107,7 +107,7 @@ def split_at(tables: ChainTables, chain: Chain, as_of: date) -> ChainTables:
     plan = rows.loc[is_later, [*_plan_types(chain), "file", "line"]]
     if tables.plan is not None:
         later, planned = (
-            pd.MultiIndex.from_frame(table[list(key_columns(chain.days))]) for table in (plan, tables.plan)
+            pd.MultiIndex.from_frame(table[list(key_columns(chain.own_days))]) for table in (plan, tables.plan)
         )
         plan = pd.concat([plan, tables.plan[~planned.isin(later)]], ignore_index=True)
     return replace(tables, days=rows[~is_later].reset_index(drop=True), plan=plan)
@@ -124,14 +124,15 @@ def _sources(chain: Chain) -> Iterator[_Source]:
 
 
 def _days_source(chain: Chain) -> _Source:
-    days = chain.days
+    days = chain.own_days
     amounts = amount_columns(days)
     types = _key_types(days) | dict.fromkeys(amounts, NUMBERS) | _plan_types(chain)
     return _Source(days.files, types, key_columns(days), lenient=(days.date.column, *amounts))
 
 
 def _plan_source(chain: Chain) -> _Source:
-    keys, types = key_columns(chain.days), _plan_types(chain)
+    assert chain.plan
+    keys, types = key_columns(chain.own_days), _plan_types(chain)
     return _Source(chain.plan.files, types, keys, optional=tuple(name for name in types if name not in keys))
 
 
@@ -139,8 +140,8 @@ def _known_sources(chain: Chain) -> dict[str, _Source]:
     sources = {}
     for name, column in chain.known:
         if column.file:
-            keys = known_keys(chain.days, column)
-            types = dict.fromkeys(keys[:-1], TEXT) | {keys[-1]: date_type(column.date or chain.days.date)}
+            keys = known_keys(chain.own_days, column)
+            types = dict.fromkeys(keys[:-1], TEXT) | {keys[-1]: date_type(column.date or chain.own_days.date)}
             sources[name] = _Source((column.file,), types | {column.column: cell_type(column)}, keys)
     return sources
 
@@ -148,7 +149,8 @@ def _known_sources(chain: Chain) -> dict[str, _Source]:
 def _static_sources(chain: Chain) -> dict[str, _Source]:
     sources = {}
     for name, column in chain.static:
-        store = static_key(chain.days, column)
+        assert column.file  # chain.toml is refused without it
+        store = static_key(chain.own_days, column)
         sources[name] = _Source((column.file,), {store: TEXT, column.column: cell_type(column)}, (store,))
     return sources
 
@@ -183,8 +185,8 @@ def static_key(days: Days, column: Column) -> str:
 
 
 def _plan_types(chain: Chain) -> dict[str, CellType]:
-    opened = {chain.days.open: FLAGS} if chain.days.open else {}
-    return _key_types(chain.days) | opened | _known_types(chain)
+    opened = {chain.own_days.open: FLAGS} if chain.own_days.open else {}
+    return _key_types(chain.own_days) | opened | _known_types(chain)
 
 
 def _known_types(chain: Chain) -> dict[str, CellType]:

@@ -28,27 +28,27 @@ def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
     """The chain as if it did not describe the columns that have no value in any row."""
     days = {
         name: None
-        for name, column in (("open", chain.days.open), ("customers", chain.days.customers))
+        for name, column in (("open", chain.own_days.open), ("customers", chain.own_days.customers))
         if column and tables.days[column].isna().all()
     }
     known = tuple((name, column) for name, column in chain.known if _has_values(_sources(tables, name, column), column))
-    stores = tables.days[chain.days.store].unique()
+    stores = tables.days[chain.own_days.store].unique()
 
     def table_of_stores(name: str) -> pd.DataFrame:
         table = tables.static[name]
-        return table[table[static_key(chain.days, dict(chain.static)[name])].isin(stores)]
+        return table[table[static_key(chain.own_days, dict(chain.static)[name])].isin(stores)]
 
     static = tuple(
         (name, column)
         for name, column in chain.static
         if column.kind == "category" or _has_values([table_of_stores(name)], column)
     )
-    return replace(chain, days=chain.days.model_copy(update=days), known=known, static=static)
+    return replace(chain, days=chain.own_days.model_copy(update=days), known=known, static=static)
 
 
 def with_zeros(tables: ChainTables, chain: Chain) -> ChainTables:
     """The tables with 0 in empty amounts that are no fault: of a closed store, and customers that nobody counted."""
-    columns, amounts = chain.days, {}
+    columns, amounts = chain.own_days, {}
     is_closed = tables.days[columns.open] == 0 if columns.open else False
     for name in amount_columns(columns):
         is_empty = tables.days[name].isna() & tables.days[as_written(name)].isna()
@@ -67,15 +67,17 @@ def _sources(tables: ChainTables, name: str, column: Column) -> list[pd.DataFram
 
 def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray) -> RawTables:
     """The tables under the schema's names. The files must have passed `check_chain`."""
-    number_of = store_numbers(_labels(tables.days[chain.days.store]))
+    number_of = store_numbers(_labels(tables.days[chain.own_days.store]))
     stores, places = _stores(tables, chain, number_of)
-    dates = tables.days[chain.days.date.column].to_numpy().astype("datetime64[D]")
+    dates = tables.days[chain.own_days.date.column].to_numpy().astype("datetime64[D]")
     holidays = chain_holidays(chain, tables.holidays, places, dates.min(), dates.max())
     days = _rows(tables.days, chain, number_of, holidays)
-    days["sales"] = tables.days[chain.days.sales].mask(is_unusable)
-    days["traffic"] = tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
+    days["sales"] = tables.days[chain.own_days.sales].mask(is_unusable)
+    days["traffic"] = (
+        tables.days[chain.own_days.customers].mask(is_unusable) if chain.own_days.customers else days["sales"] * 0
+    )
     days = days.fillna({"promotion": 0.0, "school_break": 0.0})
-    if chain.days.missing == "closed":
+    if chain.own_days.missing == "closed":
         days = _add_closed_days(days, holidays)
     plan = _rows(tables.plan if tables.plan is not None else tables.days.iloc[:0], chain, number_of, holidays)
     covariates = _covariates(tables, chain, number_of) | holidays.panels() | _static_panels(tables, chain, number_of)
@@ -110,15 +112,15 @@ def _labels(stores: pd.Series) -> list[str]:
 
 def _rows(table: pd.DataFrame, chain: Chain, number_of: Mapping[str, int], holidays: ChainHolidays) -> pd.DataFrame:
     """The rows of days or of the plan with PLAN_COLUMNS; those of stores without sales are left out."""
-    store = table[chain.days.store].map(number_of)
+    store = table[chain.own_days.store].map(number_of)
     table, store = table[store.notna()], store.dropna().astype(DTYPES["store"])
-    day = table[chain.days.date.column]
+    day = table[chain.own_days.date.column]
     known = dict(chain.known)
     return pd.DataFrame(
         {
             "store": store,
             "date": day,
-            "open": table[chain.days.open] if chain.days.open else np.nan,
+            "open": table[chain.own_days.open] if chain.own_days.open else np.nan,
             "promotion": _flag(table, known.get(PROMOTION)),
             "holiday_kind": holidays.codes(store.to_numpy(), day.to_numpy().astype("datetime64[D]")),
             "school_break": _flag(table, known.get(SCHOOL_BREAK)),
@@ -160,9 +162,9 @@ def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int])
     """One covariate for each of [known], but one for each value of a category; a promotion that is a flag has none."""
     panels: dict[str, CovariatePanel] = {}
     for name, column in chain.covariate_columns:
-        rows = [_without_blanks(source, column) for source in _sources(tables, name, column)]
-        rows = pd.concat(rows, ignore_index=True)
-        *store_column, date = known_keys(chain.days, column)
+        sources = [_without_blanks(source, column) for source in _sources(tables, name, column)]
+        rows = pd.concat(sources, ignore_index=True)
+        *store_column, date = known_keys(chain.own_days, column)
         stores = None  # of a file that counts for all
         for key in store_column:
             store = rows[key].map(number_of)
@@ -191,7 +193,7 @@ def _static_panels(tables: ChainTables, chain: Chain, number_of: Mapping[str, in
     for name, column in chain.static:
         if column.kind == "category":
             continue
-        key = static_key(chain.days, column)
+        key = static_key(chain.own_days, column)
         values = tables.static[name].set_index(key)[column.column].rename(index=number_of)
         ((_, encoded, _),) = _encoded(name, values, column)
         panels[f"static {name}"] = _constant(pd.Series(encoded, values.index))
@@ -214,15 +216,9 @@ def _stores(
     names = {each: _categories(tables, chain, each, label) for each in chain.attributes}
     codes = [np.unique(each, return_inverse=True)[1] for each in names.values()]
     shape = (len(label), len(names))
-    nothing = np.zeros(len(label), bool)
     stores = Stores(
         number=number,
         attribute_codes=np.array(codes, np.int8).T.reshape(shape),
-        competition_distance_m=np.full(len(label), np.nan),
-        competition_since=np.full(len(label), np.datetime64("NaT", "M")),
-        promo2=nothing,
-        promo2_since=np.full(len(label), np.datetime64("NaT", "D")),
-        promo2_months=np.zeros((len(label), 12), bool),
         label=label,
         attributes=np.array([*names.values()], str).T.reshape(shape),
     )
@@ -233,7 +229,7 @@ def _stores(
 def _categories(tables: ChainTables, chain: Chain, name: str, label: np.ndarray) -> np.ndarray:
     """The value of each store in a column of [static], "" where it has none; the most common ones only. str [stores]"""
     column = dict(chain.static)[name]
-    values = tables.static[name].set_index(static_key(chain.days, column))[column.column]
+    values = tables.static[name].set_index(static_key(chain.own_days, column))[column.column]
     values = values.reindex(label).fillna("").astype(str)
     common = values.value_counts().index[:MAX_STORE_CATEGORIES]
     return values.where(values.isin(common), "other").to_numpy().astype(str)

@@ -20,7 +20,7 @@ from rossmann.data.chain_guess.values import (
 )
 from rossmann.data.csv_parsing import header_names
 from rossmann.data.kaggle.columns import STORE_COLUMNS, STORE_FILE, TRAIN_COLUMNS, TRAIN_FILE
-from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE
+from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE, to_date
 from rossmann.storage import Storage
 
 HEADER_BYTES = 10_000
@@ -81,7 +81,7 @@ def _categories(tables: list[RawTable], static: tuple[CovariateGuess, ...]) -> d
     """The values of each attribute that is a category, by its name."""
     columns = {(table.files[0], cells.name): cells for table in tables for cells in table.columns}
     likely = [each for each in static if each.kind == "category" and each.is_likely]
-    return {each.name: frozenset(columns[each.file, each.column].values) for each in likely}
+    return {each.name: frozenset(columns[each.file or "", each.column].values) for each in likely}
 
 
 def _of_all_stores(table: RawTable, days: StoreDays, holidays: HolidaysGuess | None) -> Iterator[CovariateGuess]:
@@ -122,11 +122,11 @@ def _days(days: StoreDays) -> DaysGuess:
         date=ColumnGuess(days.date.name, _date_reason(days.date)),
         date_format=days.date.date_formats[0],
         sales=ColumnGuess(sales.name, _sales_reason(sales, days.amounts[1:])),
-        open=is_open and ColumnGuess(is_open.name, f"only {' and '.join(sorted(is_open.values))}"),
-        customers=customers and ColumnGuess(customers.name, _amount_reason(customers)),
+        open=ColumnGuess(is_open.name, f"only {' and '.join(sorted(is_open.values))}") if is_open else None,
+        customers=ColumnGuess(customers.name, _amount_reason(customers)) if customers else None,
         missing=missing,
         missing_reason=reason,
-        last_day=days.last_day.item(),
+        last_day=to_date(days.last_day),
     )
 
 

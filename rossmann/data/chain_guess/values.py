@@ -1,7 +1,7 @@
 """What a guess consists of. Every part has its reason, which becomes a comment in chain.toml."""
 
+import datetime as dt
 from dataclasses import dataclass
-from datetime import date
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DaysGuess:
     customers: ColumnGuess | None
     missing: str  # "unknown" or "closed"
     missing_reason: str
-    last_day: date
+    last_day: dt.date
 
 
 @dataclass(frozen=True)

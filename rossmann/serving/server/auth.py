@@ -63,7 +63,7 @@ class AuthMiddleware:
             return
         scope["request_id"] = secrets.token_hex(16)
         if scope["method"] == "HEAD":
-            scope |= {"method": "GET", "head_only": True}
+            scope.update(method="GET", head_only=True)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

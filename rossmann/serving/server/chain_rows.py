@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ class ChainFields:
         covariates = {name: SCHEMAS[column.kind] for name, column in self.covariates.items()}
         return row | {"properties": row["properties"] | {"store": {"anyOf": [text, store]}} | covariates}
 
-    def _plain(self, row: Mapping[str, object]) -> dict[str, object]:
+    def _plain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: value for name, value in row.items() if name not in self.covariates}
         labels = {name: plain[name] for name in STORE_FIELDS if isinstance(plain.get(name), str)}
         return plain | {name: self.numbers[label] for name, label in labels.items()}

@@ -7,7 +7,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -51,7 +51,7 @@ STORE_NUMBER = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_STORE)])
 Flag = bool | Literal[0, 1] | None
 
 
-def _field(column: str, description: str, **options: object) -> object:
+def _field(column: str, description: str, **options: Any) -> Any:
     """A field that has the column's name for Kaggle's files, or Kaggle's own."""
     names = AliasChoices(field_name(column), KAGGLE_NAMES[column])
     return Field(validation_alias=names, description=f"{description}; Kaggle: {KAGGLE_NAMES[column]}.", **options)
@@ -161,8 +161,9 @@ def to_plan(rows: RequestRows, state: State) -> Plan:
     for name, codes in (rows.codes | _codes_of_known(rows, state)).items():
         is_missing = codes == NOT_IN_ROW
         columns[name] = np.where(is_missing, getattr(state.calendar, name)[cells], codes) if is_missing.any() else codes
-    covariates = lay_over(state.chain, state.calendar, *cells, rows.known) if rows.known else None
-    return Plan(rows.store, rows.date, **columns, covariates=covariates)
+    if rows.known:
+        columns["covariates"] = lay_over(state.chain, state.calendar, *cells, rows.known)
+    return Plan(rows.store, rows.date, **columns)
 
 
 def unknown_store(store: int | str, state: State, row: int | None = None) -> Problem:

@@ -6,6 +6,7 @@ what is unusual, or wrong, is left to pydantic, which names the problems.
 
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -16,28 +17,31 @@ FLAGS = {True: 1, False: 0, None: NOT_IN_ROW}  # 1 and 0 are equal to True and F
 HOLIDAYS = {code: number for number, code in enumerate(HOLIDAY_KINDS)} | {0: 0, None: NOT_IN_ROW}
 WEEKDAYS = {number: number for number in range(1, 8)} | {None: NOT_IN_ROW}
 NONE = type(None)
-CODES = {  # of each field but store, date and id: the types of its usual values, and their codes
+CODES: dict[
+    str, tuple[set[type], dict]
+] = {  # of each field but store, date and id: the types of its usual values, and their codes
     **dict.fromkeys(FLAG_COLUMNS, ({bool, int, NONE}, FLAGS)),
     "holiday_kind": ({str, int, NONE}, HOLIDAYS),
     "day_of_week": ({int, NONE}, WEEKDAYS),
 }
 
 
-def read_usual_rows(rows: Sequence[object]) -> RequestRows | None:
+def read_usual_rows(rows: Sequence[Any]) -> RequestRows | None:
     """The rows of a JSON document; None if pydantic must look at them."""
     columns = _columns(rows)
     if columns is None or set(map(type, columns.get("id", ()))) - {int, NONE}:
         return None
     store, date = _stores(columns["store"]), _dates(columns["date"])
-    codes = {name: _codes(columns[name], *CODES[name]) for name in CODES if name in columns}
-    if store is None or date is None or any(each is None for each in codes.values()):
+    names = [name for name in CODES if name in columns]
+    codes = {name: code for name in names if (code := _codes(columns[name], *CODES[name])) is not None}
+    if store is None or date is None or len(codes) < len(names):
         return None
     missing = np.full(len(rows), NOT_IN_ROW, np.int8)
     calendar = {name: codes.get(name, missing) for name in CALENDAR_COLUMNS}
     return RequestRows(store, date, codes.get("day_of_week", missing), calendar)
 
 
-def _columns(rows: Sequence[object]) -> dict[str, list] | None:
+def _columns(rows: Sequence[Any]) -> dict[str, list] | None:
     """The values of each field, by the names of columns; None if the rows have other fields, or not all the same."""
     if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(rows[0])}:
         return None
