@@ -110,19 +110,9 @@ class Stores:
 
     number: np.ndarray  # int32, from 1 on
     attribute_codes: np.ndarray  # int8 [stores, attributes], indices into the categories of the chain's attributes
-<<<<<<< HEAD
-    label: np.ndarray | None = None  # how the chain's files call the store; default: its number. str
-    attributes: np.ndarray | None = None  # the categories, "" where a store has none; default: Kaggle's. str
-    kaggle: StoreAttributes | None = None  # that only Kaggle's files have; default: nothing is known
-=======
-    competition_distance_m: np.ndarray  # float64, NaN unknown
-    competition_since: np.ndarray  # datetime64[M], NaT unknown
-    promo2: np.ndarray  # bool, whether the store takes part in the continuing promotion
-    promo2_since: np.ndarray  # datetime64[D], NaT where it does not
-    promo2_months: np.ndarray  # bool [stores, 12], months in which a round of it starts
     label: np.ndarray = DEFAULT  # how the chain's files call the store; default: its number. str
     attributes: np.ndarray = DEFAULT  # the categories, "" where a store has none; default: Kaggle's. str
->>>>>>> main
+    kaggle: StoreAttributes = cast(StoreAttributes, None)  # that only Kaggle's files have; default: nothing is known
 
     def __post_init__(self):
         if self.kaggle is None:
