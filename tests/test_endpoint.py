@@ -94,6 +94,10 @@ def test_the_smoke_test_passes_only_if_the_endpoint_equals_the_batch(endpoint, f
         deployment.smoke_test(endpoint.serve, replace(first_target, model_version=2), blend, state)
 
 
+def test_the_replicas_that_run_are_counted(endpoint, first_target):
+    assert deployment.replica_states(endpoint.serve)["RUNNING"] >= 2
+
+
 def test_requests_generated_from_the_openapi_document_get_responses_that_it_allows(endpoint, first_target, tmp_path):
     command = [Path(sys.executable).parent / "schemathesis", "run", f"{endpoint.serve.url}/openapi.json",
                "--checks", CHECKS, "--max-examples", "40", "--seed", "7", "--no-color",

@@ -9,6 +9,7 @@ import streamlit as st
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, share
+from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import RegisteredModel
@@ -109,12 +110,11 @@ def _headline(weekly: pd.DataFrame, model: RegisteredModel, reference: BacktestR
         "Median baseline", share(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
     )
     columns[2].metric("Bias", percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high.")
-    columns[3].metric(
+    fact(
+        columns[3],
         "Sales within the bounds",
         share(newest.coverage),
         f"nominal {share(loading.settings().coverage, 0)}",
-        delta_color="off",
-        delta_arrow="off",
     )
 
 
