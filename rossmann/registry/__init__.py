@@ -32,7 +32,7 @@ from rossmann.registry.ledger import (
     veto_reason,
     withdraw,
 )
-from rossmann.registry.runs import REPORT_FILE, log_report, record_backtests, run_path
+from rossmann.registry.runs import REPORT_FILE, log_report, record_backtests, run_pages
 from rossmann.registry.versions import (
     challenger,
     champion,
@@ -83,7 +83,7 @@ __all__ = [
     "record_refusal",
     "register_model",
     "rollback",
-    "run_path",
+    "run_pages",
     "set_challenger",
     "veto_reason",
     "withdraw",
