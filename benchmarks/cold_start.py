@@ -67,7 +67,7 @@ def hide(history: SalesHistory, stores: np.ndarray, days: int, origin: np.dateti
     """The history without the days of these stores up to the origin, but for the last `days`, and after it."""
     end = int(history.calendar.positions(origin)) + 1
     panels = {}
-    for name in ("sales", "customers"):
+    for name in ("sales", "traffic"):
         panels[name] = getattr(history, name).copy()
         panels[name][stores, : max(end - days, 0)] = np.nan
         panels[name][stores, end:] = np.nan
@@ -75,17 +75,17 @@ def hide(history: SalesHistory, stores: np.ndarray, days: int, origin: np.dateti
 
 
 def type_medians(fold: Fold, hidden: np.ndarray) -> np.ndarray:
-    """The median by weekday and promo of the other stores of the same type, over one year. [rows of the plan]"""
+    """The median by weekday and promotion of the other stores of the same type, over one year. [rows of the plan]"""
     past, plan, days = fold.past, fold.plan, slice(-WEEKS_YEAR_DAYS, None)
     sales = np.delete(past.sales, hidden, axis=0)[:, days]
-    promo = np.delete(past.calendar.promo[:, : len(past.dates)], hidden, axis=0)[:, days]
-    store_type = np.delete(past.stores.store_type, hidden)
+    promotion = np.delete(past.calendar.promotion[:, : len(past.dates)], hidden, axis=0)[:, days]
+    store_type = np.delete(past.stores.attribute_codes[:, 0], hidden)
     day, row_day = weekday(past.dates[days]), weekday(plan.date)
-    row_type = past.stores.store_type[past.stores.positions(plan.store)]
+    row_type = past.stores.attribute_codes[:, 0][past.stores.positions(plan.store)]
     forecast = np.zeros(len(plan))
-    for key in np.unique(np.stack([row_type, row_day, plan.promo], axis=1)[plan.open == 1], axis=0):
-        of_cell = (store_type[:, None] == key[0]) & (day == key[1]) & (promo == key[2]) & (sales > 0)
-        of_row = (row_type == key[0]) & (row_day == key[1]) & (plan.promo == key[2]) & (plan.open == 1)
+    for key in np.unique(np.stack([row_type, row_day, plan.promotion], axis=1)[plan.open == 1], axis=0):
+        of_cell = (store_type[:, None] == key[0]) & (day == key[1]) & (promotion == key[2]) & (sales > 0)
+        of_row = (row_type == key[0]) & (row_day == key[1]) & (plan.promotion == key[2]) & (plan.open == 1)
         forecast[of_row] = np.median(sales[of_cell]) if of_cell.any() else np.median(sales[sales > 0])
     return forecast
 

@@ -74,7 +74,7 @@ def first_stores(history: SalesHistory, count: int) -> SalesHistory:
         history.stores.at(slice(count)),
         type(history.calendar)(**calendar),
         history.sales[:count],
-        history.customers[:count],
+        history.traffic[:count],
     )
 
 
@@ -129,8 +129,8 @@ def detections(history: SalesHistory, rows: pd.DataFrame) -> Table:
         cells, others = [], set()
         for text in FAULT_STARTS:
             fault_start = np.datetime64(text, "D")
-            if case.name == "promo_uplift_gone":
-                fault_start = first_promo_day(history, fault_start)
+            if case.name == "promotion_uplift_gone":
+                fault_start = first_promotion_day(history, fault_start)
             days, other = days_until_named(history, rows, case, fault_start)
             correct += days is not None
             cells.append("never" if days is None else str(days))
@@ -140,10 +140,10 @@ def detections(history: SalesHistory, rows: pd.DataFrame) -> Table:
     return table
 
 
-def first_promo_day(history: SalesHistory, start: np.datetime64) -> np.datetime64:
+def first_promotion_day(history: SalesHistory, start: np.datetime64) -> np.datetime64:
     """The first promotion from `start` on: a promotion that has no effect any more cannot be detected before it."""
-    is_promo = compute_series(history).promo.mean(axis=0) > 0.5
-    return history.dates[(history.dates >= start) & is_promo][0]
+    is_promotion = compute_series(history).promotion.mean(axis=0) > 0.5
+    return history.dates[(history.dates >= start) & is_promotion][0]
 
 
 def days_until_named(

@@ -36,11 +36,12 @@ from rossmann.data import Plan, SalesHistory
 from rossmann.evaluation import Verdict
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard, Registry
-from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.schema import FLAG_COLUMNS, HOLIDAY_KINDS, HORIZON_DAYS
 from rossmann.serving import deployment
 from rossmann.serving.deployment import ServeCluster
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.replica import build_host
+from rossmann.serving.server.requests import field_name
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.simulation import write_sample
@@ -178,7 +179,7 @@ def all_request_kinds(plan: Plan) -> list[RequestKind]:
 
     Requests of many rows are sent by few connections: more of them only wait in the queue.
     """
-    count, changed = len(plan), replace(plan, promo=1 - plan.promo)
+    count, changed = len(plan), replace(plan, promotion=1 - plan.promotion)
     rows_of_requests = (
         ((1, 8, 32, 128), [[k] for k in range(0, count, count // 500)]),
         ((1, 8, 32, 128), [np.flatnonzero(plan.store == store) for store in np.unique(plan.store)[:20]]),
@@ -196,11 +197,10 @@ def all_request_kinds(plan: Plan) -> list[RequestKind]:
 
 def request_body(plan: Plan, rows: Sequence[int]) -> bytes:
     """A request for rows of a plan, with every field."""
-    flags = [name for name in CALENDAR_COLUMNS if name != "state_holiday"]
     content = [
         {"store": int(plan.store[k]), "date": str(plan.date[k])}
-        | {"state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]]}
-        | {name: bool(getattr(plan, name)[k]) for name in flags}
+        | {field_name("holiday_kind"): HOLIDAY_KINDS[plan.holiday_kind[k]]}
+        | {field_name(name): bool(getattr(plan, name)[k]) for name in FLAG_COLUMNS}
         for k in rows
     ]
     return json.dumps(content[0] if len(content) == 1 else {"plan": content}).encode()

@@ -23,7 +23,7 @@ from rossmann.schema import DAY, HORIZON_DAYS, WEEK_DAYS
 from rossmann.settings import Settings
 
 SHARES = (0.5, 0.8, 0.9, 0.95)
-SLICES = ("origin", "store_type", "weekday", "promo", "lead_week")
+SLICES = ("origin", "attribute", "weekday", "promotion", "lead_week")
 NARROWNESS = 0.7  # of a calibration that is wrong
 WEEKS = 52  # of the weekly origins
 EARLIER_DAYS = (0, 24)  # of the origins that the first calibration is of, before the last whose days are known

@@ -6,10 +6,11 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
-from flows.alarms import QuantilesNotUpdated
 from rossmann import journal, models, registry
+from rossmann.alarms import REASON_LENGTH, QuantilesNotUpdated
 from rossmann.data import SalesHistory, is_snapshot
 from rossmann.models import AdaptiveQuantiles, Quantiles
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 
 
@@ -19,7 +20,7 @@ def update_quantiles(settings: Settings, history: SalesHistory, previous: str | 
         adapt_quantiles(settings, history, previous)
     except Exception as error:  # registry, database, bucket: each has its own; new days must not wait
         problem = f"the quantiles from {history.origin} do not follow the outcomes: {type(error).__name__}: {error}"
-        alarms.publish(settings, QuantilesNotUpdated(reason=problem[: alarms.REASON_LENGTH]))
+        alarms.publish(settings, QuantilesNotUpdated(reason=problem[:REASON_LENGTH]))
 
 
 @task(cache_policy=NO_CACHE)
@@ -36,7 +37,7 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
     snapshots, fingerprint = settings.workspace.snapshots, history.fingerprint
     if model is None or is_snapshot(snapshots, fingerprint):
         return
-    origin = history.origin.item()
+    origin = to_date(history.origin)
     start = _start(settings, model, previous, origin)
     days = journal.read_scaled_errors(settings.journal_address, champion.version, history, start.until, origin)
     AdaptiveQuantiles(model, models.follow_outcomes(start.current, days), origin).save(snapshots, fingerprint)

@@ -3,11 +3,12 @@
 import base64
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
-from flows.alarms import Alarm
 from flows.retention import Expired
+from rossmann.alarms import Alarm
 from rossmann.evaluation import Backtest, Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import DriftFinding, DriftReport, Performance
@@ -15,7 +16,7 @@ from rossmann.monitoring import DriftFinding, DriftReport, Performance
 
 def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
     """By what a leaderboard is sorted, and a warning if the best candidate is biased."""
-    warning = backtest.bias_warning(backtest.best())
+    warning = backtest.warning(backtest.best())
     return f"snapshot {snapshot}, the best by {backtest.loss.label} first" + (f"; {warning}" if warning else "")
 
 
@@ -141,7 +142,7 @@ def _table(scores: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [list(rows.columns), ["---"] * len(rows.columns), *cells])
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
     if pd.isna(value):
         return "–"
     return f"{value:,.3f}" if isinstance(value, float) else str(value)

@@ -110,7 +110,7 @@ def _notification_blocks(settings: Settings) -> dict[str, NotificationBlock]:
         blocks["rossmann-slack"] = SlackWebhook(url=settings.notify_slack.get_secret_value())
     if settings.notify_teams:
         blocks["rossmann-teams"] = MicrosoftTeamsWebhook(url=settings.notify_teams.get_secret_value())
-    if settings.notify_email:
+    if settings.notify_email and settings.sendgrid_key:  # the settings accept no address without the key
         blocks["rossmann-email"] = SendgridEmail(
             api_key=settings.sendgrid_key.get_secret_value(),
             sender_email=settings.sendgrid_sender,

@@ -51,12 +51,12 @@ def deliver(
     fitted = registry.load_forecaster(workspace.registry(settings), champion)
     forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
     state = features.load_state(settings.workspace.snapshots, snapshot)
-    forecasts = forecaster.predict(state, rows)
-    table = forecasting.forecast_table(rows, forecasts, forecaster.quantiles, ids)
+    forecasts, quantiles = forecaster.predict(state, rows), forecaster.require_quantiles()
+    table = forecasting.forecast_table(rows, forecasts, quantiles, ids)
     title = f"From {history.origin}, model version {champion.version}"
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)
     file = _write_table(folder, name, forecasting.with_store_names(table, history), out, kaggle)
-    plot = _draw(folder, name, history, table, title, forecaster.quantiles)
+    plot = _draw(folder, name, history, table, title, quantiles)
     entry = JournalEntry(
         request_id=f"batch-{run_id}",
         at=datetime.now(UTC),
@@ -66,7 +66,7 @@ def deliver(
         snapshot=snapshot,
         origin=history.origin,
         latency_ms=(time.perf_counter() - started) * 1e3,
-        answer=ForecastRows(rows, forecasts, forecaster.quantiles, data.row_labels(history, rows.store)),
+        answer=ForecastRows(rows, forecasts, quantiles, data.row_labels(history, rows.store)),
     )
     forecast = DeliveredForecast(forecasting.summarise(table, history), champion.version, file, plot)
     return forecast, [entry] if plan else _as_published(entry)
@@ -99,6 +99,7 @@ def picture(delivered: DeliveredForecast) -> bytes | None:
 
 def _as_published(entry: JournalEntry) -> list[JournalEntry]:
     """A forecast of the whole published plan: the batch, which is stored once, and the run, which refers to it."""
+    assert isinstance(entry.answer, ForecastRows)  # it is a new one, not one that refers to a batch
     batch = journal.published_batch(entry.model_version, entry.snapshot, entry.origin, entry.answer, entry.at)
     all_rows = BatchRows(batch.request_id, np.arange(len(entry.answer), dtype=np.int32))
     return [batch, replace(entry, purpose=OPERATIONAL, answer=all_rows)]

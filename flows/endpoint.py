@@ -1,32 +1,21 @@
 """The endpoint as the flows see it: which model it should serve, how it is switched, and what is wrong with it."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
-from flows.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann import data, features, models, registry
+from rossmann.alarms import Alarm, EndpointFailed, JournalGap
 from rossmann.serving import deployment
-from rossmann.serving.deployment import ServeCluster, UnauthorizedError
+from rossmann.serving.deployment import ServeCluster, UnauthorizedError, serve_cluster
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import Settings
 from rossmann.validation import DataError, UnavailableError
 
 SWITCH_GRACE = timedelta(minutes=30)  # after a new champion or snapshot; a switch that fails takes half of it
 READY_TIMEOUT_S = 300  # new code starts new replicas, which takes minutes; another model takes seconds
-
-
-def serve_cluster(settings: Settings) -> ServeCluster | None:
-    """The Ray cluster that hosts the endpoint; None for a workspace without an endpoint."""
-    if settings.serve_address is None:
-        return None
-    key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
-    return ServeCluster(
-        settings.serve_address, Path(settings.serve_config), settings.http_host, settings.http_port, key
-    )
 
 
 def champion_target(settings: Settings) -> ServingTarget | None:
@@ -83,7 +72,7 @@ def switch_endpoint(settings: Settings) -> None:
         still = "and stays requested" if previous == target else f"{previous or 'nothing'} still is"
         raise DataError(f"{target} was not deployed, {still}: {error}") from error
     else:
-        registry.confirm_deployment(workspace.registry(settings), target.model_version)
+        registry.confirm_deployment(workspace.registry(settings), target.pinned[0])
 
 
 def withdraw_pending(
@@ -94,13 +83,13 @@ def withdraw_pending(
     Returns what was requested in place of the target: something only if a release was killed after it had requested
     the version, so that nobody knows any more what was deployed before.
     """
-    model_registry = workspace.registry(settings)
-    if not registry.is_deployment_pending(model_registry, target.model_version):
+    model_registry, (version, _) = workspace.registry(settings), target.pinned
+    if not registry.is_deployment_pending(model_registry, version):
         return None
-    registry.withdraw(model_registry, target.model_version, reason)
+    registry.withdraw(model_registry, version, reason)
     champion = champion_target(settings)
     deployed = deployment.deployed_target(host)
-    if champion is None or deployed is None or deployed.model_version != target.model_version:
+    if champion is None or deployed is None or deployed.model_version != version:
         return None
     deployment.deploy(host, champion)
     return champion
@@ -108,10 +97,10 @@ def withdraw_pending(
 
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
-    model_registry = workspace.registry(settings)
-    fitted = registry.load_forecaster(model_registry, registry.find_version(model_registry, target.model_version))
-    forecaster = models.adapt(fitted, settings.workspace.snapshots, target.snapshot)
-    state = features.load_state(settings.workspace.snapshots, target.snapshot)
+    model_registry, (version, snapshot) = workspace.registry(settings), target.pinned
+    fitted = registry.load_forecaster(model_registry, registry.find_version(model_registry, version))
+    forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
+    state = features.load_state(settings.workspace.snapshots, snapshot)
     forecaster.require_features(state)  # before the endpoint tries for minutes to load what it cannot use
     deployment.deploy(host, target)
     deployment.wait_until_ready(host, target, READY_TIMEOUT_S)

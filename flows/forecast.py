@@ -41,5 +41,5 @@ def forecast(
     return delivered
 
 
-deliver = task(delivery.deliver, cache_policy=NO_CACHE)
+deliver = task(cache_policy=NO_CACHE)(delivery.deliver)
 write_entries = task(journal.write_entries, **retries.OVER_NETWORK)

@@ -8,27 +8,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, endpoint, workspace
 from flows.adaptation import update_quantiles
-from flows.alarms import DataIngested, DataRejected
+from flows.alarms import DataIngested
 from flows.progress import warn
 from rossmann import data, features, validation
-from rossmann.data import IngestResult, Plan
+from rossmann.alarms import REASON_LENGTH, DataRejected
+from rossmann.data import IngestResult, Plan, SalesHistory
 from rossmann.features import State
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError, StageReport, ValidationError
 
-read_history = task(data.read_history, cache_policy=NO_CACHE)
-check_completeness = task(data.check_completeness, cache_policy=NO_CACHE)
-check_newer = task(data.check_newer, cache_policy=NO_CACHE)
-fit_state = task(features.fit_state, cache_policy=NO_CACHE)
-save_snapshot = task(data.save_snapshot, cache_policy=NO_CACHE)
-save_state = task(features.save_state, cache_policy=NO_CACHE)
+read_history = task(cache_policy=NO_CACHE)(data.read_history)
+check_completeness = task(cache_policy=NO_CACHE)(data.check_completeness)
+check_newer = task(cache_policy=NO_CACHE)(data.check_newer)
+fit_state: Task[[SalesHistory], State] = task(cache_policy=NO_CACHE)(features.fit_state)
+save_snapshot = task(cache_policy=NO_CACHE)(data.save_snapshot)
+save_state = task(cache_policy=NO_CACHE)(features.save_state)
 
 
 @flow
@@ -110,4 +111,4 @@ def write_report(folder: Storage, stages: list[StageReport]) -> str:
 def _reason(error: DataError) -> str:
     """The error and the addresses in its notes, on one line."""
     text = "\n".join([str(error), *getattr(error, "__notes__", ())])
-    return "; ".join(text.splitlines())[: alarms.REASON_LENGTH]
+    return "; ".join(text.splitlines())[:REASON_LENGTH]

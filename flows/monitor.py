@@ -16,11 +16,12 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, artifacts, endpoint, links, monitor_alarms, run_checks, workspace
-from flows.alarms import Alarm
 from flows.parts import Parts
 from rossmann import data, evaluation, journal, monitoring, registry
+from rossmann.alarms import Alarm, list_alarms
 from rossmann.monitoring import DriftReport, Performance
 from rossmann.registry import RegisteredModel
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
@@ -66,6 +67,8 @@ def monitor() -> MonitorResult:
     report = parts.run(write_report, snapshot, forecasts, drift) if drift else None
     parts.run(show, new_alarms, performance, drift, report)
     parts.finish()
+    assert drift  # a part that fails is raised by `finish`
+    assert report
     return MonitorResult(performance, drift, report, tuple(new_alarms))
 
 
@@ -89,15 +92,15 @@ def score_days(snapshot: str) -> None:
     """Score the forecasts of new days, and again those of days whose actuals changed or that got more forecasts."""
     settings = Settings()
     history = workspace.history(settings, snapshot)
-    first = history.origin.item() - CATCH_UP
+    first = to_date(history.origin) - CATCH_UP
     accuracy = journal.read_rows(settings.journal_address, journal.accuracy, first)
-    counts = journal.count_forecasts(settings.journal_address, first, history.origin.item())
+    counts = journal.count_forecasts(settings.journal_address, first, to_date(history.origin))
     outdated = monitoring.outdated_days(accuracy, history, np.datetime64(first))
     late = monitoring.days_with_late_forecasts(accuracy, counts, history)
     for run in monitoring.consecutive_runs(sorted({*outdated, *late})):
-        forecasts = workspace.daily_forecasts(settings, history, run[0].item(), run[-1].item())
+        forecasts = workspace.daily_forecasts(settings, history, to_date(run[0]), to_date(run[-1]))
         rows = monitoring.accuracy_rows(forecasts, history)
-        journal.replace_days(settings.journal_address, journal.accuracy, [day.item() for day in run], rows)
+        journal.replace_days(settings.journal_address, journal.accuracy, [to_date(day) for day in run], rows)
 
 
 @task(cache_policy=NO_CACHE)
@@ -120,7 +123,7 @@ def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance 
     settings = Settings()
     history = workspace.history(settings, snapshot)
     origin = history.origin
-    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, origin.item() - workspace.LOOK_BACK)
+    accuracy = journal.read_rows(settings.journal_address, journal.accuracy, to_date(origin) - workspace.LOOK_BACK)
     if accuracy.empty:
         return None
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
@@ -151,7 +154,7 @@ def detect_drift(snapshot: str, forecasts: pd.DataFrame | None, backtest: pd.Dat
 def recent_findings(drift: DriftReport) -> pd.DataFrame:
     """The stored findings of the days in which an alarm of drift is not repeated."""
     settings = Settings()
-    since = drift.last_day.item() - timedelta(days=settings.alarm_repeat_days)
+    since = to_date(drift.last_day) - timedelta(days=settings.alarm_repeat_days)
     return journal.read_rows(settings.journal_address, journal.drift_findings, since)
 
 
@@ -161,7 +164,7 @@ def raise_alarms(
 ) -> list[Alarm]:
     """Publish one alarm per cause of drift and of bad forecasts that is not only a repetition."""
     settings, new = Settings(), []
-    records = alarms.list_alarms(settings)
+    records = list_alarms(settings.workspace.alarms)
     if drift:
         report = monitoring.report_address(drift, Storage(settings.workspace.monitoring_reports))
         new += monitor_alarms.new_drift_alarms(settings, snapshot, drift, report, records, findings)
@@ -173,7 +176,7 @@ def raise_alarms(
 def raise_system_alarms(current: Sequence[Alarm]) -> list[Alarm]:
     """Publish what is wrong with endpoint, journal, runs or data supply, at most once a day."""
     settings = Settings()
-    records = alarms.list_alarms(settings)
+    records = list_alarms(settings.workspace.alarms)
     return publish_all(settings, monitor_alarms.new_system_alarms(current, records, datetime.now(UTC)))
 
 
@@ -187,7 +190,7 @@ def publish_all(settings: Settings, new: list[Alarm]) -> list[Alarm]:
 @task(cache_policy=NO_CACHE)
 def store_findings(drift: DriftReport) -> None:
     """Store the findings in the journal, in place of those of an earlier snapshot of the same days."""
-    journal.replace_days(Settings().journal_address, journal.drift_findings, [drift.last_day.item()], drift.frame())
+    journal.replace_days(Settings().journal_address, journal.drift_findings, [to_date(drift.last_day)], drift.frame())
 
 
 @task(cache_policy=NO_CACHE)

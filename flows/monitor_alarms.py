@@ -5,12 +5,14 @@ killed before it raised the alarm.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 
-from flows.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
+from rossmann.alarms import Alarm, AlarmRecord, DataRejected, DriftDetected, FlowFailed, PerformanceDegraded
 from rossmann.monitoring import DriftFinding, DriftReport, Performance
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 
 REPEAT_AFTER = timedelta(hours=20)  # less than a day: daily runs do not start exactly 24 hours apart
@@ -34,7 +36,7 @@ def new_drift_alarms(
 
 
 def _drift_alarm(snapshot: str, drift: DriftReport, finding: DriftFinding, report: str) -> Alarm:
-    place = {"snapshot": snapshot, "day": drift.last_day.item(), "name": finding.name}
+    place: dict[str, Any] = {"snapshot": snapshot, "day": to_date(drift.last_day), "name": finding.name}
     if finding.broken_data:
         return DataRejected(reason=f"{finding.name}: {finding.message}", raw=f"snapshot {snapshot}", **place)
     return DriftDetected(
@@ -51,7 +53,7 @@ def _drift_alarm(snapshot: str, drift: DriftReport, finding: DriftFinding, repor
 
 def repeats(
     settings: Settings,
-    alarm: DataRejected | DriftDetected,
+    alarm: Alarm,
     records: Sequence[AlarmRecord],
     findings: pd.DataFrame | None,
 ) -> bool:
@@ -64,10 +66,14 @@ def repeats(
     if any(each.alarm.snapshot == alarm.snapshot for each in same_cause):
         return True
     latest = next((each for each in same_cause if each.alarm.day), None)
-    if latest is None or abs(alarm.day - latest.alarm.day).days >= _quiet_days(settings, latest):
+    if latest is None or latest.alarm.day is None or alarm.day is None:
+        return False
+    if abs(alarm.day - latest.alarm.day).days >= _quiet_days(settings, latest):
         return False
     return not (
-        isinstance(alarm, DataRejected) and findings is not None and _was_right_since(latest.alarm, alarm, findings)
+        isinstance(alarm, DataRejected)
+        and findings is not None
+        and _was_right_between(latest.alarm.day, alarm.day, findings[findings.name == alarm.name])
     )
 
 
@@ -77,10 +83,10 @@ def _quiet_days(settings: Settings, record: AlarmRecord) -> int:
     return min(settings.alarm_retry_days, settings.alarm_repeat_days) if unchanged else settings.alarm_repeat_days
 
 
-def _was_right_since(earlier: DataRejected, alarm: DataRejected, findings: pd.DataFrame) -> bool:
-    """Whether the statistic was within its limits on a day that was monitored between two alarms."""
-    between = (findings.date > pd.Timestamp(earlier.day)) & (findings.date < pd.Timestamp(alarm.day))
-    days = findings[between & (findings.name == alarm.name)].groupby("date").alarm.any()
+def _was_right_between(first: date, last: date, findings: pd.DataFrame) -> bool:
+    """Whether the statistic of the findings was within its limits on a day that was monitored between two alarms."""
+    between = (findings.date > pd.Timestamp(first)) & (findings.date < pd.Timestamp(last))
+    days = findings[between].groupby("date").alarm.any()
     return bool((~days.astype(bool)).any())
 
 
@@ -95,7 +101,7 @@ def new_performance_alarms(
     alarm = PerformanceDegraded(
         reason=performance.reason,
         snapshot=snapshot,
-        day=performance.last_day.item(),
+        day=to_date(performance.last_day),
         model_version=performance.version,
         wape=performance.wape,
         expected_wape=performance.expected_wape,

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -40,7 +41,7 @@ def warn(message: str) -> None:
 @contextmanager
 def progress(title: str) -> Iterator[backtests.Progress]:
     """Yields `report(done, total, message)`. For use inside a task."""
-    artifact = create_progress_artifact(0.0, key=title.replace(" ", "-"), description=title)
+    artifact = cast(UUID, create_progress_artifact(0.0, key=title.replace(" ", "-"), description=title))
     logger = get_run_logger()
     with _display(title) as show:
 

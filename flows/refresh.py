@@ -20,7 +20,7 @@ from rossmann.settings import Settings
 def refresh(raw: str | None = None, as_of: date | None = None, allow_shrink: bool = False) -> DeliveredForecast:
     """Ingest the raw files, switch the endpoint to them, and forecast from them. The parameters are those of `ingest`.
 
-    DataError without a champion, before anything is read.
+    DataError without a champion, or if it belongs to another code version, before anything is read.
     """
-    registry.champion(workspace.registry(Settings()))
+    registry.require_same_code(registry.champion(workspace.registry(Settings())))
     return forecast(snapshot=ingest(raw, as_of, allow_shrink))

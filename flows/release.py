@@ -22,6 +22,7 @@ from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Loss, Verdict
 from rossmann.models import Candidate
 from rossmann.registry import RegisteredModel, Registry
+from rossmann.serving.deployment import serve_cluster
 from rossmann.settings import Settings
 from rossmann.training import BacktestEntry
 from rossmann.validation import DataError, UnavailableError
@@ -93,7 +94,7 @@ def promote_and_deploy(
     model_registry: Registry, challenger: RegisteredModel, champion: RegisteredModel | None, verdict: Verdict
 ) -> Verdict:
     """Make the challenger champion and switch the endpoint to it; undone if the endpoint cannot serve it."""
-    has_endpoint = endpoint.serve_cluster(Settings()) is not None
+    has_endpoint = serve_cluster(Settings()) is not None
     promote(model_registry, challenger.version, verdict, champion.version if champion else None, has_endpoint)
     try:
         endpoint.sync_endpoint()  # takes the promotion back before it raises
@@ -210,7 +211,7 @@ def other_loss_notes(loss: Loss, name: str, model: RegisteredModel) -> list[str]
     if model.card.loss == loss.name or model.card.candidate == evaluation.BASELINE:
         return []
     own = evaluation.LOSSES[model.card.loss].label
-    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS)"]
+    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS, else chain.toml)"]
 
 
 def backtest(

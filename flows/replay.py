@@ -20,12 +20,12 @@ from threading import Lock
 import pandas as pd
 
 from flows import workspace
-from flows.alarms import Alarm, DriftDetected
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.retrain import RetrainResult, retrain
 from rossmann import data, figures, journal, simulation, training
+from rossmann.alarms import Alarm, DriftDetected
 from rossmann.monitoring import performance
 from rossmann.settings import Settings
 from rossmann.storage import Storage

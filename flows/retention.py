@@ -10,22 +10,23 @@ from datetime import datetime, timedelta
 
 from flows import alarms, endpoint, training_report, workspace
 from rossmann import data, journal, registry
+from rossmann.alarms import AlarmRecord, list_alarms
 from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
 
 DECISIONS = 10  # the last entries of the ledger, whose versions one may want to return to
-SNAPSHOTS, FITS, BACKTESTS, ALARMS, REQUESTS = "snapshots", "fits", "backtest runs", "alarms", "requests"
-REPORTS = "training reports"
+SNAPSHOTS, FITS, BACKTESTS, ALARMS = "snapshots", "fits", "backtest runs", "alarms"
+REQUESTS, OVERRIDES, REPORTS = "requests", "overrides", "training reports"
 
 
 @dataclass(frozen=True)
 class Expired:
-    """What may be deleted: a snapshot, backtest run, report or alarm; or all old fits, or all old requests."""
+    """What may be deleted: a snapshot, backtest run, report or alarm; or all old fits, requests or overrides."""
 
     kind: str
     name: str
     count: int
-    size: int | None  # bytes; None where it is not known: alarms are small, requests are in a database
+    size: int | None  # bytes; None where it is not known: alarms are small, requests and overrides are in a database
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
         *_expired_reports(settings, in_use, now),
         *(Expired(ALARMS, record.alarm.id, 1, None) for record in _expired_alarms(settings, now)),
         *_expired_requests(settings, now),
+        *_expired_overrides(settings, now),
     ]
 
 
@@ -57,7 +59,7 @@ def find_in_use(settings: Settings) -> InUse:
     }
     models = registry.list_models(model_registry)
     versions = [each for each in models if each.aliases or each.version in decision_versions]
-    open_alarms = (record.alarm for record in alarms.list_alarms(settings) if record.is_open)
+    open_alarms = (record.alarm for record in list_alarms(settings.workspace.alarms) if record.is_open)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
         frozenset(
@@ -85,7 +87,9 @@ def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
         _fits(settings).delete_if_exists(file.name)
     for record in _expired_alarms(settings, now):
         alarms.remove(settings, record)
-    journal.prune(settings.journal_address, _start(now, settings.journal_retention_days))
+    start = _start(now, settings.journal_retention_days)
+    journal.prune(settings.journal_address, start)
+    journal.prune_overrides(settings.journal_address, start)
 
 
 def _start(now: datetime, days: int) -> datetime:
@@ -138,9 +142,9 @@ def _expired_reports(settings: Settings, in_use: InUse, now: datetime) -> Iterat
             yield Expired(REPORTS, file.name, 1, file.size)
 
 
-def _expired_alarms(settings: Settings, now: datetime) -> list[alarms.AlarmRecord]:
+def _expired_alarms(settings: Settings, now: datetime) -> list[AlarmRecord]:
     start = _start(now, settings.alarm_retention_days)
-    return [each for each in alarms.list_alarms(settings) if each.alarm.at < start and not each.is_open]
+    return [each for each in list_alarms(settings.workspace.alarms) if each.alarm.at < start and not each.is_open]
 
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
@@ -148,6 +152,12 @@ def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
     requests, forecasts = journal.count_old(settings.journal_address, start)
     if requests:
         yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
+
+
+def _expired_overrides(settings: Settings, now: datetime) -> Iterator[Expired]:
+    start = _start(now, settings.journal_retention_days)
+    if count := journal.count_old_overrides(settings.journal_address, start):
+        yield Expired(OVERRIDES, f"before {start:%Y-%m-%d}", count, None)
 
 
 def _size(files: Iterable[StoredFile]) -> int:

@@ -14,15 +14,16 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, retries, run_checks, workspace
-from flows.alarms import RetrainingOutcome
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.release import release
 from flows.train import TrainResult, train
 from rossmann import data, features, monitoring, registry
+from rossmann.alarms import REASON_LENGTH, RetrainingOutcome, ids_to_answer, list_alarms
 from rossmann.evaluation import Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import RetrainingDecision
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 
@@ -74,7 +75,7 @@ def retrain(
         )
         result = _retrain(snapshot, folds, candidates, search, reason)
     except Exception as error:  # whatever the failure, its alarm gets the outcome; Prefect gets the error too
-        publish_outcomes(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[: alarms.REASON_LENGTH])
+        publish_outcomes(alarm_id, started, None, "failed", f"{type(error).__name__}: {error}"[:REASON_LENGTH])
         raise
     if result.verdict is None:
         publish_outcomes(alarm_id, started, snapshot, "skipped", result.decision.reason)
@@ -86,6 +87,8 @@ def retrain(
 
 def decision_on(result: RetrainResult) -> Literal["promoted", "refused", "unchanged"]:
     """What became of the challenger of a run that trained: unchanged if it is the version that was champion before."""
+    assert result.verdict  # it trained
+    assert result.training
     if result.verdict.promote:
         return "promoted"
     is_champion = result.forecast is not None and result.forecast.model_version == result.training.challenger
@@ -134,8 +137,8 @@ def publish_outcomes(alarm_id: str | None, started: datetime, snapshot: str | No
     settings = Settings()
     champion = registry.find_champion(workspace.registry(settings))
     serving = champion.version if champion else None
-    last = workspace.history(settings, snapshot).origin.item() if snapshot else None
-    others = alarms.ids_to_answer(alarms.list_alarms(settings), started, snapshot, last)
+    last = to_date(workspace.history(settings, snapshot).origin) if snapshot else None
+    others = ids_to_answer(list_alarms(settings.workspace.alarms), started, snapshot, last)
     for each in {*([alarm_id] if alarm_id else []), *others}:
         outcome = RetrainingOutcome(
             alarm_id=each, started=started, decision=decision, reason=reason, model_version=serving

@@ -10,8 +10,8 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
 
-from flows.alarms import FlowFailed, StaleData
 from rossmann import data
+from rossmann.alarms import FlowFailed, StaleData
 from rossmann.settings import Settings
 
 WAITING_STATES = ["Scheduled", "Late", "AwaitingConcurrencySlot", "Pending"]
@@ -76,8 +76,8 @@ def failed_runs(settings: Settings) -> list[FlowFailed]:
 
 
 def _flow_failed(flow: str, run: FlowRun) -> FlowFailed:
-    message = " ".join((run.state.message or "").split())[:MESSAGE_LENGTH]
-    return FlowFailed(reason=f"{flow} ({run.name}) {run.state_name.lower()}: {message}", run=str(run.id))
+    message = " ".join(((run.state and run.state.message) or "").split())[:MESSAGE_LENGTH]
+    return FlowFailed(reason=f"{flow} ({run.name}) {(run.state_name or '').lower()}: {message}", run=str(run.id))
 
 
 def stale_data(settings: Settings, snapshot: str) -> list[StaleData]:

@@ -26,5 +26,5 @@ def sweep() -> list[Expired]:
     return expired
 
 
-find_expired = task(retention.find_expired, cache_policy=NO_CACHE)
+find_expired = task(cache_policy=NO_CACHE)(retention.find_expired)
 delete = task(retention.delete, **retries.OVER_NETWORK)

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from rossmann.chain import Chain
 from rossmann.data import SalesHistory, load_snapshot
 from rossmann.registry import RegisteredModel, Registry
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 from rossmann.storage import Storage, split_path
 
@@ -100,7 +101,7 @@ def recent_forecasts(settings: Settings, history: SalesHistory) -> pd.DataFrame:
     """The newest operational forecast of each store and day of the last LOOK_BACK, joined with its actuals."""
     from rossmann import journal, monitoring  # imports Evidently
 
-    last = history.origin.item()
+    last = to_date(history.origin)
     return monitoring.join_actuals(
         journal.read_newest_forecasts(settings.journal_address, last - LOOK_BACK, last), history
     )
@@ -127,7 +128,7 @@ def forecast_location(
     return Storage(settings.workspace.forecasts), f"{history.origin}_v{champion.version}{suffix}"
 
 
-def backtest_options(settings: Settings, history: SalesHistory) -> dict[str, object]:
+def backtest_options(settings: Settings, history: SalesHistory) -> dict[str, Any]:
     """The arguments of `training.run_backtests` that are the same for every backtest run of a history."""
     return search_options(settings, history) | {
         "coverage": settings.coverage,
@@ -135,7 +136,7 @@ def backtest_options(settings: Settings, history: SalesHistory) -> dict[str, obj
     }
 
 
-def search_options(settings: Settings, history: SalesHistory) -> dict[str, object]:
+def search_options(settings: Settings, history: SalesHistory) -> dict[str, Any]:
     """The arguments of `training.run_search` that are the same for every search of a history."""
     return {
         "horizon_days": history.horizon_days,

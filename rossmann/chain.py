@@ -12,12 +12,20 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from rossmann.schema import MAX_HORIZON_DAYS, LossName
+from rossmann.schema import ASSORTMENTS, MAX_HORIZON_DAYS, STORE_TYPES, LossName
 from rossmann.validation import DataError
 
 CHAIN_FILE = "chain.toml"
 ISO_DATE = "%Y-%m-%d"
-PROMOTION, SCHOOL_HOLIDAY = "promo", "school_holiday"  # names of [known] that have features of their own
+# What the columns that have a role are called outside: in chain.toml, in plans, requests and messages.
+ROLE_NAMES: Mapping[str, str] = {
+    "promotion": "promo",
+    "holiday_kind": "state_holiday",
+    "school_break": "school_holiday",
+    "traffic": "customers",
+}
+PROMOTION, SCHOOL_BREAK = ROLE_NAMES["promotion"], ROLE_NAMES["school_break"]  # of [known]
+KAGGLE_ATTRIBUTES = {"store type": STORE_TYPES, "assortment": ASSORTMENTS}  # categories of its stores, by name
 REQUEST_FIELDS = ("store", "date", "plan", "quantiles")  # no names for [known]
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
@@ -48,6 +56,23 @@ class Column(_Table):
     column: str
     kind: Kind = "number"
     file: str | None = None
+    store: str | None = None  # the column of the file with the store; None: it is called as in the files of days
+    date: DateColumn | None = None  # the same of the date
+    stores: Literal["all"] | None = None  # "all": the file has a row per day, without a store, for all stores
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _keys_of_a_file(self) -> "Column":
+        for name in ("store", "date", "stores"):
+            if getattr(self, name) and not self.file:
+                raise ValueError(f"{name} is about a file of its own; add file, or leave {name} out")
+        if self.store and self.stores:
+            raise ValueError('write either store, or stores = "all" for a file without stores')
+        return self
 
 
 class Days(_Table):
@@ -99,6 +124,14 @@ class PlanFiles(_Table):
         return _with_file_as_list(table)
 
 
+class Place(_Table):
+    """Where a holiday of a file is one: a column with values of the stores' attributes."""
+
+    column: str  # of the file of holidays; an empty cell: everywhere
+    static: tuple[str, ...] = Field(min_length=1)  # names of [static], as the city and the state of a store
+    everywhere: tuple[str, ...] = ()  # values of the column that mean all stores, as the country
+
+
 class Holidays(_Table):
     """Public holidays with names: of a country, by the package `holidays`, or of a file."""
 
@@ -107,6 +140,7 @@ class Holidays(_Table):
     file: str | None = None
     date: DateColumn = DateColumn(column="date")
     name: str = "name"  # column of the file
+    place: Place | None = None  # None: every row of the file counts for all stores
 
     @field_validator("date", mode="before")
     @classmethod
@@ -117,6 +151,8 @@ class Holidays(_Table):
     def _one_source(self) -> "Holidays":
         if (self.country is None) == (self.file is None):
             raise ValueError("write either country or file")
+        if self.place and not self.file:
+            raise ValueError("place is about a file of holidays; for a country write subdivision")
         return self
 
 
@@ -146,10 +182,15 @@ class _File(_Table):
     def _consistent(self) -> "_File":
         if without_file := [name for name, column in self.static.items() if column.file is None]:
             raise ValueError(f"static.{without_file[0]} needs a file: the one with a row per store")
+        if dated := [name for name, column in self.static.items() if column.date or column.stores]:
+            raise ValueError(f"static.{dated[0]} has a row per store, and no date; leave date and stores out")
         subdivision = self.holidays and self.holidays.subdivision
         if subdivision and (subdivision not in self.static or self.static[subdivision].kind != "category"):
             raise ValueError(f'holidays.subdivision names {subdivision}: add it to [static] with kind = "category"')
-        for name in (PROMOTION, SCHOOL_HOLIDAY):
+        for place in self.holidays.place.static if self.holidays and self.holidays.place else ():
+            if place not in self.static or self.static[place].kind != "category":
+                raise ValueError(f'holidays.place names {place}: add it to [static] with kind = "category"')
+        for name in (PROMOTION, SCHOOL_BREAK):
             if name in self.known and self.known[name].kind == "category":
                 raise ValueError(f"known.{name} is a category; make it a flag or a number, or give it another name")
         _check_known(self.known, self.days)
@@ -195,10 +236,37 @@ class Chain:
 
         Those are columns of the calendar, unless they have a file of their own.
         """
-        special = (PROMOTION, SCHOOL_HOLIDAY)
+        special = (PROMOTION, SCHOOL_BREAK)
         return tuple(
             (name, column) for name, column in self.known if name not in special or column.kind != "flag" or column.file
         )
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the chain calls the columns that have a role, by role."""
+        if self.days and self.days.customers:
+            return {**ROLE_NAMES, "traffic": self.days.customers}
+        return ROLE_NAMES
+
+    def name_of(self, column: str) -> str:
+        """What the chain calls a column of the schema. Columns without a role have one name everywhere."""
+        return self.names.get(column, column)
+
+    @property
+    def place_attributes(self) -> tuple[str, ...]:
+        """The names of [static] that say where a store is, for its holidays."""
+        if not self.holidays:
+            return ()
+        if self.holidays.place:
+            return self.holidays.place.static
+        return (self.holidays.subdivision,) if self.holidays.subdivision else ()
+
+    @property
+    def own_days(self) -> Days:
+        """The files of days that chain.toml describes. ValueError for Kaggle's, which no chain.toml describes."""
+        if self.days is None:
+            raise ValueError("the files are Kaggle's: no chain.toml describes them")
+        return self.days
 
     @property
     def is_kaggle(self) -> bool:
@@ -207,13 +275,19 @@ class Chain:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Names of the stores' categories. The first two are those of Stores.type_name and Stores.assortment_name."""
+        """Names of the stores' categories, in the order of Stores.attributes."""
         if self.is_kaggle:
-            return ("store type", "assortment")
+            return tuple(KAGGLE_ATTRIBUTES)
         return tuple(name for name, column in self.static if column.kind == "category")
 
+    @property
+    def attribute_columns(self) -> tuple[str, ...]:
+        """The same names as those of columns in tables."""
+        return tuple(name.replace(" ", "_") for name in self.attributes)
 
-KAGGLE_CHAIN = Chain(text="", country="DE")
+
+KAGGLE_COUNTRY = "DE"
+KAGGLE_CHAIN = Chain(text="", country=KAGGLE_COUNTRY)
 
 
 def parse_chain(text: str, where: str = CHAIN_FILE) -> Chain:
@@ -257,7 +331,7 @@ def _table_of(location: tuple[int | str, ...]) -> type[_Table]:
         return _File
     if location[1] == "date" and len(location) > 2:
         return DateColumn
-    tables = {
+    tables: dict[int | str, type[_Table]] = {
         "known": Column,
         "static": Column,
         "days": Days,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +70,8 @@ def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], fault_start: 
         alarm_weeks = weeks.index.intersection(pd.DatetimeIndex(alarms[policy]))
         axes.plot(alarm_weeks, weeks[policy].reindex(alarm_weeks), "o", color=colour)
     if fault_start:
-        axes.axvline(pd.Timestamp(fault_start), color=ACTUAL_COLOUR, linestyle=":", label="fault")
+        day: Any = pd.Timestamp(fault_start)  # matplotlib converts it, but its types do not say so
+        axes.axvline(day, color=ACTUAL_COLOUR, linestyle=":", label="fault")
     axes.set(title="Error of the forecasts by week; dots are alarms", ylabel="RMSPE", ylim=(0, None))
     axes.legend()
     return _png(figure)
@@ -108,7 +109,8 @@ def _show_millions(axes: Axes) -> None:
 
 def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: int, bands: Bands) -> None:
     """Only days with sales: with closed days, the line would fall to zero every Sunday and hide everything else."""
-    sales = history.sales[history.stores.positions(number), -PAST_DAYS:]
+    (position,) = history.stores.positions(np.array([number]))
+    sales = history.sales[position, -PAST_DAYS:]
     sells, forecast = sales > 0, rows[rows["forecast"] > 0]
     dates = history.dates[-PAST_DAYS:]
     axes.plot(dates[sells], sales[sells], color=ACTUAL_COLOUR, marker=".", lw=1, label="actual")

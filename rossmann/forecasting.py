@@ -56,8 +56,6 @@ def summarise(table: pd.DataFrame, history: SalesHistory) -> ForecastSummary:
     forecast = table["forecast"].to_numpy()
     year_ago = table["date"].to_numpy() - WEEKS_YEAR_DAYS * DAY
     sales_before = history.take("sales", table["store"].to_numpy(), year_ago)
-    comparable = (sales_before > 0) & (forecast > 0)
-    change = forecast[comparable].sum() / sales_before[comparable].sum() - 1 if comparable.any() else np.nan
     first, last = table["date"].min(), table["date"].max()
     return ForecastSummary(
         rows=len(table),
@@ -65,8 +63,14 @@ def summarise(table: pd.DataFrame, history: SalesHistory) -> ForecastSummary:
         first_day=f"{first:%Y-%m-%d}",
         last_day=f"{last:%Y-%m-%d}",
         total=float(forecast.sum()),
-        year_over_year=float(change),
+        year_over_year=year_over_year(forecast, sales_before),
     )
+
+
+def year_over_year(forecast: np.ndarray, sales_before: np.ndarray) -> float:
+    """The change against the sales 52 weeks before, in rows with sales on both days; NaN without any. [rows] each"""
+    comparable = (sales_before > 0) & (forecast > 0)
+    return float(forecast[comparable].sum() / sales_before[comparable].sum() - 1) if comparable.any() else np.nan
 
 
 def with_store_names(table: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:

@@ -4,20 +4,21 @@ Kaggle's own column names are not here: they exist only where its files are read
 """
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-# Columns. A *plan* has the known future covariates: the keys and the calendar columns, never a target.
+# Columns. A *plan* has the known future covariates: the keys and the calendar columns, never a target. Covariates with
+# features of their own have the names of their roles here; what a chain calls them says `rossmann.chain`.
 KEYS = ("store", "date")
-CALENDAR_COLUMNS = ("open", "promo", "state_holiday", "school_holiday")
-FLAG_COLUMNS = ("open", "promo", "school_holiday")  # the calendar columns that are 0 or 1
+CALENDAR_COLUMNS = ("open", "promotion", "holiday_kind", "school_break")
+FLAG_COLUMNS = ("open", "promotion", "school_break")  # the calendar columns that are 0 or 1
 PLAN_COLUMNS = (*KEYS, *CALENDAR_COLUMNS)
-ACTUAL_COLUMNS = ("sales", "customers")  # known only when the day is over
+ACTUAL_COLUMNS = ("sales", "traffic")  # known only when the day is over; traffic: how many customers the store had
 FORECAST_COLUMNS = ("forecast", "lower", "upper")
 
 # dtypes of these columns in tables that have passed validation.
-DTYPES = {
+DTYPES: dict[str, Any] = {
     "store": "int32",
     "date": "datetime64[s]",
     **dict.fromkeys(CALENDAR_COLUMNS, "int8"),
@@ -29,7 +30,7 @@ LossName = Literal["rmspe", "mae", "rmsle", "total"]  # of the table in `rossman
 DEFAULT_LOSS: LossName = "rmspe"  # of new models, unless a setting says otherwise
 
 # Codes: the arrays hold a code's index.
-STATE_HOLIDAYS = ("0", "a", "b", "c")  # none, public, Easter, Christmas
+HOLIDAY_KINDS = ("0", "a", "b", "c")  # none, public, Easter, Christmas
 STORE_TYPES = ("a", "b", "c", "d")
 ASSORTMENTS = ("a", "b", "c")  # basic, extra, extended
 
@@ -51,7 +52,7 @@ CLOSURE_DAYS = 14  # this many days in a row without a row are a whole closure; 
 LEFT_CHAIN_DAYS = 90  # a store that was closed for so long counts as one that left the chain, or that opens anew
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2099, 12, 31)
 MAX_SET_ASIDE_SHARE = 0.01  # of the days of stores: more that are missing or cannot be right are refused
-MAX_TIMES_MEDIAN = 20  # sales or customers of a day against the store's median open day
+MAX_TIMES_MEDIAN = 20  # sales or traffic of a day against the store's median open day
 
 
 def lead_week(lead_days: np.ndarray) -> np.ndarray:
@@ -65,6 +66,16 @@ def lead_range(lead_days: np.ndarray) -> np.ndarray:
     return np.asarray(list(LEAD_RANGES))[position]
 
 
-def weekday(dates: np.ndarray) -> np.ndarray:
+def weekday(dates: np.ndarray | np.datetime64) -> np.ndarray:
     """0 Monday … 6 Sunday of datetime64 dates; int64, same shape. 1970-01-01 was a Thursday."""
     return (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7
+
+
+def whole_day(moment: np.datetime64) -> np.datetime64:
+    """The day of a moment, in days."""
+    return np.datetime64(moment, "D")  # type: ignore[call-overload]  # numpy's types lack it
+
+
+def to_date(day: np.datetime64) -> date:
+    """The day as Python's date."""
+    return day.astype("datetime64[D]").item()

@@ -3,6 +3,8 @@
 Built once, at the edges; functions of the library take plain arguments.
 """
 
+import hashlib
+import hmac
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -80,8 +82,8 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Names under which the endpoint may be called without api_keys, separated by commas; "
-        "localhost and loopback addresses always are.",
+        description="Names under which the endpoint may be called without api_keys, and the dashboard be opened, "
+        "separated by commas; localhost and loopback addresses always are.",
     )
     journal_url: str | None = Field(
         None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."
@@ -248,6 +250,18 @@ class Settings(BaseSettings):
     def journal_address(self) -> str:
         """Address of the prediction log: the configured one, or the SQLite database of the workspace."""
         return self.journal_url or f"sqlite:///{self.workspace.journal_database}"
+
+
+def key_hash(key: str) -> bytes:
+    """SHA-256 of an API key: what stays in memory of it."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def is_valid_key(key: str, key_hashes: Iterable[bytes]) -> bool:
+    """Whether an API key is one of those with these hashes. It is compared with all: the time is always the same."""
+    own = key_hash(key)
+    matches = [hmac.compare_digest(own, valid) for valid in key_hashes]
+    return any(matches)
 
 
 def without_password(address: str) -> str:

@@ -52,6 +52,11 @@ class Workspace:
         return self._path("forecasts")
 
     @property
+    def scenarios(self) -> str:
+        """Planners' what-if scenarios, one JSON file each."""
+        return self._path("scenarios")
+
+    @property
     def alarms(self) -> str:
         """One JSON file per alarm and per outcome of an alarm."""
         return self._path("alarms")

@@ -7,8 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.alarms import AlarmRecord, DataRejected, DriftDetected, RetrainingOutcome, ids_to_answer, list_alarms, store
 from flows.monitor_alarms import new_drift_alarms
+from rossmann.alarms import (
+    AlarmRecord,
+    DataRejected,
+    DriftDetected,
+    RetrainingOutcome,
+    ids_to_answer,
+    list_alarms,
+    store,
+)
 from rossmann.monitoring import DriftFinding, DriftReport
 from rossmann.settings import Settings
 
@@ -18,7 +26,7 @@ MARKET = DriftFinding(
     kind="concept", name="concept_shift", subject="groups of stores", effect=0.2, limit=0.05, since=None,
     days_beyond_limit=7, reference="earlier forecasts", alarm=True, message="sales of some stores deviate",
 )  # fmt: skip
-BROKEN = replace(MARKET, kind="quality", name="customers_frozen")
+BROKEN = replace(MARKET, kind="quality", name="traffic_frozen")
 NO_FINDINGS = pd.DataFrame({"date": pd.Series(dtype="datetime64[s]"), "name": [], "alarm": []})
 
 
@@ -88,9 +96,9 @@ def test_an_alarm_that_is_stored_twice_is_one_alarm(settings):
     (alarm,) = new_drift_alarms(settings, "a", drift(MARKET), "report", [], NO_FINDINGS)
     (same,) = new_drift_alarms(settings, "a", drift(MARKET), "report", [], NO_FINDINGS)
     (other,) = new_drift_alarms(settings, "b", drift(MARKET), "report", [], NO_FINDINGS)
-    assert store(settings, alarm) == store(settings, same)
-    store(settings, other)
-    assert [each.alarm for each in list_alarms(settings)] == [other, alarm]
+    assert store(settings.workspace.alarms, alarm) == store(settings.workspace.alarms, same)
+    store(settings.workspace.alarms, other)
+    assert [each.alarm for each in list_alarms(settings.workspace.alarms)] == [other, alarm]
 
 
 def test_a_failed_retraining_leaves_its_alarm_open(settings):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flows import workspace as parts
-from flows.alarms import DriftDetected, list_alarms, publish
+from flows.alarms import publish
 from flows.forecast import forecast
 from flows.ingest import ingest
 from flows.monitor import monitor
@@ -17,6 +17,7 @@ from flows.release import release
 from flows.retrain import retrain
 from flows.train import train
 from rossmann import data, evaluation, journal, registry
+from rossmann.alarms import DriftDetected, list_alarms
 from rossmann.chain import KAGGLE_CHAIN, Chain, Forecast
 from rossmann.data import SalesHistory
 from rossmann.monitoring import DriftReport, detect_drift
@@ -67,6 +68,11 @@ def forecasts_with_actuals(history: SalesHistory, days: int) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def test_fingerprints_do_not_change_with_our_names_for_columns(bare, rich):
+    """Without attributes, and with two. Written down before covariates had the names of roles."""
+    assert (bare.fingerprint, rich.fingerprint) == ("206247275ccef5c4", "4356bf89e991d7e6")
+
+
 def test_what_a_chain_of_store_date_and_sales_lacks_has_no_statistic(bare):
     assert findings(detect_drift(bare, forecasts_with_actuals(bare, 90))) == {
         ("dates_shifted", "open"), ("stores_missing", "all stores"), ("store_out_of_scale", "single stores"),
@@ -99,6 +105,21 @@ def test_a_rest_day_that_another_day_has_is_a_wrong_date_and_a_closing_that_nobo
     assert detect_drift(closed, None).alarm_findings == ()
 
 
+def test_traffic_has_the_name_of_its_column(bare):
+    """On the last days a third of the stores count as many visitors as on the day before."""
+    random, days = np.random.default_rng(2), bare.chain.days.model_copy(update={"customers": "visitors"})
+    traffic = np.round(bare.sales / random.uniform(7, 12, bare.sales.shape))
+    traffic[::3, -8:] = traffic[::3, -8:-7]
+    counted = replace(bare, traffic=traffic, chain=replace(bare.chain, days=days))
+    drift = detect_drift(counted, None)
+    (alarm,) = [each for each in drift.alarm_findings if each.name == "traffic_frozen"]
+    assert alarm.subject == "visitors"
+    assert "of the stores report as many visitors as on the day before" in alarm.message
+    assert "visitors" in select_rows(counted, None, drift).current
+    called_sales = replace(bare.chain, days=days.model_copy(update={"customers": "residual"}))
+    assert "number residual" in select_rows(replace(counted, chain=called_sales), None, drift).current
+
+
 def test_a_store_with_few_customers_is_out_of_its_scale_only_beyond_its_own_scatter(bare):
     """Its sales scatter by a factor of two from day to day, and that is usual for it."""
     sales = bare.sales.copy()
@@ -114,10 +135,10 @@ def test_a_store_with_few_customers_is_out_of_its_scale_only_beyond_its_own_scat
 def test_covariates_and_attributes_are_monitored_by_the_names_of_chain_toml(rich):
     drift = detect_drift(rich, None)
     assert {
-        ("planned_flag_share", "fair"), ("planned_number_mean", "temp"), ("planned_promo_share", "promo"),
+        ("planned_flag_share", "fair"), ("planned_number_mean", "temp"), ("planned_promotion_share", "promo"),
         ("unseen_combinations", "weekday, promo, holidays"), ("sales_level", "format big"), ("open_share", "open"),
     } <= findings(drift)  # fmt: skip
-    assert not {"customers_frozen", "other_unit", "zero_sales", "promo_inverted"} & {
+    assert not {"traffic_frozen", "other_unit", "zero_sales", "promotion_inverted"} & {
         name for name, _ in findings(drift)
     }
     messages = [each.message for each in drift.findings if each.name == "sundays_open"]
@@ -161,10 +182,14 @@ def test_a_feast_is_no_drift_three_weeks_later_than_a_year_before(rich):
 
 @pytest.mark.parametrize(("attribute", "value"), [("format", "small"), ("region", "north")])
 def test_the_slice_that_explains_an_alarm_is_called_as_in_chain_toml(rich, attribute, value):
-    names = {"format": rich.stores.type_name, "region": rich.stores.assortment_name}[attribute]
+    names = rich.stores.attributes[:, rich.chain.attributes.index(attribute)]
     residual = np.where((names == value)[:, None], -0.3, 0.0) * (np.arange(60) >= 53)
     assert explaining_slice(rich, residual).name == f"{attribute} {value}"
-    assert evaluation.chain_names(rich).slices == {"store_type": "format", "promo": "promo", "lead_week": "lead_week"}
+    assert evaluation.chain_names(rich).slices == {
+        "attribute": "format",
+        "promotion": "promo",
+        "lead_week": "lead_week",
+    }
 
 
 def test_the_loss_is_that_of_the_environment_else_that_of_the_chain_else_the_default(monkeypatch):
@@ -234,5 +259,5 @@ def test_an_alarm_about_a_covariate_is_answered_from_the_snapshot_without_raw_fi
     retraining = retrain(candidates=["ridge"], reason=alarm.reason, alarm_id=alarm.id)
     assert "in its backtest: a retraining is expected to save" in retraining.decision.reason
     assert retraining.forecast.summary.stores == len(BARE_STORES)
-    (record,) = (each for each in list_alarms(Settings()) if each.alarm.id == alarm.id)
+    (record,) = (each for each in list_alarms(Settings().workspace.alarms) if each.alarm.id == alarm.id)
     assert record.outcome.decision in ("skipped", "promoted", "refused", "unchanged")

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from prefect.client.base import PrefectHttpxSyncClient
 
-from flows.alarms import DataRejected, DriftDetected
+from rossmann.alarms import DataRejected, DriftDetected
 from rossmann.workspace import Workspace
 from tests.support.cluster import free_ports, kill_all, processes_of, wait
 
@@ -54,7 +54,8 @@ def fail():
 """
 PUBLISH_ALARMS = """
 import sys
-from flows import alarms
+from flows.alarms import publish
+from rossmann import alarms
 from rossmann.settings import Settings
 for number in range(int(sys.argv[2]), int(sys.argv[3])):
     if sys.argv[1] == "drift":
@@ -62,7 +63,7 @@ for number in range(int(sys.argv[2]), int(sys.argv[3])):
                                      subject="o", effect=2, limit=1, reference="r", report="p")
     else:
         alarm = alarms.DataRejected(reason="a damaged file", raw="here")
-    alarms.publish(Settings(), alarm)
+    publish(Settings(), alarm)
 """
 
 

@@ -167,7 +167,7 @@ def test_a_day_whose_sales_cannot_be_right_is_set_aside_and_the_others_are_used(
     assert {r.name: r.rows for r in ingest.clean_report.repairs if r.rows} == {"amounts_unusable": 1}
     is_unknown = np.isnan(ingest.history.sales)
     assert np.argwhere(is_unknown).tolist() == [[1, before.sales.shape[1] - 2]]
-    np.testing.assert_array_equal(np.isnan(ingest.history.customers), is_unknown)
+    np.testing.assert_array_equal(np.isnan(ingest.history.traffic), is_unknown)
     np.testing.assert_array_equal(ingest.history.sales[~is_unknown], before.sales[~is_unknown])
     plan = ingest.history.plan(before.origin - 2, 2)
     assert plan.store.tolist() == [1, 1, 2, 3, 3, 8, 8], "neither trained on nor scored"

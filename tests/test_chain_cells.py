@@ -36,7 +36,7 @@ def test_a_flag_of_a_promotion_may_be_empty_in_the_plan(delivery):
     delivery.others["plan.csv"] = pd.DataFrame(plan, columns=["shop", "day"]).assign(deal=[1] + [None] * 41)
     delivery.toml = MINIMAL + DEAL.format(kind="flag").replace("deal =", "promo =") + '[plan]\nfile = "plan.csv"\n'
     history = delivery.read().history
-    assert history.calendar.promo[:, len(history.dates) :][:, :14].sum() == 1
+    assert history.calendar.promotion[:, len(history.dates) :][:, :14].sum() == 1
 
 
 def test_two_holidays_on_one_day_both_count_and_one_without_a_name_is_a_holiday(delivery):
@@ -47,7 +47,7 @@ def test_two_holidays_on_one_day_both_count_and_one_without_a_name_is_a_holiday(
     calendar = delivery.read().history.calendar
     assert calendar.covariate_names.tolist() == ["holiday Ascension", "holiday Labour Day", "holiday without a name"]
     np.testing.assert_array_equal(calendar.covariates[:, 0].sum(axis=1), 1)
-    assert (calendar.state_holiday[0] > 0).sum() == 2
+    assert (calendar.holiday_kind[0] > 0).sum() == 2
 
 
 def test_a_number_beyond_all_bounds_is_refused(delivery):

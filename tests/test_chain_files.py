@@ -1,6 +1,7 @@
 """The files of any chain: which rows are set aside, which deliveries are refused, and with which words."""
 
 import hashlib
+import json
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -17,6 +18,7 @@ from rossmann.data import IngestResult, load_snapshot, read_history, require_raw
 from rossmann.data.chain_files.cells import HEADER_BYTES
 from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
 from rossmann.data.day_rules import MIN_MEDIAN_DAYS, far_above_median
+from rossmann.monitoring.slices import store_slices
 from rossmann.validation import DataError, ValidationError
 
 FIRST_DAY, DAYS = "2014-01-06", 140  # a Monday
@@ -135,8 +137,8 @@ def test_a_store_that_counts_no_customers_has_none_and_a_count_that_cannot_be_re
     delivery.days.loc[delivery.days["shop"] == "7", "visitors"] = None
     result = delivery.read()
     assert result.set_aside[["check", "line"]].values.tolist() == [["readable_visitors", 88]]
-    assert (result.history.customers[0] == 0).all()
-    assert (result.history.customers[result.history.stores.label == "Café"] == 100).all()
+    assert (result.history.traffic[0] == 0).all()
+    assert (result.history.traffic[result.history.stores.label == "Café"] == 100).all()
 
 
 def test_rows_of_no_day_or_no_store_are_set_aside_with_file_and_line(delivery):
@@ -252,7 +254,7 @@ def test_an_empty_column_acts_as_if_it_were_not_described(delivery):
         'heat = { column = "heat" }\n[static]\narea = { file = "places.csv", column = "area" }\n'
     )
     history = delivery.read().history
-    for name in ("open", "promo", "covariates", "covariate_names"):
+    for name in ("open", "promotion", "covariates", "covariate_names"):
         np.testing.assert_array_equal(getattr(history.calendar, name), getattr(plain.calendar, name))
     np.testing.assert_array_equal(history.sales, plain.sales)
     save_snapshot(history, str(delivery.folder / "snapshots"), datetime(2015, 1, 1, tzinfo=UTC), "here")
@@ -264,19 +266,26 @@ def test_a_column_that_only_the_plan_lacks_is_that_of_52_weeks_before(tmp_path):
     delivery = small_chain(tmp_path / "raw", 400)
     delivery.days["deal"] = (pd.to_datetime(delivery.days["day"]).dt.isocalendar().week % 2).to_numpy()
     delivery.days["open"] = 1
-    plan = [(store, f"2015-02-{day:02}") for store in STORES for day in range(8, 24)]
+    plan = [(store, f"2015-02-{day:02}") for store in (*STORES, "new", "next") for day in range(8, 24)]
     delivery.others["plan.csv"] = pd.DataFrame(plan, columns=["shop", "day"]).assign(open=1)
     described = '[known]\npromo = { column = "deal", kind = "flag" }\n[plan]\nfile = "plan.csv"\n'
     delivery.toml = MINIMAL + 'open = "open"\n' + described + "[forecast]\nhorizon_days = 14\n"
     result = delivery.read()
     history = result.history
     days = len(history.dates)
-    np.testing.assert_array_equal(history.calendar.promo[:, days:], history.calendar.promo[:, days - 364 : days - 350])
-    assert history.calendar.promo[:, days:].any()
+    np.testing.assert_array_equal(
+        history.calendar.promotion[:, days:], history.calendar.promotion[:, days - 364 : days - 350]
+    )
+    assert history.calendar.promotion[:, days:].any()
     assert (history.calendar.open[:, days:] == 1).all()
     assert "The plan has no values of deal: those of 52 weeks before are used." in result.raw_report.notes
+    assert any(
+        "2 stores of the plan have no sales and get no forecast: new, next" in note for note in result.raw_report.notes
+    )
     past = delivery.read(date(2015, 2, 1)).history
-    np.testing.assert_array_equal(past.calendar.promo[:, -14:-5], history.calendar.promo[:, days - 8 : days + 1])
+    np.testing.assert_array_equal(
+        past.calendar.promotion[:, -14:-5], history.calendar.promotion[:, days - 8 : days + 1]
+    )
 
 
 def test_a_wrong_date_format_is_told_with_few_of_many_files_and_where_to_correct_it(delivery):
@@ -357,10 +366,37 @@ def test_stores_without_attributes_are_a_group_of_their_own_and_attributes_of_ot
     )
     result = delivery.read()
     stores = result.history.stores
-    assert dict(zip(stores.label, stores.type_name, strict=True)) == {"7": "b", "north": "a", "Café": ""}
+    assert dict(zip(stores.label, stores.first_attribute, strict=True)) == {"7": "b", "north": "a", "Café": ""}
     assert result.raw_report.notes[0] == "1 of 3 stores have no row for static.kind, and share a group: Café."
     delivery.others["places.csv"] = places.assign(shop=["x", "y", "z"])
     assert not len(delivery.read().history.calendar.covariate_names), "as if nothing was said of any store"
+
+
+def test_any_number_of_categories_are_attributes_of_the_stores(delivery):
+    kinds = {"kind": ["a", "a", "b"], "town": ["x", "y", "y"], "size": ["big", "small", "big"]}
+    delivery.others["places.csv"] = pd.DataFrame({"shop": STORES} | kinds)
+    lines = [f'{name} = {{ file = "places.csv", column = "{name}", kind = "category" }}' for name in kinds]
+    delivery.toml = MINIMAL + "\n".join(["[static]", *lines])
+    history = delivery.read().history
+    rows = {
+        label: values.tolist() for label, values in zip(history.stores.label, history.stores.attributes, strict=True)
+    }
+    assert rows == {
+        label: list(values) for label, values in zip(STORES, zip(*kinds.values(), strict=True), strict=True)
+    }
+    assert not len(history.calendar.covariate_names)
+    assert [name for name, _ in store_slices(history)] == [
+        "kind a", "kind b", "town x", "town y", "size big", "size small",
+    ]  # fmt: skip
+    state = features.fit_state(history)
+    columns = features.column_names(state, features.FeatureSpec())
+    positions = [columns.index(f"attribute {json.dumps([name, *sorted(set(kinds[name]))])}") for name in kinds]
+    matrix = features.build(state, history.plan(history.origin, 1), features.FeatureSpec())
+    np.testing.assert_array_equal(matrix[:, positions], history.stores.attribute_codes)
+    save_snapshot(history, str(delivery.folder / "snapshots"), datetime(2015, 1, 1, tzinfo=UTC), "here")
+    loaded = load_snapshot(str(delivery.folder / "snapshots"))
+    assert loaded.fingerprint == history.fingerprint
+    np.testing.assert_array_equal(loaded.stores.attributes, history.stores.attributes)
 
 
 @pytest.mark.parametrize(
@@ -547,3 +583,87 @@ def test_amounts_in_another_currency_have_the_same_verdict_and_forecasts_that_sc
         forecasts.append(forecaster.predict(state, history.plan(state.origin, state.horizon_days)))
     np.testing.assert_allclose(forecasts[1].sales, forecasts[0].sales * factor, rtol=1e-6)
     np.testing.assert_allclose(forecasts[1].standard_deviation, forecasts[0].standard_deviation, atol=1e-6)
+
+
+SIDE_FILES = """
+[known]
+oil = { file = "oil.csv", column = "price", stores = "all", date = { column = "when", format = "%d.%m.%Y" } }
+event = { file = "events.csv", column = "kind", kind = "category", stores = "all" }
+rain = { file = "rain.csv", column = "mm", store = "shop_id", date = "date" }
+
+[static]
+city = { file = "shops.csv", column = "city", kind = "category", store = "shop_id" }
+land = { file = "shops.csv", column = "land", kind = "category", store = "shop_id" }
+
+[holidays]
+file = "holidays.csv"
+date = "date"
+name = "what"
+place = { column = "where", static = ["city", "land"], everywhere = ["Republic"] }
+"""
+
+
+@pytest.fixture
+def side_files(delivery) -> Delivery:
+    """A chain with a price and events of all stores, keys under other names, and holidays of places."""
+    delivery.toml += SIDE_FILES
+    shops = pd.DataFrame({"shop_id": STORES, "city": ["Aa", "Bb", "Bb"], "land": ["L", "M", "M"]})
+    dates = pd.date_range(FIRST_DAY, periods=DAYS + 20)
+    weekdays = dates[dates.dayofweek < 5]
+    rain = pd.DataFrame(
+        [(shop, day, k + (day.day % 7)) for k, shop in enumerate(STORES) for day in dates],
+        columns=["shop_id", "date", "mm"],
+    )
+    holidays = [("2014-02-03", "Republic", "Founding"), ("2014-02-10", "Bb", "Fair"), ("2014-02-11", "L", "Saint")]
+    delivery.others = {
+        "shops.csv": shops,
+        "oil.csv": pd.DataFrame({"when": weekdays.strftime("%d.%m.%Y"), "price": np.arange(len(weekdays)) + 50.0}),
+        "events.csv": pd.DataFrame(
+            {"day": ["2014-01-08", "2014-03-05", "2014-05-30"], "kind": ["match", "match", "fair"]}
+        ),
+        "rain.csv": rain,
+        "holidays.csv": pd.DataFrame(
+            [*holidays, ("2014-02-12", None, "Spring"), ("2014-02-13", "Zz", "Else")], columns=["date", "where", "what"]
+        ),
+    }
+    return delivery
+
+
+def test_a_file_without_stores_counts_for_all_and_keys_may_have_other_names(side_files):
+    history = side_files.read().history
+    calendar = history.calendar
+    values = dict(zip(calendar.covariate_names.tolist(), calendar.covariates, strict=True))
+    monday, saturday, sunday = (
+        calendar.positions(np.datetime64(day)) for day in ("2014-01-13", "2014-01-18", "2014-01-19")
+    )
+    assert (values["number oil"][:, monday] == 55).all()  # the sixth weekday
+    assert (values["number oil"][:, [saturday, sunday]] == 59).all(), "the price of Friday holds until Monday"
+    match = values["flag event=match"]
+    assert (match == match[0]).all()
+    assert np.flatnonzero(match[0]).tolist() == [2, 58]
+    assert values["number rain"][:, 0].tolist() == [6 + STORES.index(label) for label in history.stores.label]
+
+
+def test_a_holiday_of_a_place_is_one_of_the_stores_there(side_files):
+    result = side_files.read()
+    calendar, label = result.history.calendar, result.history.stores.label
+    days = {
+        str(calendar.dates[day]): set(label[stores])
+        for day in range(60)
+        if (stores := calendar.holiday_kind[:, day] > 0).any()
+    }
+    assert days == {
+        "2014-02-03": set(STORES),
+        "2014-02-10": {"7", "Café"},
+        "2014-02-11": {"north"},
+        "2014-02-12": set(STORES),
+    }
+    notes = result.raw_report.notes
+    assert any("no store is in Zz" in note for note in notes), notes
+
+
+def test_two_rows_of_a_covariate_of_all_stores_on_one_day_are_refused(side_files):
+    events = side_files.others["events.csv"]
+    side_files.others["events.csv"] = pd.concat([events, events.iloc[:1]])
+    with pytest.raises(ValidationError, match="more than one row for the day"):
+        side_files.read()

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.commands import app
+from rossmann.data import read_history
 from rossmann.data.chain_guess import CHAIN_FILE, guess_chain, write_chain_file
 from rossmann.simulation import write_restaurants, write_sample
 from rossmann.validation import DataError
@@ -32,12 +33,18 @@ def comments(folder: Path) -> str:
     return " ".join(line.removeprefix("# ") for line in lines if line.startswith("#"))
 
 
+def proposal(folder: Path, name: str) -> str:
+    """A line of chain.toml that is commented out, as it would be in force."""
+    lines = (folder / CHAIN_FILE).read_text().splitlines()
+    return next(line.removeprefix("# ") for line in lines if line.startswith(f"# {name} = "))
+
+
 def store_days(store: str, date: str, stores: list) -> pd.DataFrame:
     """One row per store and day."""
     return pd.MultiIndex.from_product([stores, DAYS], names=[store, date]).to_frame(index=False)
 
 
-def amounts(rows: pd.DataFrame, low: int, high: int) -> np.ndarray:
+def amounts(rows: pd.DataFrame | pd.Index, low: int, high: int) -> np.ndarray:
     return RANDOM.integers(low, high, len(rows))
 
 
@@ -121,9 +128,41 @@ def test_restaurants_with_days_of_rest_and_a_calendar_without_names(japan: Path)
         "air_genre_name": "category", "air_area_name": "category", "latitude": "number", "longitude": "number",
     }  # fmt: skip
     assert "holidays" not in chain
-    assert "date_info.csv (calendar_date, day_of_week, holiday_flg) has days but neither stores nor names" in comments(
-        japan
+    holiday = tomllib.loads(proposal(japan, "holiday_flg"))["holiday_flg"]
+    assert holiday == {
+        "file": "date_info.csv", "column": "holiday_flg", "kind": "flag", "stores": "all", "date": "calendar_date",
+    }  # fmt: skip
+    assert "none after the sales; the same for all stores" in comments(japan)
+
+
+def test_holidays_of_places_and_files_with_other_keys(ecuador: Path) -> None:
+    days = pd.date_range("2015-12-01", "2016-06-30")
+    pd.DataFrame({"when": days.strftime("%d.%m.%Y"), "oil": amounts(days, 400, 999) / 10}).to_csv(
+        ecuador / "oil.csv", index=False
     )
+    stores = pd.read_csv(ecuador / "stores.csv").rename(columns={"store_nbr": "number"})
+    stores.to_csv(ecuador / "stores.csv", index=False)
+    (ecuador / "holidays_events.csv").write_text(
+        "date,type,locale,locale_name,description\n2016-01-01,Holiday,National,Ecuador,Primer dia del ano\n"
+        "2016-04-12,Holiday,Local,Cuenca,Fundacion de Cuenca\n2016-04-13,Holiday,Local,Loja,Fundacion de Loja\n"
+        "2016-04-14,Holiday,Regional,Azuay,Provincializacion\n2016-04-15,Holiday,Regional,Pichincha,Batalla\n"
+    )
+    chain = init(ecuador)
+    assert chain["known"]["oil"] == {
+        "file": "oil.csv", "column": "oil", "kind": "number", "stores": "all",
+        "date": {"column": "when", "format": "%d.%m.%Y"},
+    }  # fmt: skip
+    assert chain["static"]["city"] == {
+        "file": "stores.csv", "column": "city", "kind": "category", "store": "number",
+    }  # fmt: skip
+    assert chain["holidays"]["place"] == {
+        "column": "locale_name", "static": ["city", "state"], "everywhere": ["Ecuador"],
+    }  # fmt: skip
+    history = read_history(str(ecuador)).history
+    calendar, city = history.calendar, stores.set_index("number").city.reindex(history.stores.number).to_numpy()
+    fair = calendar.positions(np.datetime64("2016-04-12"))
+    assert set(city[calendar.holiday_kind[:, fair] > 0]) == {"Cuenca"}
+    assert (calendar.holiday_kind[:, 0] > 0).all()
 
 
 def test_kaggles_format_needs_no_chain_file(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_help_documents_shell_completion():
     assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
-@pytest.mark.parametrize("fault", ["promo_inverted", "promo_inverted@", "promo_inverted@12.02.2015"])
+@pytest.mark.parametrize("fault", ["promotion_inverted", "promotion_inverted@", "promotion_inverted@12.02.2015"])
 def test_a_fault_without_a_date_is_refused(tmp_path, monkeypatch, fault):
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path))
     result = CliRunner().invoke(app, ["replay", "--from", "2015-01-01", "--to", "2015-02-01", "--inject", fault])
@@ -94,7 +94,7 @@ def test_progress_in_a_pipe_is_the_first_and_last_line_and_at_most_one_per_inter
 
 
 def test_a_fault_is_its_name_and_first_day():
-    assert parse_fault("promo_inverted@2015-02-12") == ("promo_inverted", date(2015, 2, 12))
+    assert parse_fault("promotion_inverted@2015-02-12") == ("promotion_inverted", date(2015, 2, 12))
     assert parse_fault(None) == (None, None)
 
 

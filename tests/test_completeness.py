@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from flows.alarms import DataRejected, list_alarms
 from flows.ingest import ingest, read_and_validate
 from flows.retrain import retrain
+from rossmann.alarms import DataRejected, list_alarms
 from rossmann.data import (
     SalesHistory,
     check_newer,
@@ -36,7 +36,7 @@ def reduced(history: SalesHistory, stores: slice = slice(None), first: int = 0, 
     """The history of some of its stores and days."""
     calendar = history.calendar.between(history.calendar.dates[first], history.calendar.dates[-1])
     panels = {name: values[stores] for name, values in vars(calendar).items() if name != "dates"}
-    sales, customers = (values[stores, first:] for values in (history.sales, history.customers))
+    sales, customers = (values[stores, first:] for values in (history.sales, history.traffic))
     whole = SalesHistory(history.stores.at(stores), replace(calendar, **panels), sales, customers)
     return whole.until(history.dates[last - 1])
 
@@ -44,7 +44,7 @@ def reduced(history: SalesHistory, stores: slice = slice(None), first: int = 0, 
 def without_rows(history: SalesHistory, store: int | slice, days: slice) -> SalesHistory:
     sales = history.sales.copy()
     sales[store, days] = np.nan
-    return replace(history, sales=sales, customers=np.where(np.isnan(sales), np.nan, history.customers))
+    return replace(history, sales=sales, traffic=np.where(np.isnan(sales), np.nan, history.traffic))
 
 
 def test_the_same_history_or_a_longer_one_has_lost_nothing(history):
@@ -148,7 +148,7 @@ def test_smaller_raw_files_are_refused_and_leave_the_snapshot_until_they_are_all
     with pytest.raises(DataError, match=r"--allow-shrink"):
         retrain(raw, candidates=["ridge"])
     assert current_snapshot(snapshots) == before
-    assert [alarm.alarm.event for alarm in list_alarms(Settings())] == [DataRejected.event] * 2
+    assert [alarm.alarm.event for alarm in list_alarms(Settings().workspace.alarms)] == [DataRejected.event] * 2
     assert load_snapshot(snapshots, ingest(raw, allow_shrink=True)).stores.number.tolist() == [1, 2]
 
 

@@ -83,7 +83,7 @@ def test_a_category_of_stores_keeps_its_meaning_when_a_new_one_comes():
 
     def with_formats(names: list[str]) -> SalesHistory:
         code = np.unique(names, return_inverse=True)[1].astype(np.int8)
-        stores = replace(past.stores, store_type=code, type_name=np.array(names))
+        stores = replace(past.stores, attribute_codes=code[:, None], attributes=np.array(names)[:, None])
         return replace(past, stores=stores, chain=CHAIN_WITH_FORMATS)
 
     fitted = forecaster("lightgbm", with_formats(["big", "small"] * 4))
@@ -91,7 +91,7 @@ def test_a_category_of_stores_keeps_its_meaning_when_a_new_one_comes():
     def codes(names: list[str]) -> np.ndarray:
         state = features.fit_state(with_formats(names))
         matrix = features.matrix(features.join_plan(state, features.published_plan(state)), fitted.model.columns)
-        column = [each.startswith("store_type ") for each in fitted.model.columns].index(True)
+        column = [each.startswith("attribute ") for each in fitted.model.columns].index(True)
         return matrix[::HORIZON_DAYS, column]
 
     np.testing.assert_array_equal(codes(["big", "small"] * 4), [0, 1] * 4)

@@ -47,7 +47,7 @@ def every_third_weekend() -> np.ndarray:
 def test_a_promotion_on_weekends_is_found(every_third_weekend, as_promo):
     effect = np.log(1.4) * every_third_weekend
     named = {} if as_promo else {"flag deal": every_third_weekend}
-    history = chain_history(SHORT, 12, effect, named, promo=every_third_weekend if as_promo else False)
+    history = chain_history(SHORT, 12, effect, named, promotion=every_third_weekend if as_promo else False)
     planned, weekend = in_plan(every_third_weekend), weekday(history.calendar.dates[-HORIZON_DAYS:]) >= SATURDAY
     for days in (planned, weekend & ~planned, ~weekend):
         assert days.sum() >= 4
@@ -134,7 +134,7 @@ def test_one_store_with_15_months_of_sales_only():
     matrix = features.build(
         features.fit_state(history), history.plan(history.origin, HORIZON_DAYS), features.FeatureSpec()
     )
-    assert np.isfinite(matrix[:, features.FeatureSpec().columns.index("ridge_over_expected")]).all()
+    assert np.isfinite(matrix[:, features.FeatureSpec().columns(()).index("ridge_over_expected")]).all()
 
 
 def test_a_holiday_just_after_the_plan_acts_on_its_last_days():
@@ -149,7 +149,7 @@ def test_a_holiday_just_after_the_plan_acts_on_its_last_days():
     days = np.arange(HORIZON_DAYS) >= HORIZON_DAYS - 2
     assert error(history, effect[: len(history.calendar.dates)], days) < WITHIN
     shorter = history.until(history.origin - 1, HORIZON_DAYS)
-    assert shorter.calendar.later_state_holiday[:, 1].all()
+    assert shorter.calendar.later_holiday_kind[:, 1].all()
 
 
 def test_feasts_that_are_no_holidays_of_the_chain_have_no_columns():

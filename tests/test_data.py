@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import SalesHistory, kaggle_submission, read_history, read_plan
 from rossmann.data.kaggle.columns import KAGGLE_NAMES, RAW_PLAN_COLUMNS
-from rossmann.schema import SATURDAY, STATE_HOLIDAYS, SUNDAY, WEEK_DAYS, WEEKS_YEAR_DAYS, weekday
+from rossmann.schema import HOLIDAY_KINDS, SATURDAY, SUNDAY, WEEK_DAYS, WEEKS_YEAR_DAYS, weekday
 from rossmann.validation import DataError, ValidationError
 from tests.support.raw_files import HOLIDAY, NUMBERS, PAST_DAYS, PLAN_DAYS, raw_files
 
@@ -60,17 +61,17 @@ def date_texts(first, count):
 
 
 def test_the_panels_agree_with_a_loop_over_the_rows(files, history):
-    assert history.sales.shape == history.customers.shape == (len(NUMBERS), PAST_DAYS)
+    assert history.sales.shape == history.traffic.shape == (len(NUMBERS), PAST_DAYS)
     assert history.calendar.open.shape == (len(NUMBERS), PAST_DAYS + PLAN_DAYS)
     assert history.origin == ORIGIN
     for row in pd.concat([files.train, files.test]).itertuples():
         at = position(history, row.Store, row.Date)
         assert history.calendar.open[at] == row.Open
-        assert history.calendar.promo[at] == row.Promo
-        assert STATE_HOLIDAYS[history.calendar.state_holiday[at]] == row.StateHoliday
-        assert history.calendar.school_holiday[at] == row.SchoolHoliday
+        assert history.calendar.promotion[at] == row.Promo
+        assert HOLIDAY_KINDS[history.calendar.holiday_kind[at]] == row.StateHoliday
+        assert history.calendar.school_break[at] == row.SchoolHoliday
         if row.Date <= str(history.origin):
-            assert (history.sales[at], history.customers[at]) == (row.Sales, row.Customers)
+            assert (history.sales[at], history.traffic[at]) == (row.Sales, row.Customers)
 
 
 def test_days_before_the_first_row_after_the_last_and_in_whole_closures_have_no_sales(files, read):
@@ -85,9 +86,9 @@ def test_days_before_the_first_row_after_the_last_and_in_whole_closures_have_no_
             if (store, day) not in rows:
                 is_sunday = weekday(history.dates[j]) == SUNDAY
                 assert history.calendar.open[i, j] == (not is_sunday)  # the habit, since nobody planned a closure
-                assert history.calendar.school_holiday[i, j] == 0
-                assert history.calendar.promo[i, j] == history.calendar.promo[2, j]  # as most stores have it
-                assert history.calendar.state_holiday[i, j] == history.calendar.state_holiday[2, j]
+                assert history.calendar.school_break[i, j] == 0
+                assert history.calendar.promotion[i, j] == history.calendar.promotion[2, j]  # as most stores have it
+                assert history.calendar.holiday_kind[i, j] == history.calendar.holiday_kind[2, j]
 
 
 def test_the_report_names_stores_whose_rows_end_early(files, read):
@@ -98,12 +99,11 @@ def test_the_report_names_stores_whose_rows_end_early(files, read):
 def test_the_attributes_of_stores_are_read_as_dates_and_codes(history):
     stores = history.stores
     assert stores.number.tolist() == list(NUMBERS)
-    assert stores.store_type.tolist() == [0, 1, 2, 3]
-    assert stores.assortment.tolist() == [0, 1, 2, 0]
-    np.testing.assert_equal(stores.competition_distance_m, [570, 14130, np.nan, 20])
-    assert stores.competition_since.astype(str).tolist() == ["2007-11", "NaT", "NaT", "2014-02"]
-    assert stores.promo2.tolist() == [False, True, True, False]
-    months = [list(np.flatnonzero(flags) + 1) for flags in stores.promo2_months]
+    assert stores.attribute_codes.tolist() == [[0, 0], [1, 1], [2, 2], [3, 0]]
+    np.testing.assert_equal(stores.kaggle.competition_distance_m, [570, 14130, np.nan, 20])
+    assert stores.kaggle.competition_since.astype(str).tolist() == ["2007-11", "NaT", "NaT", "2014-02"]
+    assert stores.kaggle.promo2.tolist() == [False, True, True, False]
+    months = [list(np.flatnonzero(flags) + 1) for flags in stores.kaggle.promo2_months]
     assert months == [[], [1, 4, 7, 10], [3, 6, 9, 12], []]
 
 
@@ -111,7 +111,7 @@ def test_promo2_starts_on_the_monday_of_its_iso_week(files, read):
     weeks = [(2009, 53), (2010, 1), (2012, 52), (2013, 1)]
     files.store["Promo2"], files.store["PromoInterval"] = 1, "Jan,Apr,Jul,Oct"
     files.store["Promo2SinceYear"], files.store["Promo2SinceWeek"] = zip(*weeks, strict=True)
-    since = read(files).history.stores.promo2_since
+    since = read(files).history.stores.kaggle.promo2_since
     assert since.astype(str).tolist() == [date.fromisocalendar(*week, 1).isoformat() for week in weeks]
 
 
@@ -160,8 +160,8 @@ def test_stores_are_selected_by_position_or_flag(history):
     assert history.stores.contains(np.array([0, 1, 4, 8, 9])).tolist() == [False, True, False, True, False]
     for selected in (history.stores.at(np.array([1, 3])), history.stores.at(np.array([False, True, False, True]))):
         assert selected.number.tolist() == [2, 8]
-        assert selected.competition_distance_m.tolist() == [14130, 20]
-        assert selected.promo2_months.shape == (2, 12)
+        assert selected.kaggle.competition_distance_m.tolist() == [14130, 20]
+        assert selected.kaggle.promo2_months.shape == (2, 12)
 
 
 def test_take_has_the_values_of_pairs_and_nan_where_there_is_none(files, read):
@@ -174,7 +174,7 @@ def test_take_has_the_values_of_pairs_and_nan_where_there_is_none(files, read):
     (row,) = files.train[files.is_day(1, "2014-02-04")].itertuples()
     gap = [np.nan] * 6
     np.testing.assert_array_equal(history.take("sales", store, day), [row.Sales, 0, *gap])
-    np.testing.assert_array_equal(history.take("customers", store, day), [row.Customers, 0, *gap])
+    np.testing.assert_array_equal(history.take("traffic", store, day), [row.Customers, 0, *gap])
     in_calendar = [1, 0, 1, np.nan, np.nan, 1, np.nan, np.nan]  # also in the closure, by habit, and after the origin
     np.testing.assert_array_equal(history.take("open", store, day), in_calendar)
 
@@ -204,8 +204,8 @@ def test_a_day_that_is_open_without_sales_stays_as_it_was_planned(files, read):
 def test_a_missing_closed_day_is_added(day, holiday, files, read):
     ingest = read(without(files, 1, day))
     at = position(ingest.history, 1, day)
-    assert (ingest.history.calendar.open[at], ingest.history.sales[at], ingest.history.customers[at]) == (0, 0, 0)
-    assert ingest.history.calendar.state_holiday[at] == holiday
+    assert (ingest.history.calendar.open[at], ingest.history.sales[at], ingest.history.traffic[at]) == (0, 0, 0)
+    assert ingest.history.calendar.holiday_kind[at] == holiday
     assert repairs(ingest) == {"closed_day_missing": 1}
 
 
@@ -260,10 +260,10 @@ def test_without_a_plan_the_calendar_of_52_weeks_before_is_used(read):
     assert repairs(ingest) == {"plan_row_missing": 4 * 48}
     for j in range(past_days, past_days + 48):
         day = j % WEEK_DAYS
-        assert calendar.promo[:, j].tolist() == calendar.promo[:, j - WEEKS_YEAR_DAYS].tolist()
-        assert calendar.school_holiday[:, j].tolist() == calendar.school_holiday[:, j - WEEKS_YEAR_DAYS].tolist()
+        assert calendar.promotion[:, j].tolist() == calendar.promotion[:, j - WEEKS_YEAR_DAYS].tolist()
+        assert calendar.school_break[:, j].tolist() == calendar.school_break[:, j - WEEKS_YEAR_DAYS].tolist()
         is_easter = str(calendar.dates[j]) in ("2015-04-03", "2015-04-06")
-        assert (calendar.state_holiday[:, j] == (2 if is_easter else 0)).all()
+        assert (calendar.holiday_kind[:, j] == (2 if is_easter else 0)).all()
         usual = [day <= SATURDAY, 0 < day <= SATURDAY, 1, day <= SATURDAY]
         assert calendar.open[:, j].tolist() == ([0, 0, 0, 0] if is_easter else usual)
 
@@ -283,8 +283,8 @@ def test_a_store_that_is_missing_in_the_plan_follows_the_plan_of_the_others(file
     ingest = read(files)
     assert repairs(ingest) == {"plan_row_missing": 48}
     at, calendar = position(ingest.history, 2, "2014-04-18"), ingest.history.calendar
-    assert (calendar.open[at], calendar.state_holiday[at], calendar.promo[at]) == (0, 2, 1)
-    np.testing.assert_array_equal(calendar.promo[1, PAST_DAYS:], calendar.promo[0, PAST_DAYS:])
+    assert (calendar.open[at], calendar.holiday_kind[at], calendar.promotion[at]) == (0, 2, 1)
+    np.testing.assert_array_equal(calendar.promotion[1, PAST_DAYS:], calendar.promotion[0, PAST_DAYS:])
     assert calendar.open[position(ingest.history, 2, "2014-03-17")] == 1
 
 
@@ -343,8 +343,8 @@ def test_a_replay_gives_the_same_history_as_cutting_the_whole_one(read):
     files.store.loc[2, "Promo2SinceWeek"] = 19
     origin = np.datetime64("2014-03-09")
     whole = read(files).history
-    assert np.isnan(whole.until(origin).stores.competition_distance_m[0]) != np.isnan(
-        whole.stores.competition_distance_m[0]
+    assert np.isnan(whole.until(origin).stores.kaggle.competition_distance_m[0]) != np.isnan(
+        whole.stores.kaggle.competition_distance_m[0]
     )
     assert read(files, origin.item()).history.fingerprint == whole.until(origin).fingerprint
 
@@ -379,7 +379,7 @@ def test_as_of_before_the_first_day_is_refused_and_after_the_last_changes_nothin
 @pytest.mark.parametrize("names", ["Kaggle's", "ours"])
 def test_a_plan_is_read_in_its_order_with_its_ids_under_either_set_of_names(names, files, history, tmp_path):
     shuffled = files.test.sample(frac=1, random_state=1)
-    ours = {kaggle: name for name, kaggle in KAGGLE_NAMES.items()}
+    ours = {kaggle: KAGGLE_CHAIN.name_of(name) for name, kaggle in KAGGLE_NAMES.items()}
     table = shuffled if names == "Kaggle's" else shuffled.rename(columns=ours)
     table.to_csv(tmp_path / "plan.csv", index=False)
     plan, ids = read_plan(str(tmp_path / "plan.csv"), history)
@@ -387,8 +387,8 @@ def test_a_plan_is_read_in_its_order_with_its_ids_under_either_set_of_names(name
     assert plan.store.tolist() == shuffled["Store"].tolist()
     assert plan.date.astype(str).tolist() == shuffled["Date"].tolist()
     assert plan.open.tolist() == shuffled["Open"].tolist()
-    assert plan.school_holiday.tolist() == shuffled["SchoolHoliday"].tolist()
-    assert [STATE_HOLIDAYS[code] for code in plan.state_holiday] == shuffled["StateHoliday"].tolist()
+    assert plan.school_break.tolist() == shuffled["SchoolHoliday"].tolist()
+    assert [HOLIDAY_KINDS[code] for code in plan.holiday_kind] == shuffled["StateHoliday"].tolist()
 
 
 @pytest.mark.parametrize("header", ["date,store,promo", "Date,Store,Promo"])
@@ -397,8 +397,8 @@ def test_the_published_plan_fills_in_what_a_plan_leaves_out(header, history, tmp
     plan, ids = read_plan(str(tmp_path / "mine.csv"), history)
     assert ids is None
     assert plan.open.tolist() == [1, 0, 1]
-    assert plan.promo.tolist() == [1, history.calendar.promo[position(history, 1, "2014-03-23")], 0]
-    assert plan.school_holiday[2] == history.calendar.school_holiday[position(history, 8, "2014-03-18")]
+    assert plan.promotion.tolist() == [1, history.calendar.promotion[position(history, 1, "2014-03-23")], 0]
+    assert plan.school_break[2] == history.calendar.school_break[position(history, 8, "2014-03-18")]
 
 
 def test_ids_may_be_text(history, tmp_path):

@@ -11,7 +11,7 @@ from benchmarks.detection import (
     Case,
     days_until_named,
     drift_until,
-    first_promo_day,
+    first_promotion_day,
     stale_forecasts,
     week_forecasts,
     with_actuals,
@@ -21,10 +21,11 @@ from rossmann.monitoring import definitions, detect_drift
 from rossmann.monitoring.covariate_drift import STATISTIC_OF_KIND
 from rossmann.monitoring.definitions import DEFINITIONS, StatisticDefinition
 from rossmann.monitoring.drift import explain_alarms
+from rossmann.monitoring.forecast_statistics import deviating_share
 from rossmann.monitoring.history_statistics import history_statistics
 from rossmann.monitoring.statistics import Statistic
 from rossmann.monitoring.store_series import compute_series, earlier_mean
-from rossmann.schema import SATURDAY, STORE_TYPES, weekday
+from rossmann.schema import SATURDAY, weekday
 from rossmann.simulation import FAULTS, inject_fault, write_sample
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -51,6 +52,13 @@ def report(history, forecasts):
     return drift_until(history, forecasts, START + 6)
 
 
+@pytest.mark.parametrize(("stores", "share"), [(2, 0.0), (3, 0.25)])
+def test_two_of_a_dozen_stores_are_no_group(stores, share):
+    residual = np.random.default_rng(5).normal(0, 0.1, (12, 90))
+    residual[:stores, -7:] += 1.0
+    assert deviating_share(residual)[-1] == share
+
+
 @pytest.mark.parametrize("last", [START - 1, START + 6, START + 13])
 def test_a_week_without_a_fault_has_no_alarm(history, forecasts, last):
     assert drift_until(history, forecasts, last).alarm_findings == ()
@@ -58,7 +66,7 @@ def test_a_week_without_a_fault_has_no_alarm(history, forecasts, last):
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_within_a_week_and_named(history, forecasts, name):
-    start = first_promo_day(history, START) if name == "promo_uplift_gone" else START
+    start = first_promotion_day(history, START) if name == "promotion_uplift_gone" else START
     size = 0.5 if name == "concept_shift" else FAULTS[name].sizes[0]  # a tenth of few stores is hard to detect
     days, _ = days_until_named(history, forecasts, Case(name, size, ""), start)
     assert days is not None, name
@@ -68,11 +76,11 @@ def test_an_unusual_plan_is_reported_before_its_days_come(history, forecasts):
     past = history.until(START)
     coming = np.arange(len(past.dates) + 2, len(past.dates) + 26)
     weekdays = weekday(past.calendar.dates)
-    constant_promo, saturday_promo = (past.calendar.promo.copy() for _ in range(2))
+    constant_promo, saturday_promo = (past.calendar.promotion.copy() for _ in range(2))
     constant_promo[:, coming[weekdays[coming] < SATURDAY]] = 1
     saturday_promo[:, coming[weekdays[coming] == SATURDAY][0]] = 1
-    for promo, name in ((constant_promo, "planned_promo_share"), (saturday_promo, "unseen_combinations")):
-        changed = replace(past, calendar=replace(past.calendar, promo=promo))
+    for promo, name in ((constant_promo, "planned_promotion_share"), (saturday_promo, "unseen_combinations")):
+        changed = replace(past, calendar=replace(past.calendar, promotion=promo))
         alarms = detect_drift(changed, forecasts[forecasts.date <= pd.Timestamp(START.item())]).alarm_findings
         assert name in {alarm.name for alarm in alarms}, name
 
@@ -103,7 +111,7 @@ def test_the_cause_is_the_alarm_and_its_consequences_name_it(history, forecasts)
 
 @pytest.mark.parametrize("store_type", ["a", "c", "d"])
 def test_an_alarm_about_the_chain_names_the_store_type_that_explains_it_and_its_size(history, forecasts, store_type):
-    stores = history.stores.store_type == STORE_TYPES.index(store_type)
+    stores = history.stores.first_attribute == store_type
     drift = weaker_week(history, forecasts, stores)
     (message,) = (alarm.message for alarm in drift.alarm_findings)
     size, rest = re.search(
@@ -115,8 +123,8 @@ def test_an_alarm_about_the_chain_names_the_store_type_that_explains_it_and_its_
 
 def test_an_alarm_about_stores_of_every_kind_names_no_slice(history, forecasts):
     stores = np.zeros(len(history.stores.number), bool)
-    for code in np.unique(history.stores.store_type):
-        stores[np.flatnonzero(history.stores.store_type == code)[::4]] = True
+    for code in np.unique(history.stores.first_attribute):
+        stores[np.flatnonzero(history.stores.first_attribute == code)[::4]] = True
     messages = [alarm.message for alarm in weaker_week(history, forecasts, stores).alarm_findings]
     assert messages
     assert not any("explains it" in message for message in messages)
@@ -124,8 +132,8 @@ def test_an_alarm_about_stores_of_every_kind_names_no_slice(history, forecasts):
 
 def weaker_week(history, forecasts, stores: np.ndarray) -> monitoring.DriftReport:
     """The findings of a week in which some stores (bool [stores]) sell 20 % less."""
-    changed = replace(history, sales=history.sales.copy(), customers=history.customers.copy())
-    for values in (changed.sales, changed.customers):
+    changed = replace(history, sales=history.sales.copy(), traffic=history.traffic.copy())
+    for values in (changed.sales, changed.traffic):
         values[stores, history.calendar.positions(START) :] *= 0.8
     return drift_until(changed, with_actuals(forecasts, changed), START + 6)
 
@@ -191,11 +199,12 @@ def test_causes_are_believed_in_the_order_of_the_definitions():
     """An alarm that two alarms explain names the first; one that was explained away explains nothing itself."""
     causes = [definition.name for definition in DEFINITIONS.values() if definition.explains]
     assert causes == [
-        "dates_shifted", "promo_inverted", "sundays_open", "customers_frozen", "other_unit", "stores_missing",
-        "stale_forecasts", "promo_uplift_gone", "store_out_of_scale", "concept_shift", "residual_level", "sales_level",
+        "dates_shifted", "promotion_inverted", "sundays_open", "traffic_frozen", "other_unit", "stores_missing",
+        "stale_forecasts", "promotion_uplift_gone", "store_out_of_scale", "concept_shift", "residual_level",
+        "sales_level",
     ]  # fmt: skip
     finding = monitoring.DriftFinding("k", "", "all stores", 1.0, 0.5, None, 7, "r", True, "m")
-    names = ("concept_shift", "promo_inverted", "dates_shifted", "stores_missing")
+    names = ("concept_shift", "promotion_inverted", "dates_shifted", "stores_missing")
     explained = explain_alarms([replace(finding, name=name) for name in names])
     assert {each.name for each in explained if each.alarm} == {"dates_shifted", "stores_missing"}
     assert [each.message for each in explained[:2]] == ["m; explained by dates_shifted"] * 2
@@ -204,7 +213,7 @@ def test_causes_are_believed_in_the_order_of_the_definitions():
 def test_data_are_broken_where_a_source_is_wrong_and_not_where_the_market_changes():
     broken = {name for name, definition in DEFINITIONS.items() if definition.broken_data}
     assert broken == {
-        "dates_shifted", "promo_inverted", "customers_frozen", "other_unit", "stores_missing", "store_out_of_scale",
+        "dates_shifted", "promotion_inverted", "traffic_frozen", "other_unit", "stores_missing", "store_out_of_scale",
         "sundays_open", "zero_sales", "stale_forecasts",
     }  # fmt: skip
 
@@ -225,9 +234,9 @@ def test_the_limit_comes_from_the_earlier_values_of_the_statistic():
 
 def test_the_limit_is_never_below_the_floor():
     values = np.random.default_rng(3).normal(0, 1, 300)
-    definition = a_definition("x", floor=50.0, store_type_floor=80.0)
+    definition = a_definition("x", floor=50.0, attribute_floor=80.0)
     assert Statistic(definition=definition, subject="y", values=values).limit == 50.0
-    assert Statistic(definition=definition.for_store_type(), subject="y", values=values).limit == 80.0
+    assert Statistic(definition=definition.for_attribute(), subject="y", values=values).limit == 80.0
 
 
 def test_the_usual_value_is_the_mean_of_the_days_before(history):
@@ -246,7 +255,7 @@ def test_sales_are_compared_with_the_same_weekdays_and_promotions(history):
     store, day = 3, len(history.dates) - 4
     comparable = [
         d for d in range(day - 18 * 7, day - 13)
-        if weekdays[d] == weekdays[day] and series.promo[store, d] == series.promo[store, day]
+        if weekdays[d] == weekdays[day] and series.promotion[store, d] == series.promotion[store, day]
         and not series.holiday[store, d] and series.has_sales[store, d]
     ]  # fmt: skip
     expected = series.log_sales[store, day] - series.log_sales[store, comparable].mean()
@@ -262,7 +271,7 @@ def test_the_report_is_written_for_the_date_and_as_the_latest_and_needs_no_netwo
     page = (tmp_path / "latest/report.html").read_text()
     assert address == f"{tmp_path}/{last}/report.html"
     assert page == (tmp_path / f"{last}/report.html").read_text()
-    assert "promo_uplift_gone" in page
+    assert "promotion_uplift_gone" in page
     shifted = drift_until(
         inject_fault(history, "other_unit", START), forecasts[forecasts.date <= pd.Timestamp(last.item())], last
     )

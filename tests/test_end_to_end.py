@@ -21,7 +21,6 @@ from prefect.artifacts import Artifact
 
 from flows import artifacts, links
 from flows.adaptation import adapt_quantiles, update_quantiles
-from flows.alarms import QuantilesNotUpdated, list_alarms
 from flows.cli.main import main
 from flows.forecast import forecast
 from flows.ingest import ingest
@@ -29,6 +28,7 @@ from flows.release import release
 from flows.retrain import retrain
 from flows.train import train
 from rossmann import evaluation, features, models, registry, training
+from rossmann.alarms import QuantilesNotUpdated, list_alarms
 from rossmann.data import current_snapshot, list_snapshots, load_snapshot
 from rossmann.registry import Registry
 from rossmann.schema import DAY
@@ -238,7 +238,7 @@ def test_quantiles_that_cannot_follow_the_outcomes_are_an_alarm(workspace, first
     monkeypatch.setenv("ROSSMANN_JOURNAL_URL", "postgresql+psycopg://nobody@127.0.0.1:1/nowhere")
     history = load_snapshot(snapshots, current_snapshot(snapshots))
     flow(update_quantiles)(Settings(), history.until(history.origin - DAY), None)
-    alarm = max((record.alarm for record in list_alarms(Settings())), key=lambda alarm: alarm.at)
+    alarm = max((record.alarm for record in list_alarms(Settings().workspace.alarms)), key=lambda alarm: alarm.at)
     assert isinstance(alarm, QuantilesNotUpdated)
     assert "do not follow the outcomes: OperationalError" in alarm.reason
 

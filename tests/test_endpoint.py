@@ -20,10 +20,11 @@ import yaml
 from prefect import flow
 
 from benchmarks.load import background_load
-from flows import alarms, workspace
+from flows import workspace
 from flows.endpoint import champion_target, switch_endpoint, sync_endpoint, system_alarms
 from flows.refresh import refresh
 from rossmann import features, registry
+from rossmann.alarms import list_alarms
 from rossmann.data import current_snapshot, restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, HORIZON_DAYS
@@ -239,7 +240,7 @@ def test_an_endpoint_with_other_keys_is_not_taken_for_a_broken_one(
     monkeypatch.setenv("ROSSMANN_SERVE_CONFIG", str(tmp_path / "serve.yaml"))
     flow(sync_endpoint.fn)()
     settings = Settings()
-    (alarm,) = (record.alarm for record in alarms.list_alarms(settings) if "API keys" in record.alarm.reason)
+    (alarm,) = (record.alarm for record in list_alarms(settings.workspace.alarms) if "API keys" in record.alarm.reason)
     assert "is deployed and ready, but was not compared with the batch" in alarm.reason
     assert deployment.deployed_target(endpoint.serve) == champion_target(settings)
     assert deployment.readiness(endpoint.serve)["ready"]

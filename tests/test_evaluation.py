@@ -33,9 +33,9 @@ def rows(candidate: str, sales: np.ndarray, forecast: np.ndarray, origin: str = 
             "lead_days": lead,
             "lead_week": (lead - 1) // 7 + 1,
             "weekday": MONDAY,
-            "store_type": np.where(np.repeat(np.arange(stores), days) % 2 == 0, "a", "b"),
+            "attribute": np.where(np.repeat(np.arange(stores), days) % 2 == 0, "a", "b"),
             "open": 1,
-            "promo": lead % 2,
+            "promotion": lead % 2,
             "sales": sales.ravel(),
             "forecast": forecast.ravel(),
             "lower": forecast.ravel() * 0.9,
@@ -111,7 +111,7 @@ def test_a_fold_has_only_the_past_and_a_plan_without_sales(noisy):
     assert fold.past.origin == origin
     assert fold.past.sales.shape[1] == len(noisy.dates) - 48
     assert fold.past.calendar.dates[-1] == origin + 48 * DAY
-    assert not {"sales", "customers"} & set(vars(fold.plan))
+    assert not {"sales", "traffic"} & set(vars(fold.plan))
     assert fold.plan.date.min() == origin + DAY
     assert len(fold.plan) == len(fold.actuals.sales)
 
@@ -185,7 +185,7 @@ def test_beating_the_champion_is_not_enough_if_the_median_is_better():
 def test_a_slice_that_gets_worse_stops_the_promotion():
     backtest = backtest_with_errors(new=0.05, old=0.12, median=0.2)
     table = backtest.rows
-    spoilt = (table.candidate == "new") & (table.lead_week == 2) & (table.store_type == "b") & (table.store < 8)
+    spoilt = (table.candidate == "new") & (table.lead_week == 2) & (table.attribute == "b") & (table.store < 8)
     table.loc[spoilt, "forecast"] = table.loc[spoilt, "sales"] * 1.9
     table.loc[(table.candidate == "old") & (table.lead_week != 2), "forecast"] *= 1.8
     verdict = judge(backtest, "new", ["old", "median"])

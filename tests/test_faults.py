@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.alarms import RetrainingOutcome, StaleData, list_alarms, publish
+from flows.alarms import publish
 from rossmann import registry
+from rossmann.alarms import RetrainingOutcome, StaleData, list_alarms
 from rossmann.data import SalesHistory, current_snapshot, list_snapshots, load_snapshot, save_snapshot
 from rossmann.registry import Registry
 from rossmann.settings import Settings
@@ -162,7 +163,7 @@ def test_a_clock_that_is_set_back_changes_neither_the_current_snapshot_nor_an_ou
     publish(Settings(), alarm)
     publish(Settings(), RetrainingOutcome(alarm_id=alarm.id, at=at, started=at, decision="failed", reason="r",
                                           model_version=None))  # fmt: skip
-    assert [record.outcome.decision for record in list_alarms(Settings())] == ["failed"]
+    assert [record.outcome.decision for record in list_alarms(Settings().workspace.alarms)] == ["failed"]
 
 
 @pytest.mark.parametrize(

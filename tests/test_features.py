@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from rossmann import features, schema
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import Plan
 from rossmann.data.kaggle.derivations import promo2_phase
 from rossmann.features import calendar, columns, levels
@@ -15,11 +16,13 @@ from rossmann.validation import DataError
 from tests.conftest import toy_sales
 
 SPEC = features.FeatureSpec()
+ATTRIBUTES = KAGGLE_CHAIN.attribute_columns
+COLUMNS = SPEC.columns(ATTRIBUTES)
 
 
 def column(matrix: np.ndarray, name: str, spec: features.FeatureSpec = SPEC) -> np.ndarray:
     """The feature of this name. [rows]"""
-    return matrix[:, spec.columns.index(name)]
+    return matrix[:, spec.columns(ATTRIBUTES).index(name)]
 
 
 def one_row(history, store: int, date: str, **changes) -> Plan:
@@ -41,8 +44,8 @@ def sold(noisy) -> pd.DataFrame:
             "date": dates,
             "age": len(noisy.dates) - 1 - day,
             "weekday": dates.weekday,
-            "promo": noisy.calendar.promo[store, day],
-            "school": noisy.calendar.school_holiday[store, day],
+            "promotion": noisy.calendar.promotion[store, day],
+            "school": noisy.calendar.school_break[store, day],
             "sales": noisy.sales[store, day],
             "log_sales": np.log(noisy.sales[store, day]),
         }
@@ -57,7 +60,7 @@ def state(noisy):
 @pytest.fixture(scope="module")
 def deviations(sold, state) -> pd.DataFrame:
     """The same days with their deviation from the expected level of their cell."""
-    expected = [state.levels.expected[row.store, row.weekday, row.promo] for row in sold.itertuples()]
+    expected = [state.levels.expected[row.store, row.weekday, row.promotion] for row in sold.itertuples()]
     return sold.assign(deviation=sold.log_sales - expected)
 
 
@@ -65,7 +68,7 @@ def test_sales_without_noise_are_continued(toy):
     state = features.fit_state(toy)
     plan = toy.plan(toy.origin, 48)
     rows = features.join_plan(state, plan)
-    future = toy_sales(plan.store, schema.weekday(plan.date), plan.promo)[rows.open]
+    future = toy_sales(plan.store, schema.weekday(plan.date), plan.promotion)[rows.open]
     np.testing.assert_allclose(rows.in_cell(state.levels.last_sales)[rows.open], future)
     np.testing.assert_allclose(rows.in_cell(state.levels.median_sales)[rows.open], future)
     np.testing.assert_allclose(np.exp(rows.ridge[rows.open]), future, rtol=0.05)
@@ -74,12 +77,12 @@ def test_sales_without_noise_are_continued(toy):
 def test_every_row_of_the_plan_has_a_row_of_named_columns(toy):
     plan = toy.plan(toy.origin, 48)
     matrix = features.build(features.fit_state(toy), plan, SPEC)
-    assert len(set(SPEC.columns)) == len(SPEC.columns)
-    assert matrix.shape == (len(plan), len(SPEC.columns))
+    assert len(set(COLUMNS)) == len(COLUMNS)
+    assert matrix.shape == (len(plan), len(COLUMNS))
     assert matrix.dtype == np.float32
     assert matrix.flags.c_contiguous
     assert not np.isinf(matrix).any()
-    np.testing.assert_array_equal(column(matrix, "promo"), plan.promo)
+    np.testing.assert_array_equal(column(matrix, "promotion"), plan.promotion)
     np.testing.assert_array_equal(column(matrix, "lead_days"), (plan.date - toy.origin).astype(int))
 
 
@@ -88,9 +91,9 @@ def test_switches_remove_columns_and_leave_the_others_unchanged(toy):
     plan = toy.plan(toy.origin, 48)
     state = features.fit_state(toy)
     whole, matrix = features.build(state, plan, SPEC), features.build(state, plan, smaller)
-    assert set(smaller.columns) < set(SPEC.columns)
-    assert matrix.shape[1] == len(smaller.columns)
-    for name in smaller.columns:
+    assert set(smaller.columns(ATTRIBUTES)) < set(COLUMNS)
+    assert matrix.shape[1] == len(smaller.columns(ATTRIBUTES))
+    for name in smaller.columns(ATTRIBUTES):
         np.testing.assert_array_equal(column(matrix, name, smaller), column(whole, name))
 
 
@@ -100,7 +103,7 @@ def test_an_unknown_window_is_refused():
 
 
 def test_every_feature_of_the_table_is_a_column_by_default():
-    assert SPEC.columns == tuple(name for group in columns.GROUPS for name in group.features)
+    assert SPEC.columns(()) == tuple(name for group in columns.GROUPS for name in group.features)
     switches = {group.switch for group in columns.GROUPS} - {None}
     assert switches == {field.name for field in fields(features.FeatureSpec)}
 
@@ -109,13 +112,13 @@ def test_a_new_feature_needs_no_second_list(toy, monkeypatch):
     group = columns.FeatureGroup(None, {"twice_the_lead": lambda rows: 2 * rows.lead_days})
     monkeypatch.setattr(columns, "GROUPS", (*columns.GROUPS, group))
     matrix = features.build(features.fit_state(toy), toy.plan(toy.origin, 48), SPEC)
-    assert SPEC.columns[-1] == "twice_the_lead"
+    assert SPEC.columns(())[-1] == "twice_the_lead"
     np.testing.assert_array_equal(column(matrix, "twice_the_lead"), 2 * column(matrix, "lead_days"))
 
 
 def test_two_features_with_the_same_name_are_refused():
-    group = columns.FeatureGroup(None, {"promo": lambda rows: rows.lead_days})
-    with pytest.raises(ValueError, match="two features have the name promo"):
+    group = columns.FeatureGroup(None, {"promotion": lambda rows: rows.lead_days})
+    with pytest.raises(ValueError, match="two features have the name promotion"):
         columns.merge_groups((*columns.GROUPS, group))
 
 
@@ -123,7 +126,7 @@ def test_a_group_with_an_unknown_switch_is_refused(monkeypatch):
     group = columns.FeatureGroup("weather", {"rain": lambda rows: rows.lead_days})
     monkeypatch.setattr(columns, "GROUPS", (*columns.GROUPS, group))
     with pytest.raises(AttributeError, match="weather"):
-        _ = SPEC.columns
+        SPEC.columns(())
 
 
 def test_date_parts_agree_with_pandas():
@@ -202,7 +205,7 @@ def test_the_first_day_of_a_new_store_is_no_reopening():
 def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
     year = sold[sold.age < WEEKS_YEAR_DAYS]
     store_mean = year.groupby("store").log_sales.mean()
-    for (weekday, promo), cell in year.groupby(["weekday", "promo"]):
+    for (weekday, promo), cell in year.groupby(["weekday", "promotion"]):
         chain = (cell.log_sales - store_mean[cell.store].to_numpy()).mean()
         for store in store_mean.index:
             own = cell[cell.store == store].log_sales
@@ -213,10 +216,10 @@ def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
 
 def test_medians_and_last_sales_agree_with_pandas(sold, state):
     year = sold[sold.age < WEEKS_YEAR_DAYS]
-    for (store, weekday, promo), cell in year.groupby(["store", "weekday", "promo"]):
+    for (store, weekday, promo), cell in year.groupby(["store", "weekday", "promotion"]):
         assert state.levels.median_sales[store, weekday, promo] == cell.sales.median()
         assert state.levels.count[store, weekday, promo] == len(cell)
-    for (store, weekday, promo), cell in sold.groupby(["store", "weekday", "promo"]):
+    for (store, weekday, promo), cell in sold.groupby(["store", "weekday", "promotion"]):
         assert state.levels.last_sales[store, weekday, promo] == cell.sort_values("date").sales.iloc[-1]
 
 
@@ -298,4 +301,4 @@ def test_a_history_of_a_few_days_still_has_a_state(noisy):
 
 def test_a_plan_without_rows_has_no_features(toy):
     plan = Plan(**{name: values[:0] for name, values in vars(toy.plan(toy.origin, 48)).items()})
-    assert features.build(features.fit_state(toy), plan, SPEC).shape == (0, len(SPEC.columns))
+    assert features.build(features.fit_state(toy), plan, SPEC).shape == (0, len(COLUMNS))

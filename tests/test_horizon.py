@@ -47,7 +47,7 @@ def test_a_history_has_the_plan_of_its_horizon(raw, history):
     assert past.origin == history.origin - 30
     assert past.horizon_days == history.horizon_days
     known = slice(len(past.dates), len(past.dates) + min(history.horizon_days, 30))
-    np.testing.assert_array_equal(past.calendar.promo[:, known], history.calendar.promo[:, known])
+    np.testing.assert_array_equal(past.calendar.promotion[:, known], history.calendar.promotion[:, known])
 
 
 def test_the_features_of_the_first_days_do_not_depend_on_the_horizon(raw, history):
@@ -110,7 +110,8 @@ def test_a_replica_serves_the_whole_horizon(history, tmp_path, new_mlflow_databa
     plan = answer.plan
     assert len(plan) == len(answer.forecast.sales) == history.horizon_days
     other = replace(
-        model.plan, promo=np.where(model.plan.store == plan.store[0], 1 - model.plan.promo, model.plan.promo)
+        model.plan,
+        promotion=np.where(model.plan.store == plan.store[0], 1 - model.plan.promotion, model.plan.promotion),
     )
     np.testing.assert_allclose(
         model.answer(other).forecast.sales, forecaster.predict(model.state, other).sales, rtol=1e-9

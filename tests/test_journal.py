@@ -289,6 +289,8 @@ def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
             ("requests", ("a", "2015-02-10 12:00:00.000000", "http", 3, "f" * 16, "2015-02-09", 1, 1.5)),
             ("forecasts", ("a", 0, 1, "2015-02-10", 1, 100.0, 90.0, None, 1, 0, "a", 0)),
             ("accuracy", ("2015-02-10", "batch", 3, "all", "", 10, 0.5, 60.0, -7.0, 900.0, 8, 6)),
+            ("accuracy", ("2015-02-10", "batch", 3, "store_type", "a", 10, 0.5, 60.0, -7.0, 900.0, 8, 6)),
+            ("accuracy", ("2015-02-10", "batch", 3, "promo", "1", 10, 0.5, 60.0, -7.0, 900.0, 8, 6)),
             ("traffic", ("2015-02-10", "http", 5, 50, 1.25, 9.5)),
             ("findings", ("2015-02-10", "concept", "concept_shift", "groups", 0.1, 0.05, 1, "2015-02-08", "r", "why")),
             ("findings", ("2015-02-11", "plan", "promos_more_than_ever", "promo", 0.1, 0.05, 1, None, "r", "why")),
@@ -300,7 +302,8 @@ def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
     migrate(url)
     assert counts(url) == (1, 1)
     assert select(url, "select purpose, batch, positions from requests") == [("question", None, None)]
-    (accuracy,) = journal.read_rows(url, journal.accuracy, date(2015, 1, 1)).to_dict("records")
+    accuracy, *slices = journal.read_rows(url, journal.accuracy, date(2015, 1, 1)).to_dict("records")
+    assert {(row["slice"], row["value"]) for row in slices} == {("attribute", "a"), ("promotion", "1")}
     assert accuracy == {
         "date": pd.Timestamp("2015-02-10"), "source": "batch", "model_version": 3, "slice": "all", "value": "",
         "rows": 10, "squared_relative_error": 0.5, "absolute_error": 60.0, "error": -7.0, "sales": 900.0,
@@ -312,7 +315,7 @@ def test_a_database_of_version_0_1_is_upgraded_with_its_rows(url):
         "effect": 0.1, "limit": 0.05, "alarm": True, "since": date(2015, 2, 8), "reference": "r", "message": "why",
     }  # fmt: skip
     assert [(other["name"], other["subject"]) for other in others] == [
-        ("planned_promo_share", "promo"), ("stores_missing", "all stores"),
+        ("planned_promotion_share", "promo"), ("stores_missing", "all stores"),
     ]  # fmt: skip
     assert len(journal.read_rows(url, journal.traffic, date(2015, 1, 1))) == 1
 

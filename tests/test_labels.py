@@ -141,8 +141,8 @@ def test_a_plan_has_labels_and_covariates_under_our_names_or_the_chains(history,
         rows = [row.replace(FIRST, "07.12.2015") for row in rows]
     plan, _ = read_plan(write_plan(tmp_path, header, *rows), history)
     assert [labels_by_number(history)[number] for number in plan.store.tolist()] == ["Café Ü", "007", "12"]
-    published = history.calendar.promo[history.positions(plan.store, plan.date)]
-    assert plan.promo.tolist() == [1, 0, published[2]]
+    published = history.calendar.promotion[history.positions(plan.store, plan.date)]
+    assert plan.promotion.tolist() == [1, 0, published[2]]
     values = covariates(history, plan)
     temperature = history.calendar.covariates[history.calendar.covariate_names.tolist().index("number temp")]
     assert values["number temp"].tolist() == pytest.approx(
@@ -254,7 +254,7 @@ def amounts_model(tmp_path_factory):
 def test_a_promotion_that_is_a_number_is_a_flag_and_a_covariate(amounts_model):
     rows, _ = parse_body(json.dumps({"store": "12", "date": FIRST, "promo": 3.5}).encode(), 10, amounts_model.fields)
     plan = to_plan(rows, amounts_model.state)
-    assert plan.promo.tolist() == [1]
+    assert plan.promotion.tolist() == [1]
     assert plan.covariates[0, amounts_model.state.calendar.covariate_names.tolist().index("number promo")] == 3.5
 
 

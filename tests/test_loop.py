@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.loop import loop
-from flows.alarms import DriftDetected
+from rossmann.alarms import DriftDetected
 from rossmann.simulation import write_sample
 
 

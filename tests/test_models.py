@@ -17,6 +17,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 
 from benchmarks import freshness
 from rossmann import features, models, provenance, settings
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.models import LEARNERS, day_corrections, past_windows, sklearn_trees
 from rossmann.models.learner import TrainingInput
 from rossmann.models.learners import SEARCHABLE
@@ -136,7 +137,7 @@ def test_a_candidate_is_the_same_after_writing_and_reading(candidate):
 def test_last_week_repeats_the_last_day_with_the_same_weekday_and_promo(toy):
     plan = toy.plan(toy.origin, 48)
     forecast = models.fit(BY_NAME["last_week"], [], toy.origin, seed=7).predict(features.fit_state(toy), plan)
-    np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promo))
+    np.testing.assert_allclose(forecast.sales, toy_sales(plan.store, weekday(plan.date), plan.promotion))
 
 
 def test_the_median_is_the_median_of_a_year(noisy):
@@ -146,7 +147,7 @@ def test_the_median_is_the_median_of_a_year(noisy):
     for row in range(0, len(plan), 5):
         s = np.searchsorted(noisy.stores.number, plan.store[row])
         same_weekday = weekday(noisy.dates[year]) == weekday(plan.date[[row]])
-        same_promo = noisy.calendar.promo[s, year] == plan.promo[row]
+        same_promo = noisy.calendar.promotion[s, year] == plan.promotion[row]
         sales = noisy.sales[s, year][same_weekday & same_promo]
         sales = sales[sales > 0]
         if plan.open[row] and len(sales):
@@ -209,7 +210,9 @@ def test_a_blend_without_a_member_is_refused(forecasters):
 def test_importance_shares_add_up_and_name_columns(forecasters):
     for name in (*SEARCHABLE, "blend"):
         importance = forecasters[name].importance()
-        assert {column for column, _ in importance} <= set(features.FeatureSpec().columns)
+        assert {column for column, _ in importance} <= set(
+            features.FeatureSpec().columns(KAGGLE_CHAIN.attribute_columns)
+        )
         assert sum(share for _, share in importance) == pytest.approx(1)
         assert all(a >= b for (_, a), (_, b) in pairwise(importance))
     assert forecasters["ridge"].importance() == ()
@@ -281,7 +284,11 @@ def test_a_past_window_has_the_features_that_a_day_had_when_it_was_ahead(noisy):
     matrix = features.build(features.fit_state(noisy.until(origin)), plan, features.CALENDAR_SPEC)
     sold = np.flatnonzero((plan.open == 1) & (sales > 0))
     row_of = {(date, amount): row for row, (date, amount) in enumerate(zip(past.date, past_sales(past), strict=True))}
-    columns = [k for k, name in enumerate(features.CALENDAR_SPEC.columns) if not name.startswith("competition")]
+    columns = [
+        k
+        for k, name in enumerate(features.CALENDAR_SPEC.columns(KAGGLE_CHAIN.attribute_columns))
+        if not name.startswith("competition")
+    ]
     for row in sold:
         of_past = past.matrix[row_of[plan.date[row], sales[row]]]
         np.testing.assert_array_equal(of_past[columns], matrix[row][columns])

@@ -16,7 +16,14 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import Failed, Running
 
 from flows import alarms, endpoint, run_checks
-from flows.alarms import (
+from flows.alarms import publish
+from flows.cli.main import main
+from flows.ingest import ingest
+from flows.monitor import monitor, raise_alarms
+from flows.monitor_alarms import new_system_alarms
+from flows.retrain import retrain
+from rossmann import data, journal, registry
+from rossmann.alarms import (
     AlarmRecord,
     DataRejected,
     DriftDetected,
@@ -26,15 +33,8 @@ from flows.alarms import (
     RetrainingOutcome,
     ids_to_answer,
     list_alarms,
-    publish,
     store,
 )
-from flows.cli.main import main
-from flows.ingest import ingest
-from flows.monitor import monitor, raise_alarms
-from flows.monitor_alarms import new_system_alarms
-from flows.retrain import retrain
-from rossmann import data, journal, registry
 from rossmann.data import Calendar
 from rossmann.registry import Registry
 from rossmann.schema import CALENDAR_COLUMNS
@@ -57,7 +57,7 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
     raw = str(write_sample(home / "raw", STORES, DAYS, seed=3))
     since = str(WEEK_BEFORE + timedelta(days=1))
     write_replay_files(raw, str(home / "shifted"), None, "concept_shift", since)
-    write_replay_files(raw, str(home / "frozen"), None, "customers_frozen", since)
+    write_replay_files(raw, str(home / "frozen"), None, "traffic_frozen", since)
     new_mlflow_database(home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
@@ -85,7 +85,7 @@ def read_table(name: str) -> pd.DataFrame:
 
 
 def record_of(alarm_id: str) -> AlarmRecord:
-    (record,) = (each for each in list_alarms(Settings()) if each.alarm.id == alarm_id)
+    (record,) = (each for each in list_alarms(Settings().workspace.alarms) if each.alarm.id == alarm_id)
     return record
 
 
@@ -163,15 +163,15 @@ def test_wrong_data_start_no_training_and_the_alarm_is_closed_with_the_reason(
     ingest(str(workspace / "frozen"), LAST)
     (alarm,) = monitor().alarms
     assert isinstance(alarm, DataRejected)
-    assert "customers_frozen" in alarm.reason
+    assert "traffic_frozen" in alarm.reason
     result = retrain(str(workspace / "frozen"), LAST, candidates=RIDGE, reason=alarm.reason, alarm_id=alarm.id)
     assert result.training is None
     record = record_of(alarm.id)
     assert record.alarm == alarm
     assert record.outcome.decision == "skipped"
     assert record.outcome.reason == result.decision.reason
-    assert "customers_frozen" in record.outcome.reason
-    assert "customers_frozen" in run_command(monkeypatch, capsys, "alarms")
+    assert "traffic_frozen" in record.outcome.reason
+    assert "traffic_frozen" in run_command(monkeypatch, capsys, "alarms")
 
 
 def test_raw_files_that_are_refused_raise_an_alarm(workspace, tmp_path):
@@ -181,7 +181,7 @@ def test_raw_files_that_are_refused_raise_an_alarm(workspace, tmp_path):
     bad.to_csv(tmp_path / "train.csv", index=False)
     with pytest.raises(ValidationError):
         ingest(str(tmp_path))
-    newest = list_alarms(Settings())[0].alarm
+    newest = list_alarms(Settings().workspace.alarms)[0].alarm
     assert isinstance(newest, DataRejected)
     assert newest.raw == str(tmp_path)
     assert str(workspace / "reports/validation") in newest.reason
@@ -191,7 +191,7 @@ def test_a_folder_without_tables_raises_an_alarm_too(workspace, tmp_path):
     with pytest.raises(DataError):
         ingest(str(tmp_path))
     (workspace / "alarms/.DS_Store").write_bytes(b"not an alarm")
-    newest = list_alarms(Settings())[0].alarm
+    newest = list_alarms(Settings().workspace.alarms)[0].alarm
     assert isinstance(newest, DataRejected)
     assert newest.raw == str(tmp_path)
 
@@ -206,7 +206,7 @@ def test_a_reason_is_printed_without_markup_wrapping_or_truncation(workspace, ca
 
 def test_the_alarms_command_prints_events_and_outcomes_as_json(workspace, capsys, monkeypatch):
     documents = json.loads(run_command(monkeypatch, capsys, "alarms", "--json"))
-    records = list_alarms(Settings())
+    records = list_alarms(Settings().workspace.alarms)
     assert [each["id"] for each in documents] == [each.alarm.id for each in records]
     assert [each["event"] for each in documents] == [each.alarm.event for each in records]
     assert [each["outcome"] is None for each in documents] == [each.outcome is None for each in records]
@@ -221,7 +221,7 @@ def test_only_alarms_that_start_a_retraining_are_open(workspace):
     for alarm in (rejected, degraded):
         publish(settings, alarm)
     later = degraded.at + timedelta(seconds=1)
-    ids = ids_to_answer(list_alarms(settings), later, None, None)
+    ids = ids_to_answer(list_alarms(settings.workspace.alarms), later, None, None)
     assert degraded.id in ids
     assert rejected.id not in ids
     outcome = RetrainingOutcome(
@@ -229,7 +229,7 @@ def test_only_alarms_that_start_a_retraining_are_open(workspace):
     )
     publish(settings, outcome)
     assert record_of(degraded.id) == AlarmRecord(degraded, outcome)
-    assert degraded.id not in ids_to_answer(list_alarms(settings), later, None, None)
+    assert degraded.id not in ids_to_answer(list_alarms(settings.workspace.alarms), later, None, None)
 
 
 def test_an_alarm_file_with_an_unknown_event_is_named_in_the_error(workspace):
@@ -237,7 +237,7 @@ def test_an_alarm_file_with_an_unknown_event_is_named_in_the_error(workspace):
     file.write_text(json.dumps({"event": "rossmann.drift.detected", "id": "abc"}))
     try:
         with pytest.raises(DataError, match=r"abc\.json: no alarm is called rossmann\.drift\.detected"):
-            list_alarms(Settings())
+            list_alarms(Settings().workspace.alarms)
     finally:
         file.unlink()
 
@@ -325,7 +325,7 @@ def test_monitor_and_retraining_end_after_half_of_the_stores_and_two_weeks_are_g
         stores=history.stores.at(half),
         calendar=Calendar(history.calendar.dates, **panels),
         sales=history.sales[half],
-        customers=history.customers[half],
+        traffic=history.traffic[half],
     )
     data.save_snapshot(shrunk, settings.workspace.snapshots, datetime.now(UTC), "a truncated file")
     try:
@@ -371,17 +371,17 @@ def test_a_report_that_cannot_be_written_and_a_registry_that_is_away_hold_back_n
             monitor()
     parts = " ".join(failure.value.__notes__)
     assert all(part in parts for part in ("find_champion", "system_alarms", "write_report"))
-    records = list_alarms(Settings())
+    records = list_alarms(Settings().workspace.alarms)
     (reason,) = (each.alarm.reason for each in records if isinstance(each.alarm, DataRejected))
-    assert "customers_frozen" in reason
+    assert "traffic_frozen" in reason
     (home / "reports/monitoring").unlink()
     assert monitor().alarms == (), "a fault is raised once per snapshot"
-    assert list_alarms(Settings()) == records
+    assert list_alarms(Settings().workspace.alarms) == records
 
 
 def test_an_alarm_of_a_run_that_was_killed_before_it_sent_the_event_is_sent_once(workspace, clean_week):
     alarm = DataRejected(reason="stored and not sent", raw="a folder", name="killed")
-    store(Settings(), alarm)
+    store(Settings().workspace.alarms, alarm)
     for _ in range(2):
         monitor()
         publish(Settings(), alarm)
@@ -408,7 +408,7 @@ def test_an_open_alarm_is_sent_again_after_the_cool_down_unless_a_retraining_run
 
     def make_older() -> None:
         """Let the alarm's event be sent an hour ago."""
-        name = store(settings, alarm)
+        name = store(settings.workspace.alarms, alarm)
         dispatch = alarms.read_dispatch(settings, name)
         older = dispatch.model_copy(update={"at": dispatch.at - timedelta(hours=1)})
         (workspace / "alarms/dispatches" / name).write_text(older.model_dump_json())

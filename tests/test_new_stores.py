@@ -19,10 +19,10 @@ NEW = 4  # position of a store that is open on Sundays
 
 def with_days(history: SalesHistory, days: int) -> SalesHistory:
     """The history in which the store NEW has sales on its last `days` days only."""
-    sales, customers = history.sales.copy(), history.customers.copy()
+    sales, customers = history.sales.copy(), history.traffic.copy()
     for values in (sales, customers):
         values[NEW, : values.shape[1] - days] = np.nan
-    return replace(history, sales=sales, customers=customers)
+    return replace(history, sales=sales, traffic=customers)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def without_days(noisy) -> SalesHistory:
 def test_the_level_of_similar_stores_by_hand(noisy):
     """Three stores of type 0, of assortments 0, 0 and 1, one of type 1; a new one of type 0, assortment 0."""
     stores = noisy.stores.at(np.arange(5))
-    stores = replace(stores, store_type=np.array([0, 0, 0, 1, 0]), assortment=np.array([0, 0, 1, 0, 0]))
+    stores = replace(stores, attribute_codes=np.array([[0, 0], [0, 0], [0, 1], [1, 0], [0, 0]]))
     level, is_new = np.array([9.0, 9.2, 8.6, 8.0, np.nan]), np.array([False] * 4 + [True])
     mean, variance = new_stores.level_of_similar_stores(np.nan_to_num(level), is_new, stores)
     chain = (9.0 + 9.2 + 8.6 + 8.0) / 4
@@ -105,7 +105,7 @@ def test_a_new_store_is_forecast_alike_by_batch_and_endpoint(without_days, tmp_p
     model = replace(model, forecaster=forecaster, plan_forecast=forecast)
     own = np.flatnonzero(model.plan.store == history.stores.number[NEW])
     assert (forecast.sales[own][model.plan.open[own] == 1] > 0).all()
-    opposite = replace(model.plan, promo=1 - model.plan.promo)
+    opposite = replace(model.plan, promotion=1 - model.plan.promotion)
     with running_host(lambda target: model, tmp_path) as host:
         asyncio.run(host.switch_to(ServingTarget()))
         for plan in (model.plan, opposite):

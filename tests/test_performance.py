@@ -149,7 +149,7 @@ def test_daily_sums_add_up_to_the_scores_of_all_rows(noisy):
     rows = performance.baseline_forecasts(noisy, noisy.origin - 20)
     rows = rows.assign(lower=rows.forecast * 0.9, upper=rows.forecast * 1.1)
     scores = performance.scores_of_sums(monitoring.daily_sums(rows), "slice", "value")
-    for name, value in (("promo", 1), ("store_type", "b"), ("lead_week", 2), ("store", noisy.stores.number[3])):
+    for name, value in (("promotion", 1), ("attribute", "b"), ("lead_week", 2), ("store", noisy.stores.number[3])):
         expected = evaluation.scores(rows[rows[name] == value])
         for score in ("rmspe", "mae", "bias", "coverage", "rows"):
             assert scores[score][name, str(value)] == pytest.approx(expected[score])
@@ -202,9 +202,9 @@ def change_sales(history):
 
 
 def change_promo(history):
-    promo = history.calendar.promo.copy()
+    promo = history.calendar.promotion.copy()
     promo[4, len(history.dates) - 3] ^= 1
-    return replace(history, calendar=replace(history.calendar, promo=promo))
+    return replace(history, calendar=replace(history.calendar, promotion=promo))
 
 
 def remove_row(history):

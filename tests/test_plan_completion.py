@@ -9,7 +9,7 @@ import pytest
 
 from rossmann.data import SalesHistory, read_history
 from rossmann.data.holiday_calendar import holiday_calendar
-from rossmann.schema import SATURDAY, STATE_HOLIDAYS, weekday
+from rossmann.schema import HOLIDAY_KINDS, SATURDAY, weekday
 from rossmann.simulation import write_sample
 from tests.support.raw_files import RawFiles, raw_files
 
@@ -45,7 +45,7 @@ def december(tmp_path_factory) -> tuple[SalesHistory, SalesHistory]:
 def test_without_a_plan_a_holiday_has_its_code_and_the_stores_open_as_in_the_year_before(december, day, code):
     planned, completed = december
     at, year_ago = column(completed, day), column(completed, f"{int(day[:4]) - 1}{day[4:]}")
-    assert (completed.calendar.state_holiday[:, at] == STATE_HOLIDAYS.index(code)).all()
+    assert (completed.calendar.holiday_kind[:, at] == HOLIDAY_KINDS.index(code)).all()
     has_row = ~np.isnan(completed.sales[:, year_ago])
     opened, opens = completed.calendar.open[:, year_ago], completed.calendar.open[:, at]
     np.testing.assert_array_equal(opens[has_row], opened[has_row])
@@ -76,14 +76,14 @@ def test_without_a_plan_a_store_has_the_holidays_of_the_federal_state_that_its_p
         public, school = holidays.Germany(subdiv=region), holidays.Germany(subdiv=region, categories=("school",))
         is_marked = (weekday(days) < SATURDAY) | (store == 8)
         expected = [day in school for day in days.tolist()] & is_marked
-        np.testing.assert_array_equal(history.calendar.school_holiday[row, 500:], expected)
-        has_code = history.calendar.state_holiday[row, 500:] > 0
+        np.testing.assert_array_equal(history.calendar.school_break[row, 500:], expected)
+        has_code = history.calendar.holiday_kind[row, 500:] > 0
         np.testing.assert_array_equal(has_code, [day in public for day in days.tolist()])
     corpus_christi = column(history, "2015-06-04")
-    assert history.calendar.state_holiday[:, corpus_christi].tolist() == [1, 0, 0, 1]
+    assert history.calendar.holiday_kind[:, corpus_christi].tolist() == [1, 0, 0, 1]
     assert history.calendar.open[:, corpus_christi].tolist() == [0, 1, 1, 0]
     whit_monday = column(history, "2015-05-25")  # of every state, and thus also of store 3, whose state is not clear
-    assert history.calendar.state_holiday[:, whit_monday].tolist() == [1, 1, 1, 1]
+    assert history.calendar.holiday_kind[:, whit_monday].tolist() == [1, 1, 1, 1]
 
 
 def test_a_store_that_opens_on_one_holiday_of_the_year_opens_on_this_one_again(read):
@@ -102,8 +102,8 @@ def test_a_store_that_is_missing_in_the_plan_has_the_holidays_of_its_state_in_th
     files.test.loc[files.test["Store"] == 1, ["StateHoliday", "SchoolHoliday"]] = ["a", 1]  # an unusual plan
     files.test.loc[files.test["Store"] == 2, ["StateHoliday", "SchoolHoliday"]] = ["0", 0]
     calendar = read(files).history.calendar
-    assert (calendar.state_holiday[:, 500:540] == [[1], [0], [0], [1]]).all()
-    assert (calendar.school_holiday[:, 500:540] == [[1], [0], [0], [1]]).all()
+    assert (calendar.holiday_kind[:, 500:540] == [[1], [0], [0], [1]]).all()
+    assert (calendar.school_break[:, 500:540] == [[1], [0], [0], [1]]).all()
 
 
 def test_a_planned_holiday_without_open_is_closed_unless_the_store_usually_opens_on_it(read):
@@ -136,7 +136,7 @@ def test_school_holidays_are_unknown_after_the_last_announced_break():
     calendar = holiday_calendar("DE", dates)
     for row, region in enumerate(calendar.regions[1:], 1):
         last = max(holidays.Germany(subdiv=region.split()[0], categories=("school",), years=range(2013, 2040)))
-        is_known = ~np.isnan(calendar.school_holiday[row])
+        is_known = ~np.isnan(calendar.school_break[row])
         assert dates[is_known][[0, -1]].tolist() == [dates[0].item(), last]
 
 
@@ -144,5 +144,5 @@ def test_the_holidays_of_a_country_without_school_breaks_are_those_of_all_its_re
     dates = np.arange(np.datetime64("2014-07-01"), np.datetime64("2014-08-01"))
     calendar = holiday_calendar("JP", dates)
     assert calendar.regions == ("",)
-    assert dates[calendar.state_holiday[0] > 0].astype(str).tolist() == ["2014-07-21"]
-    assert np.isnan(calendar.school_holiday).all()
+    assert dates[calendar.holiday_kind[0] > 0].astype(str).tolist() == ["2014-07-21"]
+    assert np.isnan(calendar.school_break).all()

@@ -192,7 +192,7 @@ def test_a_journal_of_version_0_2_is_upgraded_with_its_rows(database):
         ("a", "question"), ("batch-1", "operational"),
     ]  # fmt: skip
     name = "restaurants beside a railway station"
-    key = {"date": date(2015, 2, 10), "source": "batch", "model_version": 1, "slice": "store_type", "value": name}
+    key = {"date": date(2015, 2, 10), "source": "batch", "model_version": 1, "slice": "attribute", "value": name}
     sums = dict.fromkeys([column.name for column in journal.accuracy.columns if column.name not in key], 1)
     journal.append_rows(url, journal.accuracy, pd.DataFrame([key | sums]))
     assert database.read("old", "select value from accuracy") == [(name,)]

@@ -15,6 +15,7 @@ from flows import workspace
 from flows.cli.commands import app
 from flows.forecast import forecast
 from flows.ingest import ingest
+from flows.refresh import refresh
 from flows.release import register_baseline, release
 from flows.retrain import retrain
 from flows.train import train
@@ -221,7 +222,8 @@ def test_a_model_keeps_its_loss_and_is_compared_by_the_current_one(new_home, mon
     trained = train(candidates=["ridge"])
     verdict = release()
     assert verdict.reasons[0] == (
-        "champion v1 (ridge) was trained for RMSPE; the comparison is by error of store totals (ROSSMANN_LOSS)"
+        "champion v1 (ridge) was trained for RMSPE; the comparison is by error of store totals "
+        "(ROSSMANN_LOSS, else chain.toml)"
     )
     assert "capped error of store totals" in verdict.reasons[1]
     models_by_version = {each.version: each for each in registry.list_models(model_registry())}
@@ -232,3 +234,10 @@ def test_a_model_keeps_its_loss_and_is_compared_by_the_current_one(new_home, mon
               (("rmspe", first.training.backtest_run), ("total", trained.backtest_run))}  # fmt: skip
     assert scores["total"].bias["ridge"] > scores["rmspe"].bias["ridge"]
     assert scores["total"].bias["median"] == scores["rmspe"].bias["median"], "a baseline forecasts the same"
+
+
+def test_a_refresh_with_a_champion_of_other_code_reads_nothing(new_home, monkeypatch):
+    retrain(candidates=["median"])
+    monkeypatch.setattr("rossmann.registry.cards.code_version", lambda: "f" * 16)
+    with pytest.raises(DataError, match="fitted by another code version"):
+        refresh("no folder")

@@ -56,10 +56,10 @@ def test_the_scores_of_a_policy_are_those_of_its_forecasts(tmp_path, monkeypatch
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / "home"))
     monkeypatch.setenv("ROSSMANN_FOLDS", "2")
     fault_start = date(2014, 9, 18)
-    result = replay(str(raw), FIRST, LAST, 7, ["never"], RIDGE, fault="customers_frozen", fault_start=fault_start)
+    result = replay(str(raw), FIRST, LAST, 7, ["never"], RIDGE, fault="traffic_frozen", fault_start=fault_start)
     (never,) = result.policies
     assert (never.retrainings, never.promotions, never.refusals, never.skipped) == (0, 0, 0, 0)
-    assert never.alarms == ((LAST, "customers_frozen"),)
+    assert never.alarms == ((LAST, "traffic_frozen"),)
     assert never.false_alarms(fault_start) == 0
     assert never.false_alarms(None) == 1, "without a fault every alarm is false"
     url = f"sqlite:///{tmp_path}/home/replays/never/journal.db"

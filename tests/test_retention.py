@@ -7,15 +7,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import alarms, retention, training_report
-from flows.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome
+from flows import retention, training_report
 from flows.cli.main import main
-from flows.retention import ALARMS, BACKTESTS, FITS, REPORTS, REQUESTS, SNAPSHOTS
+from flows.retention import ALARMS, BACKTESTS, FITS, OVERRIDES, REPORTS, REQUESTS, SNAPSHOTS
 from flows.sweep import sweep
+from rossmann import alarms as alarm_files
 from rossmann import data, evaluation, journal, registry
+from rossmann.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome, list_alarms
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BacktestRun, Verdict
 from rossmann.journal import QUESTION, ForecastRows, JournalEntry
@@ -39,7 +41,7 @@ def save_snapshot(history: SalesHistory, days_back: int, created: datetime) -> s
 
 def store_alarm(event: Alarm | RetrainingOutcome) -> None:
     content = json.dumps({"event": event.event, **event.model_dump(mode="json")})
-    Storage(Settings().workspace.alarms).write(alarms._file_name(event), content.encode())
+    Storage(Settings().workspace.alarms).write(alarm_files._file_name(event), content.encode())
 
 
 def drift(alarm_id: str, snapshot: str, at: datetime) -> DriftDetected:
@@ -77,6 +79,12 @@ def request(request_id: str, at: datetime, history: SalesHistory) -> JournalEntr
     return JournalEntry(request_id, at, "http", QUESTION, 1, "f" * 16, history.origin, 1.0, rows)
 
 
+def override(planner: str, at: datetime) -> dict[str, object]:
+    forecast = {"forecast": 1.0, "model_version": 1, "origin": at.date()}
+    signature = {"planner": planner, "reason": "r", "at": at}
+    return {"store": 1, "label": None, "date": at.date(), "amount": 2.0, **forecast, **signature}
+
+
 @pytest.fixture
 def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
     """One old thing in use, one old thing that is not, and one young thing, of each kind."""
@@ -110,6 +118,7 @@ def workspace(noisy, tmp_path, new_mlflow_database, monkeypatch):
                                    model_version=None)):  # fmt: skip
         store_alarm(each)
     journal.write_entries(settings.journal_address, [request("old", OLD, noisy), request("young", YOUNG, noisy)])
+    journal.add_overrides(settings.journal_address, pd.DataFrame([override("old", OLD), override("young", YOUNG)]))
     return names
 
 
@@ -121,8 +130,9 @@ def contents(settings: Settings) -> dict[str, set[str]]:
         FITS: set(backtests.subfolder(FITS_FOLDER).file_names()),
         BACKTESTS: set(backtests.folders()) - {FITS_FOLDER},
         REPORTS: {training_report.backtest_run_of(name) for name in training_report.folder(settings).file_names()},
-        ALARMS: {record.alarm.id for record in alarms.list_alarms(settings)},
+        ALARMS: {record.alarm.id for record in list_alarms(settings.workspace.alarms)},
         REQUESTS: set(read_table(settings.journal_address, sa.select(journal.requests.c.id)).id),
+        OVERRIDES: set(read_table(settings.journal_address, sa.select(journal.overrides.c.planner)).planner),
     }
 
 
@@ -136,6 +146,7 @@ def test_what_is_old_and_unused_is_deleted_and_all_else_stays(workspace):
         REPORTS: {"run-champion", "run-refused", "run-young"},
         ALARMS: {"open", "young"},
         REQUESTS: {"young"},
+        OVERRIDES: {"young"},
     }
     for fingerprint in contents(settings)[SNAPSHOTS]:
         assert data.load_snapshot(settings.workspace.snapshots, fingerprint)
@@ -156,17 +167,17 @@ def test_a_dry_run_lists_all_of_it_with_sizes_and_deletes_nothing(workspace, mon
     folder = Path(Storage(settings.workspace.snapshots).address(workspace["unused"]))
     assert sizes[SNAPSHOTS, workspace["unused"]] == sum(path.stat().st_size for path in folder.iterdir())
     assert [(each["count"], each["size"]) for each in listed if each["kind"] == FITS] == [(2, 2000)]
-    assert [each["count"] for each in listed if each["kind"] == REQUESTS] == [1]
-    assert len(sizes) == len(listed) == 2 + 1 + 1 + 1 + 2 + 1
+    assert [each["count"] for each in listed if each["kind"] in (REQUESTS, OVERRIDES)] == [1, 1]
+    assert len(sizes) == len(listed) == 2 + 1 + 1 + 1 + 2 + 1 + 1
 
 
 @pytest.mark.parametrize("name", ["journal", "snapshot", "fit", "backtest", "alarm"])
 def test_each_retention_is_a_setting(workspace, monkeypatch, name):
-    kinds = {"journal": {REQUESTS}, "snapshot": {SNAPSHOTS}, "fit": {FITS}, "backtest": {BACKTESTS, REPORTS},
-             "alarm": {ALARMS}}  # fmt: skip
+    kinds = {"snapshot": {SNAPSHOTS}, "fit": {FITS}, "backtest": {BACKTESTS, REPORTS}, "alarm": {ALARMS}}
+    kinds |= {"journal": {REQUESTS, OVERRIDES}}
     monkeypatch.setenv(f"ROSSMANN_{name.upper()}_RETENTION_DAYS", "2000")
     found = {each.kind for each in retention.find_expired(Settings(), NOW)}
-    assert found == set().union(*kinds.values()) - kinds[name]
+    assert found == set.union(*kinds.values()) - kinds[name]
 
 
 def test_the_current_snapshot_cannot_be_deleted(workspace):

@@ -12,7 +12,7 @@ from rossmann import features, models, registry, training
 from rossmann.data import Plan, SalesHistory, read_history, save_snapshot
 from rossmann.models.flat_trees import FlatTrees
 from rossmann.models.learners import SEARCHABLE
-from rossmann.schema import STATE_HOLIDAYS
+from rossmann.schema import HOLIDAY_KINDS
 from rossmann.serving import deployment
 from rossmann.serving.target import ServingTarget
 from rossmann.simulation import write_sample
@@ -96,7 +96,7 @@ def test_a_backtest_has_the_features_that_the_files_of_that_day_give(tmp_path):
     raw = str(write_sample(tmp_path, stores=20, days=500, seed=6))
     whole = read_history(raw).history
     origin = whole.origin - 72
-    assert (whole.stores.competition_since > origin.astype("datetime64[M]")).any()
+    assert (whole.stores.kaggle.competition_since > origin.astype("datetime64[M]")).any()
     plan = whole.plan(origin, 48)
     backtest = features.build(features.fit_state(whole.until(origin)), plan, SPEC)
     then = features.build(features.fit_state(read_history(raw, origin.item()).history), plan, SPEC)
@@ -246,8 +246,8 @@ def load_registered(endpoint: RunningEndpoint, version: int) -> models.Forecaste
 def request_rows(plan: Plan, rows: np.ndarray) -> list[dict]:
     return [
         {"store": int(plan.store[k]), "date": str(plan.date[k]), "open": bool(plan.open[k]),
-         "promo": bool(plan.promo[k]), "state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]],
-         "school_holiday": bool(plan.school_holiday[k])}
+         "promo": bool(plan.promotion[k]), "state_holiday": HOLIDAY_KINDS[plan.holiday_kind[k]],
+         "school_holiday": bool(plan.school_break[k])}
         for k in rows
     ]  # fmt: skip
 
@@ -285,7 +285,7 @@ def test_a_plan_that_differs_from_the_published_one_is_forecast_as_in_the_batch(
     """Every second store has the opposite promotions; the others are as published, in the same request."""
     plan, published = batch
     differs = np.isin(plan.store, np.unique(plan.store)[::2])
-    other = replace(plan, promo=np.where(differs, 1 - plan.promo, plan.promo).astype(np.int8))
+    other = replace(plan, promotion=np.where(differs, 1 - plan.promotion, plan.promotion).astype(np.int8))
     state = features.fit_state(endpoint.history.until(endpoint.history.origin - 48))
     expected = load_registered(endpoint, backtest[1].model_version).predict(state, other).sales
     sales, *_ = served(endpoint, {"plan": request_rows(other, np.arange(len(other)))})

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -29,13 +30,15 @@ from rossmann.data import Plan, SalesHistory, Snapshot
 from rossmann.journal import Journal
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard
-from rossmann.schema import CALENDAR_COLUMNS, HORIZON_DAYS, STATE_HOLIDAYS
+from rossmann.schema import FLAG_COLUMNS, HOLIDAY_KINDS, HORIZON_DAYS
 from rossmann.serving import proxy_errors
 from rossmann.serving.deployment import ServeCluster
 from rossmann.serving.proxy.contract import CLIENT_HEADER
 from rossmann.serving.server import parsing, requests, responses
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
+from rossmann.serving.server.blocks import BlockForecaster
+from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.errors import MAX_PROBLEMS
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
@@ -60,7 +63,8 @@ def loaded_model(history, version: int = 1, name: str = "median") -> LoadedModel
     card = ModelCard(name, "s", str(history.origin), {"2014-01-01": 0.1}, 0.9, 7, code_version(), "e", "t")
     created = datetime(2015, 2, 10, tzinfo=UTC).isoformat()
     snapshot = Snapshot("f" * 16, created, 1, 3, "2014-01-06", str(history.origin), "2015-03-29", None, "", None, True)
-    return LoadedModel(version, card, snapshot, state, forecaster, plan, forecaster.predict(state, plan))
+    in_blocks = BlockForecaster(forecaster, Cores(Path(tempfile.gettempdir(), "rossmann-test-cores")))
+    return LoadedModel(version, card, snapshot, state, in_blocks, plan, forecaster.predict(state, plan))
 
 
 class Client:
@@ -112,11 +116,10 @@ def client(host):
 
 def json_rows(plan: Plan, rows: object) -> list[dict]:
     """Rows of a plan as a request contains them, with every field."""
-    flags = [name for name in CALENDAR_COLUMNS if name != "state_holiday"]
     return [
         {"store": int(plan.store[k]), "date": str(plan.date[k])}
-        | {"state_holiday": STATE_HOLIDAYS[plan.state_holiday[k]]}
-        | {name: bool(getattr(plan, name)[k]) for name in flags}
+        | {"state_holiday": HOLIDAY_KINDS[plan.holiday_kind[k]]}
+        | {requests.field_name(name): bool(getattr(plan, name)[k]) for name in FLAG_COLUMNS}
         for k in rows
     ]
 
@@ -134,7 +137,7 @@ def test_a_forecast_is_that_computed_by_hand(client):
 
 def test_fields_in_the_request_replace_those_of_the_published_plan(client, host):
     published = client.forecast({"store": 2, "date": FIRST})
-    promo = bool(host.model.plan.promo[HORIZON_DAYS])  # of the second store's first day
+    promo = bool(host.model.plan.promotion[HORIZON_DAYS])  # of the second store's first day
     assert client.forecast({"store": 2, "date": FIRST, "promo": promo}) == published
     assert client.forecast({"store": 2, "date": FIRST, "promo": not promo}) != published
     assert client.forecast({"store": 2, "date": FIRST, "open": False}) == 0
@@ -197,7 +200,7 @@ def test_a_query_parameter_that_is_repeated_is_refused(client):
 def test_every_answer_is_in_the_journal_with_its_purpose(client, host, tmp_path):
     """Rows as published refer to the published forecast, which is stored once; others are stored with the question."""
     smoke = {"X-Rossmann-Purpose": "smoke"}
-    promo = not host.model.plan.promo[0]
+    promo = not host.model.plan.promotion[0]
     plan = {"plan": [{"store": 3, "date": LAST}, {"store": 2, "date": FIRST}]}
     question = DAY | {"promo": bool(promo)}
     responses = {
@@ -256,7 +259,7 @@ def test_a_look_up_equals_the_models_forecast(noisy):
         rows = random.permutation(len(model.plan))[:200]
         plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
         inverted = random.random(len(rows)) < share
-        plan = replace(plan, promo=np.where(inverted, 1 - plan.promo, plan.promo).astype(np.int8))
+        plan = replace(plan, promotion=np.where(inverted, 1 - plan.promotion, plan.promotion).astype(np.int8))
         forecast, slow = model.answer(plan).forecast, model.forecaster.predict(model.state, plan)
         for name in ("sales", "lower", "upper", "standard_deviation"):
             np.testing.assert_allclose(getattr(forecast, name), getattr(slow, name), rtol=1e-12)
@@ -268,8 +271,36 @@ def test_a_forecast_leaves_the_look_up_table_as_it_is(noisy):
     rows = np.arange(2 * HORIZON_DAYS)
     plan = Plan(**{name: values[rows] for name, values in vars(model.plan).items()})
     first_store = plan.store == plan.store[0]
-    model.answer(replace(plan, promo=np.where(first_store, 1 - plan.promo, plan.promo).astype(np.int8)))
+    model.answer(replace(plan, promotion=np.where(first_store, 1 - plan.promotion, plan.promotion).astype(np.int8)))
     np.testing.assert_array_equal(model.plan_forecast.sales, before)
+
+
+def test_the_reasons_add_up_to_the_forecast_and_are_not_in_the_journal(noisy, tmp_path):
+    model = loaded_model(noisy, name="ridge")
+    rows = json_rows(model.plan, range(HORIZON_DAYS))
+    rows[0] |= {"promo": not rows[0]["promo"], "open": True}
+    with running_host(lambda _: model, tmp_path) as host:
+        asyncio.run(host.switch_to(ServingTarget()))
+        client = Client(host)
+        response = client.request("POST", "/explain", json={"plan": rows})
+        forecasts = client.predict({"plan": rows}).json()["forecasts"]
+    for each, row in zip(
+        responses.Explanations.model_validate_json(response.content).explanations, forecasts, strict=True
+    ):
+        assert (each.store, str(each.date), each.forecast) == (row["store"], row["date"], row["forecast"])
+        assert sum(term.amount for term in each.terms) == pytest.approx(each.forecast, rel=1e-9)
+        assert each.closed == (not each.terms) == (each.forecast == 0)
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        assert database.execute("select count(*) from requests").fetchone() == (1,)  # that of the forecast
+
+
+def test_few_rows_are_explained_in_one_request_and_the_errors_are_those_of_a_forecast(client, host):
+    rows = json_rows(host.model.plan, range(51))
+    assert "51 rows; at most 50" in client.request("POST", "/explain", json={"plan": rows}).json()["error"]
+    for body in ({"store": 99, "date": FIRST}, {"store": 1, "date": "2015-01-01"}, {"store": 1}, []):
+        explained, predicted = (client.request("POST", path, json=body) for path in ("/explain", "/predict"))
+        assert explained.status_code == predicted.status_code == 422
+        assert explained.json()["problems"] == predicted.json()["problems"]
 
 
 INVALID = [
@@ -450,7 +481,7 @@ def test_the_rows_of_a_request_are_those_that_pydantic_parses_one_by_one(host):
     plan = requests.to_plan(parsing.parse_body(json.dumps({"plan": rows}).encode(), 1000)[0], host.model.state)
     assert plan.store.tolist() == [row.store for row in slow]
     assert plan.date.tolist() == [row.date for row in slow]
-    assert plan.promo.tolist() == [int(row.promo) for row in slow]
+    assert plan.promotion.tolist() == [int(row.promotion) for row in slow]
 
 
 def test_a_body_that_is_too_large_is_not_read(host):
@@ -653,7 +684,8 @@ def test_the_examples_of_the_openapi_document_are_valid_requests(client):
     examples = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert len(examples) >= 4
     for example in examples.values():
-        assert client.predict(example["value"]).status_code == 200
+        for path in ("/predict", "/explain"):
+            assert client.request("POST", path, json=example["value"]).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def part_of(history: SalesHistory, stores: np.ndarray, first: int, last: int) ->
         stores=history.stores.at(stores),
         calendar=Calendar(calendar.dates[days], **panels),
         sales=history.sales[stores, first : last + 1],
-        customers=history.customers[stores, first : last + 1],
+        traffic=history.traffic[stores, first : last + 1],
     )
 
 
@@ -58,7 +58,7 @@ def journal_rows(history: SalesHistory, forecaster: Forecaster, origin: np.datet
             "origin": pd.Timestamp(origin.item()).as_unit("s"), "store": plan.store,
             "date": plan.date.astype("datetime64[s]"), "lead_days": (plan.date - origin).astype(int),
             "forecast": forecast.sales, "lower": forecast.lower, "upper": forecast.upper,
-            "open": plan.open.astype(bool), "promo": plan.promo.astype(bool),
+            "open": plan.open.astype(bool), "promotion": plan.promotion.astype(bool),
         }
     )  # fmt: skip
 

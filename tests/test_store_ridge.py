@@ -27,8 +27,8 @@ def in_region(history: SalesHistory, region: str) -> SalesHistory:
     of_region = holidays.regions.index(region)
     stores = (len(history.stores.number), 1)
     flags = {
-        "state_holiday": np.tile(holidays.state_holiday[of_region], stores),
-        "school_holiday": np.tile((holidays.school_holiday[of_region] == 1).astype(np.int8), stores),
+        "holiday_kind": np.tile(holidays.holiday_kind[of_region], stores),
+        "school_break": np.tile((holidays.school_break[of_region] == 1).astype(np.int8), stores),
     }
     return replace(history, calendar=replace(history.calendar, **flags))
 

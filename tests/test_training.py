@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from rossmann import evaluation, features, models, training
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import Calendar, SalesHistory, Stores
 from rossmann.storage import Storage
 from rossmann.training import BacktestEntry
@@ -75,6 +76,16 @@ def test_a_run_has_the_forecasts_of_the_single_fits(finished, noisy, small, orig
             np.testing.assert_array_equal(rows[rows.origin == origin].standard_deviation, deviation)
 
 
+def test_a_backtest_in_this_process_has_the_same_rows_without_bounds(finished, noisy, small, origins):
+    _, run = finished
+    rows = models.backtest(noisy, list(small.values()), origins, seed=7).rows
+    keys = ["candidate", "origin", "store", "date"]
+    both = rows.merge(run.backtest.rows, on=keys, validate="one_to_one")
+    assert len(both) == len(rows) == len(run.backtest.rows)
+    np.testing.assert_array_equal(both.forecast_x, both.forecast_y)
+    assert rows.lower.isna().all()
+
+
 def test_every_row_of_every_fold_is_in_the_backtest(finished, noisy, small, origins):
     _, run = finished
     rows = sum(len(noisy.plan(origin, 48)) for origin in origins)
@@ -124,7 +135,7 @@ def test_a_damaged_fit_is_repeated(finished, noisy, small, origins):
 
 def test_the_importance_of_features_is_saved_with_the_run(finished):
     storage, run = finished
-    assert set(run.importance["xgboost"]) <= set(features.FeatureSpec().columns)
+    assert set(run.importance["xgboost"]) <= set(features.FeatureSpec().columns(KAGGLE_CHAIN.attribute_columns))
     assert sum(run.importance["lightgbm"].values()) == pytest.approx(1)
     assert run.importance["median"] == {}
     assert training.load_backtest_run(storage, run.key).importance == run.importance
@@ -241,7 +252,7 @@ def history_of_days(days: int, horizon_days: int = 0) -> SalesHistory:
     """A history whose sales do not matter."""
     dates = np.datetime64("2013-01-01", "D") + np.arange(days + horizon_days)
     flags, sales = np.ones((1, len(dates)), np.int8), np.ones((1, days))
-    attributes = Stores(**dict.fromkeys(Stores.__dataclass_fields__, np.ones(1)))
+    attributes = Stores(np.ones(1, np.int32), np.zeros((1, 0), np.int8))
     return SalesHistory(attributes, Calendar(dates, flags, flags, flags, flags), sales, sales)
 
 

@@ -101,8 +101,8 @@ def test_sales_of_a_day_may_be_19_times_the_median_of_the_store_but_not_22_times
 INVALID_DAYS = {
     "no_sales_after_as_of": lambda d: d,
     "closed_means_zero_sales": lambda d: d.assign(open=np.int8(0)),
-    "amounts_finite_and_not_negative": lambda d: d.assign(customers=np.inf),
-    "valid_codes": lambda d: d.assign(state_holiday=np.int8(4)),
+    "amounts_finite_and_not_negative": lambda d: d.assign(traffic=np.inf),
+    "valid_codes": lambda d: d.assign(holiday_kind=np.int8(4)),
     "one_row_per_store_and_day": lambda d: pd.concat([d, d.tail(1)], ignore_index=True),
     "no_empty_cells": lambda d: d.assign(sales=d["sales"].where(d.index != 4)),
 }

@@ -35,7 +35,7 @@ def outside_cause(settings: "Settings") -> str | None:
 
 def file_error(error: OSError) -> str:
     """The path, what is wrong there, and what to do if it is the disk."""
-    advice = DISK_ADVICE.get(error.errno)
+    advice = DISK_ADVICE.get(error.errno or 0)
     return f"{error.filename}: {error.strerror}; {advice}" if advice and error.filename else str(error)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import inputs, listings
+from flows.cli import explain, inputs, listings, overrides
 from flows.cli.environment import has_prefect_server, prepare_environment, run_flow
 from flows.cli.options import (
     DAY,
@@ -34,6 +34,7 @@ sample_app = typer.Typer(invoke_without_command=True)
 app.add_typer(sample_app, name="sample")
 app.add_typer(listings.snapshots_app, name="snapshots")
 app.add_typer(listings.models_app, name="models")
+app.add_typer(overrides.overrides_app, name="overrides")
 
 
 def _print_version(requested: bool) -> None:
@@ -84,8 +85,9 @@ def init(
     folder: Annotated[str, typer.Argument(help="Folder with the raw files: .csv, .csv.gz or .parquet.")],
 ) -> None:
     """Write a first chain.toml for a folder of raw files: what its columns probably are, with reasons as comments."""
-    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, write_chain_file
+    from rossmann.data.chain_guess import guess_chain, is_kaggle_format, require_no_chain_file, write_chain_file
 
+    require_no_chain_file(folder)
     if is_kaggle_format(folder):
         typer.echo(f"{folder} has the files of Kaggle's format: no chain.toml is needed")
     else:
@@ -175,7 +177,7 @@ def release(json: AsJson = False) -> None:
 def forecast(plan: PlanFile = None, out: OutFile = None, kaggle: AsKaggle = False, json: AsJson = False) -> None:
     """Forecast the days of the horizon for every store, or every row of a plan, with the champion."""
     settings = prepare_environment()
-    inputs.check_plan(plan)
+    inputs.check_plan(settings, plan)
     from flows.cli import console, documents
 
     if has_prefect_server():
@@ -232,7 +234,9 @@ def monitor(json: AsJson = False) -> None:
         console.show_monitoring(settings.workspace.root, result)
 
 
+app.command()(explain.explain)
 app.command()(listings.alarms)
+app.command()(listings.doctor)
 
 
 @app.command()
@@ -329,6 +333,18 @@ def serve() -> None:
     typer.echo(f"{host.url}/docs: {model}")
 
 
+@app.command()
+def dashboard(
+    host: Annotated[str, typer.Option(help="The address on which it listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8501,
+) -> None:
+    """Start the dashboard in the foreground: forecasts, what-if, accuracy, alarms. It has no log-in: keep it local."""
+    settings = prepare_environment()
+    from rossmann.dashboard import server
+
+    server.run(host, port, settings.allowed_hosts)
+
+
 def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     """Name and first day of FAULT@DATE."""
     from rossmann.validation import DataError
@@ -339,4 +355,4 @@ def parse_fault(text: str | None) -> tuple[str | None, date | None]:
     try:
         return fault, date.fromisoformat(day)
     except ValueError as error:
-        raise DataError(f"--inject {text}: expected FAULT@DATE, like promo_inverted@2015-02-12") from error
+        raise DataError(f"--inject {text}: expected FAULT@DATE, like promotion_inverted@2015-02-12") from error

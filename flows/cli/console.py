@@ -15,12 +15,12 @@ from rossmann.schema import LEAD_RANGES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flows.alarms import AlarmRecord
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import ReplayResult
     from flows.retention import Expired
     from flows.retrain import RetrainResult
+    from rossmann.alarms import AlarmRecord
     from rossmann.data import Snapshot
     from rossmann.evaluation import Loss, Verdict
     from rossmann.forecasting import DeliveredForecast
@@ -88,7 +88,7 @@ def show_training(home: str, report: "TrainingReport") -> None:
     """The leaderboard, the challenger, and where its rows and runs are."""
     show_leaderboard(report.leaderboard, report.loss)
     show(
-        *([f"warning: {report.bias_warning}"] if report.bias_warning else []),
+        *([f"warning: {report.warning}"] if report.warning else []),
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
         f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )
@@ -181,7 +181,8 @@ def show_performance(performance: "Performance") -> None:
     """The scores of the last week, for all rows and by slice."""
     names = ("rows", "WAPE", "RMSPE", "expected RMSPE", "bias", "coverage")
     rows = []
-    for (name, value), line in performance.slices.iterrows():
+    slices = performance.slices
+    for (name, value), (_, line) in zip(slices.index, slices.iterrows(), strict=True):
         scores = (f"{line.wape:.3f}", f"{line.rmspe:.3f}", f"{line.expected_rmspe:.3f}", f"{line.bias:+.1%}")
         rows.append([f"{name} {value}".strip(), f"{line.rows:,.0f}", *scores, f"{line.coverage:.2f}"])
     show(performance.reason)
@@ -263,10 +264,9 @@ def show_models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerE
     names = ("alias", "version", "candidate", "RMSPE", "coverage", "trained until", "snapshot")
     columns = [Column(name, numeric=name in ("version", "RMSPE", "coverage")) for name in names]
     show_table(columns, [_model_row(each) for each in versions])
-    names = ("at (UTC)", "decision", "version", "previous", "reasons")
-    rows = [_ledger_row(each) for each in ledger]
+    columns = [Column(name) for name in ("at (UTC)", "decision", "version", "previous", "reasons")]
     show("")
-    show_table([Column(name) for name in names], rows, "Promotion ledger")
+    show_table(columns, [_ledger_row(each) for each in ledger], "Promotion ledger")
 
 
 def _model_row(version: "RegisteredModel") -> list[str]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flows.alarms import Alarm, AlarmRecord
+    from flows.cli.doctor.findings import Finding
     from flows.cli.reports import TrainingReport
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
     from flows.retention import Expired
     from flows.retrain import RetrainResult
+    from rossmann.alarms import Alarm, AlarmRecord
     from rossmann.data import Snapshot
     from rossmann.evaluation import Verdict
     from rossmann.forecasting import DeliveredForecast
@@ -92,6 +93,40 @@ def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
     ]
 
 
+def overrides(rows: "pd.DataFrame") -> list[Document]:
+    """In the order of writing. `override` is null where a row withdraws the one before, `label` of stores without."""
+    every_row: Iterable[Any] = rows.itertuples()
+    return [
+        {
+            "store": row.store,
+            "label": row.label,
+            "date": f"{row.date:%Y-%m-%d}",
+            "forecast": row.forecast,
+            "model_version": row.model_version,
+            "origin": f"{row.origin:%Y-%m-%d}",
+            "override": _number(row.amount),
+            "reason": row.reason,
+            "planner": row.planner,
+            "at": f"{row.at.isoformat()}+00:00",
+        }
+        for row in every_row
+    ]
+
+
+def value_added(table: "pd.DataFrame") -> list[Document]:
+    """All overrides first, then each group. `closer` is in currency, negative where the overrides are farther off."""
+    return [
+        {str(name): _number(value) if isinstance(value, float) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def diagnosis(findings: "Iterable[Finding]") -> Document:
+    """`status` of each finding is ok, warning or wrong; `healthy` if none is wrong."""
+    rows = [asdict(each) for each in findings]
+    return {"healthy": all(row["status"] != "wrong" for row in rows), "findings": rows}
+
+
 def sweep(expired: "Iterable[Expired]") -> list[Document]:
     """What was deleted, or would be. `size` is in bytes; null where it is not known."""
     return [asdict(each) for each in expired]
@@ -103,7 +138,7 @@ def training(report: "TrainingReport") -> Document:
         "challenger": report.result.challenger,
         "candidate": report.best,
         "loss": report.loss.name,
-        "warning": report.bias_warning or None,
+        "warning": report.warning or None,
         "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
         "report": report.result.report,

@@ -1,4 +1,4 @@
-"""The commands that list what a workspace has, and switch between its versions. None of them starts a flow."""
+"""The commands that show what a workspace or a machine has, and switch between versions. None of them starts a flow."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,19 +12,38 @@ if TYPE_CHECKING:
 
 snapshots_app = typer.Typer(help="The versions of the history.", invoke_without_command=True)
 models_app = typer.Typer(help="The versions of the model, and which one serves.", invoke_without_command=True)
+InsteadOf = Annotated[
+    int | None, typer.Option("--instead-of", min=1, help="Do nothing unless this version is champion now.")
+]
 
 
 def alarms(json: AsJson = False) -> None:
     """List every alarm, the run that it started and its outcome, newest first."""
     settings = prepare_environment()
-    from flows.alarms import list_alarms
     from flows.cli import console, documents
+    from rossmann.alarms import list_alarms
 
-    records = list_alarms(settings)
+    records = list_alarms(settings.workspace.alarms)
     if json:
         documents.write(documents.alarms(records))
     else:
         console.show_alarms(records)
+
+
+def doctor(json: AsJson = False) -> None:
+    """Look for what keeps the project from running here, and say what to do. Exit code 1 if something is wrong."""
+    from flows.cli import documents
+    from flows.cli.doctor.checks import diagnose
+    from flows.cli.doctor.display import show_diagnosis
+    from flows.cli.doctor.findings import WRONG
+
+    findings = diagnose()
+    if json:
+        documents.write(documents.diagnosis(findings))
+    else:
+        show_diagnosis(findings)
+    if any(each.status == WRONG for each in findings):
+        raise typer.Exit(1)
 
 
 @snapshots_app.callback()
@@ -76,14 +95,20 @@ def models(context: typer.Context, json: AsJson = False) -> None:
 
 
 @models_app.command()
-def rollback() -> None:
+def rollback(
+    because: Annotated[str, typer.Option("--because", help="The reason, for the ledger.")] = "by hand",
+    instead_of: InsteadOf = None,
+) -> None:
     """Make the previous champion champion again. The version rolled back from is not released again by itself."""
     settings = prepare_environment()
     from flows import workspace
     from rossmann import registry
 
+    model_registry = workspace.registry(settings)
     with workspace.lock(settings, "models rollback"):
-        typer.echo(f"version {registry.rollback(workspace.registry(settings))} is champion again")
+        if instead_of is not None:
+            registry.require_champion(model_registry, instead_of)
+        typer.echo(f"version {registry.rollback(model_registry, because)} is champion again")
         _switch_endpoint(settings)
 
 
@@ -91,6 +116,7 @@ def rollback() -> None:
 def promote(
     version: Annotated[int, typer.Argument(min=1, help="The version that is to be champion.")],
     because: Annotated[str, typer.Option("--because", help="The reason, for the ledger.")],
+    instead_of: InsteadOf = None,
 ) -> None:
     """Make a version champion whatever was decided before, also one that was rolled back. The endpoint follows."""
     settings = prepare_environment()
@@ -102,6 +128,8 @@ def promote(
         raise DataError("--because is empty: the ledger records why a person promotes a version")
     model_registry = workspace.registry(settings)
     with workspace.lock(settings, f"models promote {version}"):
+        if instead_of is not None:
+            registry.require_champion(model_registry, instead_of)
         model = registry.find_version(model_registry, version)
         registry.load_forecaster(model_registry, model)  # raises: it could not forecast
         has_endpoint = settings.serve_address is not None

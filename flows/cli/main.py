@@ -2,8 +2,12 @@
 
 import gc
 import sys
+from typing import TYPE_CHECKING
 
 from flows.cli.commands import app
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 ERROR_LENGTH = 200  # characters of an error in a message
 
@@ -49,11 +53,11 @@ def outside_message(error: Exception) -> str | None:
     return f"{cause} ({type(error).__name__}: {first_line[:ERROR_LENGTH]})" if cause else None
 
 
-def _setting_error(error: dict) -> str:
+def _setting_error(error: "ErrorDetails") -> str:
     """One wrong setting: its environment variable, its value unless that is secret, and the reason."""
     from rossmann.settings import Settings
 
     name = f"ROSSMANN_{'.'.join(map(str, error['loc'])).upper()}"
-    secret = "SecretStr" in str(Settings.model_fields[error["loc"][0]].annotation)
+    secret = "SecretStr" in str(Settings.model_fields[str(error["loc"][0])].annotation)
     value = " is not set" if error["input"] is None else "" if secret else f" = {error['input']}"
     return f"{name}{value}: {error['msg'].removeprefix('Value error, ')}"

@@ -16,6 +16,13 @@ def parse_day(text: str) -> date:
         raise typer.BadParameter(f"{text} is not a day of the form {DAY}, like 2015-03-31") from error
 
 
+StoreName = Annotated[str, typer.Option("--store", help="The store: its number, or its label with a chain.toml.")]
+FirstDay = Annotated[date, typer.Option("--date", parser=parse_day, metavar=DAY, help="The day, or the first one.")]
+LastDay = Annotated[
+    date | None, typer.Option("--until", parser=parse_day, metavar=DAY, help="The last day. [default: only --date]")
+]
+Because = Annotated[str, typer.Option("--because", help="The reason, which stays beside the override.")]
+Planner = Annotated[str, typer.Option("--by", help="Who decides this.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to stdout.")]
 RawFolder = Annotated[
     str | None,

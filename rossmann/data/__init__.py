@@ -8,11 +8,12 @@ from rossmann.data.history import Actuals, Calendar, Plan, SalesHistory, Stores
 from rossmann.data.holiday_calendar import regional_breaks
 from rossmann.data.ingest import IngestResult, read_history, require_raw_files
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
-from rossmann.data.kaggle.derivations import DERIVED_FEATURES, Derivation, derived_flags
+from rossmann.data.kaggle.derivations import DERIVED_FEATURES, Derivation, derived_flags, derived_slices
 from rossmann.data.kaggle.reading import RawFiles, read_raw
+from rossmann.data.kaggle.store_attributes import StoreAttributes
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
-from rossmann.data.plans import read_plan, require_plan
+from rossmann.data.plans import parse_plan, read_plan, require_plan
 from rossmann.data.snapshots import (
     Snapshot,
     current_since,
@@ -28,7 +29,7 @@ from rossmann.data.snapshots import (
     restore_snapshot,
     save_snapshot,
 )
-from rossmann.data.store_labels import labels_by_number, row_labels, store_names
+from rossmann.data.store_labels import labels_by_number, row_labels, store_names, store_numbers, unknown_store
 
 __all__ = [
     "DERIVED_FEATURES",
@@ -43,6 +44,7 @@ __all__ = [
     "RawTables",
     "SalesHistory",
     "Snapshot",
+    "StoreAttributes",
     "Stores",
     "check_completeness",
     "check_newer",
@@ -52,6 +54,7 @@ __all__ = [
     "current_snapshot",
     "days_frame",
     "derived_flags",
+    "derived_slices",
     "describe_snapshot",
     "find_current",
     "find_missing_data",
@@ -62,6 +65,7 @@ __all__ = [
     "list_snapshots",
     "load_chain",
     "load_snapshot",
+    "parse_plan",
     "plan_frame",
     "raw_tables",
     "read_history",
@@ -76,5 +80,7 @@ __all__ = [
     "row_labels",
     "save_snapshot",
     "store_names",
+    "store_numbers",
+    "unknown_store",
     "unusable_amounts",
 ]

@@ -111,14 +111,14 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     """
     has_sales, is_planned = _has_sales(raw.stores, raw.days), _is_planned(raw, horizon_days)
     stores = raw.stores.at(has_sales | is_planned)
-    past, sales, customers = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
+    past, sales, traffic = _past(raw.days[raw.days["store"].isin(stores.number)], stores)
     holidays_of = _holidays_of(raw, stores)
     past = _complete_holidays(past, holidays_of)
     is_open = np.where(np.isnan(past.open), np.where(np.isnan(sales), np.nan, sales > 0), past.open)
     is_expected = _expected_days(is_open)
     is_added = _missing_closed_days(is_open, is_expected, past)
-    is_missing = np.isnan(is_open) & np.isnan(past.promo) & is_expected & ~is_added
-    is_unusable = ~np.isnan(past.promo) & np.isnan(sales)
+    is_missing = np.isnan(is_open) & np.isnan(past.promotion) & is_expected & ~is_added
+    is_unusable = ~np.isnan(past.promotion) & np.isnan(sales)
     set_aside_days = _set_aside_days(is_missing, is_unusable, is_expected, stores, past.dates)
     counts = {
         "amounts_unusable": is_unusable.sum(),
@@ -129,7 +129,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
         "store_new": (is_planned & ~has_sales).sum(),
         "store_without_history": len(raw.stores.number) - len(stores.number),
     }
-    sales, customers, is_open = (np.where(is_added, 0.0, values) for values in (sales, customers, is_open))
+    sales, traffic, is_open = (np.where(is_added, 0.0, values) for values in (sales, traffic, is_open))
     exists = ~np.isnan(sales)
     habit = opening_habit(is_open, exists, past.dates)
     past = _complete_past(past, is_open, habit)
@@ -139,7 +139,7 @@ def clean(raw: RawTables, horizon_days: int = HORIZON_DAYS) -> CleaningResult:
     rows = counts | plan_counts
     repairs = tuple(Repair(name, *texts, int(rows[name])) for name, texts in REPAIRS.items())
     stores = stores.as_of(past.dates[-1], calendar.dates[-1])
-    return CleaningResult(SalesHistory(stores, calendar, sales, customers, raw.chain), repairs, set_aside_days)
+    return CleaningResult(SalesHistory(stores, calendar, sales, traffic, raw.chain), repairs, set_aside_days)
 
 
 def _holidays_of(raw: RawTables, stores: Stores) -> RegionalHolidays | None:
@@ -151,7 +151,7 @@ def _complete_holidays(past: RawCalendar, holidays_of: RegionalHolidays | None) 
     """The holidays of days without a row, where the chain's are known."""
     if holidays_of is None:
         return past
-    return replace(past, state_holiday=fill_nan(past.state_holiday, _state_holidays(holidays_of, past.dates)))
+    return replace(past, holiday_kind=fill_nan(past.holiday_kind, _holiday_kinds(holidays_of, past.dates)))
 
 
 def _add_later_holidays(calendar: Calendar, holidays_of: RegionalHolidays | None) -> Calendar:
@@ -159,13 +159,13 @@ def _add_later_holidays(calendar: Calendar, holidays_of: RegionalHolidays | None
     if holidays_of is None:
         return calendar
     later_dates = calendar.dates[-1] + DAY * np.arange(1, LATER_HOLIDAY_DAYS + 1)
-    return replace(calendar, later_state_holiday=_state_holidays(holidays_of, later_dates))
+    return replace(calendar, later_holiday_kind=_holiday_kinds(holidays_of, later_dates))
 
 
-def _state_holidays(holidays_of: RegionalHolidays, dates: np.ndarray) -> np.ndarray:
+def _holiday_kinds(holidays_of: RegionalHolidays, dates: np.ndarray) -> np.ndarray:
     """Codes of the stores' holidays on consecutive dates. int8 [stores, days]"""
     calendar, region = holidays_of(dates)
-    return calendar.state_holiday[region]
+    return calendar.holiday_kind[region]
 
 
 def _has_sales(stores: Stores, days: pd.DataFrame) -> np.ndarray:
@@ -181,7 +181,7 @@ def _is_planned(raw: RawTables, horizon_days: int) -> np.ndarray:
 
 
 def _past(days: pd.DataFrame, stores: Stores) -> tuple[RawCalendar, np.ndarray, np.ndarray]:
-    """Calendar, sales and customers of the rows, unchanged, as panels. NaN where there is no row."""
+    """Calendar, sales and traffic of the rows, unchanged, as panels. NaN where there is no row."""
     day = days["date"].to_numpy().astype("datetime64[D]")
     dates = np.arange(day.min(), day.max() + 1)
     store, column = stores.positions(days["store"].to_numpy()), (day - dates[0]).astype(int)
@@ -189,7 +189,7 @@ def _past(days: pd.DataFrame, stores: Stores) -> tuple[RawCalendar, np.ndarray, 
     def panel_of(name: str) -> np.ndarray:
         return panel((len(stores.number), len(dates)), store, column, days[name].to_numpy())
 
-    return raw_calendar(dates, panel_of), panel_of("sales"), panel_of("customers")
+    return raw_calendar(dates, panel_of), panel_of("sales"), panel_of("traffic")
 
 
 def _plan(
@@ -208,7 +208,7 @@ def _plan(
         return panel((len(stores.number), horizon_days), store, day[rows], plan[name].to_numpy()[rows])
 
     calendar = raw_calendar(dates, panel_of)
-    has_row, is_gone = ~np.isnan(calendar.promo), gone_stores(calendar, exists)
+    has_row, is_gone = ~np.isnan(calendar.promotion), gone_stores(calendar, exists)
     is_far = has_history & (day >= horizon_days) & plan["is_published"].to_numpy()
     return calendar, {
         "plan_open_missing": (has_row & np.isnan(calendar.open)).sum(),
@@ -249,8 +249,8 @@ def _missing_closed_days(is_open: np.ndarray, is_expected: np.ndarray, past: Raw
     is_rest_day = _rarely_open(is_open == 1, is_expected, past.dates)[:, weekday(past.dates)]
     few_open = ((is_open == 1) & ~is_rest_day).sum(axis=0) < (is_expected & ~is_rest_day).sum(axis=0) / 2
     mostly_closed = mean(np.where(is_rest_day, np.nan, is_open), axis=0) < 0.5
-    chain_closed = mostly_closed | (few_open & (most_common(past.state_holiday) > 0))
-    return np.isnan(is_open) & np.isnan(past.promo) & is_expected & (is_rest_day | chain_closed)
+    chain_closed = mostly_closed | (few_open & (most_common(past.holiday_kind) > 0))
+    return np.isnan(is_open) & np.isnan(past.promotion) & is_expected & (is_rest_day | chain_closed)
 
 
 def _rarely_open(is_open: np.ndarray, is_expected: np.ndarray, dates: np.ndarray) -> np.ndarray:
@@ -277,16 +277,16 @@ def _run_length(flags: np.ndarray) -> np.ndarray:
 
 
 def _complete_past(past: RawCalendar, is_open: np.ndarray, habit: np.ndarray) -> RawCalendar:
-    """Fill days without a row: open by habit, no school holiday, promo and state holiday as in most stores.
+    """Fill days without a row: open by habit, no school break, promotion and kind of holiday as in most stores.
 
     They are not set to closed: nobody planned that the store has no rows, so the plan of a backtest must not say it.
     """
     return RawCalendar(
         past.dates,
         fill_nan(is_open, habit[:, weekday(past.dates)]),
-        fill_nan(past.promo, mean(past.promo, axis=0) >= 0.5),
-        fill_nan(past.state_holiday, most_common(past.state_holiday)),
-        np.nan_to_num(past.school_holiday),
+        fill_nan(past.promotion, mean(past.promotion, axis=0) >= 0.5),
+        fill_nan(past.holiday_kind, most_common(past.holiday_kind)),
+        np.nan_to_num(past.school_break),
     )
 
 

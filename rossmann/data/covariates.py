@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from rossmann.data.history import Calendar, Stores
 from rossmann.data.panels import fill_nan, mean, panel
@@ -23,7 +24,7 @@ def is_flag(name: str) -> bool:
 class CovariateRows:
     """The rows of a covariate, one per store and day. Days without a row are filled, as `__call__` says."""
 
-    store: np.ndarray  # int32
+    store: np.ndarray | None  # int32; None: one row per day, which counts for all stores
     date: np.ndarray  # datetime64[D]
     values: np.ndarray  # float64, NaN unknown
     is_flag: bool
@@ -33,18 +34,30 @@ class CovariateRows:
 
         On days on which no store has a value: that of the same store 52 weeks before; where there is none, flags are 0
         and numbers the last one of the store before, since later ones are not known on that day. Before its first
-        value a number has this value.
+        value a number has this value. Rows without a store: `_of_all_stores`.
         """
-        column = (self.date - dates[0]).astype(np.int64)
-        used = stores.contains(self.store) & (column >= 0) & (column < len(dates))
-        shape = (len(stores.number), len(dates))
-        values = panel(shape, stores.positions(self.store[used]), column[used], self.values[used])
+        values = self._of_all_stores(stores, dates) if self.store is None else self._by_store(self.store, stores, dates)
         of_day = mean(values, axis=0)
         values = fill_nan(values, (of_day >= 0.5) * 1.0 + 0 * of_day if self.is_flag else of_day)
         for day in np.flatnonzero(np.isnan(of_day)):
             if day >= WEEKS_YEAR_DAYS:
                 values[:, day] = values[:, day - WEEKS_YEAR_DAYS]
         return np.nan_to_num(values if self.is_flag else _last_values(_last_values(values)[:, ::-1])[:, ::-1])
+
+    def _by_store(self, store: np.ndarray, stores: Stores, dates: np.ndarray) -> np.ndarray:
+        column = (self.date - dates[0]).astype(np.int64)
+        used = stores.contains(store) & (column >= 0) & (column < len(dates))
+        shape = (len(stores.number), len(dates))
+        return panel(shape, stores.positions(store[used]), column[used], self.values[used])
+
+    def _of_all_stores(self, stores: Stores, dates: np.ndarray) -> np.ndarray:
+        """The value of each day in every store. Between the rows a flag is 0, and a number that of the row before."""
+        of_date = pd.Series(self.values, self.date.astype("datetime64[s]")).dropna().sort_index()
+        index = dates.astype("datetime64[s]")
+        values = of_date.reindex(index, fill_value=0.0) if self.is_flag else of_date.reindex(index, method="ffill")
+        if len(of_date):
+            values[(values.index < of_date.index[0]) | (values.index > of_date.index[-1])] = np.nan
+        return np.repeat(values.to_numpy(float)[None], len(stores.number), axis=0)
 
 
 def _last_values(values: np.ndarray) -> np.ndarray:
@@ -62,8 +75,8 @@ def add_covariates(calendar: Calendar, stores: Stores, panels: Mapping[str, Cova
     values = {name: each for name, each in values.items() if np.nanmax(each) != np.nanmin(each)}
     if not values:
         return calendar
-    later_dates = calendar.dates[-1] + DAY * np.arange(1, calendar.later_state_holiday.shape[1] + 1)
-    nothing = np.zeros(calendar.later_state_holiday.shape)
+    later_dates = calendar.dates[-1] + DAY * np.arange(1, calendar.later_holiday_kind.shape[1] + 1)
+    nothing = np.zeros(calendar.later_holiday_kind.shape)
     later = [panels[name](stores, later_dates) if name.startswith("holiday ") else nothing for name in values]
     return replace(
         calendar,

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, STATE_HOLIDAYS
+from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, HOLIDAY_KINDS
 from rossmann.validation import DataError, ValidationError, Violation
 
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
@@ -76,6 +76,16 @@ def parse_columns(
     `rows`, bool [rows of the file], selects rows; the others are not parsed. Raises ValidationError for cells that
     are not of their type; but in the columns `lenient` these are empty, and a column `as_written` has their text.
     """
+    table, violations = parse_readable(csv_file, types, rows, lenient)
+    if violations:
+        raise ValidationError(csv_file.stage, violations)
+    return table
+
+
+def parse_readable(
+    csv_file: CsvCells, types: Mapping[str, CellType], rows: np.ndarray | None = None, lenient: Sequence[str] = ()
+) -> tuple[pd.DataFrame, list[Violation]]:
+    """As `parse_columns`, with the cells that are not of their type empty, and the violations that they are."""
     positions = np.arange(len(csv_file.line)) if rows is None else np.flatnonzero(rows)
     cells = csv_file.cells if rows is None else csv_file.cells.take(positions)
     values, violations = {}, []
@@ -85,9 +95,8 @@ def parse_columns(
             values[as_written(name)] = _text_where(cells[name], unreadable)
         elif unreadable.any():
             violations.append(_unreadable_cells(csv_file, name, cell_type, positions[unreadable]))
-    if violations:
-        raise ValidationError(csv_file.stage, violations)
-    return pd.DataFrame(values, copy=False).assign(file=csv_file.file, line=csv_file.line[positions])
+    table = pd.DataFrame(values, copy=False).assign(file=csv_file.file, line=csv_file.line[positions])
+    return table, violations
 
 
 def as_written(name: str) -> str:
@@ -156,8 +165,8 @@ def _first_line_bytes(content: bytes) -> bytes:
     return content.split(b"\n", 1)[0].split(b"\r", 1)[0]
 
 
-def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table | None, list[arrow_csv.InvalidRow]]:
-    """The cells as text, and the lines whose number of cells is not that of the header."""
+def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table, list[arrow_csv.InvalidRow]]:
+    """The cells as text, and the lines whose number of cells is not that of the header: with too many, no cells."""
     malformed: list[arrow_csv.InvalidRow] = []
 
     def collect(row: arrow_csv.InvalidRow) -> str:
@@ -176,7 +185,7 @@ def _split(file: str, content: bytes, header: list[str]) -> tuple[pa.Table | Non
     except pa.ArrowInvalid as error:
         if not malformed:
             raise DataError(f"{file} cannot be read as CSV: {error}. Save it again as plain CSV.") from None
-        return None, malformed
+        return pa.table({}), malformed
     return cells, malformed
 
 
@@ -206,7 +215,7 @@ def _malformed_lines(
 
 def _line_numbers(content: bytes, rows: int) -> np.ndarray:
     """Line numbers of the rows. The header is line 1, and empty lines count. int64 [rows]"""
-    if content.count(b"\n") + content.count(b"\r") <= rows + 2 or b"\n\n" not in content.replace(b"\r", b""):
+    if content.count(b"\n") + content.count(b"\r") <= rows + 1 or b"\n\n" not in content.replace(b"\r", b""):
         return np.arange(2, rows + 2)
     not_empty = [number for number, line in enumerate(content.splitlines(), start=1) if line.strip()]
     return np.array(not_empty[1 : rows + 1])
@@ -219,7 +228,7 @@ def _unreadable_cells(csv_file: CsvCells, name: str, cell_type: CellType, positi
     remedy = cell_type.remedy
     if csv_file.is_cut_off and positions[-1] == len(csv_file.line) - 1:
         remedy += " (The last line has no line end: the file may be cut off.)"
-    return Violation(csv_file.file, f"readable_{name}", f"{name} {cell_type.problem}", remedy, rows)
+    return Violation(csv_file.file, f"readable_{name}", f"{name} {cell_type.problem}", remedy, rows, columns=(name,))
 
 
 def _parse_numbers(cells: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -286,5 +295,5 @@ CELL_TYPES = {
     "day_of_week": NUMBERS,  # 1 Monday … 7 Sunday; compared with the date
     "date": DATES,
     **dict.fromkeys((*ACTUAL_COLUMNS, *CALENDAR_COLUMNS), NUMBERS),
-    "state_holiday": codes(STATE_HOLIDAYS, "none, public, Easter, Christmas"),
+    "holiday_kind": codes(HOLIDAY_KINDS, "none, public, Easter, Christmas"),
 }

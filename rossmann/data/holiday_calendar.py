@@ -12,7 +12,7 @@ import numpy as np
 from dateutil.easter import easter
 
 from rossmann.data.history import SalesHistory
-from rossmann.schema import SATURDAY, STATE_HOLIDAYS, weekday
+from rossmann.schema import HOLIDAY_KINDS, SATURDAY, weekday
 
 PUBLIC, CATHOLIC, SCHOOL = "public", "catholic", "school"  # categories of the package
 CHRISTMAS_DAYS = ("12-24", "12-25", "12-26")
@@ -28,8 +28,8 @@ class HolidayCalendar:
     regions: tuple[str, ...]  # names
     dates: np.ndarray  # datetime64[D] [days]
     holiday: np.ndarray  # which holiday a day is in any region: index of its name, -1 none. int64 [days]
-    state_holiday: np.ndarray  # index into STATE_HOLIDAYS. int8 [regions, days]
-    school_holiday: np.ndarray  # 1 in a break, 0 out of it, NaN where the breaks are unknown. float64 [regions, days]
+    holiday_kind: np.ndarray  # index into HOLIDAY_KINDS. int8 [regions, days]
+    school_break: np.ndarray  # 1 in a break, 0 out of it, NaN where the breaks are unknown. float64 [regions, days]
 
     @staticmethod
     def of_names(by_region: Mapping[str, Mapping[date, str]], dates: np.ndarray) -> "HolidayCalendar":
@@ -50,8 +50,8 @@ class HolidayCalendar:
             self.regions,
             self.dates[days],
             self.holiday[days],
-            self.state_holiday[:, days],
-            self.school_holiday[:, days],
+            self.holiday_kind[:, days],
+            self.school_break[:, days],
         )
 
 
@@ -107,8 +107,8 @@ def holiday_calendar(country: str, dates: np.ndarray) -> HolidayCalendar:
         regions=tuple(public),
         dates=dates,
         holiday=_holiday_index(days, public.values()),
-        state_holiday=np.stack([_codes(days, each) for each in public.values()]),
-        school_holiday=np.stack([_in_break(days, each) for each in breaks.values()]),
+        holiday_kind=np.stack([_codes(days, each) for each in public.values()]),
+        school_break=np.stack([_in_break(days, each) for each in breaks.values()]),
     )
 
 
@@ -127,12 +127,12 @@ def regional_breaks(
     begin, days = int((past.dates[0] - calendar.dates[0]).astype(int)), len(past.dates)
     region = nearest_region(
         calendar.from_day(begin),
-        past.calendar.state_holiday[:, :days] > 0,
-        past.calendar.school_holiday[:, :days] == 1,
+        past.calendar.holiday_kind[:, :days] > 0,
+        past.calendar.school_break[:, :days] == 1,
         ~np.isnan(past.sales),
     )
     in_period = (calendar.dates >= first) & (calendar.dates <= last)
-    return region, calendar.school_holiday[:, in_period] == 1
+    return region, calendar.school_break[:, in_period] == 1
 
 
 @lru_cache(maxsize=8)  # takes half a second, and the origins of a training lie in a few years
@@ -141,7 +141,7 @@ def _calendar_of_years(country: str, first: np.datetime64, last: np.datetime64) 
 
 
 def nearest_region(
-    calendar: HolidayCalendar, state_holiday: np.ndarray, school_holiday: np.ndarray, exists: np.ndarray
+    calendar: HolidayCalendar, holiday_kind: np.ndarray, school_break: np.ndarray, exists: np.ndarray
 ) -> np.ndarray:
     """The region of each store: the one whose holidays differ on the fewest of the store's weekdays. int64 [stores]
 
@@ -150,8 +150,8 @@ def nearest_region(
     """
     days = exists.shape[1]
     rows = exists & (weekday(calendar.dates[:days]) < SATURDAY)  # regions differ in whether they mark weekends
-    state_differs = _differences(state_holiday, calendar.state_holiday[1:, :days] > 0, rows)
-    differs = state_differs + _differences(school_holiday, calendar.school_holiday[1:, :days] == 1, rows)
+    state_differs = _differences(holiday_kind, calendar.holiday_kind[1:, :days] > 0, rows)
+    differs = state_differs + _differences(school_break, calendar.school_break[1:, :days] == 1, rows)
     weekdays = rows.sum(axis=1)
     if not differs.shape[1]:
         return np.zeros(len(weekdays), np.int64)
@@ -175,8 +175,8 @@ def _holiday_index(days: list[date], regions: Iterable[Mapping[date, str]]) -> n
 
 
 def _codes(days: list[date], names: Mapping[date, str]) -> np.ndarray:
-    """Indices into STATE_HOLIDAYS: none, public, Easter, Christmas. int8 [days]"""
-    return np.array([STATE_HOLIDAYS.index(_code(day) if day in names else "0") for day in days], np.int8)
+    """Indices into HOLIDAY_KINDS: none, public, Easter, Christmas. int8 [days]"""
+    return np.array([HOLIDAY_KINDS.index(_code(day) if day in names else "0") for day in days], np.int8)
 
 
 def _code(day: date) -> str:

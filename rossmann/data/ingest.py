@@ -127,7 +127,7 @@ def _missing_days(missing: pd.DataFrame, history: SalesHistory) -> Violation:
     """The days without a row, under the names that the files have for stores and columns."""
     where, names, store = TRAIN_FILE, KEYS, missing["store"].to_numpy()
     if not history.chain.is_kaggle:
-        days = history.chain.days
+        days = history.chain.own_days
         where, names = ", ".join(days.files), key_columns(days)
         store = history.stores.label[history.stores.positions(store)]
     return Violation(

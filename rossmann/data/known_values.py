@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
+from rossmann.chain import Chain, Column
 from rossmann.data.history import Calendar
 
 # The values of a plan's rows by names of [known]: float64, NaN as published; of categories text, None as published.
@@ -32,11 +32,12 @@ def published_covariates(calendar: Calendar, store: np.ndarray, day: np.ndarray)
 
 
 def calendar_values(chain: Chain, values: KnownValues) -> dict[str, np.ndarray]:
-    """What the values say about columns of the calendar. float64, NaN as published. By name [rows]"""
+    """What the values say about columns of the calendar. float64, NaN as published. By role [rows]"""
+    known = dict(chain.known)
     return {
-        name: np.where(np.isnan(values[name]), np.nan, values[name] > 0)
-        for name, column in chain.known
-        if name in (PROMOTION, SCHOOL_HOLIDAY) and name in values and column.kind != "category" and not column.file
+        role: np.where(np.isnan(values[name]), np.nan, values[name] > 0)
+        for role, name in chain.names.items()
+        if name in known and name in values and known[name].kind != "category" and not known[name].file
     }
 
 

@@ -44,7 +44,7 @@ def _opens_on_holidays(past: Past, holiday: np.ndarray) -> np.ndarray:
     """
     days = len(past.calendar.dates)
     would_open = past.habit[:, weekday(past.calendar.dates)]
-    was_holiday = past.exists & (past.calendar.state_holiday > 0) & would_open
+    was_holiday = past.exists & (past.calendar.holiday_kind > 0) & would_open
     is_open = np.where(was_holiday, past.calendar.open, np.nan)
     own = mean(is_open, axis=1)
     share = np.repeat(fill_nan(own, fill_nan(mean(own, axis=0), 0.0))[:, None], len(holiday) - days, axis=1)

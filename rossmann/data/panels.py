@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rossmann.schema import CALENDAR_COLUMNS, STATE_HOLIDAYS, WEEK_DAYS, weekday
+from rossmann.schema import CALENDAR_COLUMNS, HOLIDAY_KINDS, WEEK_DAYS, weekday
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class RawCalendar:
 
     dates: np.ndarray
     open: np.ndarray
-    promo: np.ndarray
-    state_holiday: np.ndarray
-    school_holiday: np.ndarray
+    promotion: np.ndarray
+    holiday_kind: np.ndarray
+    school_break: np.ndarray
 
 
 def panel(shape: tuple[int, int], store: np.ndarray, day: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def count_by_weekday(flags: np.ndarray, dates: np.ndarray) -> np.ndarray:
     return np.stack([flags[:, day == number].sum(axis=1) for number in range(WEEK_DAYS)], axis=1)
 
 
-def fill_nan(values: np.ndarray, default: np.ndarray) -> np.ndarray:
+def fill_nan(values: np.ndarray, default: np.ndarray | float) -> np.ndarray:
     """The values, and the default where they are NaN; shapes as numpy broadcasts them."""
     return np.where(np.isnan(values), default, values)
 
@@ -49,4 +49,4 @@ def mean(values: np.ndarray, axis: int) -> np.ndarray:
 
 def most_common(codes: np.ndarray) -> np.ndarray:
     """The code that most stores have on each day; 0 where no store has one. int64 [days]"""
-    return np.stack([(codes == code).sum(axis=0) for code in range(len(STATE_HOLIDAYS))]).argmax(axis=0)
+    return np.stack([(codes == code).sum(axis=0) for code in range(len(HOLIDAY_KINDS))]).argmax(axis=0)

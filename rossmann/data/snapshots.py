@@ -8,7 +8,7 @@ folder or an s3:// address.
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -17,7 +17,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from rossmann.chain import CHAIN_FILE, Chain, parse_chain
-from rossmann.data.history import STORE_NAMES, Calendar, SalesHistory, Stores
+from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.kaggle.store_attributes import StoreAttributes
+from rossmann.data.stored_names import attribute_names, stored_name
 from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, PLAN_COLUMNS
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -259,7 +261,7 @@ def _days_table(history: SalesHistory) -> pa.Table:
     """Every store on every day of the past, ordered by store, then date; sales are null where there is no row."""
     table = _calendar_table(history, slice(0, len(history.dates)))
     for name in ACTUAL_COLUMNS:
-        table = table.append_column(name, _null_for_nan(getattr(history, name)))
+        table = table.append_column(stored_name(name), _null_for_nan(getattr(history, name)))
     return table
 
 
@@ -272,7 +274,7 @@ def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
     dates = history.calendar.dates[days]
     number = history.stores.number
     keys = {"store": np.repeat(number, len(dates)), "date": np.tile(dates, len(number))}
-    columns = {name: getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
+    columns = {stored_name(name): getattr(history.calendar, name)[:, days].ravel() for name in CALENDAR_COLUMNS}
     covariates = zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True)
     return pa.table(keys | columns | {name: values[:, days].ravel() for name, values in covariates})
 
@@ -280,8 +282,8 @@ def _calendar_table(history: SalesHistory, days: slice) -> pa.Table:
 def _later_table(calendar: Calendar, stores: Stores) -> pa.Table:
     """Every store on every day after the plan: its holidays."""
     later = dict(zip(calendar.covariate_names.tolist(), calendar.later_covariates, strict=True))
-    panels = {"state_holiday": calendar.later_state_holiday} | later
-    number = np.repeat(stores.number, calendar.later_state_holiday.shape[1])
+    panels = {stored_name("holiday_kind"): calendar.later_holiday_kind} | later
+    number = np.repeat(stores.number, calendar.later_holiday_kind.shape[1])
     return pa.table({"store": number} | {name: values.ravel() for name, values in panels.items()})
 
 
@@ -290,8 +292,8 @@ def _with_later_holidays(calendar: Calendar, table: pa.Table) -> Calendar:
     later = [table[name].to_numpy().reshape(shape) for name in calendar.covariate_names.tolist()]
     return replace(
         calendar,
-        later_state_holiday=table["state_holiday"].to_numpy().reshape(shape),
-        later_covariates=np.stack(later) if later else None,
+        later_holiday_kind=table[stored_name("holiday_kind")].to_numpy().reshape(shape),
+        later_covariates=np.stack(later) if later else np.zeros((0, len(calendar.open), 0), np.float32),
     )
 
 
@@ -300,11 +302,11 @@ def _null_for_nan(values: np.ndarray) -> pa.Array:
 
 
 def _stores_table(history: SalesHistory) -> pa.Table:
-    stores, implied = history.stores, STORE_NAMES if history.chain.is_kaggle else ()
-    columns = {name: values for name, values in asdict(stores).items() if name not in implied}
-    columns["competition_since"] = stores.competition_since.astype("datetime64[D]")  # the first day of the month
-    columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(stores.promo2_months.ravel()), 12)
-    columns["competition_distance_m"] = _null_for_nan(stores.competition_distance_m)
+    kaggle = history.stores.kaggle
+    columns = history.stores.stored_columns(has_names=not history.chain.is_kaggle)
+    columns["competition_since"] = kaggle.competition_since.astype("datetime64[D]")  # the first day of the month
+    columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(kaggle.promo2_months.ravel()), 12)
+    columns["competition_distance_m"] = _null_for_nan(kaggle.competition_distance_m)
     return pa.table(columns)
 
 
@@ -312,21 +314,32 @@ def _history(days: pa.Table, plan: pa.Table, stores: pa.Table, chain: Chain) -> 
     """The history of the three tables of a snapshot."""
 
     def panel(table: pa.Table, name: str) -> np.ndarray:
-        return table[name].to_numpy().reshape(len(stores), -1)
+        return table[stored_name(name)].to_numpy().reshape(len(stores), -1)
 
     dates = np.concatenate([panel(table, "date")[0].astype("datetime64[D]") for table in (days, plan)])
     calendar = {name: np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in CALENDAR_COLUMNS}
     actuals = {name: panel(days, name) for name in ACTUAL_COLUMNS}
-    names = [name for name in plan.column_names if name not in PLAN_COLUMNS]
+    names = [name for name in plan.column_names if name not in map(stored_name, PLAN_COLUMNS)]
     covariates = [np.concatenate([panel(days, name), panel(plan, name)], axis=1) for name in names]
     extra = {"covariate_names": np.array(names), "covariates": np.stack(covariates)} if names else {}
-    return SalesHistory(_stores(stores), Calendar(dates, **calendar, **extra), **actuals, chain=chain)
+    return SalesHistory(_stores(stores, chain), Calendar(dates, **calendar, **extra), **actuals, chain=chain)
 
 
-def _stores(table: pa.Table) -> Stores:
+def _stores(table: pa.Table, chain: Chain) -> Stores:
     columns = {name: table[name].to_numpy() for name in table.column_names if name != "promo2_months"}
-    columns |= {name: columns[name].astype(str) for name in STORE_NAMES if name in columns}
-    columns["competition_since"] = columns["competition_since"].astype("datetime64[M]")
-    columns["promo2_since"] = columns["promo2_since"].astype("datetime64[D]")
+    attributes = [(columns.pop(code), columns.pop(name, None)) for code, name in attribute_names(len(chain.attributes))]
+    codes, names = zip(*attributes[: len(chain.attributes)], strict=True) if chain.attributes else ((), ())
+    shape = (len(table), len(chain.attributes))
+    columns["attribute_codes"] = np.stack(codes, axis=1) if codes else np.zeros(shape, np.int8)
+    if "label" in columns:
+        columns["label"] = columns["label"].astype(str)
+        columns["attributes"] = np.stack(names, axis=1).astype(str) if names else np.zeros(shape, "U1")
     months = table["promo2_months"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Stores(**columns, promo2_months=months.reshape(len(table), 12))
+    kaggle = StoreAttributes(
+        competition_distance_m=columns.pop("competition_distance_m"),
+        competition_since=columns.pop("competition_since").astype("datetime64[M]"),
+        promo2=columns.pop("promo2"),
+        promo2_since=columns.pop("promo2_since").astype("datetime64[D]"),
+        promo2_months=months.reshape(len(table), 12),
+    )
+    return Stores(**columns, kaggle=kaggle)

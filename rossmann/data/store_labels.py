@@ -50,6 +50,14 @@ def numbers_of_labels(stores: Stores, labels: Sequence[str]) -> np.ndarray:
     return np.where(in_order[position] == text, stores.number[order][position], UNKNOWN_STORE).astype(np.int32)
 
 
+def store_numbers(source: StoresOfChain, names: Sequence[object]) -> np.ndarray:
+    """The numbers of the stores that a reader knows by these names; UNKNOWN_STORE where there is none. int32 [names]"""
+    if not source.chain.is_kaggle:
+        return numbers_of_labels(source.stores, [str(name) for name in names])
+    by_name = {str(number): number for number in source.stores.number.tolist()}
+    return np.array([by_name.get(str(name).strip(), UNKNOWN_STORE) for name in names], np.int32)
+
+
 def unknown_store(source: StoresOfChain, name: object) -> str:
     """That no store has this label or number, and which ones there are."""
     stores, text = source.stores, str(name)[:MAX_NAME_LENGTH]

@@ -11,11 +11,12 @@ from rossmann.evaluation.folds import Fold
 from rossmann.evaluation.losses import LOSSES, TOTAL, Loss, store_folds
 from rossmann.schema import DEFAULT_LOSS, DTYPES, FORECAST_COLUMNS, lead_week, weekday
 
-BASELINE = "median"  # every model must beat it: the store's median by weekday and promo
+BASELINE = "median"  # every model must beat it: the store's median by weekday and promotion
 LOSS_SCORES = tuple(name for loss in LOSSES.values() for name in (loss.name, loss.capped_name))
 SCORES = (*LOSS_SCORES, "rmse", "mape", "bias", "wql", "coverage", "rows")
 # From a bias of 5 % on, a warning is shown. RMSPE's own shift reaches it where sales scatter by 16 % around a forecast.
 MAX_BIAS = 0.05
+MIN_ERROR_SHARE = 0.1  # of the baseline's error: honest models of daily sales have a third of it or more
 
 # A row of a backtest: the forecast of one store and day, beside its actual sales.
 BACKTEST_COLUMNS = {
@@ -26,9 +27,9 @@ BACKTEST_COLUMNS = {
     "lead_days": "int16",  # after the origin, from 1
     "lead_week": "int8",  # after the origin, from 1
     "weekday": "int8",  # 0 Monday … 6 Sunday
-    "store_type": "category",
+    "attribute": "category",  # the first one
     "open": DTYPES["open"],
-    "promo": DTYPES["promo"],
+    "promotion": DTYPES["promotion"],
     "sales": DTYPES["sales"],
     **{name: DTYPES[name] for name in FORECAST_COLUMNS},
     "standard_deviation": "float64",  # of the error of log sales, known with the forecast; NaN where it is not needed
@@ -54,9 +55,9 @@ def backtest_rows(
             "lead_days": lead_days,
             "lead_week": lead_week(lead_days),
             "weekday": weekday(plan.date),
-            "store_type": stores.type_name[stores.positions(plan.store)],
+            "attribute": stores.first_attribute[stores.positions(plan.store)],
             "open": plan.open,
-            "promo": plan.promo,
+            "promotion": plan.promotion,
             "sales": fold.actuals.sales,
             "forecast": forecast,
             "lower": np.nan,
@@ -127,6 +128,11 @@ class Backtest:
     rows: pd.DataFrame
     loss: Loss = LOSSES[DEFAULT_LOSS]
 
+    @staticmethod
+    def of_tables(tables: Iterable[pd.DataFrame], loss: Loss = LOSSES[DEFAULT_LOSS]) -> "Backtest":
+        """The backtest of the rows of several tables, each as of `backtest_rows`."""
+        return Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS), loss)
+
     @property
     def candidates(self) -> tuple[str, ...]:
         """The names of the candidates."""
@@ -137,7 +143,7 @@ class Backtest:
         return self.rows[self.rows.candidate == candidate]
 
     def by(self, *columns: str) -> pd.DataFrame:
-        """The scores per candidate and value of the columns: "origin", "lead_week", "store_type", "weekday", …"""
+        """The scores per candidate and value of the columns: "origin", "lead_week", "attribute", "weekday", …"""
         groups = self.rows.groupby(["candidate", *columns], observed=True)
         return groups[list(self.rows.columns)].apply(scores)
 
@@ -155,8 +161,12 @@ class Backtest:
         ranking = [str(name) for name in self.score().index]
         return next((name for name in ranking if name != BASELINE), ranking[0])
 
-    def bias_warning(self, candidate: str) -> str:
-        """A sentence on a bias of more than MAX_BIAS, else an empty text."""
+    def warning(self, candidate: str) -> str:
+        """What about a candidate's scores should be doubted, in a sentence; empty if nothing."""
+        return "; ".join(filter(None, (self._bias_warning(candidate), self._leak_warning(candidate))))
+
+    def _bias_warning(self, candidate: str) -> str:
+        """A bias of more than MAX_BIAS."""
         bias = float(self.score().bias[candidate])
         if abs(bias) <= MAX_BIAS:
             return ""
@@ -164,6 +174,17 @@ class Backtest:
         if bias > 0 or self.loss == TOTAL:
             return sentence
         return f"{sentence}; if sums matter, train with ROSSMANN_LOSS=total"
+
+    def _leak_warning(self, candidate: str) -> str:
+        """An error of less than MIN_ERROR_SHARE of the baseline's."""
+        scores = self.score()[self.loss.capped_name]
+        if BASELINE not in scores.index or scores[candidate] >= MIN_ERROR_SHARE * scores[BASELINE]:
+            return ""
+        share = scores[candidate] / scores[BASELINE]
+        return (
+            f"the error of {candidate} is {share:.0%} of that of {BASELINE}, too good to be true: is a covariate only"
+            " known after the day?"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rossmann.schema import LossName
+
 Values = Callable[[np.ndarray], np.ndarray]
 
 # Sales of four times the forecast, or a quarter of it, are an accident also in a chain whose sales scatter by 50 %.
@@ -26,7 +28,7 @@ class Loss:
     a store's terms / sum of the weights of all rows): only signed terms cancel out within a store.
     """
 
-    name: str  # of the setting, and the column of the leaderboard
+    name: LossName  # of the setting, and the column of the leaderboard
     label: str  # in messages
     number_format: str  # of a score
     variance_factor: float  # see above
@@ -49,7 +51,7 @@ class Loss:
 
     def capped_terms(self, sales: np.ndarray, forecast: np.ndarray, store_fold: np.ndarray) -> np.ndarray:
         """The same with no error beyond the cap. store_fold: as of `store_folds`. float64 [rows]"""
-        cap = self.cap
+        cap: np.ndarray | float = self.cap
         if self.cap_is_in_sales:
             cap = cap * pd.Series(sales).groupby(store_fold).transform("median").to_numpy()
         return self.term(np.clip(self.error(sales, forecast), -cap, cap))

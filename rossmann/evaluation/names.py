@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rossmann.chain import KAGGLE_CHAIN, Chain
 from rossmann.data import SalesHistory
 
-SLICES = ("store_type", "promo", "lead_week")  # columns of a backtest by which a verdict looks at its rows
+# Columns of a backtest by which a verdict looks at its rows. The attribute is the first of the chain's.
+SLICES = ("attribute", "promotion", "lead_week")
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,18 @@ class Names:
         return self.stores.get(number, str(number))
 
 
-NUMBERED_STORES = Names({column: column for column in SLICES}, {})  # Kaggle's files
+def _slice_names(chain: Chain) -> dict[str, str]:
+    """What a chain calls SLICES, by column; without the attribute where it has none."""
+    first = dict(zip(("attribute",), chain.attribute_columns, strict=False))
+    return {**first, "promotion": chain.name_of("promotion"), "lead_week": "lead_week"}
+
+
+NUMBERED_STORES = Names(_slice_names(KAGGLE_CHAIN), {})  # Kaggle's files
 
 
 def chain_names(history: SalesHistory) -> Names:
     """The names of the history's chain: an attribute, and promotions, only where it has them."""
-    attributes = [name.replace(" ", "_") for name in history.chain.attributes[:1]]
-    names = [("store_type", name) for name in attributes]
-    names += [("promo", "promo")] * history.has_column("promo") + [("lead_week", "lead_week")]
-    return Names(dict(names), dict(zip(history.stores.number.tolist(), history.stores.label.tolist(), strict=True)))
+    slices = _slice_names(history.chain)
+    if not history.has_column("promotion"):
+        del slices["promotion"]
+    return Names(slices, dict(zip(history.stores.number.tolist(), history.stores.label.tolist(), strict=True)))

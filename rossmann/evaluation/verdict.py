@@ -4,8 +4,9 @@ Every score here is the capped one of the backtest's loss, so that no few rows d
 carry most of the raw one, are stated beside it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def judge(
     worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin, names)
     reasons += [_comparison_reason(comparison, loss, promotion_probability) for comparison in comparisons]
     reasons.append(_large_error_reason(largest_errors(run.backtest, challenger), names))
-    reasons += filter(None, [run.backtest.bias_warning(challenger)])
+    reasons += filter(None, [run.backtest.warning(challenger)])
     reasons += _slice_reasons(worse, loss, opponents[0], slice_margin, names)
     return Verdict(beats_all and not worse, tuple(reasons), comparisons)
 
@@ -188,11 +189,12 @@ def largest_errors(backtest: Backtest, candidate: str, count: int = 3) -> list[L
     """The rows that carry the largest shares of their fold's raw loss, largest first."""
     rows = backtest.of(candidate)
     rows = scored_rows(rows)
-    term = np.abs(pd.Series(backtest.loss.terms(rows.sales.to_numpy(), rows.forecast.to_numpy()), rows.index))
+    term = pd.Series(backtest.loss.terms(rows.sales.to_numpy(), rows.forecast.to_numpy()), rows.index).abs()
     share = (term / term.groupby(rows.origin).transform("sum")).fillna(0)  # 0 of 0 where every forecast is exact
+    largest: Iterable[Any] = rows.assign(share=share).nlargest(count, "share").itertuples()
     return [
         LargeError(row.origin, int(row.store), row.date, float(row.sales), float(row.forecast), float(row.share))
-        for row in rows.assign(share=share).nlargest(count, "share").itertuples()
+        for row in largest
     ]
 
 

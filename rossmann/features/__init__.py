@@ -15,12 +15,14 @@ state_files    load_state: the State of a snapshot, stored beside it
 plan_rows      join_plan: a plan's rows beside the State; published_plan, past_rows: the days after and before it
 columns        the table of features: add a feature there
 spec           FeatureSpec: which features of the table a model uses
+trials         trial_features: features that are not in the table yet
 """
 
 from rossmann.features.plan_rows import PlanRows, join_plan, past_rows, published_plan
 from rossmann.features.spec import CALENDAR_SPEC, FeatureSpec, build, column_names, matrix
 from rossmann.features.state import State, fit_state
 from rossmann.features.state_files import load_state, save_state
+from rossmann.features.trials import trial_features
 
 __all__ = [
     "CALENDAR_SPEC",
@@ -36,4 +38,5 @@ __all__ = [
     "past_rows",
     "published_plan",
     "save_state",
+    "trial_features",
 ]  # fmt: skip

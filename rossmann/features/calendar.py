@@ -163,12 +163,12 @@ def extend_calendar(calendar: Calendar, last: np.datetime64) -> Calendar:
     return Calendar(
         np.concatenate([calendar.dates, calendar.dates[-1] + DAY * np.arange(1, missing + 1)]),
         np.concatenate([calendar.open, calendar.open[:, same_weekday]], axis=1),
-        np.concatenate([calendar.promo, nothing], axis=1),
-        _with_zeros(calendar.all_state_holidays, days),
-        np.concatenate([calendar.school_holiday, nothing], axis=1),
+        np.concatenate([calendar.promotion, nothing], axis=1),
+        _with_zeros(calendar.all_holiday_kinds, days),
+        np.concatenate([calendar.school_break, nothing], axis=1),
         calendar.covariate_names,
-        np.stack(extended) if extended else None,
-        calendar.later_state_holiday[:, missing:],
+        np.stack(extended) if extended else np.zeros((0, len(calendar.open), days), np.float32),
+        calendar.later_holiday_kind[:, missing:],
         calendar.later_covariates[:, :, missing:],
     )
 

@@ -55,7 +55,7 @@ def fit_chain(
 def learn_shrinkage(calendar: Calendar, log_sales: np.ndarray) -> Shrinkage:
     """What the past calendar tells: which feasts there are, how numbers vary, in how many years a holiday was."""
     days = log_sales.shape[1]
-    is_holiday = (calendar.state_holiday[:, :days] > 0).any(axis=0)
+    is_holiday = np.any(calendar.holiday_kind[:, :days] > 0, axis=0)
     valid = ~np.isnan(log_sales)
     return Shrinkage(
         USUAL_FACTOR,

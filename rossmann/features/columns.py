@@ -26,7 +26,7 @@ from rossmann.features.plan_rows import PlanRows
 Feature = Callable[[PlanRows], np.ndarray]
 
 # Caps of days since and until something: beyond them, further away makes no difference.
-PROMO_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP = 14, 21, 14, 28
+PROMOTION_CAP, HOLIDAY_CAP, CLOSED_CAP, SCHOOL_CAP = 14, 21, 14, 28
 MONTH_PART_STARTS = tuple(first for first, _ in levels.MONTH_PARTS[1:])
 
 
@@ -74,23 +74,22 @@ def _closure_days(r: PlanRows) -> np.ndarray:
     return r.on_day(closure_days(r.closed, r.since_reopening, REOPENING_CAP_DAYS))
 
 
-GROUPS = (
+ATTRIBUTES = FeatureGroup(None, {})  # the place of the stores' attributes, which are others for every chain
+GROUPS: tuple[FeatureGroup, ...] = (
     # No month and no day of the year: the history has each once or twice, and trees would memorise what happened then.
     FeatureGroup("levels", {"lead_days": lambda r: r.lead_days}),
     FeatureGroup(None, {
         "weekday": lambda r: r.on_date(r.date_parts.weekday),
         "day_of_month": lambda r: r.on_date(r.date_parts.day_of_month),
         "days_left_in_month": lambda r: r.on_date(r.date_parts.days_left_in_month),
-        "promo": lambda r: r.on_day(r.calendar.promo),
-        "state_holiday": lambda r: r.on_day(r.calendar.state_holiday),
-        "school_holiday": lambda r: r.on_day(r.calendar.school_holiday),
+        "promotion": lambda r: r.on_day(r.calendar.promotion),
+        "holiday_kind": lambda r: r.on_day(r.calendar.holiday_kind),
+        "school_break": lambda r: r.on_day(r.calendar.school_break),
     }),
     # The store.
-    FeatureGroup(None, {
-        "store_type": lambda r: r.stores.store_type[r.row_store],
-        "assortment": lambda r: r.stores.assortment[r.row_store],
-    } | {name: _derived(derivation) for name, derivation in DERIVED_FEATURES.items()}),
-    # Its usual sales, and how the recent ones deviate. "cell": weekday × promo of the store.
+    ATTRIBUTES,
+    FeatureGroup(None, {name: _derived(derivation) for name, derivation in DERIVED_FEATURES.items()}),
+    # Its usual sales, and how the recent ones deviate. "cell": weekday × promotion of the store.
     FeatureGroup("levels", {
         "cell_expected": lambda r: r.in_cell(r.state.levels.expected),
         "cell_count": lambda r: r.in_cell(r.state.levels.count),
@@ -100,7 +99,7 @@ GROUPS = (
         "deviation_slope": lambda r: r.at_store(r.state.levels.deviation_slope),
         "school_effect": lambda r: r.at_store(r.state.levels.school_effect),
         "month_effect": _month_effect,
-        "customers_change": lambda r: r.at_store(r.state.levels.customers_change),
+        "traffic_change": lambda r: r.at_store(r.state.levels.traffic_change),
         "sales_per_customer_change": lambda r: r.at_store(r.state.levels.sales_per_customer_change),
         "sales_per_customer": lambda r: r.at_store(r.state.levels.sales_per_customer),
     }),
@@ -110,12 +109,12 @@ GROUPS = (
     # The days around the row's day. `x_since`, `x_until`: days since the last, until the next x; `x_run`, `x_left`:
     # days of the current x so far, still to come; `x_past_7`, `x_next_7`: days with x among the 7 before, after.
     FeatureGroup("neighbours", {
-        "promo_run": lambda r: r.on_day(days_since(~r.has_promo, PROMO_CAP)),
-        "promo_until": lambda r: r.on_day(days_until(r.has_promo, PROMO_CAP)),
-        "promo_next_7": lambda r: r.count_around(r.promo_counts, 1, 7),
-        "promo_next_14": lambda r: r.count_around(r.promo_counts, 1, 14),
-        "promo_past_7": lambda r: r.count_around(r.promo_counts, -7, -1),
-        "promo_past_14": lambda r: r.count_around(r.promo_counts, -14, -1),
+        "promotion_run": lambda r: r.on_day(days_since(~r.has_promotion, PROMOTION_CAP)),
+        "promotion_until": lambda r: r.on_day(days_until(r.has_promotion, PROMOTION_CAP)),
+        "promotion_next_7": lambda r: r.count_around(r.promotion_counts, 1, 7),
+        "promotion_next_14": lambda r: r.count_around(r.promotion_counts, 1, 14),
+        "promotion_past_7": lambda r: r.count_around(r.promotion_counts, -7, -1),
+        "promotion_past_14": lambda r: r.count_around(r.promotion_counts, -14, -1),
         "holiday_since": lambda r: r.on_day(days_since(r.holiday, HOLIDAY_CAP)),
         "holiday_until": lambda r: r.on_day(days_until(r.holiday, HOLIDAY_CAP)),
         "closed_since": lambda r: r.on_day(days_since(r.closed_except_rest_day, CLOSED_CAP)),

@@ -18,14 +18,14 @@ DEVIATION_HALF_LIFE_DAYS = 28.0
 SLOPE_DAYS, MIN_SLOPE_DAYS = 182, 30
 YEAR_AGO_AROUND = (3, 10)  # days on either side of the same weekday one year before
 YEAR_OVER_YEAR_DAYS = (28, 91)
-CUSTOMERS_DAYS = 28
+TRAFFIC_DAYS = 28
 MONTH_PARTS = ((1, 5), (6, 15), (16, 25), (26, 31))  # first and last day of the month
 CELLS = 2 * WEEK_DAYS
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Usual sales of every store and recent deviations from them. Cells are [stores, 7 weekdays, 2 promo]."""
+    """Usual sales of every store and recent deviations from them. Cells are [stores, 7 weekdays, 2 promotion]."""
 
     expected: np.ndarray  # shrunken mean of log sales, never NaN. float64 cells
     count: np.ndarray  # days behind it. float32 cells
@@ -40,17 +40,17 @@ class Levels:
     year_over_year: np.ndarray  # mean deviation of YEAR_OVER_YEAR_DAYS minus that a year before. float32 [stores, 2]
     school_effect: np.ndarray  # deviation on school holidays minus on other days, shrunk. float32 [stores]
     month_effect: np.ndarray  # deviation in the MONTH_PARTS, shrunk. float32 [stores, 4]
-    customers_change: np.ndarray  # mean log customers of 28 days minus of a year; NaN without. float32 [stores]
+    traffic_change: np.ndarray  # mean log traffic of 28 days minus of a year; NaN without. float32 [stores]
     sales_per_customer_change: np.ndarray  # the same of log sales per customer. float32 [stores]
     sales_per_customer: np.ndarray  # mean log sales per customer of a year. float32 [stores]
 
 
 def fit_levels(
     dates: np.ndarray,
-    promo: np.ndarray,
-    school_holiday: np.ndarray,
+    promotion: np.ndarray,
+    school_break: np.ndarray,
     sales: np.ndarray,
-    customers: np.ndarray,
+    traffic: np.ndarray,
     horizon_days: int,
     lifetime_level: np.ndarray,
 ) -> Levels:
@@ -61,7 +61,7 @@ def fit_levels(
     sold = sales > 0
     log_sales = np.log(np.where(sold, sales, np.nan))
     parts = date_parts(dates)
-    cell = parts.weekday * 2 + promo  # [stores, days]
+    cell = parts.weekday * 2 + promotion  # [stores, days]
     year = slice(-WEEKS_YEAR_DAYS, None)  # whole weeks, so that every weekday has the same weight
     expected, count, standard_deviation = _cells(log_sales[:, year], cell[:, year], lifetime_level)
     deviation = log_sales - np.take_along_axis(expected, cell, axis=1)
@@ -76,9 +76,9 @@ def fit_levels(
         last_sales=_by_cell(_cell_last(sales, sold, cell, np.exp(expected))),
         median_sales=_by_cell(median_sales),
         **_recent_deviations(deviation, horizon_days),
-        school_effect=_school_effect(deviation[:, year], school_holiday[:, year] == 1).astype(np.float32),
+        school_effect=_school_effect(deviation[:, year], school_break[:, year] == 1).astype(np.float32),
         month_effect=_month_effect(deviation[:, year], parts.day_of_month[year]).astype(np.float32),
-        **_customer_levels(log_sales, customers),
+        **_traffic_levels(log_sales, traffic),
     )
 
 
@@ -97,17 +97,17 @@ def _recent_deviations(deviation: np.ndarray, horizon_days: int) -> dict[str, np
     }
 
 
-def _customer_levels(log_sales: np.ndarray, customers: np.ndarray) -> dict[str, np.ndarray]:
-    """The fields of Levels that need the number of customers."""
-    log_sales_per_customer = log_sales - np.log(np.where(customers > 0, customers, np.nan))
-    log_customers = log_sales - log_sales_per_customer
-    month, year = slice(-CUSTOMERS_DAYS, None), slice(-WEEKS_YEAR_DAYS, None)
+def _traffic_levels(log_sales: np.ndarray, traffic: np.ndarray) -> dict[str, np.ndarray]:
+    """The fields of Levels that need the traffic."""
+    log_sales_per_customer = log_sales - np.log(np.where(traffic > 0, traffic, np.nan))
+    log_traffic = log_sales - log_sales_per_customer
+    month, year = slice(-TRAFFIC_DAYS, None), slice(-WEEKS_YEAR_DAYS, None)
 
     def change(values: np.ndarray) -> np.ndarray:
         return (nanmean(values[:, month]) - nanmean(values[:, year])).astype(np.float32)
 
     return {
-        "customers_change": change(log_customers),
+        "traffic_change": change(log_traffic),
         "sales_per_customer_change": change(log_sales_per_customer),
         "sales_per_customer": nanmean(log_sales_per_customer[:, year]).astype(np.float32),
     }
@@ -145,7 +145,7 @@ class _PrefixSums:
 
 
 def _by_cell(values: np.ndarray) -> np.ndarray:
-    """[stores, CELLS] as [stores, weekday, promo]."""
+    """[stores, CELLS] as [stores, weekday, promotion]."""
     return values.reshape(len(values), WEEK_DAYS, 2)
 
 
@@ -213,11 +213,11 @@ def _year_ago(sums: _PrefixSums, horizon_days: int) -> np.ndarray:
     return np.stack([sums.mean(day - around, day + around + 1) for around in YEAR_AGO_AROUND], axis=2)
 
 
-def _school_effect(deviation: np.ndarray, school_holiday: np.ndarray) -> np.ndarray:
+def _school_effect(deviation: np.ndarray, school_break: np.ndarray) -> np.ndarray:
     """Deviation on school holidays minus on other days, relative to the chain's. [stores]"""
-    on_holidays = nanmean(np.where(school_holiday, deviation, np.nan))
-    on_other_days = nanmean(np.where(school_holiday, np.nan, deviation))
-    count = (school_holiday & ~np.isnan(deviation)).sum(axis=1)
+    on_holidays = nanmean(np.where(school_break, deviation, np.nan))
+    on_other_days = nanmean(np.where(school_break, np.nan, deviation))
+    count = (school_break & ~np.isnan(deviation)).sum(axis=1)
     return _relative_to_chain(on_holidays - on_other_days, count)
 
 

@@ -1,7 +1,7 @@
 """The sales level of new stores, which have too few days to show it: that of stores like them, and their own days.
 
 A level is a store's mean log sales. The fewer days a new store has, the closer is its level to the mean of the
-established stores of the same type and assortment, and the larger is its uncertainty.
+established stores with the same attributes, and the larger is its uncertainty.
 """
 
 from dataclasses import dataclass
@@ -79,19 +79,30 @@ def is_new_store(days: np.ndarray) -> np.ndarray:
 
 
 def level_of_similar_stores(level: np.ndarray, is_new: np.ndarray, stores: Stores) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the established stores' levels in each store's type and assortment. [stores] each
+    """Mean and variance of the established levels among the stores with the same attributes. [stores] each
 
-    The mean of a group is shrunk to that of the type, and the type's to the chain's; so is the variance.
+    A group has the same first attributes, and one more than a larger group, to whose mean its own is shrunk; the mean
+    of the largest, which are those of the first attribute, to the chain's. The variance is shrunk to the chain's.
     """
-    group = stores.store_type.astype(int) * (int(stores.assortment.max(initial=0)) + 1) + stores.assortment
+    groups = _nested_groups(stores.attribute_codes)
     established = level[~is_new]
     mean = np.full(len(level), established.mean())
-    for code in (stores.store_type.astype(int), group):
+    for code in groups:
         mean += _shrunken_mean(established - mean[~is_new], code, is_new, 0.0)
     square = np.square(established - mean[~is_new])
     of_chain = (square.sum() + SHRINK_STORES * USUAL_LEVEL_VARIANCE) / (len(square) + SHRINK_STORES)
-    variance = _shrunken_mean(square, group, is_new, of_chain)
+    variance = _shrunken_mean(square, groups[-1], is_new, of_chain)
     return mean, variance
+
+
+def _nested_groups(codes: np.ndarray) -> list[np.ndarray]:
+    """Groups of stores with the same first attribute, with the same first two, …; one group if there is none.
+
+    codes: [stores, attributes]. Each a number per store: int64 [stores]
+    """
+    counts = range(1, codes.shape[1] + 1)
+    groups = [np.unique(codes[:, :count], axis=0, return_inverse=True)[1].reshape(-1) for count in counts]
+    return groups or [np.zeros(len(codes), np.int64)]
 
 
 def _shrunken_mean(values: np.ndarray, code: np.ndarray, is_new: np.ndarray, larger: float) -> np.ndarray:

@@ -96,9 +96,9 @@ class PlanRows:
         return values[self.store_positions[self.row_store]]
 
     def in_cell(self, cells: np.ndarray) -> np.ndarray:
-        """The value at each row's store, weekday and promo in values [stores, weekday, promo]. [rows]"""
-        weekday, promo = self.on_date(self.date_parts.weekday), self.on_day(self.calendar.promo)
-        return cells[self.store_positions[self.row_store], weekday, promo]
+        """The value at each row's store, weekday and promotion in values [stores, weekday, promotion]. [rows]"""
+        weekday, promotion = self.on_date(self.date_parts.weekday), self.on_day(self.calendar.promotion)
+        return cells[self.store_positions[self.row_store], weekday, promotion]
 
     def on_lead_day(self, values: np.ndarray) -> np.ndarray:
         """The value at each row's store and day of the horizon in values [stores, horizon, …]. [rows, …]"""
@@ -114,9 +114,9 @@ class PlanRows:
     # Panels of the days around the rows: [stores of the plan, days].
 
     @cached_property
-    def has_promo(self) -> np.ndarray:
+    def has_promotion(self) -> np.ndarray:
         """Whether the store has a promotion. bool"""
-        return self.calendar.promo == 1
+        return self.calendar.promotion == 1
 
     @cached_property
     def closed(self) -> np.ndarray:
@@ -131,12 +131,12 @@ class PlanRows:
     @cached_property
     def holiday(self) -> np.ndarray:
         """Whether the day is a state holiday of the store; of the later days that the calendar knows, too. bool"""
-        return self.calendar.all_state_holidays > 0
+        return self.calendar.all_holiday_kinds > 0
 
     @cached_property
     def school(self) -> np.ndarray:
         """Whether the day is a school holiday of the store. bool"""
-        return self.calendar.school_holiday == 1
+        return self.calendar.school_break == 1
 
     @cached_property
     def since_reopening(self) -> np.ndarray:
@@ -144,9 +144,9 @@ class PlanRows:
         return days_since_reopening(self.closed, REOPENING_CAP_DAYS)
 
     @cached_property
-    def promo_counts(self) -> np.ndarray:
+    def promotion_counts(self) -> np.ndarray:
         """Days with a promotion before each day. int64 [stores of the plan, days + 1]"""
-        return prefix_counts(self.has_promo)
+        return prefix_counts(self.has_promotion)
 
     @cached_property
     def open_counts(self) -> np.ndarray:

@@ -131,17 +131,17 @@ def store_columns(
 ) -> dict[str, np.ndarray]:
     """The columns that differ between stores. [stores, days] each"""
     d = date_parts(calendar.dates)
-    promo, school = calendar.promo == 1, calendar.school_holiday == 1
-    closed, holiday = calendar.open == 0, calendar.all_state_holidays > 0
+    promotion, school = calendar.promotion == 1, calendar.school_break == 1
+    closed, holiday = calendar.open == 0, calendar.all_holiday_kinds > 0
     before, two_before, after = (shift(holiday, k)[:, : len(calendar.dates)] for k in (-1, -2, 1))
     after_rest, before_rest = d.weekday == weekdays.after_rest, d.weekday == weekdays.before_rest
     return (
-        _promo_columns(calendar, promo, origin, weekdays)
+        _promotion_columns(calendar, promotion, origin, weekdays)
         | {
             "school": school,
             "school saturday": school & before_rest,
-            "school promo": school & promo,
-            "holiday": calendar.state_holiday > 0,
+            "school promotion": school & promotion,
+            "holiday": calendar.holiday_kind > 0,
             "before holiday": before | (before_rest & two_before),
             "two before holiday": two_before & ~before_rest,
             "after holiday": after,
@@ -208,25 +208,25 @@ def _covariates(calendar: Calendar, covariate_kind: str) -> dict[str, np.ndarray
     }
 
 
-def _promo_columns(
-    calendar: Calendar, promo: np.ndarray, origin: np.datetime64, weekdays: Weekdays
+def _promotion_columns(
+    calendar: Calendar, promotion: np.ndarray, origin: np.datetime64, weekdays: Weekdays
 ) -> dict[str, np.ndarray]:
     """Promotions by weekday, season and trend, and the days after them. [stores, days] each"""
     d = date_parts(calendar.dates)
     season = _season_angle(d.day_of_year)
-    return {f"promo {w}": promo & (d.weekday == w) for w in np.flatnonzero(weekdays.has_promo).tolist()} | {
-        "monday after promo": (d.weekday == weekdays.after_rest) & shift(promo, 3),
-        "trend promo": promo * np.clip(_years_after(calendar.dates, origin), -1, 0),
-        "promo again": promo & shift(promo, WEEK_DAYS),
-        "season promo sin": promo * np.sin(season),
-        "season promo cos": promo * np.cos(season),
-        "promo early in month": promo & (d.day_of_month <= 5),
-        "saturday after promo": (d.weekday == weekdays.before_rest) & shift(promo, 1),
+    return {f"promotion {w}": promotion & (d.weekday == w) for w in np.flatnonzero(weekdays.has_promotion).tolist()} | {
+        "monday after promotion": (d.weekday == weekdays.after_rest) & shift(promotion, 3),
+        "trend promotion": promotion * np.clip(_years_after(calendar.dates, origin), -1, 0),
+        "promotion again": promotion & shift(promotion, WEEK_DAYS),
+        "season promotion sin": promotion * np.sin(season),
+        "season promotion cos": promotion * np.cos(season),
+        "promotion early in month": promotion & (d.day_of_month <= 5),
+        "saturday after promotion": (d.weekday == weekdays.before_rest) & shift(promotion, 1),
     }
 
 
 def _closure_columns(closed: np.ndarray) -> dict[str, np.ndarray]:
-    """The clearance sale before a refurbishment, and the rush of customers after it. [stores, days] each"""
+    """The clearance sale before a refurbishment, and the rush after it. [stores, days] each"""
     until = days_until_closure(closed, CLOSURE_CAP_DAYS)
     since = days_since_reopening(closed, REOPENING_CAP_DAYS)
     columns = {f"closure in {a}-{b}": (until >= a) & (until <= b) for a, b in BEFORE_CLOSURE}

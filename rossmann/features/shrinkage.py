@@ -18,8 +18,8 @@ CHAIN_PENALTY_PER_STORE = {SEASON: 27.0, "break": 2.7}
 FINE_SEASON_PENALTY = 2.0  # the same, times the square of how often a year
 NAMED_HOLIDAY_PENALTY = 25.0  # of a store's difference: it has a day a year, and shares what else happened on it
 NO_EFFECT = 1e9  # leaves nothing of a coefficient
-# In which stores differ most, and of which each has many days; not what changes them, as "promo early in month".
-STORES_OWN_COLUMNS = frozenset(f"{name} {day}" for name in ("weekday", "promo") for day in range(WEEK_DAYS))
+# In which stores differ most, and of which each has many days; not what changes them, as "promotion early in month".
+STORES_OWN_COLUMNS = frozenset(f"{name} {day}" for name in ("weekday", "promotion") for day in range(WEEK_DAYS))
 # The days around a feast: the last weeks, on which the factor is chosen, have few of them.
 FEAST_KINDS = ("special_day", "december", "advent", "holiday", "before", "two", "after")
 COVARIATE_KINDS = ("flag", "number")  # which a chain has, because they have effects

@@ -14,8 +14,7 @@ from rossmann.features.plan_rows import PlanRows, join_plan
 from rossmann.features.state import State
 from rossmann.validation import DataError
 
-# Columns with codes of attributes: the position of the attribute in the chain's own, and the field of Stores.
-ATTRIBUTE_FIELDS = {"store_type": (0, "type_name"), "assortment": (1, "assortment_name")}
+ATTRIBUTE = "attribute "  # begins the name of a column with the codes of one of the chain's own attributes
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,12 @@ class FeatureSpec:
         if unknown:
             raise ValueError(f"no mean deviation over {sorted(unknown)} days; choose from {DEVIATION_DAYS}")
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the matrix's columns, in the order of the table of features."""
-        return tuple(_features(self))
+    def columns(self, attributes: Sequence[str]) -> tuple[str, ...]:
+        """Names of the matrix's columns in the order of the table of features, with those of the attributes."""
+        groups = [group for group in columns.GROUPS if group.switch is None or getattr(self, group.switch)]
+        names = [name for group in groups for name in (attributes if group is columns.ATTRIBUTES else group.features)]
+        dropped = {columns.deviation_name(days) for days in set(DEVIATION_DAYS) - set(self.recent_days)}
+        return tuple(name for name in names if name not in dropped)
 
 
 # What a row has without the sales of any day: its day, the days around it, and the attributes of its store.
@@ -69,25 +70,31 @@ def matrix(rows: PlanRows, names: Sequence[str]) -> np.ndarray:
 
 def column_names(state: State, spec: FeatureSpec) -> tuple[str, ...]:
     """The names of the matrix's columns: those of the table of features, then the chain's own covariates."""
-    return (*(_with_categories(name, state) for name in spec.columns), *_covariates(state.calendar))
+    return (*spec.columns(_attribute_names(state)), *_covariates(state.calendar))
 
 
-def _with_categories(name: str, state: State) -> str:
-    """The name of a column; with that of the attribute and its categories behind it where the column has their codes.
+def _attribute_names(state: State) -> tuple[str, ...]:
+    """The names of the columns with the codes of the stores' attributes.
 
-    So a model knows what its codes meant, whatever categories a newer history has.
+    The codes of Kaggle's files are always the same. Of other chains, a column has the name of the attribute and its
+    categories in its own: so a model knows what its codes meant, whatever categories a newer history has.
     """
-    attribute, categories = _attribute(name, state)
-    return f"{name} {json.dumps([attribute, *np.unique(categories).tolist()])}" if attribute else name
+    if state.chain.is_kaggle:
+        return state.chain.attribute_columns
+    values = zip(state.chain.attributes, state.stores.attributes.T, strict=True)
+    return tuple(ATTRIBUTE + json.dumps([name, *np.unique(categories).tolist()]) for name, categories in values)
 
 
-def _attribute(name: str, state: State) -> tuple[str | None, np.ndarray]:
-    """Name and categories [stores] of the chain's own attribute whose codes are in a column; None if there is none."""
-    if name not in ATTRIBUTE_FIELDS or state.chain.is_kaggle:
-        return None, np.zeros(0, str)
-    position, field = ATTRIBUTE_FIELDS[name]
-    attributes = state.chain.attributes
-    return (attributes[position] if position < len(attributes) else None), getattr(state.stores, field)
+def _attribute_codes(column: str, state: State) -> np.ndarray | None:
+    """What a column of `_attribute_names` has for each store; None if it is none of this chain's. float32 [stores]"""
+    if state.chain.is_kaggle:
+        codes = dict(zip(state.chain.attribute_columns, state.stores.attribute_codes.T, strict=True))
+        return codes.get(column)
+    if not column.startswith(ATTRIBUTE):
+        return None
+    name, *categories = json.loads(column.removeprefix(ATTRIBUTE))
+    own = dict(zip(state.chain.attributes, state.stores.attributes.T, strict=True))
+    return _codes_of(own[name], categories) if name in own else None
 
 
 def _category_features(names: Sequence[str], state: State) -> dict[str, columns.Feature]:
@@ -95,10 +102,9 @@ def _category_features(names: Sequence[str], state: State) -> dict[str, columns.
     table: dict[str, columns.Feature] = {}
     own, absent = state.calendar.covariate_names.tolist(), []
     for name in names:
-        column, _, categories = name.partition(" ")
-        attribute, of_store = _attribute(column, state)
-        if attribute and categories and json.loads(categories)[0] == attribute:
-            table[name] = partial(_codes, codes=_codes_of(of_store, json.loads(categories)[1:]))
+        codes = _attribute_codes(name, state)
+        if codes is not None:
+            table[name] = partial(_codes, codes=codes)
         elif "=" in name and any(each.startswith(name.partition("=")[0] + "=") for each in own):
             table[name] = _zero
         else:
@@ -136,9 +142,3 @@ def _covariates(calendar: Calendar) -> dict[str, columns.Feature]:
 
 def _covariate(rows: PlanRows, index: int) -> np.ndarray:
     return rows.on_day(rows.calendar.covariates[index])
-
-
-def _features(spec: FeatureSpec) -> dict[str, columns.Feature]:
-    groups = [group for group in columns.GROUPS if group.switch is None or getattr(spec, group.switch)]
-    dropped = {columns.deviation_name(days) for days in set(DEVIATION_DAYS) - set(spec.recent_days)}
-    return {name: feature for name, feature in columns.merge_groups(groups).items() if name not in dropped}

@@ -53,7 +53,7 @@ def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
     sold = (past.sales > 0) & (calendar.open[:, :days] == 1)
     sales = np.where(sold, past.sales, np.nan)
     log_sales = np.log(sales)
-    promo, school_holiday = calendar.promo[:, :days], calendar.school_holiday[:, :days]
+    promotion, school_break = calendar.promotion[:, :days], calendar.school_break[:, :days]
     ridge_calendar = calendar.between(dates[0], origin + DESIGN_LOOKAHEAD_DAYS * DAY)
     breaks, weekdays = fit_school_breaks(past, calendar.dates), learn_weekdays(past)
     fit_ridge = store_ridge.fit if past.chain.is_kaggle else chain_ridge.fit_chain
@@ -65,7 +65,7 @@ def fit_state(past: SalesHistory, context_days: int = CONTEXT_DAYS) -> State:
         breaks=breaks.of_days(context),
         weekdays=weekdays,
         levels=levels.fit_levels(
-            dates, promo, school_holiday, sales, past.customers, horizon_days, lifetime_level(log_sales, past.stores)
+            dates, promotion, school_break, sales, past.traffic, horizon_days, lifetime_level(log_sales, past.stores)
         ),
         ridge=fit_ridge(ridge_calendar, past.stores, breaks.of_days(slice(days)), log_sales, weekdays),
         chain=past.chain,

@@ -15,7 +15,7 @@ class Weekdays:
     """The arrays have no dimension or one, so that they can be stored beside the others of a State."""
 
     rest: np.ndarray  # 0 Monday … 6 Sunday, on which most stores are closed; -1 if there is none. int64, no dimension
-    has_promo: np.ndarray  # on which weekdays there are promotions; Monday to Friday always. bool [7]
+    has_promotion: np.ndarray  # on which weekdays there are promotions; Monday to Friday always. bool [7]
 
     @property
     def before_rest(self) -> int:
@@ -34,10 +34,10 @@ USUAL_WEEKDAYS = Weekdays(np.array(SUNDAY), np.arange(WEEK_DAYS) < SATURDAY)
 def learn_weekdays(past: SalesHistory) -> Weekdays:
     """Of the history only the past is read. In Kaggle's files the day of rest is Sunday, whatever their stores do."""
     days, day = len(past.dates), weekday(past.dates)
-    promo = past.calendar.promo[:, :days] == 1
-    has_promo = np.array([promo[:, day == number].any() for number in range(WEEK_DAYS)])
+    promotion = past.calendar.promotion[:, :days] == 1
+    has_promotion = np.array([promotion[:, day == number].any() for number in range(WEEK_DAYS)])
     rest = SUNDAY if past.chain.is_kaggle else _rest_day(past, day)
-    return Weekdays(np.array(rest), has_promo | USUAL_WEEKDAYS.has_promo)
+    return Weekdays(np.array(rest), has_promotion | USUAL_WEEKDAYS.has_promotion)
 
 
 def _rest_day(past: SalesHistory, day: np.ndarray) -> int:

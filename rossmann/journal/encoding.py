@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from pydantic_core import from_json, to_json
@@ -22,7 +23,7 @@ def encode_entry(entry: JournalEntry) -> bytes:
     fields |= {"at": entry.at.isoformat(), "origin": str(entry.origin)}
     arrays = _arrays(entry.answer)
     columns = [[part, name, values.dtype.str, values.shape] for part, name, values in arrays]
-    quantiles = None if entry.batch else entry.answer.quantiles
+    quantiles = None if isinstance(entry.answer, BatchRows) else entry.answer.quantiles
     head = to_json({"fields": fields, "batch": entry.batch, "columns": columns, "quantiles": quantiles})
     return b"".join([len(head).to_bytes(LENGTH_BYTES, "little"), head, *(values.tobytes() for *_, values in arrays)])
 
@@ -70,5 +71,6 @@ def _answer(
 ) -> ForecastRows | BatchRows:
     if batch is not None:
         return BatchRows(batch, **arrays["batch"])
-    parts = {part: build(**arrays[part]) for part, build in PARTS.items()}
-    return ForecastRows(**parts, quantiles=Quantiles.of_document(quantiles) if quantiles else None, **arrays[LABELS])
+    parts: dict[str, Any] = {part: build(**arrays[part]) for part, build in PARTS.items()}
+    parts["quantiles"] = Quantiles.of_document(quantiles) if quantiles else None
+    return ForecastRows(**parts | arrays[LABELS])

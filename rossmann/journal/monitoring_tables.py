@@ -10,14 +10,22 @@ from datetime import date
 import pandas as pd
 import sqlalchemy as sa
 
-from rossmann.journal.tables import ROWS_PER_STATEMENT, connect, insert_or_ignore, metadata, migrate, read_table
+from rossmann.journal.tables import (
+    ROWS_PER_STATEMENT,
+    as_records,
+    connect,
+    insert_or_ignore,
+    metadata,
+    migrate,
+    read_table,
+)
 
 accuracy = sa.Table(
     "accuracy", metadata,
     sa.Column("date", sa.Date, primary_key=True),  # of the forecast day
     sa.Column("source", sa.String(8), primary_key=True),  # batch, or baseline: the median
     sa.Column("model_version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("slice", sa.String(16), primary_key=True),  # all, lead_week, store_type, promo or store
+    sa.Column("slice", sa.String(16), primary_key=True),  # all, lead_week, attribute, promotion or store
     sa.Column("value", sa.Text, primary_key=True),  # of the slice
     sa.Column("rows", sa.Integer, nullable=False),  # number of forecasts of days with sales
     sa.Column("squared_relative_error", sa.Float, nullable=False),  # sum of ((forecast − sales) / sales)²
@@ -41,7 +49,7 @@ drift_findings = sa.Table(
     sa.Column("date", sa.Date, primary_key=True),  # last day of the window
     sa.Column("kind", sa.String(16), primary_key=True),
     sa.Column("name", sa.String(32), primary_key=True),
-    sa.Column("subject", sa.Text, primary_key=True),  # a column, a store type or a group of stores
+    sa.Column("subject", sa.Text, primary_key=True),  # a column, an attribute or a group of stores
     sa.Column("effect", sa.Float),
     sa.Column("limit", sa.Float),
     sa.Column("alarm", sa.Boolean, nullable=False),
@@ -62,7 +70,7 @@ def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataF
     Rows whose key still exists are ignored. Raises what the database raises.
     """
     engine = connect(url)
-    records = rows[[column.name for column in table.columns]].astype(object).where(lambda cells: cells.notna(), None)
+    records = as_records(rows[[column.name for column in table.columns]])
     try:
         migrate(url)
         with engine.begin() as connection:
@@ -70,7 +78,7 @@ def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataF
             connection.execute(sa.delete(table).where(table.c.date.in_(days)))
             for first in range(0, len(records), ROWS_PER_STATEMENT):
                 batch = records[first : first + ROWS_PER_STATEMENT]
-                connection.execute(insert_into(table), batch.to_dict("records"))
+                connection.execute(insert_into(table), batch)
     finally:
         engine.dispose()
 

@@ -4,7 +4,6 @@ Forecasts are queried a day at a time, which bounds what the database sorts.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date, timedelta
 
 import numpy as np
@@ -14,14 +13,14 @@ import sqlalchemy as sa
 from rossmann.data import SalesHistory
 from rossmann.journal.entries import OPERATIONAL, from_ranges
 from rossmann.journal.monitoring_tables import traffic
-from rossmann.journal.tables import connect, forecasts, migrate, read_table, requests
+from rossmann.journal.tables import forecasts, open_connection, read_table, requests
 from rossmann.models import Quantiles
 from rossmann.schema import FORECAST_COLUMNS
 from rossmann.validation import DataError
 
 JOURNAL_FORECAST_COLUMNS = (
     "request_id", "source", "model_version", "origin", "store", "date", "lead_days", "forecast", "lower", "upper",
-    "open", "promo",
+    "open", "promotion",
 )  # fmt: skip
 COUNT_KEY = ("date", "source", "model_version", "store")
 QUANTILES = {"p50_ms": 0.5, "p99_ms": 0.99}
@@ -30,21 +29,26 @@ ONE_DAY = timedelta(days=1)
 
 def read_forecasts(url: str, first: date, last: date) -> Iterator[pd.DataFrame]:
     """The operational forecasts of each day of first … last that has any: a row each, JOURNAL_FORECAST_COLUMNS."""
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         for day in _days(first, last):
             if rows := connection.execute(_operational_forecasts(day)).fetchall():
                 yield _frame(rows)
 
 
-def read_newest_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
-    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above."""
-    with _connection(url) as connection:
-        return _frame([row for day in _days(first, last) for row in connection.execute(_newest_forecasts(day))])
+def read_newest_forecasts(url: str, first: date, last: date, stores: Sequence[int] = ()) -> pd.DataFrame:
+    """Of each store and day, first … last, the operational forecast of the latest origin; columns as above.
+
+    stores: only those of these numbers; default: of all.
+    """
+    days = list(_days(first, last))
+    queries = [_newest_forecasts(days, stores)] if stores else [_newest_forecasts([day]) for day in days]
+    with open_connection(url) as connection:
+        return _frame([row for query in queries for row in connection.execute(query)])
 
 
 def count_forecasts(url: str, first: date, last: date) -> pd.DataFrame:
     """Of how many origins there are operational forecasts of each day, first … last: columns COUNT_KEY and rows."""
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         rows = [row for day in _days(first, last) for row in connection.execute(_counts(day))]
     return pd.DataFrame(rows, columns=[*COUNT_KEY, "rows"]).astype({"date": "datetime64[s]"})
 
@@ -61,7 +65,7 @@ def read_scaled_errors(
         requests.c.purpose == OPERATIONAL, requests.c.model_version == model_version,
         forecasts.c.forecast > 0, forecasts.c.standard_deviation > 0,
     )  # fmt: skip
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         for day in _days(until + ONE_DAY, last):
             if not (rows := connection.execute(of_model.where(forecasts.c.date == day)).fetchall()):
                 continue
@@ -85,8 +89,8 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
             f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
         )
     batch = request.batch[0]
-    rows = sa.select(forecasts).where(forecasts.c.request_id == (batch or request_id)).order_by(forecasts.c.position)
-    table = read_table(url, rows)
+    own = forecasts.c.request_id == (batch or request_id)
+    table = read_table(url, sa.select(forecasts).where(own).order_by(forecasts.c.position))
     if batch is None or batch == request_id:
         return _with_quantiles(table, request.quantiles[0])
     if table.empty:
@@ -98,9 +102,14 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
 
 def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
     """Traffic of the UTC days first … last by source, without days that are in the table `traffic` already."""
-    with _connection(url) as connection:
+    with open_connection(url) as connection:
         stored_days = set(connection.scalars(sa.select(traffic.c.date).distinct()))
-        rows = [row for day in _days(first, last) if day not in stored_days for row in _traffic_of_day(connection, day)]
+        rows = [
+            {"date": day, **row}
+            for day in _days(first, last)
+            if day not in stored_days
+            for row in traffic_between(connection, day, day + ONE_DAY)
+        ]
     return pd.DataFrame(rows, columns=[column.name for column in traffic.columns])
 
 
@@ -112,21 +121,13 @@ def _with_quantiles(table: pd.DataFrame, document: dict | None) -> pd.DataFrame:
     return table.assign(**quantiles.by_name(table.standard_deviation.to_numpy(), table.forecast.to_numpy()))
 
 
-@contextmanager
-def _connection(url: str) -> Iterator[sa.Connection]:
-    engine = connect(url)
-    try:
-        migrate(url)
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()
-
-
-def _operational_forecasts(day: date) -> sa.Select:
-    columns = {column.name: column for table in (requests, forecasts) for column in table.columns}
+def _operational_forecasts(*days: date) -> sa.Select:
+    columns: dict[str, sa.ColumnElement] = {
+        column.name: column for table in (requests, forecasts) for column in table.columns
+    }
+    columns["promotion"] = forecasts.c.promo.label("promotion")
     query = sa.select(*(columns[name] for name in JOURNAL_FORECAST_COLUMNS)).join_from(forecasts, requests)
-    return query.where(forecasts.c.date == day, requests.c.purpose == OPERATIONAL)
+    return query.where(forecasts.c.date.in_(days), requests.c.purpose == OPERATIONAL)
 
 
 def _counts(day: date) -> sa.Select:
@@ -135,7 +136,7 @@ def _counts(day: date) -> sa.Select:
     return sa.select(*key, sa.func.count(rows.c.origin.distinct())).group_by(*key)
 
 
-def _newest_forecasts(day: date) -> sa.Select:
+def _newest_forecasts(days: Sequence[date], stores: Sequence[int] = ()) -> sa.Select:
     """A batch is as new as the newest request for its rows: after a rollback, an older one is forecast again."""
     references = requests.alias()
     batches = sa.select(references.c.batch, sa.func.max(references.c.at).label("at")).group_by(references.c.batch).cte()
@@ -143,9 +144,15 @@ def _newest_forecasts(day: date) -> sa.Select:
         sa.select(batches.c.at).where(batches.c.batch == requests.c.id).scalar_subquery(), requests.c.at
     )
     newest_first = (requests.c.origin.desc(), at.desc())
-    rank = sa.func.row_number().over(partition_by=forecasts.c.store, order_by=newest_first).label("rank")
-    ranked = _operational_forecasts(day).add_columns(rank).subquery()
-    return sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+    rank = (
+        sa.func.row_number()
+        .over(partition_by=(forecasts.c.date, forecasts.c.store), order_by=newest_first)
+        .label("rank")
+    )
+    of_stores = [forecasts.c.store.in_(list(stores))] if stores else []
+    ranked = _operational_forecasts(*days).where(*of_stores).add_columns(rank).subquery()
+    query = sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
+    return query.order_by(ranked.c.date, ranked.c.store)
 
 
 def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
@@ -154,15 +161,15 @@ def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", **numbers})
 
 
-def _traffic_of_day(connection: sa.Connection, day: date) -> Iterator[dict[str, object]]:
-    """A row of the table `traffic` per source. A stored batch is no request."""
+def traffic_between(connection: sa.Connection, start: date, end: date) -> Iterator[dict[str, object]]:
+    """Traffic of the moments from `start` to before `end`, in UTC, a row per source. A stored batch is no request."""
     is_request = sa.or_(requests.c.batch.is_(None), requests.c.batch != requests.c.id)
-    of_day = sa.and_(requests.c.at >= day, requests.c.at < day + ONE_DAY, is_request)
-    totals = sa.select(requests.c.source, sa.func.count(), sa.func.sum(requests.c.rows)).where(of_day)
+    of_time = sa.and_(requests.c.at >= start, requests.c.at < end, is_request)
+    totals = sa.select(requests.c.source, sa.func.count(), sa.func.sum(requests.c.rows)).where(of_time)
     for source, count, rows in connection.execute(totals.group_by(requests.c.source)).all():
-        latency = sa.select(requests.c.latency_ms).where(of_day, requests.c.source == source)
+        latency = sa.select(requests.c.latency_ms).where(of_time, requests.c.source == source)
         quantiles = {name: _quantile(connection, latency, count, share) for name, share in QUANTILES.items()}
-        yield {"date": day, "source": source, "requests": count, "rows": rows, **quantiles}
+        yield {"source": source, "requests": count, "rows": rows, **quantiles}
 
 
 def _quantile(connection: sa.Connection, values: sa.Select, count: int, share: float) -> float:

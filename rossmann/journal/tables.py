@@ -2,9 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rossmann.journal.entries import OPERATIONAL, BatchRows, JournalEntry, to_ranges
 from rossmann.models import Quantiles
-from rossmann.schema import STATE_HOLIDAYS
+from rossmann.schema import HOLIDAY_KINDS, to_date
 
 BUSY_TIMEOUT_S = 10  # for which a connection waits for another writer of the same SQLite file
 MIGRATION_LOCK = 7_034_115  # an arbitrary number: the advisory lock of the process that migrates PostgreSQL
@@ -98,7 +100,7 @@ def count_old(url: str, before: datetime) -> tuple[int, int]:
         with engine.connect() as connection:
             request_count = connection.scalar(sa.select(sa.func.count()).select_from(old.subquery()))
             rows = sa.select(sa.func.count()).select_from(forecasts).where(forecasts.c.request_id.in_(old))
-            return request_count, connection.scalar(rows)
+            return request_count or 0, connection.scalar(rows) or 0
     finally:
         engine.dispose()
 
@@ -150,16 +152,28 @@ def migrate(url: str) -> None:
         engine.dispose()
 
 
-def read_table(url: str, query: sa.Select) -> pd.DataFrame:
-    """The result of a query. Raises what the database raises."""
+@contextmanager
+def open_connection(url: str) -> Iterator[sa.Connection]:
+    """A connection for reading, to a database with this code's schema. Raises what the database raises."""
     engine = connect(url)
     try:
         migrate(url)
         with engine.connect() as connection:
-            result = connection.execute(query)
-            return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+            yield connection
     finally:
         engine.dispose()
+
+
+def read_table(url: str, query: sa.Select) -> pd.DataFrame:
+    """The result of a query. Raises what the database raises."""
+    with open_connection(url) as connection:
+        return read_frame(connection, query)
+
+
+def read_frame(connection: sa.Connection, query: sa.Select) -> pd.DataFrame:
+    """The result of a query on an open connection."""
+    result = connection.execute(query)
+    return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
 
 
 def alembic_config(connection: sa.Connection) -> Config:
@@ -193,7 +207,7 @@ def _oldest(connection: sa.Connection, before: datetime) -> list[str]:
 
 def _is_old(before: datetime) -> sa.ColumnElement[bool]:
     """Whether a request is from before a moment, and none from after it refers to its rows."""
-    moment, younger = _naive_utc(before), requests.alias()
+    moment, younger = naive_utc(before), requests.alias()
     later_reference = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
     return sa.and_(requests.c.at < moment, ~later_reference.exists())
 
@@ -212,19 +226,20 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _request_row(entry: JournalEntry) -> dict[str, object]:
+    answer = entry.answer
     return {
         "id": entry.request_id,
-        "at": _naive_utc(entry.at),
+        "at": naive_utc(entry.at),
         "source": entry.source,
         "model_version": entry.model_version,
         "snapshot": entry.snapshot,
-        "origin": entry.origin.astype("datetime64[D]").item(),
+        "origin": to_date(entry.origin),
         "rows": len(entry.answer),
         "latency_ms": entry.latency_ms,
         "purpose": entry.purpose,
         "batch": entry.request_id if entry.is_batch else entry.batch,
-        "positions": to_ranges(entry.answer.positions) if entry.batch else None,
-        "quantiles": None if entry.batch else _document(entry.answer.quantiles),
+        "positions": to_ranges(answer.positions) if isinstance(answer, BatchRows) else None,
+        "quantiles": None if isinstance(answer, BatchRows) else _document(answer.quantiles),
     }
 
 
@@ -245,9 +260,9 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
         "upper": _none_for_nan(forecast.upper),
         "standard_deviation": _none_for_nan(forecast.standard_deviation),
         "open": plan.open.astype(bool).tolist(),
-        "promo": plan.promo.astype(bool).tolist(),
-        "state_holiday": [STATE_HOLIDAYS[code] for code in plan.state_holiday.tolist()],
-        "school_holiday": plan.school_holiday.astype(bool).tolist(),
+        "promo": plan.promotion.astype(bool).tolist(),
+        "state_holiday": [HOLIDAY_KINDS[code] for code in plan.holiday_kind.tolist()],
+        "school_holiday": plan.school_break.astype(bool).tolist(),
     }
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
@@ -257,11 +272,18 @@ def _document(quantiles: Quantiles | None) -> dict[str, object] | None:
     return vars(quantiles) if quantiles else None
 
 
+def as_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of Python's objects, None in place of NaN and NaT."""
+    cells = rows.astype(object)
+    cells = cells.where(cells.notna(), None)  # type: ignore[call-overload]  # pandas-stubs lack None
+    return cells.to_dict("records")
+
+
 def _none_for_nan(values: np.ndarray) -> list[float | None]:
     """None becomes NULL; PostgreSQL would store NaN as a number."""
     return [None if value != value else value for value in values.tolist()]
 
 
-def _naive_utc(moment: datetime) -> datetime:
+def naive_utc(moment: datetime) -> datetime:
     """In UTC without a time zone, which SQLite does not store."""
     return moment.astimezone(UTC).replace(tzinfo=None)

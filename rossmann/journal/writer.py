@@ -154,10 +154,11 @@ class Journal:
             self._next_search = time.monotonic() + SEARCH_PAUSE_S
         self._record_success()
 
-    def _connect(self) -> None:
+    def _connect(self) -> sa.Engine:
         if self._engine is None:
             migrate(self._url)
             self._engine = connect(self._url)
+        return self._engine
 
     def _disconnect(self) -> None:
         if self._engine is not None:
@@ -249,12 +250,12 @@ class Journal:
         """
         if not batch:
             return 0
-        self._connect()
+        engine = self._connect()
         try:
-            missing = find_missing_batches(self._engine, batch)
+            missing = find_missing_batches(engine, batch)
             with self._lock:
                 restored = [each for each in self._batches if each.request_id in missing]
-            insert(self._engine, [*restored, *batch])
+            insert(engine, [*restored, *batch])
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:  # the entry is wrong, not the database
             if len(batch) > 1:
                 return sum(self._insert_batch([entry]) for entry in batch)

@@ -10,6 +10,7 @@ day_corrections   what their trees add to the whole chain on a day, which is cli
 candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
 adaptive_quantiles    the quantiles that a snapshot has for a model: they follow the outcomes of the forecasts
+trials            a learner that is not in the table yet, and a backtest in this process, for a notebook
 quantiles         quantiles of a forecast, and the lower and upper bound, which are two of them
 """
 
@@ -31,10 +32,12 @@ from rossmann.models.forecaster import (
     geometric_mean,
     load,
 )
+from rossmann.models.learner import Learner, TrainingInput
 from rossmann.models.learners import LEARNERS
 from rossmann.models.past_windows import past_window
 from rossmann.models.quantiles import Quantiles, calibrate
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
+from rossmann.models.trials import backtest, trial_learner
 
 __all__ = [
     "BLEND_MEMBERS",
@@ -44,9 +47,12 @@ __all__ = [
     "Candidate",
     "Forecast",
     "Forecaster",
+    "Learner",
     "Quantiles",
+    "TrainingInput",
     "TrainingWindow",
     "adapt",
+    "backtest",
     "blend",
     "calibrate",
     "candidates",
@@ -61,5 +67,6 @@ __all__ = [
     "replace_members",
     "training_window",
     "trial_candidate",
+    "trial_learner",
     "window_origins",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from rossmann.evaluation.losses import LOSSES, Loss
 from rossmann.features import FeatureSpec
@@ -97,7 +98,9 @@ def _sorted_pairs(params: Mapping[str, Param]) -> tuple[tuple[str, Param], ...]:
 
 
 def _from_json(values: dict) -> Candidate:
-    spec = {name: tuple(value) if isinstance(value, list) else value for name, value in values["spec"].items()}
+    spec: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values["spec"].items()
+    }
     return Candidate(
         values["name"],
         values["learner"],

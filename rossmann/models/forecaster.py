@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from rossmann.features import PlanRows, State
 from rossmann.models import quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
-from rossmann.models.learner import FittedModel, TrainingInput, loss_shift
+from rossmann.models.learner import Booster, FittedModel, Rule, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
 from rossmann.models.training_windows import TrainingWindow, linear_base, past_set, train_set
@@ -45,6 +46,16 @@ class Forecaster:
     members: tuple["Forecaster", ...] = ()
     quantiles: Quantiles | None = None
 
+    @property
+    def booster(self) -> Booster:
+        """The model of a candidate that is a booster."""
+        return cast(Booster, self.model)
+
+    @property
+    def rule(self) -> Rule:
+        """The model of a candidate that is neither a booster nor a blend."""
+        return cast(Rule, self.model)
+
     def predict(self, state: State, plan: Plan) -> Forecast:
         """One forecast per row of the plan; closed days are exactly 0."""
         rows = features.join_plan(state, plan)
@@ -59,7 +70,13 @@ class Forecaster:
         rows = features.join_plan(state, features.published_plan(state, slice(1)))
         for each in self.members or (self,):
             if each.candidate.is_booster:
-                features.matrix(rows, each.model.columns)
+                features.matrix(rows, each.booster.columns)
+
+    def require_quantiles(self) -> Quantiles:
+        """Its quantiles. ValueError if it has none: it was not registered."""
+        if self.quantiles is None:
+            raise ValueError(f"{self.candidate.name} has no quantiles: calibrate them in a backtest")
+        return self.quantiles
 
     def with_quantiles(self, quantiles: Quantiles) -> "Forecaster":
         """A copy with these quantiles."""
@@ -96,12 +113,12 @@ class Forecaster:
     def _log_sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Median log sales as if every day were open. [rows]"""
         if not self.candidate.is_booster:
-            return self.model.log_sales(rows)
-        columns = self.model.columns
+            return self.rule.log_sales(rows)
+        columns = self.booster.columns
         if columns not in matrices:
             matrices[columns] = features.matrix(rows, columns)
-        excess = day_excess(self.model, rows.state)[rows.lead_days - 1]
-        return linear_base(rows) + self.model.correction(matrices[columns]) - excess
+        excess = day_excess(self.booster, rows.state)[rows.lead_days - 1]
+        return linear_base(rows) + self.booster.correction(matrices[columns]) - excess
 
 
 def fit(

@@ -1,9 +1,9 @@
 """What every learner has: how it is fitted and loaded, its default parameters, and what a fit of it returns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -43,6 +43,9 @@ class Booster(FittedModel, Protocol):
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
 
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each column adds to the correction of a row; the rest is the same for all. float64 [rows, columns]"""
+
 
 @dataclass(frozen=True)
 class TrainingInput:
@@ -74,7 +77,7 @@ class Learner:
     """
 
     name: str
-    fit: Callable[[TrainingInput | None], FittedModel]  # None where it is no booster
+    fit: Callable[[Any], FittedModel]  # from a TrainingInput; from None where it is no booster
     load: Callable[[Path], FittedModel]  # from the folder of `save`
     needs_training_windows: bool = False
     needs_past_window: bool = False
@@ -89,16 +92,16 @@ def loss_shift(rows: PlanRows, variance_factor: float) -> np.ndarray:
     return variance_factor * np.minimum(rows.variance, MAX_VARIANCE)
 
 
-def library_names(columns: Sequence[str]) -> list[str]:
+def library_names(columns: Iterable[str]) -> list[str]:
     """Names of columns without the characters that LightGBM and XGBoost refuse or replace."""
     return [quote(name, safe="") for name in columns]
 
 
-def own_names(names: Sequence[str]) -> tuple[str, ...]:
+def own_names(names: Iterable[str]) -> tuple[str, ...]:
     """What `library_names` has changed, as it was."""
     return tuple(map(unquote, names))
 
 
-def rank_by_gain(names: Sequence[str], gains: Sequence[float]) -> tuple[tuple[str, float], ...]:
+def rank_by_gain(names: Iterable[str], gains: Iterable[Any]) -> tuple[tuple[str, float], ...]:
     """Pairs of name and gain, largest first."""
     return tuple(sorted(zip(names, map(float, gains), strict=True), key=lambda pair: -pair[1]))

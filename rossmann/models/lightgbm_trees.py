@@ -36,7 +36,11 @@ class LightGBMTrees:
 
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model. float64 [rows]"""
-        return self.booster.predict(matrix, num_threads=1)
+        return np.asarray(self.booster.predict(matrix, num_threads=1))
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each column adds to the mean correction of the training, by TreeSHAP. float64 [rows, columns]"""
+        return np.asarray(self.booster.predict(matrix, num_threads=1, pred_contrib=True))[:, :-1]
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Quantiles:
     coverage: float  # nominal share of days between the bounds
 
     @staticmethod
-    def of_document(document: Mapping[str, object]) -> "Quantiles":
+    def of_document(document: Mapping[str, Any]) -> "Quantiles":
         """The quantiles whose fields were written as JSON."""
         return Quantiles(tuple(document["levels"]), tuple(document["offsets"]), document["coverage"])
 

@@ -37,6 +37,10 @@ class SklearnTrees:
         with _threads(1):
             return self.regressor.predict(matrix)
 
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Zeros: scikit-learn does not say what a column adds. float64 [rows, columns]"""
+        return np.zeros(matrix.shape)
+
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first: the sum over all splits, which scikit-learn itself does not offer."""
         gains = np.zeros(len(self.columns))

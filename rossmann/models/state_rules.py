@@ -30,12 +30,12 @@ class StateRule:
 
 
 def last_week(rows: PlanRows) -> np.ndarray:
-    """Log sales of the store's last day with the same weekday and promo. [rows]"""
+    """Log sales of the store's last day with the same weekday and promotion. [rows]"""
     return np.log(rows.in_cell(rows.state.levels.last_sales))
 
 
 def median(rows: PlanRows) -> np.ndarray:
-    """Log of the store's median sales with the same weekday and promo, over one year. [rows]"""
+    """Log of the store's median sales with the same weekday and promotion, over one year. [rows]"""
     return np.log(rows.in_cell(rows.state.levels.median_sales))
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from rossmann import features
 from rossmann.data import SalesHistory
 from rossmann.features import FeatureSpec, PlanRows
-from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS
+from rossmann.schema import DAY, MIN_SEASON_HISTORY_DAYS, whole_day
 
 # How much of a store's recent residuals is expected to last, by half-life of their mean: what the last days say fades
 # with the lead, what the last weeks say stays. Estimated by `python -m benchmarks.freshness`.
@@ -50,8 +51,9 @@ def window_origins(
     They are counted back from `last`, so that folds a multiple of `step_days` apart share them. Each has
     `min_history_days` before it, or fewer where the history is short, down to MIN_SHORT_HISTORY_DAYS.
     """
-    days = int((np.datetime64(last, "D") - np.datetime64(first, "D")).astype(int)) + 1
-    return [np.datetime64(last, "D") - back * DAY for back in reversed(_days_back(days, step_days, min_history_days))]
+    first, last = whole_day(first), whole_day(last)
+    days = int((last - first).astype(int)) + 1
+    return [last - back * DAY for back in reversed(_days_back(days, step_days, min_history_days))]
 
 
 def min_train_days(days: int) -> int:
@@ -121,9 +123,8 @@ def train_set(
     if count > max_rows:
         rows_by_window = _sample(rows_by_window, max_rows, seed)
     arrays = ("matrix", "date", "log_sales", "base", "day_difference")
-    return replace(
-        earlier_windows[-1], **{name: _concatenate(earlier_windows, rows_by_window, name) for name in arrays}
-    )
+    columns: dict[str, Any] = {name: _concatenate(earlier_windows, rows_by_window, name) for name in arrays}
+    return replace(earlier_windows[-1], **columns)
 
 
 def past_set(training_windows: Sequence[TrainingWindow], train_end: np.datetime64) -> TrainingWindow:

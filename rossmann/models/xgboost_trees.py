@@ -32,7 +32,7 @@ class XGBoostTrees:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of the matrix's columns."""
-        return own_names(self.booster.feature_names)
+        return own_names(self.booster.feature_names or ())
 
     def correction(self, matrix: np.ndarray) -> np.ndarray:
         """What to add to the log sales of the linear model. float64 [rows]"""
@@ -41,6 +41,13 @@ class XGBoostTrees:
         import xgboost
 
         return self.booster.predict(xgboost.DMatrix(matrix, nthread=1), validate_features=False).astype(float)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each column adds to the mean correction of the training, by TreeSHAP. float64 [rows, columns]"""
+        import xgboost
+
+        rows = xgboost.DMatrix(matrix, nthread=1)
+        return self.booster.predict(rows, pred_contribs=True, validate_features=False)[:, :-1].astype(float)
 
     @cached_property
     def _flat_trees(self) -> FlatTrees:

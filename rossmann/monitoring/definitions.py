@@ -16,9 +16,9 @@ ALL_EARLIER_DAYS = "all earlier days"
 EARLIER_FORECASTS = "earlier forecasts"
 EARLIER_PLANS = "all earlier plans"
 
-SALES = {"sales_level", "forecast_level", "residual_level", "promo_uplift_gone", "concept_shift", "multivariate"}
-SHARES = {"open_share", "promo_share", "zero_sales_share", "zero_sales"}
-PLANS = {"planned_promo_share", "unseen_combinations"}
+SALES = {"sales_level", "forecast_level", "residual_level", "promotion_uplift_gone", "concept_shift", "multivariate"}
+SHARES = {"open_share", "promotion_share", "zero_sales_share", "zero_sales"}
+PLANS = {"planned_promotion_share", "unseen_combinations"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class StatisticDefinition:
     name: str
     kind: Kind
     floor: float  # smallest deviation that matters, in the statistic's own unit; its limit is never below
-    store_type_floor: float | None = None  # the floor of one store type, whose few stores make shares coarse
+    attribute_floor: float | None = None  # the floor of stores with one attribute: few stores make shares coarse
     required_days: int  # of the last 7 days, beyond the limit, for an alarm
     reference: str  # what a day is compared with
     first_year_reference: str | None = None  # the same, while the history is too short for `reference`
@@ -37,9 +37,9 @@ class StatisticDefinition:
     names_slice: bool = False  # about the whole chain: its message names the slice that explains it, if one does
     broken_data: bool = False  # the data must be corrected at their source; a model must not be trained on them
 
-    def for_store_type(self) -> "StatisticDefinition":
+    def for_attribute(self) -> "StatisticDefinition":
         """The definition for a single store type."""
-        return self if self.store_type_floor is None else replace(self, floor=self.store_type_floor)
+        return self if self.attribute_floor is None else replace(self, floor=self.attribute_floor)
 
     def for_rest_day(self, day: str) -> "StatisticDefinition":
         """The definition for a chain that rests on another weekday than Sunday."""
@@ -83,11 +83,11 @@ DEFINITIONS = check_definitions(
             required_days=1,
             reference=ALL_EARLIER_DAYS,
             message="{effect:.0%} of the stores repeat an earlier day, or are closed on an unusual day",
-            explains=frozenset(SALES | SHARES | PLANS | {"sundays_open", "promo_inverted", "store_out_of_scale"}),
+            explains=frozenset(SALES | SHARES | PLANS | {"sundays_open", "promotion_inverted", "store_out_of_scale"}),
             broken_data=True,
         ),
         StatisticDefinition(
-            name="promo_inverted",
+            name="promotion_inverted",
             kind="plan",
             floor=0.03,
             required_days=1,
@@ -107,12 +107,12 @@ DEFINITIONS = check_definitions(
             broken_data=True,
         ),
         StatisticDefinition(
-            name="customers_frozen",
+            name="traffic_frozen",
             kind="quality",
             floor=0.05,
             required_days=3,
             reference=ALL_EARLIER_DAYS,
-            message="{effect:.1%} of the stores report as many customers as on the day before",
+            message="{effect:.1%} of the stores report as many {subject} as on the day before",
             explains=frozenset({"other_unit", "store_out_of_scale", "multivariate"}),
             broken_data=True,
         ),
@@ -130,7 +130,7 @@ DEFINITIONS = check_definitions(
             name="stores_missing",
             kind="quality",
             floor=0.02,
-            store_type_floor=0.1,
+            attribute_floor=0.1,
             required_days=3,
             reference=WEEKS_BEFORE,
             message="{subject}: {effect:.1%} of the stores that reported until recently have no rows",
@@ -148,7 +148,7 @@ DEFINITIONS = check_definitions(
             broken_data=True,
         ),
         StatisticDefinition(
-            name="promo_uplift_gone",
+            name="promotion_uplift_gone",
             kind="concept",
             floor=0.08,
             required_days=2,
@@ -216,7 +216,7 @@ DEFINITIONS = check_definitions(
                 reference=YEAR_BEFORE,
                 message="the share of {subject} changed by {effect:+.1%}",
             )
-            for name in ("open_share", "promo_share", "zero_sales_share")
+            for name in ("open_share", "promotion_share", "zero_sales_share")
         ),
         StatisticDefinition(
             name="multivariate",
@@ -235,7 +235,7 @@ DEFINITIONS = check_definitions(
             message="forecasts changed by {effect:+.1%} compared with sales a year before",
         ),
         StatisticDefinition(
-            name="planned_promo_share",
+            name="planned_promotion_share",
             kind="plan",
             floor=0.05,
             required_days=2,

@@ -27,7 +27,7 @@ class DriftFinding:
 
     kind: Kind
     name: str  # of the definition
-    subject: str  # a column, a store type or a group of stores
+    subject: str  # a column, an attribute or a group of stores
     effect: float  # distance from its usual value
     limit: float  # the largest usual distance; NaN with too few earlier days
     since: np.datetime64 | None  # first day of the window beyond the limit

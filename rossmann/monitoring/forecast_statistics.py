@@ -13,6 +13,7 @@ from rossmann.schema import WEEKS_YEAR_DAYS
 
 SETTLING_DAYS = 28  # a store that reopened is compared with its forecasts only after so many days with rows
 MAX_STORE_DEVIATION = 3  # standard deviations of a store's weekly mean residual
+MIN_GROUP_STORES = 3  # fewer deviate by chance: of 12 stores two often do
 MIN_RESIDUAL_DAYS = 3  # of a week, for its mean
 PRIOR_DAYS = 30  # weight of all stores' variance in the variance of one store
 
@@ -35,21 +36,25 @@ def forecast_statistics(series: StoreSeries, residual: np.ndarray, lead_days: np
         ("concept_shift", "groups of stores", deviating_share(residual)),
     ):
         yield Statistic(definition=find_definition(name), subject=subject, values=values)
-    if "promo" in series.columns:
-        definition = find_definition("promo_uplift_gone")
-        yield Statistic(definition=definition, subject="days with promotion", values=_promo_residual(residual, series))
+    if "promotion" in series.columns:
+        definition = find_definition("promotion_uplift_gone")
+        yield Statistic(
+            definition=definition, subject="days with promotion", values=_promotion_residual(residual, series)
+        )
 
 
 def deviating_share(residual: np.ndarray) -> np.ndarray:
     """Share of the stores whose week deviates by more than MAX_STORE_DEVIATION in one direction. [days]
 
-    The larger of the shares above and below; NaN with fewer than MIN_STORES stores.
+    The larger of the shares above and below, 0 for fewer than MIN_GROUP_STORES stores; NaN with fewer than MIN_STORES.
     """
     deviation = weekly_deviation(residual)
     count = np.isfinite(deviation).sum(axis=0)
     below = (deviation < -MAX_STORE_DEVIATION).sum(axis=0)
     above = (deviation > MAX_STORE_DEVIATION).sum(axis=0)
-    return np.where(count >= MIN_STORES, np.maximum(below, above) / np.maximum(count, 1), np.nan)
+    group = np.maximum(below, above)
+    share = np.where(group >= MIN_GROUP_STORES, group, 0) / np.maximum(count, 1)
+    return np.where(count >= MIN_STORES, share, np.nan)
 
 
 def weekly_deviation(residual: np.ndarray) -> np.ndarray:
@@ -85,8 +90,8 @@ def _comparable_lead_days(lead_days: np.ndarray) -> np.ndarray:
     return lead_days if is_renewed else np.full_like(lead_days, np.nan)
 
 
-def _promo_residual(residual: np.ndarray, series: StoreSeries) -> np.ndarray:
+def _promotion_residual(residual: np.ndarray, series: StoreSeries) -> np.ndarray:
     """Median residual of promotion days, minus that of the other days of the last 15; by day."""
-    with_promo = median_of_days(residual, series.promo)
-    without = earlier_mean(median_of_days(residual, ~series.promo)[None], 0, 2 * WINDOW_DAYS)[0]
-    return with_promo - np.where(np.isfinite(without), without, 0.0)
+    with_promotion = median_of_days(residual, series.promotion)
+    without = earlier_mean(median_of_days(residual, ~series.promotion)[None], 0, 2 * WINDOW_DAYS)[0]
+    return with_promotion - np.where(np.isfinite(without), without, 0.0)

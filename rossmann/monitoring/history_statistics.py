@@ -24,7 +24,7 @@ from rossmann.schema import SATURDAY, WEEK_DAYS, WEEKS_YEAR_DAYS
 ALL_STORES = "all stores"
 MIN_YEAR_OVER_YEAR_DAYS = WEEKS_YEAR_DAYS + 60  # of history, from which on sales are compared with the year before
 MAX_SALES_DEVIATION = 1.2  # |log| of one store against its own past: times 3.3
-MAX_SCATTER = 3  # the same, in standard deviations of the store: of a few customers a day there are often twice as many
+MAX_SCATTER = 3  # the same, in standard deviations of the store: of a few sales a day there are often twice as many
 MEDIAN_DEVIATIONS = 1.5  # in a standard deviation, which a fault of a week hardly changes if it is estimated so
 MAX_SALES_PER_CUSTOMER_DEVIATION = 0.9  # |log|: times 2.5
 MIN_OPENING_SHARE = 0.25  # more of the stores open on a day of rest, where openings are not fixed: an alarm
@@ -33,7 +33,7 @@ REPORTED_DAYS = (8, 35)  # first and last day back; who has rows on most of them
 DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 SHRINKAGE = 0.1  # added to the diagonal of the statistics' correlation matrix
 
-StoreTypes = Sequence[tuple[str, np.ndarray]]  # name, and which stores are of that type: bool [stores]
+StoreGroups = Sequence[tuple[str, np.ndarray]]  # name, and which stores have that attribute: bool [stores]
 
 
 def history_statistics(history: SalesHistory, series: StoreSeries) -> Iterator[Statistic]:
@@ -71,25 +71,26 @@ def _statistic(name: str, subject: str, values: np.ndarray) -> Statistic:
     return Statistic(definition=find_definition(name), subject=subject, values=values)
 
 
-def _quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _quality(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     """Of the data as they were delivered."""
     yield _statistic("stores_missing", ALL_STORES, _missing_share(series, slice(None)))
     for name, stores in types:
-        definition = find_definition("stores_missing").for_store_type()
+        definition = find_definition("stores_missing").for_attribute()
         yield Statistic(definition=definition, subject=name, values=_missing_share(series, stores))
-    if "customers" in series.columns:
-        yield from _customer_quality(series, types)
+    if "traffic" in series.columns:
+        yield from _traffic_quality(series, types)
     yield _statistic("store_out_of_scale", "single stores", _stores_out_of_scale(series))
 
 
-def _zero_sales(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _zero_sales(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     for name, stores in types:
         share = share_of_stores(series.is_open & ~series.has_sales, series.is_open & series.has_row, stores)
         yield _statistic("zero_sales", name, share)
 
 
-def _customer_quality(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
-    yield _statistic("customers_frozen", "customers", share_of_stores(series.customers_repeated, series.has_sales))
+def _traffic_quality(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
+    repeated = share_of_stores(series.traffic_repeated, series.has_sales)
+    yield _statistic("traffic_frozen", series.columns["traffic"], repeated)
     for name, stores in types:
         deviation = series.sales_per_customer_deviation
         difference = median_of_stores(deviation, stores) - median_of_stores(deviation, ~stores)
@@ -109,10 +110,11 @@ def _past_plan(series: StoreSeries) -> Iterator[Statistic]:
     elif is_rest_day.any():
         shifted = np.fmax(_exchanged_rest_days(open_share, is_rest_day), shifted)
     yield _statistic("dates_shifted", "open", shifted)
-    unusual = (series.weekday >= SATURDAY) & ~series.promo_weekdays[series.weekday]
-    if "promo" in series.columns and unusual.any():
-        promo_share = share_of_stores(series.promo, series.has_row)
-        yield _statistic("promo_inverted", "promo on weekends", np.where(unusual, promo_share, np.nan))
+    unusual = (series.weekday >= SATURDAY) & ~series.promotion_weekdays[series.weekday]
+    if "promotion" in series.columns and unusual.any():
+        promotion_share = share_of_stores(series.promotion, series.has_row)
+        subject = f"{series.columns['promotion']} on weekends"
+        yield _statistic("promotion_inverted", subject, np.where(unusual, promotion_share, np.nan))
 
 
 def _open_on_rest_days(series: StoreSeries, open_share: np.ndarray) -> Statistic:
@@ -144,14 +146,14 @@ def _exchanged_rest_days(open_share: np.ndarray, is_rest_day: np.ndarray) -> np.
 def _features(series: StoreSeries) -> Iterator[Statistic]:
     if "open" in series.columns:
         yield _statistic("open_share", "open", _share_over_year(series.is_open, series))
-    if "promo" in series.columns:
-        yield _statistic("promo_share", "promo", _share_over_year(series.promo, series))
+    if "promotion" in series.columns:
+        yield _statistic("promotion_share", series.columns["promotion"], _share_over_year(series.promotion, series))
     if series.can_be_without_sales:
         without_sales = series.is_open & ~series.has_sales
         yield _statistic("zero_sales_share", "zero sales", _share_over_year(without_sales, series))
 
 
-def _target(series: StoreSeries, types: StoreTypes) -> Iterator[Statistic]:
+def _target(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
     definition, level = find_definition("sales_level"), series.year_over_year
     if series.dates[-1] - series.dates[0] <= np.timedelta64(MIN_YEAR_OVER_YEAR_DAYS, "D"):
         definition, level = definition.for_first_year(), series.recent_deviation

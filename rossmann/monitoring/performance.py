@@ -12,10 +12,10 @@ import pandas as pd
 from rossmann import evaluation, features, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Names
-from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week
+from rossmann.schema import DAY, LEAD_RANGES, WEEK_DAYS, lead_range, lead_week, whole_day
 
 KEY = ["date", "source", "model_version"]
-SCORED_SLICES = ("lead_week", "store_type", "promo", "store")
+SCORED_SLICES = ("lead_week", "attribute", "promotion", "store")
 SUMS = [
     "rows", "squared_relative_error", "absolute_error", "error", "sales", "interval_rows", "covered_rows",
 ]  # fmt: skip
@@ -25,15 +25,15 @@ WORST_WEEK_MARGIN = 1.1  # times the worst week of the backtest: another year ma
 
 
 def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame:
-    """The forecasts whose day is over and has actuals, with `sales`, `store_type` and `lead_week`.
+    """The forecasts whose day is over and has actuals, with `sales`, `attribute` and `lead_week`.
 
     forecasts: from `journal.read_forecasts`. Repeated forecasts are left out.
     """
     keys = forecasts.store.to_numpy(), forecasts.date.to_numpy()
     rows = forecasts.assign(sales=history.take("sales", *keys))
     rows = rows[rows.sales.notna()]
-    types = history.stores.type_name[history.stores.positions(rows.store.to_numpy())]
-    rows = rows.assign(store_type=types, lead_week=lead_week(rows.lead_days))
+    attribute = history.stores.first_attribute[history.stores.positions(rows.store.to_numpy())]
+    rows = rows.assign(attribute=attribute, lead_week=lead_week(rows.lead_days.to_numpy()))
     return rows.drop_duplicates([*KEY, "origin", "store"]).drop(columns="request_id").reset_index(drop=True)
 
 
@@ -62,7 +62,7 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows.sales > 0]
     error, has_interval = rows.forecast - rows.sales, rows.lower.notna() & rows.upper.notna()
     parts = rows[[*KEY, *SCORED_SLICES, "sales"]].assign(
-        promo=rows.promo.astype(int),
+        promotion=rows.promotion.astype(int),
         all="",
         rows=1,
         squared_relative_error=np.square(error / rows.sales),
@@ -110,14 +110,14 @@ def rmspe_by_lead(forecasts: Iterable[pd.DataFrame]) -> pd.Series:
     totals = pd.DataFrame(0.0, index=list(LEAD_RANGES), columns=["sum", "count"])
     for table in forecasts:
         rows = table[table.sales > 0]
-        squares = np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days))
+        squares = np.square(rows.forecast / rows.sales - 1).groupby(lead_range(rows.lead_days.to_numpy()))
         totals = totals.add(squares.agg(["sum", "count"]), fill_value=0)
-    return np.sqrt(totals["sum"] / totals["count"]).reindex(list(LEAD_RANGES)).rename_axis("lead_days")
+    return pd.Series(np.sqrt(totals["sum"] / totals["count"])).reindex(list(LEAD_RANGES)).rename_axis("lead_days")
 
 
 def week_ends(sums: pd.DataFrame, last: np.datetime64) -> pd.Series:
     """The last day of the week that each daily sum belongs to; the weeks are counted back from `last`."""
-    last = np.datetime64(last, "D")
+    last = whole_day(last)
     weeks_back = (last - sums.date.to_numpy().astype("datetime64[D]")).astype(int) // WEEK_DAYS
     return pd.Series((last - weeks_back * WEEK_DAYS).astype("datetime64[s]"), sums.index, name="week")
 

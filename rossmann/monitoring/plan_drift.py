@@ -8,7 +8,7 @@ from rossmann.data import SalesHistory
 from rossmann.features.calendar import date_parts
 from rossmann.monitoring.definitions import find_definition
 from rossmann.monitoring.statistics import Statistic
-from rossmann.schema import STATE_HOLIDAYS, WEEK_DAYS
+from rossmann.schema import HOLIDAY_KINDS, WEEK_DAYS
 
 PLAN_WINDOW_DAYS = 28
 MIN_PLAN_PAST_DAYS = 365  # in the first year every holiday is new
@@ -21,16 +21,17 @@ def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
     ahead = sum_ahead(counts, window)[: len(history.dates)]
     open_days = ahead.sum(axis=1)
     computable = (np.arange(len(ahead)) >= MIN_PLAN_PAST_DAYS) & (open_days > 0)
-    promo_share = ahead[:, 1::2].sum(axis=1) / np.maximum(open_days, 1)
-    increase = np.clip(promo_share - _earlier_maximum(promo_share, window), 0, None)
+    promotion_share = ahead[:, 1::2].sum(axis=1) / np.maximum(open_days, 1)
+    increase = np.clip(promotion_share - _earlier_maximum(promotion_share, window), 0, None)
     first_day = np.where(counts.any(axis=0), (counts > 0).argmax(axis=0), len(counts))
     is_new = first_day > np.arange(len(ahead))[:, None]
     new_share = (ahead * is_new).sum(axis=1) / np.maximum(open_days, 1)
-    has_promo = history.has_column("promo")
-    has_holidays = history.has_column("state_holiday") or history.has_column("school_holiday")
-    combined = ["promo"] * has_promo + ["holidays"] * has_holidays
+    has_promotion = history.has_column("promotion")
+    has_holidays = history.has_column("holiday_kind") or history.has_column("school_break")
+    promotion = history.chain.name_of("promotion") if has_promotion else ""
+    combined = [promotion] * has_promotion + ["holidays"] * has_holidays
     for name, subject, values in (
-        ("planned_promo_share", "promo" if has_promo else "", increase),
+        ("planned_promotion_share", promotion, increase),
         ("unseen_combinations", ", ".join(["weekday", *combined]) if combined else "", new_share),
     ):
         if subject:  # the chain has what the statistic is about
@@ -39,28 +40,28 @@ def plan_statistics(history: SalesHistory) -> Iterator[Statistic]:
 
 
 def _count_combinations(history: SalesHistory) -> np.ndarray:
-    """Number of open stores with each combination of kind of day, school holiday and promo, by day.
+    """Number of open stores with each combination of kind of day, school break and promotion, by day.
 
     int64 [days, combinations]. The combinations with an odd number are those with promotion.
     """
     calendar = history.calendar
-    code = (_day_kind(history) * 2 + calendar.school_holiday) * 2 + calendar.promo
-    combinations = WEEK_DAYS * len(STATE_HOLIDAYS) * 2 * 2
+    code = (_day_kind(history) * 2 + calendar.school_break) * 2 + calendar.promotion
+    combinations = WEEK_DAYS * len(HOLIDAY_KINDS) * 2 * 2
     store, day = np.nonzero(calendar.open)
     counts = np.bincount(day * combinations + code[store, day], minlength=len(calendar.dates) * combinations)
     return counts.reshape(-1, combinations)
 
 
 def _day_kind(history: SalesHistory) -> np.ndarray:
-    """Weekday and state holiday in one number, below 7 × the number of STATE_HOLIDAYS. int64 [stores, days]
+    """Weekday and kind of holiday in one number, below 7 × the number of HOLIDAY_KINDS. int64 [stores, days]
 
     Where stores are open on holidays, a holiday's first occurrence on another weekday is nothing new: they are one
     kind, whatever their weekday and name. In Kaggle's files hardly a store is.
     """
-    holiday = history.calendar.state_holiday.astype(np.int64)
+    holiday = history.calendar.holiday_kind.astype(np.int64)
     day = date_parts(history.calendar.dates).weekday
     if history.chain.is_kaggle:
-        return day * len(STATE_HOLIDAYS) + holiday
+        return day * len(HOLIDAY_KINDS) + holiday
     return np.where(holiday > 0, WEEK_DAYS, day)
 
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,11 @@ from rossmann.schema import CALENDAR_COLUMNS, DAY, KEYS, WEEKS_YEAR_DAYS
 from rossmann.storage import Storage
 
 PAGE = "report.html"
+LATEST = "latest"  # the folder of the newest report, beside those named by their last day
 MAX_ROWS = 50_000  # per side; Evidently takes minutes for more
 SAMPLE_SEED = 7
 NO_COMPARISON = ("<html><head><meta charset=utf-8></head><body></body></html>", "{}")  # without rows on both sides
+OWN_NUMBERS = ("sales", "sales_per_customer", "forecast", "residual")  # columns of every chain's comparison
 FINDING_COLUMNS = (
     "kind", "name", "subject", "effect", "limit", "days_beyond_limit", "reference", "message",
 )  # fmt: skip
@@ -50,7 +53,7 @@ def write_report(history: SalesHistory, forecasts: pd.DataFrame | None, drift: D
     Returns the address of the dated page, which can be read without a network.
     """
     pages = render(history, forecasts, drift)
-    for folder in ("latest", str(drift.last_day)):
+    for folder in (LATEST, str(drift.last_day)):
         for name, content in pages.items():
             reports.subfolder(folder).write(name, content)
     return report_address(drift, reports)
@@ -100,11 +103,13 @@ def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.Data
     rows["forecast"] = _newest_forecasts(rows, forecasts)
     positive = (rows.sales > 0) & (rows.forecast > 0)
     categories = _categories(history, plan)
-    numbers = {"sales": rows.sales}
-    if history.has_column("customers"):
-        customers = pd.Series(actuals.customers)
-        per_customer = (rows.sales / customers.where(customers > 0)).astype(float)
-        numbers |= {"customers": customers, "sales_per_customer": per_customer}
+    numbers: dict[str, Any] = {"sales": rows.sales}
+    if history.has_column("traffic"):
+        traffic = pd.Series(actuals.traffic)
+        per_customer = (rows.sales / traffic.where(traffic > 0)).astype(float)
+        name = history.chain.name_of("traffic")
+        name = f"number {name}" if name in {*categories, *OWN_NUMBERS} else name
+        numbers |= {name: traffic, "sales_per_customer": per_customer}
     residual = np.log(rows.sales.where(positive) / rows.forecast.where(positive))
     numbers |= {"forecast": rows.forecast, "residual": residual}
     flags, values = _covariates(history, plan, {*categories, *numbers})
@@ -122,13 +127,14 @@ def _newest_forecasts(rows: pd.DataFrame, forecasts: pd.DataFrame | None) -> np.
 
 def _categories(history: SalesHistory, plan: Plan) -> dict[str, np.ndarray | pd.Series]:
     """Attribute, weekday and the calendar columns that the chain has, by name. [rows] each"""
-    type_name = history.stores.type_name[history.stores.positions(plan.store)]
-    attribute = {name.replace(" ", "_"): type_name for name in history.chain.attributes[:1]}
+    first = history.stores.first_attribute[history.stores.positions(plan.store)]
+    attribute = dict.fromkeys(history.chain.attribute_columns[:1], first)
     weekday = pd.Series(plan.date.astype("datetime64[s]")).dt.day_name()
-    calendar = {name: getattr(plan, name) for name in CALENDAR_COLUMNS if history.has_column(name)}
-    if "state_holiday" in calendar and not history.chain.is_kaggle:
+    columns = [name for name in CALENDAR_COLUMNS if history.has_column(name)]
+    calendar = {history.chain.name_of(name): getattr(plan, name) for name in columns}
+    if "holiday_kind" in columns and not history.chain.is_kaggle:
         calendar["holiday"] = _holiday_names(history, plan)
-        del calendar["state_holiday"]
+        del calendar[history.chain.name_of("holiday_kind")]
     return {**attribute, "weekday": weekday, **calendar}
 
 

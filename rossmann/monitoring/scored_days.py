@@ -12,7 +12,7 @@ import pandas as pd
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY
 
-COMPARED_SLICES = ("store_type", "promo", "store")
+COMPARED_SLICES = ("attribute", "promotion", "store")
 COMPARED_SUMS = ["rows", "sales"]
 DAY_SLICE = ["date", "slice", "value"]
 
@@ -58,8 +58,8 @@ def actual_sums(history: SalesHistory, first: np.datetime64) -> pd.DataFrame:
         {
             "date": plan.date.astype("datetime64[s]"),
             "store": plan.store,
-            "store_type": history.stores.type_name[history.stores.positions(plan.store)],
-            "promo": plan.promo,
+            "attribute": history.stores.first_attribute[history.stores.positions(plan.store)],
+            "promotion": plan.promotion,
             "sales": actuals.sales,
             "rows": 1,
         }

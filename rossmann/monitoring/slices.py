@@ -1,14 +1,14 @@
 """Slices of the stores by their attributes, and which one explains that sales deviate from their forecasts.
 
-Promotions are no slice: the statistic `promo_uplift_gone` is about them.
+Promotions are no slice: the statistic `promotion_uplift_gone` is about them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from rossmann.data import SalesHistory
+from rossmann.data import SalesHistory, derived_slices
 from rossmann.monitoring.statistics import MIN_STORES, WINDOW_DAYS, medians_of_rows
 
 MIN_DEVIATION = 0.05  # |log(sales / forecast)| of a slice that can explain a deviation of the chain
@@ -43,24 +43,19 @@ def type_slices(history: SalesHistory) -> list[tuple[str, np.ndarray]]:
 
     Empty for a chain whose stores have no attribute.
     """
-    return list(_slices_by(history.chain.attributes[:1], history.stores.type_name))
+    return list(_attribute_slices(history, slice(1)))
 
 
 def store_slices(history: SalesHistory) -> Iterator[tuple[str, np.ndarray]]:
     """Every slice with its name, as the stores in it. bool [stores]"""
-    yield from type_slices(history)
-    yield from _slices_by(history.chain.attributes[1:2], history.stores.assortment_name)
+    yield from _attribute_slices(history, slice(None))
     if history.chain.is_kaggle:
-        yield "participation in the continuing promotion", history.stores.promo2
-    for name, values in zip(history.calendar.covariate_names.tolist(), history.calendar.covariates, strict=True):
-        kind, label = name.split(" ", 1)
-        if kind == "static" and "=" in label:
-            yield label.replace("=", " ", 1), values[:, 0] > 0
+        yield from derived_slices(history.stores).items()
 
 
-def _slices_by(attribute: Sequence[str], values: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """attribute: its name, if there is one. values: of the stores, "" where they have none."""
-    for name in attribute:
+def _attribute_slices(history: SalesHistory, positions: slice) -> Iterator[tuple[str, np.ndarray]]:
+    """The slices of the attributes at these positions of the chain's own."""
+    for name, values in zip(history.chain.attributes[positions], history.stores.attributes.T[positions], strict=True):
         for value in np.unique(values).tolist():
             yield f"{name} {value}" if value else f"no {name}", values == value
 

@@ -26,7 +26,7 @@ class Statistic:
     """The values of one definition for one subject, by day of the history; the last WINDOW_DAYS are the window."""
 
     definition: StatisticDefinition
-    subject: str  # a column, a store type or a group of stores
+    subject: str  # a column, an attribute or a group of stores
     values: np.ndarray  # float64 [days], NaN where it cannot be computed
 
     @property

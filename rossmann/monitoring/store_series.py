@@ -3,6 +3,7 @@
 The values of a day are computed from that day and earlier days only, so a longer history does not change them.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,34 +28,37 @@ class StoreSeries:
     weekday: np.ndarray  # 0 Monday … 6 Sunday [days]
     has_row: np.ndarray  # bool
     is_open: np.ndarray  # bool
-    promo: np.ndarray  # bool
+    promotion: np.ndarray  # bool
     holiday: np.ndarray  # bool, a state holiday
     has_sales: np.ndarray  # bool, open and sales above 0
     log_sales: np.ndarray  # NaN without sales
-    recent_deviation: np.ndarray  # log sales minus their mean on the same weekdays with the same promo, USUAL_WEEKS ago
-    year_over_year: np.ndarray  # log sales minus those of 364 days before; NaN if promo differs, or on holidays
+    recent_deviation: (
+        np.ndarray
+    )  # log sales minus their mean on days of the same weekday and promotion, USUAL_WEEKS ago
+    year_over_year: np.ndarray  # log sales minus those of 364 days before; NaN if promotion differs, or on holidays
     sales_per_customer_deviation: np.ndarray  # log sales per customer minus their mean over USUAL_DAYS
-    customers_repeated: np.ndarray  # bool, as many customers as on the day before, sales on both days
-    day_repeated: np.ndarray  # bool, sales and customers equal those of one of the REPEATED_DAYS days before
-    columns: frozenset[str]  # of CALENDAR_COLUMNS and customers, those that the chain's files have
+    traffic_repeated: np.ndarray  # bool, the same traffic as on the day before, sales on both days
+    day_repeated: np.ndarray  # bool, sales and traffic equal those of one of the REPEATED_DAYS days before
+    columns: Mapping[str, str]  # CALENDAR_COLUMNS and traffic that the chain's files have: its name of each
     can_be_without_sales: bool  # whether the files have open days without sales: they say which stores are open
     has_fixed_openings: bool  # whether stores close on their day of rest and on holidays only, as Kaggle's do
     rest_weekday: int  # 0 Monday … 6 Sunday, on which most stores are closed; -1 if there is none
-    promo_weekdays: np.ndarray  # on which there were promotions before the newest week. bool [7]
+    promotion_weekdays: np.ndarray  # on which there were promotions before the newest week. bool [7]
 
 
 def compute_series(history: SalesHistory) -> StoreSeries:
     """The series of all stores up to the history's origin."""
     days = history.sales.shape[1]
-    is_open, promo, holiday = (
-        getattr(history.calendar, name)[:, :days] > 0 for name in ("open", "promo", "state_holiday")
+    is_open, promotion, holiday = (
+        getattr(history.calendar, name)[:, :days] > 0 for name in ("open", "promotion", "holiday_kind")
     )
     has_sales = is_open & (history.sales > 0)
-    columns = frozenset(name for name in (*CALENDAR_COLUMNS, "customers") if history.has_column(name))
-    has_both = has_sales & (history.customers > 0)
-    customers = np.where(has_both, history.customers, np.nan)
+    names = [name for name in (*CALENDAR_COLUMNS, "traffic") if history.has_column(name)]
+    columns = {name: history.chain.name_of(name) for name in names}
+    has_both = has_sales & (history.traffic > 0)
+    traffic = np.where(has_both, history.traffic, np.nan)
     log_sales = np.log(np.where(has_sales, history.sales, np.nan))
-    sales_per_customer = log_sales - np.log(customers)
+    sales_per_customer = log_sales - np.log(traffic)
     is_kaggle = history.chain.is_kaggle
     weekdays = USUAL_WEEKDAYS if is_kaggle else learn_weekdays(history)
     return StoreSeries(
@@ -62,20 +66,20 @@ def compute_series(history: SalesHistory) -> StoreSeries:
         weekday=weekday(history.dates),
         has_row=~np.isnan(history.sales),
         is_open=is_open,
-        promo=promo,
+        promotion=promotion,
         holiday=holiday,
         has_sales=has_sales,
         log_sales=log_sales,
-        recent_deviation=_recent_deviation(log_sales, promo, holiday),
-        year_over_year=_year_over_year(log_sales, promo, holiday),
+        recent_deviation=_recent_deviation(log_sales, promotion, holiday),
+        year_over_year=_year_over_year(log_sales, promotion, holiday),
         sales_per_customer_deviation=sales_per_customer - earlier_mean(sales_per_customer, *USUAL_DAYS),
-        customers_repeated=_equals_earlier(customers, 1),
-        day_repeated=_day_repeated(history, customers, columns),
+        traffic_repeated=_equals_earlier(traffic, 1),
+        day_repeated=_day_repeated(history, traffic, columns),
         columns=columns,
         can_be_without_sales=is_kaggle or bool((is_open & (history.sales == 0)).any()),
         has_fixed_openings=is_kaggle,
         rest_weekday=int(weekdays.rest),
-        promo_weekdays=_promo_weekdays(history, promo),
+        promotion_weekdays=_promotion_weekdays(history, promotion),
     )
 
 
@@ -107,9 +111,9 @@ def forecast_residuals(rows: pd.DataFrame, history: SalesHistory) -> tuple[np.nd
     return residual, lead_days
 
 
-def _day_repeated(history: SalesHistory, customers: np.ndarray, columns: frozenset[str]) -> np.ndarray:
-    """Whether sales, and customers where there are any, equal those of one of the days before. bool [stores, days]"""
-    amounts = [np.where(history.sales > 0, history.sales, np.nan)] + [customers] * ("customers" in columns)
+def _day_repeated(history: SalesHistory, traffic: np.ndarray, columns: Collection[str]) -> np.ndarray:
+    """Whether sales, and traffic where there are any, equal those of one of the days before. bool [stores, days]"""
+    amounts = [np.where(history.sales > 0, history.sales, np.nan)] + [traffic] * ("traffic" in columns)
     repeated = [
         np.logical_and.reduce([_equals_earlier(values, back) for values in amounts])
         for back in range(1, REPEATED_DAYS + 1)
@@ -117,11 +121,11 @@ def _day_repeated(history: SalesHistory, customers: np.ndarray, columns: frozens
     return np.logical_or.reduce(repeated)
 
 
-def _promo_weekdays(history: SalesHistory, promo: np.ndarray) -> np.ndarray:
+def _promotion_weekdays(history: SalesHistory, promotion: np.ndarray) -> np.ndarray:
     """On which weekdays a promotion is usual: in Kaggle's files Monday to Friday. bool [7]"""
     if history.chain.is_kaggle:
-        return USUAL_WEEKDAYS.has_promo
-    day, earlier = weekday(history.dates)[:-WINDOW_DAYS], promo[:, :-WINDOW_DAYS]
+        return USUAL_WEEKDAYS.has_promotion
+    day, earlier = weekday(history.dates)[:-WINDOW_DAYS], promotion[:, :-WINDOW_DAYS]
     return np.array([earlier[:, day == number].any() for number in range(WEEK_DAYS)])
 
 
@@ -132,22 +136,22 @@ def _equals_earlier(values: np.ndarray, days_back: int) -> np.ndarray:
     return equal
 
 
-def _recent_deviation(log_sales: np.ndarray, promo: np.ndarray, holiday: np.ndarray) -> np.ndarray:
+def _recent_deviation(log_sales: np.ndarray, promotion: np.ndarray, holiday: np.ndarray) -> np.ndarray:
     deviation = np.full_like(log_sales, np.nan)
     for day in range(WEEK_DAYS):
         days = slice(day, None, WEEK_DAYS)
-        for with_promo in (False, True):
-            comparable = (promo[:, days] == with_promo) & ~holiday[:, days]
+        for with_promotion in (False, True):
+            comparable = (promotion[:, days] == with_promotion) & ~holiday[:, days]
             comparable_sales = np.where(comparable, log_sales[:, days], np.nan)
             usual = earlier_mean(comparable_sales, *USUAL_WEEKS)
             deviation[:, days] = np.where(comparable, comparable_sales - usual, deviation[:, days])
     return deviation
 
 
-def _year_over_year(log_sales: np.ndarray, promo: np.ndarray, holiday: np.ndarray) -> np.ndarray:
+def _year_over_year(log_sales: np.ndarray, promotion: np.ndarray, holiday: np.ndarray) -> np.ndarray:
     change = np.full_like(log_sales, np.nan)
     now, before = slice(WEEKS_YEAR_DAYS, None), slice(None, -WEEKS_YEAR_DAYS)
     if log_sales.shape[1] > WEEKS_YEAR_DAYS:
-        comparable = (promo[:, now] == promo[:, before]) & ~holiday[:, now] & ~holiday[:, before]
+        comparable = (promotion[:, now] == promotion[:, before]) & ~holiday[:, now] & ~holiday[:, before]
         change[:, now] = np.where(comparable, log_sales[:, now] - log_sales[:, before], np.nan)
     return change

@@ -28,6 +28,7 @@ from rossmann.registry.ledger import (
     override,
     promote,
     record_refusal,
+    require_champion,
     rollback,
     veto_reason,
     withdraw,
@@ -44,6 +45,7 @@ from rossmann.registry.versions import (
     list_models,
     load_forecaster,
     register_model,
+    require_same_code,
     set_challenger,
 )
 
@@ -82,6 +84,8 @@ __all__ = [
     "record_backtests",
     "record_refusal",
     "register_model",
+    "require_champion",
+    "require_same_code",
     "rollback",
     "run_pages",
     "set_challenger",

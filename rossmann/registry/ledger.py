@@ -63,6 +63,14 @@ def override(registry: Registry, version: int, reason: str, awaits_endpoint: boo
     return not was_champion
 
 
+def require_champion(registry: Registry, version: int) -> None:
+    """DataError unless this version is champion: whoever decided has seen another one. The caller holds the lock."""
+    current = _champion_version(registry)
+    if current != version:
+        now = f"version {current} is" if current else "no version is"
+        raise DataError(f"{now} champion by now, not version {version}: nothing was changed, look again")
+
+
 def is_deployment_pending(registry: Registry, version: int) -> bool:
     """Whether the version is champion by a promotion that no switch of the endpoint has confirmed or withdrawn yet.
 

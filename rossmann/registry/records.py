@@ -117,7 +117,7 @@ def _versions_of_client(registry: Registry) -> list[VersionRecord]:
         aliases.setdefault(int(version), []).append(alias)
     records = (
         VersionRecord(
-            int(each.version), each.source, tuple(sorted(aliases.get(int(each.version), ()))), dict(each.tags)
+            int(each.version), each.source or "", tuple(sorted(aliases.get(int(each.version), ()))), dict(each.tags)
         )
         for each in registry.client.search_model_versions(f"name = '{MODEL}'")
     )

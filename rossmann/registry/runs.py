@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -42,7 +42,7 @@ def record_backtests(
     with _mlflow_run(client, experiment, f"backtests on {snapshot}", tags) as parent:
         client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(run.backtest.rows))])
         board = run.leaderboard()
-        _log_scores(client, parent, board.loc[run.backtest.best()])
+        _log_scores(client, parent, cast(pd.Series, board.loc[run.backtest.best()]))
         for candidate in candidates:
             _record_candidate(client, experiment, parent, run, board, candidate)
         _log_rows(client, parent, run)
@@ -104,7 +104,7 @@ def _record_candidate(
     with _mlflow_run(client, experiment, candidate.name, tags, status) as child:
         client.log_batch(child, params=[Param(name, str(value)) for name, value in candidate.params])
         if not failure:
-            _log_scores(client, child, board.loc[candidate.name])
+            _log_scores(client, child, cast(pd.Series, board.loc[candidate.name]))
             _log_figures(client, child, run, candidate.name)
 
 
@@ -135,7 +135,8 @@ def _dataset(snapshot: str, address: str, rows: int) -> "DatasetInput":
 def _log_scores(client: "MlflowClient", run_id: str, scores: pd.Series) -> None:
     """The numbers of a row of the leaderboard; RMSPE per fold also as the steps of one metric, oldest first."""
     step = 0
-    for name, value in scores.drop("failure").dropna().items():
+    for key, value in scores.drop("failure").dropna().items():
+        name = str(key)
         is_fold = name[0].isdigit()  # folds are named by their origin, YYYY-MM-DD
         client.log_metric(run_id, f"rmspe_{name}" if is_fold else name, float(value))
         if is_fold:

@@ -100,7 +100,7 @@ def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
     DataError if it was fitted by another code version, because its forecasts could differ from those of its backtest,
     or if its files are damaged; UnavailableError if they cannot be read now.
     """
-    _check_code(model)
+    require_same_code(model)
     return _load(registry, model)
 
 
@@ -112,11 +112,12 @@ def copy_files(registry: Registry, model: RegisteredModel, folder: Path) -> None
 
 def load_files(model: RegisteredModel, folder: Path) -> Forecaster:
     """What `load_forecaster` returns, from a copy of the version's files."""
-    _check_code(model)
+    require_same_code(model)
     return _load_folder(model, folder)
 
 
-def _check_code(model: RegisteredModel) -> None:
+def require_same_code(model: RegisteredModel) -> None:
+    """DataError if a version was fitted by another code version than this one."""
     if model.code_mismatch:
         raise DataError(
             f"model version {model.version} was fitted by another code version ({model.card.code_version}, this is "

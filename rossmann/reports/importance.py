@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 
+from rossmann.chain import KAGGLE_CHAIN
+
 # What features describe, and how their names begin; the first line that fits counts.
 GROUPS = {
     "forecast and errors of the linear model": ("ridge_",),
     "usual sales of the weekday": ("cell_",),
-    "recent level and trend": ("deviation_", "traffic_", "customers_", "sales_per_"),
+    "recent level and trend": ("deviation_", "traffic_", "sales_per_"),
     "same season a year before": ("year_",),
-    "promotions": ("promo",),
-    "holidays": ("holiday", "state_holiday"),
+    "promotions": ("promotion", "promo2"),
+    "holidays": ("holiday",),
     "school holidays": ("school",),
     "closed days around": ("closed_", "closure_", "open_", "reopening_"),
     "weekday and day of the month": ("weekday", "day", "month_"),
-    "the store": ("store_", "assortment", "competition_", "static "),
+    "the store": ("attribute ", *KAGGLE_CHAIN.attribute_columns, "competition_", "static "),
     "days after the origin": ("lead_",),
 }
 OTHERS = "the chain's own covariates"

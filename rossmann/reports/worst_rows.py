@@ -53,15 +53,15 @@ def circumstances(history: SalesHistory, error: LargeError) -> list[str]:
 def _unusual_sales(history: SalesHistory, store: int, day: int) -> list[str]:
     """How far sales are from the median of the same weekday and promotion before."""
     before = np.arange(day - WEEK_DAYS, max(day - WEEK_DAYS * USUAL_WEEKS, 0) - 1, -WEEK_DAYS)
-    promo = history.calendar.promo[store]
-    alike = history.sales[store, before[promo[before] == promo[day]]]
+    promotion = history.calendar.promotion[store]
+    alike = history.sales[store, before[promotion[before] == promotion[day]]]
     usual = np.median(alike[alike > 0]) if (alike > 0).any() else np.nan
     ratio = history.sales[store, day] / usual
     if not (ratio < 1 - UNUSUAL or ratio > 1 / (1 - UNUSUAL)):
         return []
     name = WEEKDAY_NAMES[int(weekday(history.calendar.dates[day]))]
     size = f"{ratio:.1f} times" if ratio >= 2 else f"{ratio:.0%} of"
-    return [f"{size} its usual {name}{' with promotion' if promo[day] else ''}"]
+    return [f"{size} its usual {name}{' with promotion' if promotion[day] else ''}"]
 
 
 def _holidays(history: SalesHistory, store: int, day: int) -> list[str]:
@@ -82,7 +82,7 @@ def _holiday_name(history: SalesHistory, store: int, day: int) -> str:
     named = calendar.covariate_names[is_named]
     if len(named):
         return str(named[0]).split(" ", 1)[1]
-    return "a public holiday" if calendar.state_holiday[store, day] else ""
+    return "a public holiday" if calendar.holiday_kind[store, day] else ""
 
 
 def _opening(history: SalesHistory, store: int, day: int) -> list[str]:

@@ -5,7 +5,7 @@ Uses the REST interface of Ray's dashboard and the endpoint itself; this process
 
 import ipaddress
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,12 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
 from ray.exceptions import AuthenticationError
 
-from rossmann.chain import PROMOTION
 from rossmann.data import Plan, store_names
 from rossmann.features import State, published_plan
 from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.provenance import code_version
 from rossmann.serving.target import SMOKE_HEADERS, ServingTarget
+from rossmann.settings import Settings
 from rossmann.validation import DataError, UnavailableError
 
 T = TypeVar("T")
@@ -51,12 +51,23 @@ class ServeCluster:
     host: str  # address that the endpoint listens on
     port: int
     api_key: str | None
+    timeout_s: float = REQUEST_TIMEOUT_S  # of a request to the endpoint
 
     @property
     def url(self) -> str:
         """The endpoint's URL. If it listens on all addresses, Ray's head is used, which runs a proxy too."""
         host = httpx.URL(self.dashboard_url).host if self.host in ("0.0.0.0", "::") else self.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def serve_cluster(settings: Settings) -> ServeCluster | None:
+    """The Ray cluster that hosts the endpoint; None for a workspace without an endpoint."""
+    if settings.serve_address is None:
+        return None
+    key = settings.api_keys[0].get_secret_value() if settings.api_keys else None
+    return ServeCluster(
+        settings.serve_address, Path(settings.serve_config), settings.http_host, settings.http_port, key
+    )
 
 
 def deploy(serve: ServeCluster, target: ServingTarget) -> None:
@@ -80,6 +91,12 @@ def deployed_target(serve: ServeCluster) -> ServingTarget | None:
     """The target that was last requested from Serve; None if nothing is deployed."""
     _, deployment = _serve_status(serve)
     return ServingTarget(**deployment["deployment_config"]["user_config"]) if deployment else None
+
+
+def replica_states(serve: ServeCluster) -> Counter[str]:
+    """How many replicas are in each of Serve's states, RUNNING or another; empty if nothing is deployed."""
+    _, deployment = _serve_status(serve)
+    return Counter(replica["state"] for replica in deployment["replicas"]) if deployment else Counter()
 
 
 def wait_until_ready(serve: ServeCluster, target: ServingTarget, timeout_s: float) -> None:
@@ -130,7 +147,7 @@ def readiness(serve: ServeCluster) -> dict:
 def request_counts(serve: ServeCluster) -> dict[str, float]:
     """Counters of Serve's proxies since they started: requests, errors, mean_ms. DataError if nothing responds."""
     text = _successful(_send(serve, "GET", "/metrics")).text
-    totals = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             totals[sample.name.removeprefix("ray_serve_").removesuffix("_total")] += sample.value
@@ -144,7 +161,7 @@ def _send(
 ) -> httpx.Response:
     key = {"X-API-Key": serve.api_key} if serve.api_key else {}
     try:
-        with httpx.Client(base_url=serve.url, headers=key, timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(base_url=serve.url, headers=key, timeout=serve.timeout_s, trust_env=False) as client:
             return client.request(method, path, json=json, headers=headers)
     except httpx.HTTPError as error:
         raise DataError(f"the endpoint at {serve.url} does not respond ({type(error).__name__}: {error})") from error
@@ -190,13 +207,15 @@ def _smoke_plan(state: State) -> Plan:
 
 def _smoke_flags(state: State) -> list[str]:
     """The flags that a row of a smoke test has: the promotion, too, unless the chain has it as a number or a text."""
-    return [name for name in ("open", PROMOTION) if name not in dict(state.chain.covariate_columns)]
+    covariates = dict(state.chain.covariate_columns)
+    return [column for column in ("open", "promotion") if state.chain.name_of(column) not in covariates]
 
 
 def _json_rows(plan: Plan, state: State) -> list[dict[str, object]]:
     """The rows as JSON, without holidays: the endpoint takes these from the published plan."""
     columns = {"store": store_names(state, plan.store).tolist(), "date": np.datetime_as_string(plan.date).tolist()}
-    columns |= {name: getattr(plan, name).astype(bool).tolist() for name in _smoke_flags(state)}
+    flags = {state.chain.name_of(column): getattr(plan, column) for column in _smoke_flags(state)}
+    columns |= {name: flag.astype(bool).tolist() for name, flag in flags.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
@@ -214,7 +233,7 @@ def _compare(name: str, rows: Sequence[dict], batch: np.ndarray) -> None:
 def _serve_status(serve: ServeCluster) -> tuple[dict, dict | None]:
     """Serve's details of the application and of its one deployment; empty and None if nothing is deployed."""
     details = _call_dashboard(serve, lambda client: client.get_serve_details())
-    application = next(iter(details["applications"].values()), {})
+    application: dict = next(iter(details["applications"].values()), {})
     return application, next(iter(application.get("deployments", {}).values()), None)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from dateutil.easter import easter
 
-from rossmann.schema import DAY, MONDAY, SATURDAY, STATE_HOLIDAYS, SUNDAY, WEDNESDAY, WEEK_DAYS, weekday
+from rossmann.schema import DAY, HOLIDAY_KINDS, MONDAY, SATURDAY, SUNDAY, WEDNESDAY, WEEK_DAYS, weekday
 from rossmann.simulation.chain import FEDERAL_STATES, Chain, FederalState
 
 FIRST_DATE = np.datetime64("2013-01-01", "D")
@@ -24,7 +24,7 @@ class SampleCalendar:
     dates: np.ndarray  # datetime64[D] [days]
     weekday: np.ndarray  # 0 Monday … 6 Sunday [days]
     promo: np.ndarray  # int8 [days], the same for all stores
-    holiday: np.ndarray  # int8 index into STATE_HOLIDAYS [days, stores]
+    holiday: np.ndarray  # int8 index into HOLIDAY_KINDS [days, stores]
     school: np.ndarray  # int8 [days, stores]
     open: np.ndarray  # int8 [days, stores]
 
@@ -73,16 +73,16 @@ def _years(dates: np.ndarray) -> range:
 
 
 def _state_holidays(dates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The state holiday (index into STATE_HOLIDAYS), and its scope (0 for none). Both int8 [days, states]"""
+    """The state holiday (index into HOLIDAY_KINDS), and its scope (0 for none). Both int8 [days, states]"""
     holiday = np.zeros((len(dates), len(FEDERAL_STATES)), np.int8)
     scope = np.zeros_like(holiday)
     for year in _years(dates):
         for day, code, day_scope in _national_holidays(year):
-            holiday[dates == day] = STATE_HOLIDAYS.index(code)
+            holiday[dates == day] = HOLIDAY_KINDS.index(code)
             scope[dates == day] = day_scope
         for day, regional_letter in _regional_holidays(year):
             has_holiday = np.array([regional_letter in state.regional_holidays for state in FEDERAL_STATES])
-            holiday[np.ix_(dates == day, has_holiday)] = STATE_HOLIDAYS.index("a")
+            holiday[np.ix_(dates == day, has_holiday)] = HOLIDAY_KINDS.index("a")
             scope[np.ix_(dates == day, has_holiday)] = _REGIONAL
     return holiday, scope
 

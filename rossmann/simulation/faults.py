@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rossmann.data import Calendar, SalesHistory
-from rossmann.schema import SATURDAY, SUNDAY, weekday
+from rossmann.schema import SATURDAY, SUNDAY, weekday, whole_day
 from rossmann.validation import DataError
 
 Inject = Callable[[SalesHistory, int, float, np.random.Generator], SalesHistory]
@@ -31,7 +31,7 @@ def inject_fault(
     """The history with the fault from `fault_start` on. DataError for an unknown fault or a day outside the past."""
     if name not in FAULTS:
         raise DataError(f'there is no fault "{name}"; expected one of {", ".join(FAULTS)}')
-    first_position = int(history.calendar.offsets(np.datetime64(fault_start, "D")))
+    first_position = int(history.calendar.offsets(whole_day(fault_start)))
     if not 0 < first_position < len(history.dates):
         raise DataError(f"a fault on {fault_start} is outside the history, {history.dates[0]} to {history.origin}")
     fault = FAULTS[name]
@@ -39,16 +39,16 @@ def inject_fault(
 
 
 def _copy(history: SalesHistory) -> SalesHistory:
-    """The same history with sales and customers that may be changed."""
-    return replace(history, sales=history.sales.copy(), customers=history.customers.copy())
+    """The same history with sales and traffic that may be changed."""
+    return replace(history, sales=history.sales.copy(), traffic=history.traffic.copy())
 
 
 def _scale(
-    history: SalesHistory, first_position: int, stores: np.ndarray, sales_factor: float, customers_factor: float = 1.0
+    history: SalesHistory, first_position: int, stores: np.ndarray, sales_factor: float, traffic_factor: float = 1.0
 ) -> SalesHistory:
     changed = _copy(history)
     changed.sales[stores, first_position:] = np.round(changed.sales[stores, first_position:] * sales_factor)
-    changed.customers[stores, first_position:] = np.round(changed.customers[stores, first_position:] * customers_factor)
+    changed.traffic[stores, first_position:] = np.round(changed.traffic[stores, first_position:] * traffic_factor)
     return changed
 
 
@@ -58,9 +58,9 @@ def _choose_stores(history: SalesHistory, count: float, rng: np.random.Generator
 
 
 def _other_unit(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
-    types, counts = np.unique(history.stores.store_type, return_counts=True)
+    types, counts = np.unique(history.stores.first_attribute, return_counts=True)
     second_largest = types[np.argsort(counts)[-2]]
-    return _scale(history, first_position, np.flatnonzero(history.stores.store_type == second_largest), size)
+    return _scale(history, first_position, np.flatnonzero(history.stores.first_attribute == second_largest), size)
 
 
 def _concept_shift(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
@@ -69,57 +69,59 @@ def _concept_shift(history: SalesHistory, first_position: int, size: float, rng:
     return _scale(history, first_position, stores, 1 - size, 1 - size)
 
 
-def _promo_inverted(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
-    promo = history.calendar.promo.copy()
-    stores = rng.random(len(promo)) < size
-    promo[stores, first_position:] = 1 - promo[stores, first_position:]
-    return replace(history, calendar=replace(history.calendar, promo=promo))
+def _promotion_inverted(
+    history: SalesHistory, first_position: int, size: float, rng: np.random.Generator
+) -> SalesHistory:
+    promotion = history.calendar.promotion.copy()
+    stores = rng.random(len(promotion)) < size
+    promotion[stores, first_position:] = 1 - promotion[stores, first_position:]
+    return replace(history, calendar=replace(history.calendar, promotion=promotion))
 
 
-def _promo_uplift_gone(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
+def _promotion_uplift_gone(
+    history: SalesHistory, first_position: int, size: float, _: np.random.Generator
+) -> SalesHistory:
     """Sales with promotion fall by `size` of the store's earlier uplift."""
     changed = _copy(history)
     days = np.arange(history.sales.shape[1])
-    promo = history.calendar.promo[:, days] > 0
+    promotion = history.calendar.promotion[:, days] > 0
     log_sales = np.log(np.where(history.sales > 0, history.sales, np.nan))
     past, workday = days < first_position, weekday(history.dates) < SATURDAY
-    with_promo = np.nanmean(np.where(promo & past & workday, log_sales, np.nan), axis=1)
-    without_promo = np.nanmean(np.where(~promo & past & workday, log_sales, np.nan), axis=1)
-    loss = np.where(promo & ~past, size * (with_promo - without_promo)[:, None], 0.0)
+    with_promotion = np.nanmean(np.where(promotion & past & workday, log_sales, np.nan), axis=1)
+    without_promotion = np.nanmean(np.where(~promotion & past & workday, log_sales, np.nan), axis=1)
+    loss = np.where(promotion & ~past, size * (with_promotion - without_promotion)[:, None], 0.0)
     changed.sales[:] = np.round(changed.sales * np.exp(-loss))
-    changed.customers[:] = np.round(changed.customers * np.exp(-loss))
+    changed.traffic[:] = np.round(changed.traffic * np.exp(-loss))
     return changed
 
 
-def _customers_frozen(
-    history: SalesHistory, first_position: int, size: float, rng: np.random.Generator
-) -> SalesHistory:
-    customers = history.customers.copy()
-    stores = rng.random(len(customers)) < size
+def _traffic_frozen(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
+    traffic = history.traffic.copy()
+    stores = rng.random(len(traffic)) < size
     week_before = slice(first_position - 7, first_position)
-    frozen = np.nanmax(np.where(history.sales[:, week_before] > 0, customers[:, week_before], 0.0), axis=1)
-    changed = np.where(history.sales[:, first_position:] > 0, frozen[:, None], customers[:, first_position:])
-    customers[stores, first_position:] = changed[stores]
-    return replace(history, customers=customers)
+    frozen = np.nanmax(np.where(history.sales[:, week_before] > 0, traffic[:, week_before], 0.0), axis=1)
+    changed = np.where(history.sales[:, first_position:] > 0, frozen[:, None], traffic[:, first_position:])
+    traffic[stores, first_position:] = changed[stores]
+    return replace(history, traffic=traffic)
 
 
 def _stores_missing(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     reporting = np.flatnonzero(~np.isnan(history.sales[:, first_position - 1]))
     changed = _copy(history)
     missing = rng.choice(reporting, min(int(np.ceil(size * len(reporting))), len(reporting)), replace=False)
-    changed.sales[missing, first_position:] = changed.customers[missing, first_position:] = np.nan
+    changed.sales[missing, first_position:] = changed.traffic[missing, first_position:] = np.nan
     return changed
 
 
 def _sundays_open(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
-    """Half of Saturday's sales and customers on Sundays."""
+    """Half of Saturday's sales and traffic on Sundays."""
     changed = _copy(history)
     is_open = history.calendar.open.copy()
     weekdays = weekday(history.dates)
     stores = np.flatnonzero(rng.random(len(is_open)) < size)
     for day in np.flatnonzero((weekdays == SUNDAY) & (np.arange(len(weekdays)) >= first_position)):
         is_open[stores, day] = 1
-        for values in (changed.sales, changed.customers):
+        for values in (changed.sales, changed.traffic):
             values[stores, day] = np.round(0.5 * values[stores, day - 1])
     return replace(changed, calendar=replace(history.calendar, open=is_open))
 
@@ -134,8 +136,8 @@ def _dates_shifted(history: SalesHistory, first_position: int, size: float, _: n
         return changed
 
     c = history.calendar
-    calendar = Calendar(c.dates, shift(c.open), shift(c.promo), c.state_holiday, c.school_holiday)
-    return replace(history, calendar=calendar, sales=shift(history.sales), customers=shift(history.customers))
+    calendar = Calendar(c.dates, shift(c.open), shift(c.promotion), c.holiday_kind, c.school_break)
+    return replace(history, calendar=calendar, sales=shift(history.sales), traffic=shift(history.traffic))
 
 
 def _store_out_of_scale(
@@ -156,20 +158,20 @@ FAULTS = {
         description="sales and customers − size, 9 % of the stores",
         inject=_concept_shift,
     ),
-    "promo_inverted": Fault(
+    "promotion_inverted": Fault(
         sizes=(1.0, 0.3),
         description="flag inverted, share of stores",
-        inject=_promo_inverted,
+        inject=_promotion_inverted,
     ),
-    "promo_uplift_gone": Fault(
+    "promotion_uplift_gone": Fault(
         sizes=(1.0, 0.5),
         description="share of the uplift lost",
-        inject=_promo_uplift_gone,
+        inject=_promotion_uplift_gone,
     ),
-    "customers_frozen": Fault(
+    "traffic_frozen": Fault(
         sizes=(1.0, 0.2),
         description="customers as on the last day, share of stores",
-        inject=_customers_frozen,
+        inject=_traffic_frozen,
     ),
     "stores_missing": Fault(
         sizes=(50 / 1115, 0.2),

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from rossmann.data.kaggle.columns import STORE_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS
-from rossmann.schema import STATE_HOLIDAYS
+from rossmann.schema import HOLIDAY_KINDS
 from rossmann.simulation.calendar import FIRST_DATE, SampleCalendar
 from rossmann.simulation.chain import PROMO2_INTERVALS, Chain
 from rossmann.storage import errors_with_path
@@ -85,7 +85,7 @@ def _plan_columns(calendar: SampleCalendar, day: np.ndarray, store: np.ndarray) 
         "Date": calendar.dates[day],
         "Open": calendar.open[day, store],
         "Promo": calendar.promo[day],
-        "StateHoliday": pa.array(STATE_HOLIDAYS).take(pa.array(calendar.holiday[day, store])),
+        "StateHoliday": pa.array(HOLIDAY_KINDS).take(pa.array(calendar.holiday[day, store])),
         "SchoolHoliday": calendar.school[day, store],
     }
 

@@ -64,9 +64,9 @@ def _replace_values(rows: pd.DataFrame, history: SalesHistory, fault_start: np.d
     store, day = history.positions(rows.Store.to_numpy()[replaced].astype(int), date[replaced])
     panels = {
         "Sales": history.sales,
-        "Customers": history.customers,
+        "Customers": history.traffic,
         "Open": history.calendar.open,
-        "Promo": history.calendar.promo,
+        "Promo": history.calendar.promotion,
     }
     changed = rows.copy()
     for name, panel in panels.items():

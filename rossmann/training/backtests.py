@@ -112,7 +112,8 @@ def coverage_of_levels(
         rows = evaluation.scored_rows(fold_rows)
         values = quantiles.around(rows.standard_deviation.to_numpy(), rows.forecast.to_numpy())
         below.append(pd.DataFrame(rows.sales.to_numpy()[:, None] <= values, columns=quantiles.levels))
-    return pd.concat(below).mean().to_dict()
+    shares = pd.concat(below).mean()
+    return dict(zip(shares.index, shares.tolist(), strict=True))
 
 
 def _fit_all(
@@ -148,7 +149,10 @@ def _assemble_run(
     loss: Loss,
 ) -> BacktestRun:
     """The run with the rows of all entries whose fits succeeded. RuntimeError if there is none."""
-    tables, cpu_seconds, importance, failures = [], {}, {}, {}
+    tables: list[pd.DataFrame] = []
+    cpu_seconds: dict[str, float] = {}
+    importance: dict[str, dict[str, float]] = {}
+    failures: dict[str, str] = {}
     for entry in entries:
         by_fold = [[results[task] for task in entry.tasks(fold.origin)] for fold in folds]
         fits = [result for members in by_fold for result in members]
@@ -159,16 +163,16 @@ def _assemble_run(
         importance[entry.name] = _mean_importance([result.importance for result in fits])
         tables.append(_with_quantiles(_entry_rows(entry.name, folds, by_fold), coverage, levels))
     if not tables:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise RuntimeError(f"every candidate failed: {reasons}")
+        details = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise RuntimeError(f"every candidate failed: {details}")
     rows = pd.concat(tables, ignore_index=True).astype(evaluation.BACKTEST_COLUMNS)
     return BacktestRun(key, Backtest(rows, loss), cpu_seconds, importance, failures)
 
 
 def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:
     """The rows of one entry on all folds; of a blend from the pooled forecasts of its members."""
-    forecasts = [models.geometric_mean([result.forecast for result in members]) for members in by_fold]
-    deviations = [members[0].standard_deviation for members in by_fold]  # it depends on the origin only
+    forecasts = [models.geometric_mean([result.columns[0] for result in members]) for members in by_fold]
+    deviations = [members[0].columns[1] for members in by_fold]  # it depends on the origin only
     columns = zip(folds, forecasts, deviations, strict=True)
     return pd.concat([evaluation.backtest_rows(name, *of_fold) for of_fold in columns])
 
@@ -176,7 +180,8 @@ def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[Fit
 def _mean_importance(shares: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean share of the gain over the fits of boosters, largest first; empty without boosters."""
     boosters = pd.DataFrame([share for share in shares if share])
-    return boosters.fillna(0).mean().sort_values(ascending=False).to_dict()
+    mean = boosters.fillna(0).mean().sort_values(ascending=False)
+    return dict(zip(mean.index, mean.tolist(), strict=True))
 
 
 def _with_quantiles(rows: pd.DataFrame, coverage: float, levels: Sequence[float]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import json
 import zipfile
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,7 @@ def save_fit(result: FitResult, storage: Storage, name: str) -> None:
     """Write a result without failure."""
     buffer = io.BytesIO()
     names, gains = np.array(list(result.importance), dtype=str), np.array(list(result.importance.values()))
-    arrays = {"forecast": result.forecast, "standard_deviation": result.standard_deviation}
+    arrays: dict[str, Any] = {"forecast": result.forecast, "standard_deviation": result.standard_deviation}
     np.savez(buffer, **arrays, cpu_seconds=result.cpu_seconds, names=names, gains=gains)
     storage.write(name, buffer.getvalue())
 
@@ -107,8 +108,8 @@ def load_fit(storage: Storage, name: str) -> FitResult | None:
     try:
         with np.load(io.BytesIO(storage.read(name)), allow_pickle=False) as arrays:
             importance = dict(zip(arrays["names"].tolist(), arrays["gains"].tolist(), strict=True))
-            rows = (arrays[name] for name in ("forecast", "standard_deviation"))
-            return FitResult(*rows, float(arrays["cpu_seconds"]), importance)
+            forecast, standard_deviation = arrays["forecast"], arrays["standard_deviation"]
+            return FitResult(forecast, standard_deviation, float(arrays["cpu_seconds"]), importance)
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return None
 

@@ -3,6 +3,7 @@
 The history goes once into Ray's object store; a State or a training window is computed once and shared by all fits.
 """
 
+import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,13 @@ class FitResult:
     cpu_seconds: float
     importance: dict[str, float]  # share of the gain by feature; empty without boosters
     failure: str = ""  # type and message of the error; empty where there is a forecast
+
+    @property
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Forecast and standard deviation of a fit that has succeeded."""
+        assert self.forecast is not None, self.failure
+        assert self.standard_deviation is not None, self.failure
+        return self.forecast, self.standard_deviation
 
 
 class FitPool:
@@ -166,7 +174,7 @@ def ray_cluster(address: str | None) -> Iterator[None]:
         "include_dashboard": False,
         "_system_config": {"task_oom_retries": OUT_OF_MEMORY_RETRIES},  # by default Ray tries again for ever
     }
-    ray.init(log_to_driver=False, logging_level="error", **(local if address is None else {"address": address}))
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **(local if address is None else {"address": address}))
     try:
         yield
     finally:

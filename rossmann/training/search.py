@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def run_search(
             origin, failure = task.origin, result.failure
             if not failure and not (sales[origin] > 0).any():
                 failure = f"no store has sales after {origin}"
-            score = np.nan if failure else loss.capped_score(sales[origin], result.forecast, stores[origin])
+            score = np.nan if failure else loss.capped_score(sales[origin], result.columns[0], stores[origin])
             queue.submit(studies[task.candidate.learner].add_result(task, score, failure))
             if not queue.has_stored_results:  # one report for all of them
                 _report(progress, studies.values(), task)
@@ -269,7 +269,9 @@ def _distributions(learner: str) -> dict[str, optuna.distributions.BaseDistribut
     from optuna.distributions import FloatDistribution, IntDistribution
 
     defaults, ranges = LEARNERS[learner].defaults, LEARNERS[learner].ranges
-    kinds = {name: IntDistribution if isinstance(defaults[name], int) else FloatDistribution for name in ranges}
+    kinds: dict[str, Any] = {
+        name: IntDistribution if isinstance(defaults[name], int) else FloatDistribution for name in ranges
+    }
     return {name: kinds[name](low, high, log=True) for name, (low, high) in ranges.items()}
 
 

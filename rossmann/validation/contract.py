@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,7 @@ class Rule:
     remedy: str
     columns: tuple[str, ...]  # shown of a row that fails, after the keys
     is_valid: Callable[[pd.DataFrame], pd.Series | np.ndarray]
+    row_problem: str = ""  # of a single row, where `problem` is about all rows that fail
 
     def __call__(self, table: pd.DataFrame) -> pd.Series:
         return pd.Series(np.asarray(self.is_valid(table), dtype=bool), table.index)
@@ -118,7 +119,8 @@ def _failing_rules(contract: Contract, table: pd.DataFrame) -> list[Violation]:
         failing = ~rule(table)
         if failing.any():
             rows = table[failing]
-            violations.append(_violation(contract, rows, rule.name, rule.problem, rule.remedy, rule.columns))
+            found = _violation(contract, rows, rule.name, rule.problem, rule.remedy, rule.columns)
+            violations.append(replace(found, row_problem=rule.row_problem))
     return violations
 
 
@@ -133,4 +135,4 @@ def _violation(
     where = _file_names(rows["file"].unique().tolist()) if "file" in rows else contract.name
     keys = [name for name in ("line", *contract.keys) if name in rows]
     shown = rows[[*keys, *(name for name in columns if name not in keys)]]
-    return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.name)
+    return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.name, columns)

@@ -1,13 +1,15 @@
 """Errors in data that a user can correct. A message fits on one screen; a table has every failing row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from rossmann.validation.report import CheckResult, StageReport
 
 MAX_ROWS_SHOWN = 3  # of one violation, in a message
+FINDING_COLUMNS = ("row", "column", "value", "problem", "what_to_do")
 MAX_VIOLATIONS_SHOWN = 4  # in a message; of the others it has only the checks' names
 
 
@@ -35,6 +37,8 @@ class Violation:
     remedy: str
     rows: pd.DataFrame
     contract: str = ""  # the contract that the check belongs to
+    columns: tuple[str, ...] = ()  # those of `rows` that the check reads; empty: all
+    row_problem: str = ""  # of a single row, where `problem` is about all of them; empty: `problem`
 
     def __str__(self) -> str:
         count = f"{len(self.rows):,} row{'s' if len(self.rows) != 1 else ''}"
@@ -78,13 +82,28 @@ def violations_table(violations: Sequence[Violation]) -> pd.DataFrame:
     return table[first + [name for name in table.columns if name not in first]]
 
 
+def row_findings(violations: Sequence[Violation]) -> pd.DataFrame:
+    """One row per row of the violations, in the order of the file: FINDING_COLUMNS. `row` is its line in the file."""
+    findings = [finding for violation in violations for finding in _findings(violation)]
+    table = pd.DataFrame(findings, columns=list(FINDING_COLUMNS))
+    return table.sort_values("row", kind="stable", ignore_index=True).astype({"row": "Int64"})
+
+
+def _findings(violation: Violation) -> Iterator[tuple[object, ...]]:
+    columns = [name for name in violation.columns or violation.rows.columns if name != "line"]
+    problem = violation.row_problem or violation.problem
+    for row in violation.rows.to_dict("records"):
+        value = ", ".join(_cell_text(row[name]) for name in columns)
+        yield row.get("line"), ", ".join(columns), value, problem, violation.remedy
+
+
 def _row_text(row: dict) -> str:
     line = row.pop("line", None)
     cells = ", ".join(f"{name} {_cell_text(value)}" for name, value in row.items())
     return cells if line is None or pd.isna(line) else f"line {int(line)}: {cells}"
 
 
-def _cell_text(value: object) -> str:
+def _cell_text(value: Any) -> str:
     if value is None or (not isinstance(value, str) and pd.isna(value)):
         return "(empty)"
     if isinstance(value, pd.Timestamp):

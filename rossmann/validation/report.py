@@ -76,12 +76,15 @@ def _heading(stage: StageReport) -> str:
 
 def _tables(stage: StageReport) -> list[tuple[Sequence[str], list[Sequence[str]]]]:
     """Header and rows of the table of checks and of the table of repairs, as text; empty tables are left out."""
-    checks = [
+    checks: list[Sequence[str]] = [
         (c.where, c.check.replace("_", " "), f"{c.rows:,}", f"**{c.failing:,}**" if c.failing else "0")
         for c in stage.checks
     ]
-    repairs = [(r.problem, r.action, f"{r.rows:,}") for r in stage.repairs]
-    tables = [(("table", "check", "rows", "failing"), checks), (("problem", "repair", "rows"), repairs)]
+    repairs: list[Sequence[str]] = [(r.problem, r.action, f"{r.rows:,}") for r in stage.repairs]
+    tables: list[tuple[Sequence[str], list[Sequence[str]]]] = [
+        (("table", "check", "rows", "failing"), checks),
+        (("problem", "repair", "rows"), repairs),
+    ]
     return [(header, rows) for header, rows in tables if rows]
 
 

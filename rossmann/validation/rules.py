@@ -1,8 +1,10 @@
 """Rules that several contracts share. The caller gives the names of the columns, so that messages use its names."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from rossmann.validation.contract import Rule
 
@@ -22,10 +24,14 @@ def flags_are_0_or_1(names: Sequence[str]) -> list[Rule]:
             f"{name} is neither 0 nor 1",
             "Write 0 or 1.",
             (name,),
-            lambda table, name=name: table[name].isna() | (table[name] == 0) | (table[name] == 1),
+            partial(_is_flag, name=name),
         )
         for name in names
     ]
+
+
+def _is_flag(table: pd.DataFrame, name: str) -> pd.Series:
+    return table[name].isna() | (table[name] == 0) | (table[name] == 1)
 
 
 def one_row_per_store_and_day(store: str, date: str, *others: str) -> Rule:
@@ -37,6 +43,17 @@ def one_row_per_store_and_day(store: str, date: str, *others: str) -> Rule:
         "Keep one of them.",
         (store, date),
         lambda table: ~table[keys].duplicated(keep=False) | table[store].isna() | table[date].isna(),
+    )
+
+
+def one_row_per_day(date: str) -> Rule:
+    """No two rows have the same date."""
+    return Rule(
+        "one_row_per_day",
+        "more than one row for the day",
+        "Keep one of them.",
+        (date,),
+        lambda table: ~table[date].duplicated(keep=False) | table[date].isna(),
     )
 
 

@@ -13,9 +13,9 @@ from rossmann.schema import (
     DTYPES,
     FLAG_COLUMNS,
     FORECAST_COLUMNS,
+    HOLIDAY_KINDS,
     KEYS,
     PLAN_COLUMNS,
-    STATE_HOLIDAYS,
 )
 from rossmann.validation.contract import DATE, NUMBER, TEXT, Column, Contract, Rule, check_contracts
 from rossmann.validation.report import Repair, StageReport
@@ -23,6 +23,8 @@ from rossmann.validation.rules import day_of_week_agrees, flags_are_0_or_1, one_
 
 CLEANING_BUG = "This is a bug in the cleaning: please report it."
 MODEL_ERROR = "This is an error of the model: roll it back (rossmann models rollback)."
+PAST_DAY = "sales of the day are known already"
+NO_HISTORY = "the store has no history"
 QUANTILE_ERROR = "This is an error of the model's quantiles: train again."
 
 SORTED_KEYS = Rule(
@@ -38,8 +40,8 @@ VALID_CODES = Rule(
     CLEANING_BUG,
     CALENDAR_COLUMNS,
     lambda days: (
-        np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)).all(axis=1)
-        & days["state_holiday"].between(0, len(STATE_HOLIDAYS) - 1)
+        np.all(np.isin(days[list(FLAG_COLUMNS)].to_numpy(), (0, 1)), axis=1)
+        & days["holiday_kind"].between(0, len(HOLIDAY_KINDS) - 1)
     ),
 )
 CLEAN_DAYS = (
@@ -50,7 +52,7 @@ CLEAN_DAYS = (
         "the store is closed, but has sales or customers",
         "Correct open or the sales.",
         ("open", *ACTUAL_COLUMNS),
-        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["customers"] == 0)),
+        lambda days: (days["open"] == 1) | ((days["sales"] == 0) & (days["traffic"] == 0)),
     ),
     Rule(
         "amounts_finite_and_not_negative",
@@ -111,15 +113,55 @@ def check_plan(
     calendar = [name[column] for column in CALENDAR_COLUMNS if name[column] in plan]
     columns = {store: Column(store_type), day: Column(DATE)} | {c: Column(NUMBER, may_be_empty=True) for c in calendar}
     rules = [
-        store_exists(store, stores, "the store has no history", "Plan only for stores of the snapshot."),
+        store_exists(store, stores, NO_HISTORY, "Plan only for stores of the snapshot."),
         *flags_are_0_or_1([name[column] for column in FLAG_COLUMNS if name[column] in plan]),
         one_row_per_store_and_day(store, day),
-        _after_origin(plan, origin, store, day),
+        _after_origin(origin, day, _early_plan(plan, origin, store, day)),
         _within_horizon(origin, last_day, day),
     ]
     if name["day_of_week"] in plan:
         rules.append(day_of_week_agrees(name["day_of_week"], day))
     return check_contracts("plan", [(Contract("plan", columns, tuple(rules), keys=(store, day)), plan)])
+
+
+def check_overrides(
+    overrides: pd.DataFrame, stores: np.ndarray, origin: np.datetime64, last_day: np.datetime64
+) -> StageReport:
+    """Check a planner's amounts for days after `origin`, up to `last_day`, of `stores` (numbers or labels).
+
+    overrides: store, date, amount, the forecast of the day (NaN: there is none), and is_open (NaN: not known).
+    Raises ValidationError.
+    """
+    in_plan = overrides["is_open"].notna() & (overrides["date"].to_numpy() > origin)
+    rules = (
+        store_exists("store", stores, NO_HISTORY, "Name a store of the snapshot."),
+        one_row_per_store_and_day("store", "date"),
+        _after_origin(origin, "date"),
+        _within_horizon(origin, last_day, "date"),
+        Rule(
+            "store_is_open",
+            "the store is closed on this day",
+            "Leave the day out; if it will be open, correct the plan.",
+            (),
+            lambda table: ~in_plan | (table["is_open"] == 1),
+        ),
+        Rule(
+            "day_is_forecast",
+            "the journal has no forecast of the day",
+            "Forecast first: rossmann forecast.",
+            (),
+            lambda table: ~in_plan | table["forecast"].notna(),
+        ),
+        Rule(
+            "amount_finite_and_not_negative",
+            "the amount is negative, or no number",
+            "Give the sales of the day that you expect, 0 or more.",
+            ("amount",),
+            lambda table: (np.isfinite(table["amount"]) & (table["amount"] >= 0)) | table["forecast"].isna(),
+        ),
+    )
+    columns = {"date": Column(DATE), "amount": Column(NUMBER, may_be_empty=True)}
+    return check_contracts("overrides", [(Contract("overrides", columns, rules), overrides)])
 
 
 def check_features(matrix: np.ndarray, columns: Sequence[str], required: Sequence[str] = ()) -> StageReport:
@@ -165,7 +207,7 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray, quantiles: Seque
             "a quantile is below one of a lower level",
             QUANTILE_ERROR,
             tuple(quantiles),
-            lambda table: (np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0).all(axis=1),
+            lambda table: np.all(np.diff(table[list(quantiles)].to_numpy(), axis=1) >= 0, axis=1),
         ),
         Rule(
             "closed_days_are_zero",
@@ -228,20 +270,25 @@ def _no_sales_after(as_of: date) -> Rule:
     )
 
 
-def _after_origin(plan: pd.DataFrame, origin: np.datetime64, store: str, date: str) -> Rule:
+def _early_plan(plan: pd.DataFrame, origin: np.datetime64, store: str, date: str) -> str:
+    """What is wrong with a plan that starts too early, in the words of its first day."""
     early = plan[plan[date].to_numpy() <= origin].sort_values(date, kind="stable")
-    problem = "sales of the day are known already"
-    if len(early):
-        first, day = early[store].iloc[0], early[date].iloc[0]
-        name = first if isinstance(first, str) else f"{first:.0f}"
-        end = "then" if day == pd.Timestamp(origin) else str(origin)
-        problem = f"plan for store {name} starts on {day:%Y-%m-%d}, but sales are known until {end}"
+    if not len(early):
+        return PAST_DAY
+    first, day = early[store].iloc[0], early[date].iloc[0]
+    name = first if isinstance(first, str) else f"{first:.0f}"
+    end = "then" if day == pd.Timestamp(origin) else str(origin)
+    return f"plan for store {name} starts on {day:%Y-%m-%d}, but sales are known until {end}"
+
+
+def _after_origin(origin: np.datetime64, date: str, problem: str = PAST_DAY) -> Rule:
     return Rule(
         "after_the_origin",
         problem,
         f"Plan from {origin + 1}.",
         (date,),
         lambda table: ~(table[date].to_numpy() <= origin),
+        PAST_DAY,
     )
 
 

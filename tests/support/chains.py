@@ -25,15 +25,15 @@ def chain_history(
     stores: int,
     log_effect: np.ndarray | float = 0.0,
     covariates: Mapping[str, np.ndarray] | None = None,
-    promo: np.ndarray | bool = False,
+    promotion: np.ndarray | bool = False,
     rest: int = -1,
     noise: float = 0.1,
     horizon_days: int = HORIZON_DAYS,
 ) -> SalesHistory:
-    """Stores of different size and equal weekdays, without attributes and customers, closed on weekday `rest`.
+    """Stores of different size and equal weekdays, without attributes and traffic, closed on weekday `rest`.
 
     The arrays are on `calendar_days`, as numpy broadcasts them to [stores, days]. A name of a covariate that begins
-    with "holiday" is a state holiday, too.
+    with "holiday" is a public holiday, too.
     """
     dates, random = calendar_days(past_days, horizon_days), np.random.default_rng(5)
     shape, days = (stores, len(dates)), past_days + horizon_days
@@ -41,17 +41,17 @@ def chain_history(
     panels = np.stack([*values.values()]).astype(np.float32) if values else np.zeros((0, *shape), np.float32)
     names = np.array([*values], str) if values else np.zeros(0, "U1")
     is_holiday = np.char.startswith(names, "holiday ")
-    state_holiday = (panels[is_holiday] > 0).any(axis=0).astype(np.int8)
+    holiday_kind = (panels[is_holiday] > 0).any(axis=0).astype(np.int8)
     is_open = np.broadcast_to(weekday(dates) != rest, shape).astype(np.int8)
     calendar = Calendar(
         dates[:days],
         is_open[:, :days],
-        np.broadcast_to(promo, shape)[:, :days].astype(np.int8),
-        state_holiday[:, :days],
+        np.broadcast_to(promotion, shape)[:, :days].astype(np.int8),
+        holiday_kind[:, :days],
         np.zeros((stores, days), np.int8),
         names,
         panels[:, :, :days],
-        state_holiday[:, days:],
+        holiday_kind[:, days:],
         panels[:, :, days:] * is_holiday[:, None, None],
     )
     log_sales = log_level(stores)[:, None] + WEEKDAY_EFFECT[weekday(dates)] + log_effect
@@ -65,16 +65,9 @@ def log_level(stores: int) -> np.ndarray:
 
 
 def _stores(count: int) -> Stores:
-    nothing = np.zeros(count, np.int8)
     return Stores(
         number=np.arange(1, count + 1, dtype=np.int32),
-        store_type=nothing,
-        assortment=nothing,
-        competition_distance_m=np.full(count, np.nan),
-        competition_since=np.full(count, np.datetime64("NaT", "M")),
-        promo2=nothing == 1,
-        promo2_since=np.full(count, np.datetime64("NaT", "D")),
-        promo2_months=np.zeros((count, 12), bool),
+        attribute_codes=np.zeros((count, 0), np.int8),
     )
 
 

@@ -20,6 +20,7 @@ from rossmann.validation import DataError
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 HEADER_BYTES = 1 << 16  # more than any first line has, and than most footers of Parquet files
 FOOTER_LENGTH_BYTES = 8  # at the end of a Parquet file: the length of the footer before it, and a mark
+PARQUET_MARK = b"PAR1"  # at the start
 DATE_LENGTH = len("2015-06-13")
 ISO_TIME = r"^\s*(\d{4}-\d{2}-\d{2})[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z?\s*$"
 
@@ -61,7 +62,7 @@ def text_cells(
     with _errors_of_file(storage, name):
         content = storage.read(name)
         if name.endswith(".parquet"):
-            cells = _parquet_cells(name, content, required, optional, keys)
+            cells = parquet_cells(name, content, required, optional, keys)
         else:
             content = gzip.decompress(content) if name.endswith(".gz") else content
             cells = read_cells(name, content, required, optional, keys)
@@ -94,22 +95,42 @@ def _parquet_names(storage: Storage, name: str) -> list[str]:
     return parquet.read_schema(pa.BufferReader(end)).names
 
 
-def _parquet_cells(
-    name: str, content: bytes, required: Sequence[str], optional: Sequence[str], keys: Sequence[str]
+def is_parquet(content: bytes) -> bool:
+    """Whether this is the content of a Parquet file."""
+    return content.startswith(PARQUET_MARK)
+
+
+def parquet_names(file: str, content: bytes) -> list[str]:
+    """The columns of a Parquet file. DataError if it is not one."""
+    try:
+        return parquet.read_schema(pa.BufferReader(content)).names
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{file} is no whole Parquet file: {error}. Export it again.") from None
+
+
+def parquet_cells(
+    name: str,
+    content: bytes,
+    required: Sequence[str],
+    optional: Sequence[str],
+    keys: Sequence[str],
+    stage: str = "raw data",
 ) -> CsvCells:
+    """The cells of a Parquet file as text. Its rows are counted from 1."""
     file = parquet.ParquetFile(pa.BufferReader(content))
     names = file.schema_arrow.names
     _require_names(name, names, required)
     table = file.read([column for column in (*required, *optional) if column in names])
     text = pa.table({column: _as_text(table[column]) for column in table.column_names})
-    return CsvCells(name, text, np.arange(1, len(text) + 1), tuple(keys), (), is_cut_off=False, stage="raw data")
+    extra = tuple(column for column in names if column not in required and column not in optional)
+    return CsvCells(name, text, np.arange(1, len(text) + 1), tuple(keys), extra, is_cut_off=False, stage=stage)
 
 
 def _require_names(file: str, names: Sequence[str], required: Sequence[str]) -> None:
     if missing := [column for column in required if column not in names]:
         raise DataError(
             f"{file} has no column {', '.join(missing)}; it has {', '.join(names)[:200]}."
-            f" Correct the name in {CHAIN_FILE}, or export the file with the column."
+            f" Export the file with the column, or correct a name that {CHAIN_FILE} gives."
         )
 
 

@@ -1,4 +1,4 @@
-"""The named holidays of a chain, by country and subdivision or from a file."""
+"""The named holidays of a chain, by country and subdivision or from a file, also by place."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -6,11 +6,11 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from rossmann.chain import CHAIN_FILE, Chain
+from rossmann.chain import CHAIN_FILE, Chain, Holidays
 from rossmann.data.covariates import CovariatePanel
 from rossmann.data.history import Stores
 from rossmann.data.holiday_calendar import HolidayCalendar, named_holidays, subdivisions_of
-from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS
+from rossmann.schema import FIRST_DAY, MAX_HORIZON_DAYS, to_date
 from rossmann.validation import DataError
 
 NO_NAME = "without a name"
@@ -40,7 +40,7 @@ class ChainHolidays:
         calendar = HolidayCalendar.of_names(self.by_region, np.arange(first, last + 1))
         numbers, inverse = np.unique(number, return_inverse=True)
         region = np.array([self.region.get(each, 0) for each in numbers.tolist()])[inverse]
-        return calendar.state_holiday[region, (day - first).astype(int)].astype(float)
+        return calendar.holiday_kind[region, (day - first).astype(int)].astype(float)
 
     def panels(self) -> dict[str, CovariatePanel]:
         """One covariate for each name of a holiday."""
@@ -61,27 +61,46 @@ class ChainHolidays:
 
 
 def chain_holidays(
-    chain: Chain, table: pd.DataFrame | None, subdivision: Mapping[int, str], first: np.datetime64, last: np.datetime64
+    chain: Chain,
+    table: pd.DataFrame | None,
+    places: Mapping[int, tuple[str, ...]],
+    first: np.datetime64,
+    last: np.datetime64,
 ) -> ChainHolidays:
     """The holidays from `first` to MAX_HORIZON_DAYS after `last`.
 
-    table: the rows of the chain's file of holidays. subdivision: of the stores, by number.
+    table: the rows of the chain's file of holidays. places: of the stores with `Chain.place_attributes`, by number.
     """
-    if table is not None:
-        return ChainHolidays({"": _names_by_date(table, chain.holidays.date.column, chain.holidays.name)}, {})
+    if table is not None and chain.holidays is not None:
+        return _holidays_of_file(chain.holidays, table, places)
     if chain.country is None:
         return ChainHolidays({"": {}}, {})
-    years = range(first.item().year, (last + MAX_HORIZON_DAYS).item().year + 2)
-    regions = ("", *sorted(set(subdivision.values())))
+    years = range(to_date(first).year, to_date(last + MAX_HORIZON_DAYS).year + 2)
+    subdivision = {number: place[0] for number, place in places.items()}
+    regions = ("", *sorted(set(subdivision.values()) - {""}))
     by_region = {region: _named_holidays(chain.country, region, years) for region in regions}
     return ChainHolidays(by_region, {number: regions.index(name) for number, name in subdivision.items()})
+
+
+def _holidays_of_file(holidays: Holidays, table: pd.DataFrame, places: Mapping[int, tuple[str, ...]]) -> ChainHolidays:
+    """Those of a file. A region is a combination of places that stores are in, if the file's rows have places."""
+    columns = holidays.date.column, holidays.name
+    if not holidays.place:
+        return ChainHolidays({"": _names_by_date(table, *columns)}, {})
+    place = table[holidays.place.column].fillna("")
+    regions = ((), *sorted(set(places.values())))
+    by_region = {
+        ", ".join(region): _names_by_date(table[place.isin(["", *holidays.place.everywhere, *region])], *columns)
+        for region in regions
+    }
+    return ChainHolidays(by_region, {number: regions.index(region) for number, region in places.items()})
 
 
 def _names_by_date(table: pd.DataFrame, date: str, name: str) -> dict[date, str]:
     """All names of each day; a holiday without a name is one, too."""
     rows = table[[date, name]].fillna({name: NO_NAME}).drop_duplicates()
     names = rows.groupby(rows[date].dt.date)[name].agg(NAME_SEPARATOR.join)
-    return dict(names.items())
+    return dict(zip(names.index, names, strict=True))
 
 
 def require_country(chain: Chain) -> None:

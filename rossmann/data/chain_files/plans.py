@@ -11,9 +11,9 @@ from rossmann.validation import DataError
 
 def plan_types(chain: Chain) -> dict[str, CellType]:
     """The types of all columns that a plan may have, by our names; entries of [known] are among them."""
-    types = {name: CELL_TYPES[name] for name in ("id", "day_of_week", *CALENDAR_COLUMNS)}
+    types = {chain.name_of(name): CELL_TYPES[name] for name in ("id", "day_of_week", *CALENDAR_COLUMNS)}
     known = {name: cell_type(column) for name, column in chain.known}
-    return types | {"store": TEXT, "date": date_type(chain.days.date)} | known
+    return types | {"store": TEXT, "date": date_type(chain.own_days.date)} | known
 
 
 def plan_names(chain: Chain, file: str, header: set[str]) -> Mapping[str, str]:
@@ -32,6 +32,6 @@ def plan_names(chain: Chain, file: str, header: set[str]) -> Mapping[str, str]:
 
 
 def _own_names(chain: Chain) -> dict[str, str]:
-    days = chain.days
+    days = chain.own_days
     opened = {"open": days.open} if days.open else {}
     return {"store": days.store, "date": days.date.column} | opened | {name: each.column for name, each in chain.known}

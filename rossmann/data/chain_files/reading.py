@@ -6,7 +6,7 @@ from datetime import date
 
 import pandas as pd
 
-from rossmann.chain import CHAIN_FILE, Chain, Days, parse_chain
+from rossmann.chain import CHAIN_FILE, Chain, Column, Days, parse_chain
 from rossmann.data.chain_files.cells import FLAGS, cell_type, date_type, file_names, require_columns, text_cells
 from rossmann.data.chain_files.holidays import require_country
 from rossmann.data.csv_parsing import NUMBERS, TEXT, CellType, parse_columns
@@ -23,9 +23,9 @@ class ChainTables:
 
     days: pd.DataFrame  # under the files' column names
     plan: pd.DataFrame | None
-    known: Mapping[str, pd.DataFrame]  # by name of those with a file of their own: store, date and the column
+    known: Mapping[str, pd.DataFrame]  # by name of those with a file of their own: its keys and the column
     static: Mapping[str, pd.DataFrame]  # by name: store and the column
-    holidays: pd.DataFrame | None  # of a file: date and name
+    holidays: pd.DataFrame | None  # of a file: date, name, and the place if chain.toml names its column
     source: str
 
 
@@ -97,7 +97,7 @@ def read_tables(raw_dir: str, chain: Chain) -> ChainTables:
 
 def split_at(tables: ChainTables, chain: Chain, as_of: date) -> ChainTables:
     """The tables as if the files of days ended on `as_of`: the days after it are a part of the plan, without sales."""
-    rows, column = tables.days, chain.days.date.column
+    rows, column = tables.days, chain.own_days.date.column
     is_later = rows[column] > pd.Timestamp(as_of)
     if is_later.all():
         first, last = rows[column].min(), rows[column].max()
@@ -107,7 +107,7 @@ def split_at(tables: ChainTables, chain: Chain, as_of: date) -> ChainTables:
     plan = rows.loc[is_later, [*_plan_types(chain), "file", "line"]]
     if tables.plan is not None:
         later, planned = (
-            pd.MultiIndex.from_frame(table[list(key_columns(chain.days))]) for table in (plan, tables.plan)
+            pd.MultiIndex.from_frame(table[list(key_columns(chain.own_days))]) for table in (plan, tables.plan)
         )
         plan = pd.concat([plan, tables.plan[~planned.isin(later)]], ignore_index=True)
     return replace(tables, days=rows[~is_later].reset_index(drop=True), plan=plan)
@@ -124,39 +124,43 @@ def _sources(chain: Chain) -> Iterator[_Source]:
 
 
 def _days_source(chain: Chain) -> _Source:
-    days = chain.days
+    days = chain.own_days
     amounts = amount_columns(days)
     types = _key_types(days) | dict.fromkeys(amounts, NUMBERS) | _plan_types(chain)
     return _Source(days.files, types, key_columns(days), lenient=(days.date.column, *amounts))
 
 
 def _plan_source(chain: Chain) -> _Source:
-    keys, types = key_columns(chain.days), _plan_types(chain)
+    assert chain.plan
+    keys, types = key_columns(chain.own_days), _plan_types(chain)
     return _Source(chain.plan.files, types, keys, optional=tuple(name for name in types if name not in keys))
 
 
 def _known_sources(chain: Chain) -> dict[str, _Source]:
-    keys = key_columns(chain.days)
-    return {
-        name: _Source((column.file,), _key_types(chain.days) | {column.column: cell_type(column)}, keys)
-        for name, column in chain.known
-        if column.file
-    }
+    sources = {}
+    for name, column in chain.known:
+        if column.file:
+            keys = known_keys(chain.own_days, column)
+            types = dict.fromkeys(keys[:-1], TEXT) | {keys[-1]: date_type(column.date or chain.own_days.date)}
+            sources[name] = _Source((column.file,), types | {column.column: cell_type(column)}, keys)
+    return sources
 
 
 def _static_sources(chain: Chain) -> dict[str, _Source]:
-    store = chain.days.store
-    return {
-        name: _Source((column.file,), {store: TEXT, column.column: cell_type(column)}, (store,))
-        for name, column in chain.static
-    }
+    sources = {}
+    for name, column in chain.static:
+        assert column.file  # chain.toml is refused without it
+        store = static_key(chain.own_days, column)
+        sources[name] = _Source((column.file,), {store: TEXT, column.column: cell_type(column)}, (store,))
+    return sources
 
 
 def _holidays_source(chain: Chain) -> _Source | None:
     if not (chain.holidays and chain.holidays.file):
         return None
-    date, name = chain.holidays.date, chain.holidays.name
-    return _Source((chain.holidays.file,), {date.column: date_type(date), name: TEXT}, (date.column,))
+    date, name, place = chain.holidays.date, chain.holidays.name, chain.holidays.place
+    types = {date.column: date_type(date), name: TEXT} | ({place.column: TEXT} if place else {})
+    return _Source((chain.holidays.file,), types, (date.column,))
 
 
 def amount_columns(days: Days) -> tuple[str, ...]:
@@ -169,9 +173,20 @@ def key_columns(days: Days) -> tuple[str, str]:
     return days.store, days.date.column
 
 
+def known_keys(days: Days, column: Column) -> tuple[str, ...]:
+    """The columns of store and date in the file of a covariate; of the date alone if its rows count for all stores."""
+    date = (column.date or days.date).column
+    return (date,) if column.stores == "all" else (column.store or days.store, date)
+
+
+def static_key(days: Days, column: Column) -> str:
+    """The column of the store in the file of an attribute."""
+    return column.store or days.store
+
+
 def _plan_types(chain: Chain) -> dict[str, CellType]:
-    opened = {chain.days.open: FLAGS} if chain.days.open else {}
-    return _key_types(chain.days) | opened | _known_types(chain)
+    opened = {chain.own_days.open: FLAGS} if chain.own_days.open else {}
+    return _key_types(chain.own_days) | opened | _known_types(chain)
 
 
 def _known_types(chain: Chain) -> dict[str, CellType]:

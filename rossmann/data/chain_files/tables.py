@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from rossmann.chain import PROMOTION, SCHOOL_HOLIDAY, Chain, Column
+from rossmann.chain import PROMOTION, SCHOOL_BREAK, Chain, Column
 from rossmann.data.chain_files.gaps import days_without_row
 from rossmann.data.chain_files.holidays import ChainHolidays, chain_holidays
-from rossmann.data.chain_files.reading import ChainTables, amount_columns
+from rossmann.data.chain_files.reading import ChainTables, amount_columns, known_keys, static_key
 from rossmann.data.cleaning import RawTables
 from rossmann.data.covariates import CovariatePanel, CovariateRows
 from rossmann.data.csv_parsing import as_written
@@ -28,26 +28,27 @@ def without_empty_columns(chain: Chain, tables: ChainTables) -> Chain:
     """The chain as if it did not describe the columns that have no value in any row."""
     days = {
         name: None
-        for name, column in (("open", chain.days.open), ("customers", chain.days.customers))
+        for name, column in (("open", chain.own_days.open), ("customers", chain.own_days.customers))
         if column and tables.days[column].isna().all()
     }
     known = tuple((name, column) for name, column in chain.known if _has_values(_sources(tables, name, column), column))
-    stores = tables.days[chain.days.store].unique()
+    stores = tables.days[chain.own_days.store].unique()
 
     def table_of_stores(name: str) -> pd.DataFrame:
-        return tables.static[name][tables.static[name][chain.days.store].isin(stores)]
+        table = tables.static[name]
+        return table[table[static_key(chain.own_days, dict(chain.static)[name])].isin(stores)]
 
     static = tuple(
         (name, column)
         for name, column in chain.static
         if column.kind == "category" or _has_values([table_of_stores(name)], column)
     )
-    return replace(chain, days=chain.days.model_copy(update=days), known=known, static=static)
+    return replace(chain, days=chain.own_days.model_copy(update=days), known=known, static=static)
 
 
 def with_zeros(tables: ChainTables, chain: Chain) -> ChainTables:
     """The tables with 0 in empty amounts that are no fault: of a closed store, and customers that nobody counted."""
-    columns, amounts = chain.days, {}
+    columns, amounts = chain.own_days, {}
     is_closed = tables.days[columns.open] == 0 if columns.open else False
     for name in amount_columns(columns):
         is_empty = tables.days[name].isna() & tables.days[as_written(name)].isna()
@@ -66,17 +67,17 @@ def _sources(tables: ChainTables, name: str, column: Column) -> list[pd.DataFram
 
 def chain_raw_tables(tables: ChainTables, chain: Chain, is_unusable: np.ndarray) -> RawTables:
     """The tables under the schema's names. The files must have passed `check_chain`."""
-    number_of = store_numbers(_labels(tables.days[chain.days.store]))
-    stores, subdivision = _stores(tables, chain, number_of)
-    dates = tables.days[chain.days.date.column].to_numpy().astype("datetime64[D]")
-    holidays = chain_holidays(chain, tables.holidays, subdivision, dates.min(), dates.max())
+    number_of = store_numbers(_labels(tables.days[chain.own_days.store]))
+    stores, places = _stores(tables, chain, number_of)
+    dates = tables.days[chain.own_days.date.column].to_numpy().astype("datetime64[D]")
+    holidays = chain_holidays(chain, tables.holidays, places, dates.min(), dates.max())
     days = _rows(tables.days, chain, number_of, holidays)
-    days["sales"] = tables.days[chain.days.sales].mask(is_unusable)
-    days["customers"] = (
-        tables.days[chain.days.customers].mask(is_unusable) if chain.days.customers else days["sales"] * 0
+    days["sales"] = tables.days[chain.own_days.sales].mask(is_unusable)
+    days["traffic"] = (
+        tables.days[chain.own_days.customers].mask(is_unusable) if chain.own_days.customers else days["sales"] * 0
     )
-    days = days.fillna({"promo": 0.0, "school_holiday": 0.0})
-    if chain.days.missing == "closed":
+    days = days.fillna({"promotion": 0.0, "school_break": 0.0})
+    if chain.own_days.missing == "closed":
         days = _add_closed_days(days, holidays)
     plan = _rows(tables.plan if tables.plan is not None else tables.days.iloc[:0], chain, number_of, holidays)
     covariates = _covariates(tables, chain, number_of) | holidays.panels() | _static_panels(tables, chain, number_of)
@@ -111,18 +112,18 @@ def _labels(stores: pd.Series) -> list[str]:
 
 def _rows(table: pd.DataFrame, chain: Chain, number_of: Mapping[str, int], holidays: ChainHolidays) -> pd.DataFrame:
     """The rows of days or of the plan with PLAN_COLUMNS; those of stores without sales are left out."""
-    store = table[chain.days.store].map(number_of)
+    store = table[chain.own_days.store].map(number_of)
     table, store = table[store.notna()], store.dropna().astype(DTYPES["store"])
-    day = table[chain.days.date.column]
+    day = table[chain.own_days.date.column]
     known = dict(chain.known)
     return pd.DataFrame(
         {
             "store": store,
             "date": day,
-            "open": table[chain.days.open] if chain.days.open else np.nan,
-            "promo": _flag(table, known.get(PROMOTION)),
-            "state_holiday": holidays.codes(store.to_numpy(), day.to_numpy().astype("datetime64[D]")),
-            "school_holiday": _flag(table, known.get(SCHOOL_HOLIDAY)),
+            "open": table[chain.own_days.open] if chain.own_days.open else np.nan,
+            "promotion": _flag(table, known.get(PROMOTION)),
+            "holiday_kind": holidays.codes(store.to_numpy(), day.to_numpy().astype("datetime64[D]")),
+            "school_break": _flag(table, known.get(SCHOOL_BREAK)),
         }
     )
 
@@ -153,21 +154,24 @@ def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFram
     if missing.empty:
         return days
     codes = holidays.codes(missing["store"].to_numpy(), missing["date"].to_numpy().astype("datetime64[D]"))
-    zeros = dict.fromkeys(("open", "sales", "customers", "promo", "school_holiday"), 0.0)
-    return pd.concat([days, missing.assign(state_holiday=codes, **zeros)], ignore_index=True)
+    zeros = dict.fromkeys(("open", "sales", "traffic", "promotion", "school_break"), 0.0)
+    return pd.concat([days, missing.assign(holiday_kind=codes, **zeros)], ignore_index=True)
 
 
 def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
     """One covariate for each of [known], but one for each value of a category; a promotion that is a flag has none."""
     panels: dict[str, CovariatePanel] = {}
     for name, column in chain.covariate_columns:
-        rows = [_without_blanks(source, column) for source in _sources(tables, name, column)]
-        rows = pd.concat(rows, ignore_index=True)
-        store = rows[chain.days.store].map(number_of)
-        rows, store = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
-        day = rows[chain.days.date.column].to_numpy().astype("datetime64[D]")
+        sources = [_without_blanks(source, column) for source in _sources(tables, name, column)]
+        rows = pd.concat(sources, ignore_index=True)
+        *store_column, date = known_keys(chain.own_days, column)
+        stores = None  # of a file that counts for all
+        for key in store_column:
+            store = rows[key].map(number_of)
+            rows, stores = rows[store.notna()], store.dropna().to_numpy(dtype=np.int32)
+        day = rows[date].to_numpy().astype("datetime64[D]")
         for label, values, is_flag in _encoded(name, rows[column.column], column):
-            panels[label] = CovariateRows(store, day, values, is_flag)
+            panels[label] = CovariateRows(stores, day, values, is_flag)
     return panels
 
 
@@ -184,16 +188,15 @@ def _encoded(name: str, values: pd.Series, column: Column) -> list[tuple[str, np
 
 
 def _static_panels(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
-    """One covariate for each number of [static], and one for each value of a category after the second."""
+    """One covariate for each number of [static], since its categories are attributes."""
     panels: dict[str, CovariatePanel] = {}
-    categories = [name for name, column in chain.static if column.kind == "category"]
     for name, column in chain.static:
-        values = tables.static[name].set_index(chain.days.store)[column.column].rename(index=number_of)
-        if column.kind == "category" and name in categories[:2]:
+        if column.kind == "category":
             continue
-        for label, encoded, _ in _encoded(name, values, column):
-            of_store = pd.Series(encoded, values.index)
-            panels[f"static {label.split(' ', 1)[1]}"] = _constant(of_store)
+        key = static_key(chain.own_days, column)
+        values = tables.static[name].set_index(key)[column.column].rename(index=number_of)
+        ((_, encoded, _),) = _encoded(name, values, column)
+        panels[f"static {name}"] = _constant(pd.Series(encoded, values.index))
     return panels
 
 
@@ -204,35 +207,29 @@ def _constant(of_store: pd.Series) -> CovariatePanel:
     return panel
 
 
-def _stores(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> tuple[Stores, dict[int, str]]:
-    """The stores in ascending order of their numbers, and the subdivision of those that have one."""
+def _stores(
+    tables: ChainTables, chain: Chain, number_of: Mapping[str, int]
+) -> tuple[Stores, dict[int, tuple[str, ...]]]:
+    """The stores in ascending order of their numbers, and the places of each, by `Chain.place_attributes`."""
     label = np.array(sorted(number_of, key=number_of.__getitem__))
     number = np.array([number_of[each] for each in label], np.int32)
-    categories = [name for name, column in chain.static if column.kind == "category"]
-    names = {each: _categories(tables, chain, each, label) for each in categories}
-    first, second = ([names[each] for each in categories[:2]] + [np.full(len(label), "")] * 2)[:2]
-    nothing = np.zeros(len(label), bool)
+    names = {each: _categories(tables, chain, each, label) for each in chain.attributes}
+    codes = [np.unique(each, return_inverse=True)[1] for each in names.values()]
+    shape = (len(label), len(names))
     stores = Stores(
         number=number,
-        store_type=np.unique(first, return_inverse=True)[1].astype(np.int8),
-        assortment=np.unique(second, return_inverse=True)[1].astype(np.int8),
-        competition_distance_m=np.full(len(label), np.nan),
-        competition_since=np.full(len(label), np.datetime64("NaT", "M")),
-        promo2=nothing,
-        promo2_since=np.full(len(label), np.datetime64("NaT", "D")),
-        promo2_months=np.zeros((len(label), 12), bool),
+        attribute_codes=np.array(codes, np.int8).T.reshape(shape),
         label=label,
-        type_name=first,
-        assortment_name=second,
+        attributes=np.array([*names.values()], str).T.reshape(shape),
     )
-    subdivision = chain.holidays and chain.holidays.subdivision
-    of_store = zip(number.tolist(), names[subdivision].tolist(), strict=True) if subdivision else ()
-    return stores, {number: name for number, name in of_store if name}
+    places = [names[attribute].tolist() for attribute in chain.place_attributes]
+    return stores, dict(zip(number.tolist(), zip(*places, strict=True), strict=True)) if places else {}
 
 
 def _categories(tables: ChainTables, chain: Chain, name: str, label: np.ndarray) -> np.ndarray:
     """The value of each store in a column of [static], "" where it has none; the most common ones only. str [stores]"""
-    column = dict(chain.static)[name].column
-    values = tables.static[name].set_index(chain.days.store)[column].reindex(label).fillna("").astype(str)
+    column = dict(chain.static)[name]
+    values = tables.static[name].set_index(static_key(chain.own_days, column))[column.column]
+    values = values.reindex(label).fillna("").astype(str)
     common = values.value_counts().index[:MAX_STORE_CATEGORIES]
     return values.where(values.isin(common), "other").to_numpy().astype(str)

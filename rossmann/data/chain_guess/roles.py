@@ -1,6 +1,6 @@
 """What the files of a folder probably are, from their columns' names and cells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +8,19 @@ import numpy as np
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import EXAMPLES, Cells
 from rossmann.data.chain_guess.keys import StoreDays, find_days, missing_days, store_days
-from rossmann.data.chain_guess.side_tables import find_holidays, static_columns, why_unused
+from rossmann.data.chain_guess.side_tables import MIN_COVERAGE, find_holidays, static_columns, why_unused
 from rossmann.data.chain_guess.tables import MAX_ROWS, RawTable, read_tables
-from rossmann.data.chain_guess.values import ChainGuess, ColumnGuess, CovariateGuess, DaysGuess, PlanGuess
+from rossmann.data.chain_guess.values import (
+    ChainGuess,
+    ColumnGuess,
+    CovariateGuess,
+    DaysGuess,
+    HolidaysGuess,
+    PlanGuess,
+)
 from rossmann.data.csv_parsing import header_names
 from rossmann.data.kaggle.columns import STORE_COLUMNS, STORE_FILE, TRAIN_COLUMNS, TRAIN_FILE
-from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE
+from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE, to_date
 from rossmann.storage import Storage
 
 HEADER_BYTES = 10_000
@@ -38,31 +45,65 @@ def guess_chain(folder: str) -> ChainGuess:
     days = find_days(folder, tables)
     days_guess = _days(days)
     tables.remove(days.table)
-    side = [reading for table in tables if (reading := _with_same_keys(table, days))]
+    side = [reading for table in tables if (reading := _with_stores(table, days))]
     plan = _plan(days, side)
-    static = tuple(column for table in tables for column in static_columns(table, days))
-    holidays = find_holidays(tables, days)
-    sources = {column.file for column in static} | {holidays and holidays.file}
+    static = tuple(_unique_names(column for table in tables for column in static_columns(table, days)))
+    holidays = find_holidays(tables, days, _categories(tables, static))
+    calendars = tuple(column for table in tables for column in _of_all_stores(table, days, holidays))
+    sources = {column.file for column in (*static, *calendars)} | {holidays and holidays.file}
     rest = [table for table in tables if table not in [each.table for each in side] and table.label not in sources]
     return ChainGuess(
         folder=folder,
         days=days_guess,
-        covariates=tuple(_unique_names(_covariates(days, days_guess, side, plan))),
+        covariates=tuple(_unique_names((*_covariates(days, days_guess, side, plan), *calendars))),
         plan=plan,
-        static=tuple(_unique_names(iter(static))),
+        static=static,
         holidays=holidays,
         remarks=(*problems, *(why_unused(table, days) for table in rest)),
     )
 
 
-def _with_same_keys(table: RawTable, days: StoreDays) -> StoreDays | None:
-    """The table read with the store and date columns of the sales, if it has them."""
-    date_format = days.date.date_formats[0]
+def _with_stores(table: RawTable, days: StoreDays) -> StoreDays | None:
+    """The table read as one row per store and day, if most of its stores are those of the sales."""
+    stores, usual_format = set(days.store.values), days.date.date_formats[0]
     for each in store_days(table):
-        has_keys = (each.store.name, each.date.name) == (days.store.name, days.date.name)
-        if has_keys and date_format in each.date.date_formats:
-            return replace(each, days=each.date.days(date_format))
+        if len(stores & set(each.store.values)) >= MIN_COVERAGE * len(each.store.values):
+            return replace(each, days=each.date.days(_format(each.date, usual_format)))
     return None
+
+
+def _format(date: Cells, usual: str) -> str:
+    """The usual format if all dates have it; otherwise the first that they have."""
+    return usual if usual in date.date_formats else date.date_formats[0]
+
+
+def _categories(tables: list[RawTable], static: tuple[CovariateGuess, ...]) -> dict[str, frozenset[str]]:
+    """The values of each attribute that is a category, by its name."""
+    columns = {(table.files[0], cells.name): cells for table in tables for cells in table.columns}
+    likely = [each for each in static if each.kind == "category" and each.is_likely]
+    return {each.name: frozenset(columns[each.file or "", each.column].values) for each in likely}
+
+
+def _of_all_stores(table: RawTable, days: StoreDays, holidays: HolidaysGuess | None) -> Iterator[CovariateGuess]:
+    """The covariates of a table with one row per day and no stores."""
+    dates = [each for each in table.columns if each.date_formats]
+    if not dates or table.find(days.store.name) or len(dates[0].values) < table.rows:
+        return
+    date, date_format = dates[0], _format(dates[0], days.date.date_formats[0])
+    of_day = date.days(date_format)
+    is_ahead = of_day.max() > days.last_day
+    covers = f"its days: {of_day.min()} to {of_day.max()}" + ("" if is_ahead else ", none after the sales")
+    used = (date.name, holidays.name, holidays.place) if holidays and holidays.file in table.files else (date.name,)
+    for cells in table.columns:
+        if cells.name not in used and not cells.is_empty:
+            guess = _covariate(cells, of_day, table.files[0], (is_ahead, f"{covers}; the same for all stores"))
+            yield replace(guess, of_all_stores=True, date=_other_date(date, date_format, days))
+
+
+def _other_date(date: Cells, date_format: str, days: StoreDays) -> tuple[str, str] | None:
+    """The column of dates and its format, if they are not those of the sales."""
+    mine, usual = (date.name, date_format), (days.date.name, days.date.date_formats[0])
+    return None if mine == usual else mine
 
 
 def _days(days: StoreDays) -> DaysGuess:
@@ -81,11 +122,11 @@ def _days(days: StoreDays) -> DaysGuess:
         date=ColumnGuess(days.date.name, _date_reason(days.date)),
         date_format=days.date.date_formats[0],
         sales=ColumnGuess(sales.name, _sales_reason(sales, days.amounts[1:])),
-        open=is_open and ColumnGuess(is_open.name, f"only {' and '.join(sorted(is_open.values))}"),
-        customers=customers and ColumnGuess(customers.name, _amount_reason(customers)),
+        open=ColumnGuess(is_open.name, f"only {' and '.join(sorted(is_open.values))}") if is_open else None,
+        customers=ColumnGuess(customers.name, _amount_reason(customers)) if customers else None,
         missing=missing,
         missing_reason=reason,
-        last_day=days.last_day.item(),
+        last_day=to_date(days.last_day),
     )
 
 
@@ -129,7 +170,10 @@ def _examples(days: np.ndarray) -> str:
 def _plan(days: StoreDays, side: list[StoreDays]) -> PlanGuess | None:
     """The table of which most days come after the sales."""
     for each in side:
-        if np.median((each.days - days.last_day) / DAY) > 0:
+        has_keys = each.store.name == days.store.name and not _other_date(
+            each.date, _format(each.date, days.date.date_formats[0]), days
+        )
+        if has_keys and np.median((each.days - days.last_day) / DAY) > 0:
             horizon_days = int((each.last_day - days.last_day) / DAY)
             reason = f"{each.table.rows:,} rows, {len(each.store.values):,} stores, {each.first_day} to {each.last_day}"
             return PlanGuess(each.table.files, f"{reason}: after the last sales", horizon_days)
@@ -149,8 +193,10 @@ def _covariates(
     for each in side:
         if each.table is not plan_table:
             why = _has_coming_days(each, days)
+            store = each.store.name if each.store.name != days.store.name else None
+            date = _other_date(each.date, _format(each.date, days.date.date_formats[0]), days)
             for cells in (*each.amounts[:1], *each.others):
-                yield _covariate(cells, each.days, each.table.files[0], why)
+                yield replace(_covariate(cells, each.days, each.table.files[0], why), store=store, date=date)
 
 
 def _has_coming_days(side: StoreDays, days: StoreDays) -> tuple[bool, str]:
@@ -193,7 +239,7 @@ def _kind(cells: Cells) -> tuple[str, str]:
     return "category", f"{len(cells.values):,} different texts: {cells.examples}"
 
 
-def _unique_names(columns: Iterator[CovariateGuess]) -> Iterator[CovariateGuess]:
+def _unique_names(columns: Iterable[CovariateGuess]) -> Iterator[CovariateGuess]:
     """The same with names of their own: a second `promo` gets the name of its column."""
     previous: set[str] = set()
     for each in columns:

@@ -1,6 +1,7 @@
 """The files beside the sales: attributes of the stores, and named holidays."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,17 +13,19 @@ from rossmann.data.chain_guess.values import CovariateGuess, HolidaysGuess
 
 MIN_COVERAGE = 0.5  # of the stores that must be in a file of stores
 MAX_GROUPS, MAX_NUMBERED_GROUPS = 0.8, 0.5  # different texts and whole numbers of groups, as a share of the stores
+MIN_SHARED = 2  # values of a column of places that are values of an attribute
 MAX_NUMBERS_PER_GROUP = 1.5  # numbers of groups are counted through; of seats or square metres most do not occur
 
 
 def static_columns(table: RawTable, days: StoreDays) -> Iterator[CovariateGuess]:
-    """The attributes in a table with one row per store, under the same column name as beside the sales."""
-    store = table.find(days.store.name)
-    if store is None or store is not _store_list(table, days):
+    """The attributes in a table with one row per store."""
+    store = _store_list(table, days)
+    if store is None:
         return
+    key = store.name if store.name != days.store.name else None
     for cells in table.columns:
         if cells is not store and not cells.is_empty:
-            yield _static(cells, table)
+            yield replace(_static(cells, table), store=key)
 
 
 def _store_list(table: RawTable, days: StoreDays) -> Cells | None:
@@ -55,37 +58,54 @@ def _are_group_numbers(cells: Cells, stores: int) -> bool:
     return float(np.ptp(cells.numbers)) + 1 <= MAX_NUMBERS_PER_GROUP * len(cells.values)
 
 
-def find_holidays(tables: list[RawTable], days: StoreDays) -> HolidaysGuess | None:
-    """The table with dates and names, and without stores; most names are on few days."""
+def find_holidays(
+    tables: list[RawTable], days: StoreDays, categories: Mapping[str, frozenset[str]]
+) -> HolidaysGuess | None:
+    """The table with dates and names, and without stores; most names are on few days.
+
+    categories: the values of the stores' attributes, by name.
+    """
     for table in tables:
         dates = [each for each in table.columns if each.date_formats]
         if not dates or table.find(days.store.name):
             continue
         texts = [each for each in table.columns if not each.is_number and not each.date_formats and not each.is_flag]
         if name_columns := [each for each in texts if not each.is_empty and not each.follows_from(_days(dates[0]))]:
-            return _holidays(table, dates[0], name_columns)
+            return _holidays(table, dates[0], name_columns, categories)
     return None
 
 
-def _holidays(table: RawTable, date: Cells, texts: list[Cells]) -> HolidaysGuess:
+def _holidays(
+    table: RawTable, date: Cells, texts: list[Cells], categories: Mapping[str, frozenset[str]]
+) -> HolidaysGuess:
     name = min(texts, key=lambda each: (names.rank(each.name, names.HOLIDAY_NAMES), -len(each.values)))
-    others = ", ".join(each.name for each in texts if each is not name)
-    ignored = f". Not read: {others}. Every row counts for all stores; delete rows that do not" if others else ""
+    static = {each.name: _attributes_with(each, categories) for each in texts if each is not name}
+    place = next((each for each in texts if static.get(each.name)), None)
+    others = ", ".join(each.name for each in texts if each not in (name, place))
+    ignored = f". Not read: {others}; delete rows that are no days off" if others else ""
     reason = f"{table.rows:,} rows, {len(name.values):,} different names: {name.examples}{ignored}"
-    return HolidaysGuess(table.files[0], date.name, date.date_formats[0], name.name, reason)
+    if place is None:
+        reason += ". Every row counts for all stores; delete rows that do not"
+        return HolidaysGuess(table.files[0], date.name, date.date_formats[0], name.name, reason, None, (), ())
+    elsewhere = set(place.values).difference(*(categories[each] for each in static[place.name]))
+    reason += f". {place.name} says where; take out of everywhere what is no name of the whole country"
+    return HolidaysGuess(
+        table.files[0], date.name, date.date_formats[0], name.name, reason,
+        place.name, static[place.name], tuple(sorted(elsewhere)),
+    )  # fmt: skip
+
+
+def _attributes_with(cells: Cells, categories: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """The attributes that share two values or more with a column, or a single one that has no other."""
+    values = set(cells.values)
+    return tuple(name for name, texts in categories.items() if len(values & texts) >= min(MIN_SHARED, len(texts)))
 
 
 def why_unused(table: RawTable, days: StoreDays) -> str:
     """Why nothing is taken from a table."""
     columns = ", ".join(cells.name for cells in table.columns)
-    store = _store_list(table, days)
-    if store is not None and store.name != days.store.name:
-        return f"{table.label}: {store.name} has the stores; call it {days.store.name} to use the other columns"
     if any(each.date_formats for each in table.columns) and not table.find(days.store.name):
-        return (
-            f"{table.label} ({columns}) has days but neither stores nor names of holidays. Join its columns to "
-            f"{days.table.label}, or take the holidays of a country"
-        )
+        return f"{table.label} ({columns}) has several rows for a day and no stores. Sum them to one row per day"
     return f"{table.label} ({columns}) has neither one row per store nor one per {days.store.name} and {days.date.name}"
 
 

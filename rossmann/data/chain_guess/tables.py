@@ -125,8 +125,8 @@ def _read_csv(name: str, content: bytes) -> pa.Table:
             column_types=dict.fromkeys(header, pa.string()), null_values=MISSING, strings_can_be_null=True
         ),
     )
-    batches = []
-    while sum(map(len, batches)) < MAX_ROWS:
+    batches: list[pa.RecordBatch] = []
+    while sum(len(batch) for batch in batches) < MAX_ROWS:
         try:
             batches.append(reader.read_next_batch())
         except StopIteration:

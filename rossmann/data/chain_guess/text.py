@@ -13,13 +13,19 @@ from rossmann.validation import DataError
 _WIDTH = 110
 
 
-def write_chain_file(guess: ChainGuess) -> str:
-    """Write the first chain.toml into the guess's folder and return its address. Raises DataError if there is one."""
-    storage = Storage(guess.folder)
+def require_no_chain_file(folder: str) -> None:
+    """DataError if the folder has a chain.toml."""
+    storage = Storage(folder)
     if storage.exists(CHAIN_FILE):
         raise DataError(
             f"{storage.address(CHAIN_FILE)} exists and is not overwritten; edit it, or move it away for a new guess"
         )
+
+
+def write_chain_file(guess: ChainGuess) -> str:
+    """Write the first chain.toml into the guess's folder and return its address. Raises DataError if there is one."""
+    require_no_chain_file(guess.folder)
+    storage = Storage(guess.folder)
     return storage.write(CHAIN_FILE, chain_text(guess).encode())
 
 
@@ -101,6 +107,9 @@ def _holidays(guess: ChainGuess) -> Iterator[str]:
     yield f"file = {_text(holidays.file)}"
     yield f"date = {_date(holidays.date, holidays.date_format)}"
     yield f"name = {_text(holidays.name)}"
+    if holidays.place:
+        static, everywhere = (", ".join(map(_text, each)) for each in (holidays.static, holidays.everywhere))
+        yield f"place = {{ column = {_text(holidays.place)}, static = [{static}], everywhere = [{everywhere}] }}"
 
 
 def _forecast(guess: ChainGuess) -> Iterator[str]:
@@ -114,8 +123,11 @@ def _forecast(guess: ChainGuess) -> Iterator[str]:
 
 def _column(guess: CovariateGuess) -> Iterator[str]:
     yield from _comment(guess.reason)
-    file = f"file = {_text(guess.file)}, " if guess.file else ""
-    line = f'{_key(guess.name)} = {{ {file}column = {_text(guess.column)}, kind = "{guess.kind}" }}'
+    keys = {"file": guess.file, "column": guess.column, "kind": guess.kind, "store": guess.store}
+    keys["stores"] = "all" if guess.of_all_stores else None
+    entries = [f"{key} = {_text(value)}" for key, value in keys.items() if value]
+    entries += [f"date = {_date(*guess.date)}"] if guess.date else []
+    line = f"{_key(guess.name)} = {{ {', '.join(entries)} }}"
     yield line if guess.is_likely else f"# {line}"
 
 

@@ -1,7 +1,7 @@
 """What a guess consists of. Every part has its reason, which becomes a comment in chain.toml."""
 
+import datetime as dt
 from dataclasses import dataclass
-from datetime import date
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DaysGuess:
     customers: ColumnGuess | None
     missing: str  # "unknown" or "closed"
     missing_reason: str
-    last_day: date
+    last_day: dt.date
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class CovariateGuess:
     file: str | None
     reason: str
     is_likely: bool = True  # otherwise its line is commented out
+    store: str | None = None  # the column of the store in `file`, where it is not that of the days
+    date: tuple[str, str] | None = None  # the same of the date, and its format
+    of_all_stores: bool = False  # `file` has a row per day and no stores
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class HolidaysGuess:
     date_format: str
     name: str
     reason: str
+    place: str | None  # column
+    static: tuple[str, ...]  # names of the attributes with values of `place`
+    everywhere: tuple[str, ...]  # values of `place` that no attribute has
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,19 @@ from rossmann.schema import ACTUAL_COLUMNS, ASSORTMENTS, CALENDAR_COLUMNS, FLAG_
 
 TRAIN_FILE, STORE_FILE, TEST_FILE = "train.csv", "store.csv", "test.csv"
 
-# Kaggle's name by our name, for the columns of days, plans and submissions.
+# Kaggle's name by the schema's, for the columns of days, plans and submissions.
 KAGGLE_NAMES = {
     "id": "Id",
     "store": "Store",
     "day_of_week": "DayOfWeek",  # 1 Monday … 7 Sunday; only compared with the date
     "date": "Date",
     "sales": "Sales",
-    "customers": "Customers",
+    "traffic": "Customers",
     "open": "Open",
-    "promo": "Promo",
-    "state_holiday": "StateHoliday",
-    "school_holiday": "SchoolHoliday",
+    "promotion": "Promo",
+    "holiday_kind": "StateHoliday",
+    "school_break": "SchoolHoliday",
 }
-SCHEMA_NAMES = {kaggle: ours for ours, kaggle in KAGGLE_NAMES.items()}
 
 # Columns in the order of the files.
 RAW_KEYS = tuple(KAGGLE_NAMES[name] for name in KEYS)

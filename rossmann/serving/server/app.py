@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Path, Query, Request
@@ -23,6 +24,7 @@ from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
 from rossmann.serving.server.docs_page import add_docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
+from rossmann.serving.server.explanations import explanations_json
 from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openapi_document
@@ -40,7 +42,7 @@ JSON = "application/json"
 class DirectRoute(APIRoute):
     """A route from a request to a response. FastAPI solves no dependencies and validates nothing: there is nothing."""
 
-    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], **options: object):
+    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], **options: Any):
         super().__init__(path, endpoint, **options)
 
         async def respond(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,12 +63,15 @@ def create_app(host: ModelHost, limits: Limits) -> FastAPI:
         await asyncio.to_thread(host.journal.close, JOURNAL_TIMEOUT_S)
 
     app = FastAPI(title="rossmann", version="2", description=DESCRIPTION, lifespan=lifespan,
-                  telemetry=dict.fromkeys(("tracing", "metrics", "logs"), False),
+                  telemetry={"tracing": False, "metrics": False, "logs": False},
                   docs_url=None, redoc_url=None)  # fmt: skip
     app.add_middleware(AuthMiddleware, metrics=host.metrics, limits=limits)
-    app.openapi = lambda: openapi_document(app, host.model, bool(limits.key_hashes))
+    app.openapi = lambda: openapi_document(  # type: ignore[method-assign]  # as FastAPI documents it
+        app, host.model, bool(limits.key_hashes)
+    )
     _add_error_handlers(app)
     _add_forecast_routes(app, host, limits)
+    _add_explain_route(app, host, limits)
     add_docs_page(app)
     _add_status_routes(app, host, limits)
     return app
@@ -118,7 +123,11 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
         host.record_answer(model, request_id, answer, smoke, (time.perf_counter() - started) * 1e3)
         return Response(content, media_type=JSON)
 
-    described = {"response_model": responses.Forecasts, "responses": predict_errors, "tags": ["forecasts"]}
+    described: dict[str, Any] = {
+        "response_model": responses.Forecasts,
+        "responses": predict_errors,
+        "tags": ["forecasts"],
+    }
     app.router.add_api_route("/predict", predict, methods=["POST"], route_class_override=DirectRoute, **described)
 
     @app.get("/forecasts/{store}", response_model=responses.Forecasts, responses=store_errors, tags=["forecasts"])
@@ -137,8 +146,29 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
         return Response(content, media_type=JSON)
 
 
+def _add_explain_route(app: FastAPI, host: ModelHost, limits: Limits) -> None:
+    one_at_a_time = asyncio.Semaphore(1)  # so that forecasts need not wait
+    described: dict[str, Any] = {
+        "response_model": responses.Explanations,
+        "responses": error_responses(400, 401, 413, 422, 503),
+    }
+
+    async def explain(request: Request) -> Response:
+        """Say why the forecast of one day of a store, or of the rows of a plan, is what it is. Nothing is recorded."""
+        model, body = _loaded_model(host), await read_body(request, limits.max_body_bytes)
+        arguments = (model, body, limits.max_rows, request.scope["request_id"])
+        async with one_at_a_time:
+            content = await asyncio.to_thread(explanations_json, *arguments)
+        return Response(content, media_type=JSON)
+
+    app.router.add_api_route(
+        "/explain", explain, methods=["POST"], route_class_override=DirectRoute, tags=["forecasts"], **described
+    )
+
+
 def _add_status_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
-    errors, not_ready = error_responses(400, 401, 503), {503: {"model": responses.Readiness}}
+    errors = error_responses(400, 401, 503)
+    not_ready: dict[int | str, dict] = {503: {"model": responses.Readiness}}
 
     @app.get("/model", response_model=responses.Model, responses=errors, tags=["status"])
     async def model() -> responses.Model:

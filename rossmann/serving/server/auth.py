@@ -4,8 +4,6 @@ Without API keys the endpoint trusts its own machine, and only that. A request t
 forwarded, is refused: a web page or a stranger may be behind it.
 """
 
-import hashlib
-import hmac
 import ipaddress
 import secrets
 from collections.abc import Iterable
@@ -22,6 +20,7 @@ from rossmann.serving.proxy.contract import CLIENT_HEADER
 from rossmann.serving.server import docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
 from rossmann.serving.server.metrics import Metrics
+from rossmann.settings import is_valid_key, key_hash
 
 PUBLIC_PATHS = {"/health", "/ready", "/docs", "/openapi.json"}  # probes have no key; the document contains no secret
 FORWARDING_HEADERS = {  # which a proxy adds
@@ -44,7 +43,7 @@ class Limits:
         max_body_bytes: int, max_rows: int, api_keys: Iterable[str], allowed_hosts: tuple[str, ...] = ()
     ) -> "Limits":
         """The limits with the keys in plain text, of which only the hashes stay in memory."""
-        return Limits(max_body_bytes, max_rows, tuple(_hash(key) for key in api_keys), allowed_hosts)
+        return Limits(max_body_bytes, max_rows, tuple(key_hash(key) for key in api_keys), allowed_hosts)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class AuthMiddleware:
             return
         scope["request_id"] = secrets.token_hex(16)
         if scope["method"] == "HEAD":
-            scope |= {"method": "GET", "head_only": True}
+            scope.update(method="GET", head_only=True)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -121,10 +120,8 @@ def is_authorized(scope: Scope, limits: Limits) -> bool:
         return _is_local(scope)
     headers = Headers(scope=scope)
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    key_hash = _hash(headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else ""))
-    # compared with all keys, so that the time is always the same
-    matches = [hmac.compare_digest(key_hash, valid) for valid in limits.key_hashes]
-    return any(matches)
+    key = headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
+    return is_valid_key(key, limits.key_hashes)
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -146,10 +143,6 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 def _too_large(max_bytes: int) -> ApiError:
     return ApiError(413, [Problem(f"the body is larger than {max_bytes:,} bytes; send fewer rows")])
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
 
 
 def _is_local(scope: Scope) -> bool:

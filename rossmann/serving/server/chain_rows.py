@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from rossmann.data.known_values import KnownValues
 from rossmann.data.store_labels import unknown_store
 from rossmann.features import State
 from rossmann.serving.server.errors import ApiError, Problem, quote
-from rossmann.serving.server.requests import FIELDS, PlanRow
+from rossmann.serving.server.requests import FIELDS, ROW_COLUMNS
 
 STORE_FIELDS = tuple(name for name in ("store", *FIELDS) if FIELDS.get(name, name) == "store")
-ROW_FIELDS = PlanRow.model_fields.keys() | FIELDS.keys() | {"quantiles", "plan"}
+ROW_FIELDS = ROW_COLUMNS.keys() | FIELDS.keys() | {"quantiles", "plan"}
 MAX_NUMBER = float(np.finfo(np.float32).max)
 KINDS = {"number": "a number, or null", "flag": "true or false, or 1 or 0", "category": "a text, or null"}
 SCHEMAS = {
@@ -65,7 +66,7 @@ class ChainFields:
         covariates = {name: SCHEMAS[column.kind] for name, column in self.covariates.items()}
         return row | {"properties": row["properties"] | {"store": {"anyOf": [text, store]}} | covariates}
 
-    def _plain(self, row: Mapping[str, object]) -> dict[str, object]:
+    def _plain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         plain = {name: value for name, value in row.items() if name not in self.covariates}
         labels = {name: plain[name] for name in STORE_FIELDS if isinstance(plain.get(name), str)}
         return plain | {name: self.numbers[label] for name, label in labels.items()}
@@ -86,7 +87,7 @@ class ChainFields:
                     message = f"{quote(value)} is not valid; expected {KINDS[self.covariates[name].kind]}"
                     yield Problem(message, name, number)
                 elif name not in ROW_FIELDS and name not in self.covariates:
-                    fields = ", ".join((*PlanRow.model_fields, *self.covariates))
+                    fields = ", ".join((*ROW_COLUMNS, *self.covariates))
                     yield Problem(f"there is no such field; the fields are {fields}", name, number)
 
 

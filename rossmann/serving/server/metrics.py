@@ -9,10 +9,11 @@ import ray
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from rossmann.journal import JournalHealth
+from rossmann.schema import to_date
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.validation import DataError
 
-LATENCY_BOUNDARIES_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
+LATENCY_BOUNDARIES_MS: list[float] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
 EXPORTED = re.compile(r"^(# (HELP|TYPE) )?(ray_serve_|ray_rossmann_|rossmann_)")
 TIMEOUT_S = 5
 
@@ -51,7 +52,7 @@ class Metrics:
         """Set every gauge to the present state."""
         self._version.set(model.version, {"snapshot": model.snapshot.fingerprint})
         self._snapshot_age.set((now - datetime.fromisoformat(model.snapshot.created)).total_seconds())
-        self._origin_age.set((now.date() - model.state.origin.item()).days)
+        self._origin_age.set((now.date() - to_date(model.state.origin)).days)
         self._load_failed.set(int(load_failed))
         self._pending.set(journal.pending_rows)
         self._lost.set(journal.lost_rows)

@@ -4,18 +4,20 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from rossmann.data import store_names
+from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.schema import DAY
 from rossmann.serving.server.auth import is_public
 from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.loaded_model import LoadedModel
-from rossmann.serving.server.requests import REQUEST_BODY, STORE_NUMBER, PlanRow, SingleRow
+from rossmann.serving.server.requests import REQUEST_BODY, STORE_NUMBER, PlanRow, SingleRow, field_name
 from rossmann.serving.server.responses import Error
 
-DESCRIPTION = """Daily sales of every store, on the days of the published plan after the last day with known sales.
+DESCRIPTION = f"""Daily sales of every store, on the days of the published plan after the last day with known sales.
 
-A row names a store and a date. Fields that it leaves out (open, promo, holidays) are taken from the published plan;
-fields that it contains replace the published ones, also as neighbours of the other rows of the same store. A request
-gets forecasts for all of its rows, or an error. They have their quantiles if it says "quantiles": true."""
+A row names a store and a date. Fields that it leaves out (open, {field_name("promotion")}, holidays) are taken from the
+published plan; fields that it contains replace the published ones, also as neighbours of the other rows of the same
+store. A request gets forecasts for all of its rows, or an error. They have their quantiles if it says
+"quantiles": true."""
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 ERROR_DESCRIPTIONS = {
     400: "Without API keys: the Host header names another machine.",
@@ -41,7 +43,8 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     components["schemas"] |= body.pop("$defs")
     _describe_stores(document, model.fields if model else None)
     content = {"schema": {"anyOf": body["oneOf"]}} | ({"examples": _examples(model)} if model else {})
-    document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
+    for path in ("/predict", "/explain"):
+        document["paths"][path]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         document["security"] = [{"key": []}]
@@ -64,11 +67,14 @@ def _describe_stores(document: dict, fields: ChainFields | None) -> None:
 def _examples(model: LoadedModel) -> dict[str, dict]:
     (store,) = store_names(model.state, model.state.store_numbers[:1]).tolist()
     days = [str(model.state.origin + lead * DAY) for lead in (1, 2)]
-    flags = {"open": True, "promo": True, "state_holiday": "0", "school_holiday": False}
+    columns = {"open": True, "promotion": True, "holiday_kind": "0", "school_break": False}
+    flags = {field_name(column): value for column, value in columns.items()}
     other_kinds = model.fields.covariates if model.fields else {}
-    change = "open" if "promo" in other_kinds else "promo"
+    promotion = field_name("promotion")
+    change = "open" if promotion in other_kinds else promotion
     row = {"store": store, "date": days[0]} | {name: flag for name, flag in flags.items() if name not in other_kinds}
-    kaggle = {"Store": store, "Date": days[1], "Open": 1, "Promo": 0, "StateHoliday": "0", "SchoolHoliday": 0}
+    day = {"store": store, "date": days[1], "open": 1, "promotion": 0, "holiday_kind": "0", "school_break": 0}
+    kaggle = {KAGGLE_NAMES[column]: value for column, value in day.items()}
     return {
         "one day": {"value": row},
         "one day as published": {"value": {"store": store, "date": days[0]}},

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
 from rossmann.data.known_values import KnownValues
 from rossmann.serving.server.chain_rows import ChainFields
@@ -22,6 +23,7 @@ from rossmann.serving.server.requests import (
     EXPECTED,
     FIELDS,
     REQUEST_BODY,
+    ROW_COLUMNS,
     TAGS,
     PlanRequest,
     PlanRow,
@@ -29,7 +31,7 @@ from rossmann.serving.server.requests import (
 )
 from rossmann.serving.server.usual_rows import read_usual_rows
 
-MAX_ROW_FIELDS = len(PlanRow.model_fields)
+MAX_ROW_FIELDS = len(ROW_COLUMNS)
 EXTRA_VALUES = 1_000  # that a body may have beyond those of its rows, so that problems of small ones are named
 
 
@@ -57,7 +59,7 @@ def parse_body(body: bytes, max_rows: int, fields: ChainFields | None = None) ->
     return replace(valid_rows, known=known) if known else valid_rows, wants_quantiles
 
 
-def _translate(request: object, rows: list, fields: ChainFields) -> tuple[object, KnownValues]:
+def _translate(request: Any, rows: list, fields: ChainFields) -> tuple[Any, KnownValues]:
     """The request with the fields of every chain only, and the values of the others."""
     if not rows:
         (plain,), known = fields.translate([request], [None])
@@ -66,7 +68,7 @@ def _translate(request: object, rows: list, fields: ChainFields) -> tuple[object
     return request | {"plan": plain_rows}, known
 
 
-def _validate(document: object, rows: list) -> RequestRows:
+def _validate(document: Any, rows: list) -> RequestRows:
     """The rows by pydantic; raises ApiError (422)."""
     try:
         request = REQUEST_BODY.validate_python(document)
@@ -85,21 +87,21 @@ def _check_counts(body: bytes, max_rows: int, row_fields: int) -> None:
         raise ApiError(422, [Problem(message)])
 
 
-def _rows_of_plan(document: object) -> list:
+def _rows_of_plan(document: Any) -> list:
     """The rows of a plan; empty for a single row, and for what is neither."""
     plan = document.get("plan") if isinstance(document, dict) else None
     return plan if isinstance(plan, list) else []
 
 
-def _check_fields(document: object, rows: list) -> None:
+def _check_fields(document: Any, rows: list) -> None:
     """Refuse an object with many more fields than there are; each would be a problem of its own."""
     for number, fields in enumerate([document, *rows]):
         if isinstance(fields, dict) and len(fields) > EXTRA_VALUES:
-            message = f"{len(fields):,} fields; the fields are {', '.join(PlanRow.model_fields)}"
+            message = f"{len(fields):,} fields; the fields are {', '.join(ROW_COLUMNS)}"
             raise ApiError(422, [Problem(message, None, number - 1 if number else None)])
 
 
-def _take_quantiles(document: object) -> tuple[bool, object]:
+def _take_quantiles(document: Any) -> tuple[bool, Any]:
     """Whether a document asks for quantiles, and the document without that field if its value is valid."""
     wants_quantiles = document.get("quantiles") if isinstance(document, dict) else None
     if not isinstance(wants_quantiles, bool):
@@ -107,7 +109,7 @@ def _take_quantiles(document: object) -> tuple[bool, object]:
     return wants_quantiles, {name: value for name, value in document.items() if name != "quantiles"}
 
 
-def _problems(document: object, rows: list, error: ValidationError) -> Iterator[Problem]:
+def _problems(document: Any, rows: list, error: ValidationError) -> Iterator[Problem]:
     """The problems of each row of a plan; or the error, if it is not about the rows."""
     if not rows or len(document) > 1:
         yield from dict.fromkeys(_validation_problems(error, None))
@@ -143,7 +145,7 @@ def _repeated_keys(body: bytes) -> Iterator[Problem]:
 def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Problem]:
     """pydantic's errors, with the field that they are about."""
     for each in error.errors(include_url=False, include_context=False):
-        location = [part for part in each["loc"] if part not in TAGS]
+        location: list[Any] = [part for part in each["loc"] if part not in TAGS]
         number = row
         if location[:1] == ["plan"] and len(location) > 1:
             number, location = location[1], location[2:]
@@ -152,17 +154,17 @@ def _validation_problems(error: ValidationError, row: int | None) -> Iterator[Pr
         yield Problem(_message(each, field), field, number)
 
 
-def _message(error: dict, field: str | None) -> str:
+def _message(error: ErrorDetails, field: str | None) -> str:
     """One pydantic error in a sentence that says what was expected."""
     kind, value = error["type"], quote(error["input"])
     if kind == "extra_forbidden" and error["loc"][:1] == TAGS[1:] and "plan" not in error["loc"]:
         return "is not allowed beside plan; a request is either one row or a plan, with quantiles or without"
-    if kind == "extra_forbidden" and field in PlanRow.model_fields:
+    if kind == "extra_forbidden" and field in ROW_COLUMNS:
         return "appears twice, under its own name and under Kaggle's"
     if kind == "extra_forbidden":
-        return f"there is no such field; the fields are {', '.join(PlanRow.model_fields)}, and Kaggle's names of these"
+        return f"there is no such field; the fields are {', '.join(ROW_COLUMNS)}, and Kaggle's names of these"
     if kind == "missing":
-        return f"is missing; expected {EXPECTED[field]}"
+        return f"is missing; expected {EXPECTED[str(field)]}"
     if field in EXPECTED:
         return f"{value} is not valid; expected {EXPECTED[field]}"
     return f'{value} is not a row; expected {{"store": 1, "date": "2015-08-01"}} or {{"plan": [rows]}}'

@@ -3,6 +3,7 @@
 import platform
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
@@ -45,9 +46,9 @@ class Endpoint:
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(self.host, self.limits)
 
-    async def reconfigure(self, user_config: dict[str, object]) -> None:
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Serve calls this after the start and after each change of `user_config`; running requests are not stopped."""
         await self.host.switch_to(ServingTarget(**user_config))
 
 
-endpoint = Endpoint.bind()
+endpoint = Endpoint.bind()  # type: ignore[attr-defined]  # serve.deployment makes the class a Deployment

@@ -7,7 +7,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import (
@@ -24,24 +24,26 @@ from pydantic import (
 )
 from starlette.datastructures import QueryParams
 
+from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data import Plan, labels_by_number, store_labels
 from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.data.known_values import KnownValues, calendar_values, lay_over
 from rossmann.features import State
-from rossmann.schema import CALENDAR_COLUMNS, DAY, STATE_HOLIDAYS, weekday
+from rossmann.schema import CALENDAR_COLUMNS, DAY, FLAG_COLUMNS, HOLIDAY_KINDS, weekday
 from rossmann.serving.server.errors import ApiError, Problem
 
-EXPECTED = {
+field_name = KAGGLE_CHAIN.name_of  # of a column: fields that every chain's rows have are called as for Kaggle's files
+EXPECTED = {  # by the name of a field
     "store": "a store's number, like 1",
     "date": 'a day, like "2015-08-01"',
-    **dict.fromkeys(("open", "promo", "school_holiday"), "true or false, or 1 or 0"),
-    "state_holiday": '"0", "a", "b" or "c"',
+    **dict.fromkeys(map(field_name, FLAG_COLUMNS), "true or false, or 1 or 0"),
+    field_name("holiday_kind"): '"0", "a", "b" or "c"',
     "day_of_week": "1 (Monday) to 7 (Sunday), or null",
     "id": "a whole number, or null",
     "plan": "a list of at least one row",
     "quantiles": "true or false",
 }
-FIELDS = {KAGGLE_NAMES[name]: name for name in EXPECTED if name in KAGGLE_NAMES}  # by Kaggle's name
+FIELDS = {kaggle: field_name(name) for name, kaggle in KAGGLE_NAMES.items() if field_name(name) in EXPECTED}
 NOT_IN_ROW = -1  # code of a field that a row leaves out
 MAX_STORE = 2**31 - 1
 
@@ -49,8 +51,10 @@ STORE_NUMBER = TypeAdapter(Annotated[int, Field(ge=1, le=MAX_STORE)])
 Flag = bool | Literal[0, 1] | None
 
 
-def _field(name: str, description: str, **options: object) -> object:
-    return Field(validation_alias=AliasChoices(name, KAGGLE_NAMES[name]), description=description, **options)
+def _field(column: str, description: str, **options: Any) -> Any:
+    """A field that has the column's name for Kaggle's files, or Kaggle's own."""
+    names = AliasChoices(field_name(column), KAGGLE_NAMES[column])
+    return Field(validation_alias=names, description=f"{description}; Kaggle: {KAGGLE_NAMES[column]}.", **options)
 
 
 def parse_day(value: object) -> dt.date:
@@ -73,24 +77,23 @@ class PlanRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    store: int = _field("store", "The store's number; Kaggle: Store.", ge=1, le=MAX_STORE)
+    store: int = _field("store", "The store's number", ge=1, le=MAX_STORE)
     date: Annotated[dt.date, BeforeValidator(parse_day)] = _field(
-        "date", "The day to forecast, after the last day with known sales; Kaggle: Date."
+        "date", "The day to forecast, after the last day with known sales"
     )
-    open: Flag = _field("open", "Whether the store is open; Kaggle: Open.", default=None)
-    promo: Flag = _field("promo", "Whether the store runs a promotion; Kaggle: Promo.", default=None)
-    state_holiday: Literal["0", "a", "b", "c", 0] | None = _field(
-        "state_holiday", "0 none, a public, b Easter, c Christmas; Kaggle: StateHoliday.", default=None
+    open: Flag = _field("open", "Whether the store is open", default=None)
+    promotion: Flag = _field("promotion", "Whether the store runs a promotion", default=None)
+    holiday_kind: Literal["0", "a", "b", "c", 0] | None = _field(
+        "holiday_kind", "0 none, a public, b Easter, c Christmas", default=None
     )
-    school_holiday: Flag = _field(
-        "school_holiday", "Whether nearby schools are closed; Kaggle: SchoolHoliday.", default=None
-    )
+    school_break: Flag = _field("school_break", "Whether nearby schools are closed", default=None)
     day_of_week: Annotated[int, Field(ge=1, le=7)] | None = _field(
-        "day_of_week", "Only compared with the date: 1 Monday … 7 Sunday; Kaggle: DayOfWeek.", default=None
+        "day_of_week", "Only compared with the date: 1 Monday … 7 Sunday", default=None
     )
-    id: int | None = _field("id", "Ignored: forecasts come in the order of the rows; Kaggle: Id.", default=None)
+    id: int | None = _field("id", "Ignored: forecasts come in the order of the rows", default=None)
 
 
+ROW_COLUMNS = {field_name(column): column for column in PlanRow.model_fields}  # by the name of a field
 QUANTILES_DESCRIPTION = "Whether the forecasts have their quantiles."
 
 
@@ -158,8 +161,9 @@ def to_plan(rows: RequestRows, state: State) -> Plan:
     for name, codes in (rows.codes | _codes_of_known(rows, state)).items():
         is_missing = codes == NOT_IN_ROW
         columns[name] = np.where(is_missing, getattr(state.calendar, name)[cells], codes) if is_missing.any() else codes
-    covariates = lay_over(state.chain, state.calendar, *cells, rows.known) if rows.known else None
-    return Plan(rows.store, rows.date, **columns, covariates=covariates)
+    if rows.known:
+        columns["covariates"] = lay_over(state.chain, state.calendar, *cells, rows.known)
+    return Plan(rows.store, rows.date, **columns)
 
 
 def unknown_store(store: int | str, state: State, row: int | None = None) -> Problem:
@@ -171,7 +175,7 @@ def _code(value: bool | int | str | None) -> int:
     """The value as the arrays of a Plan have it; NOT_IN_ROW for None."""
     if value is None:
         return NOT_IN_ROW
-    return STATE_HOLIDAYS.index(value) if isinstance(value, str) else int(value)
+    return HOLIDAY_KINDS.index(value) if isinstance(value, str) else int(value)
 
 
 def refuse_repetitions(query: QueryParams) -> None:

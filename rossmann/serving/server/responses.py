@@ -45,6 +45,43 @@ class Forecasts(BaseModel):
     forecasts: list[ForecastRow]
 
 
+class PartOfTerm(BaseModel):
+    """A cause of a forecast, as an effect on its logarithm and as an amount."""
+
+    name: str
+    log_effect: float
+    amount: float
+
+
+class TermOfForecast(PartOfTerm):
+    """The same, with the parts that it is the sum of, if there are any."""
+
+    parts: list[PartOfTerm]
+
+
+class Explanation(BaseModel):
+    """Why the forecast of a store's day is what it is. It is the sum of the amounts of its terms."""
+
+    store: int | str  # its label, where the chain's files have labels
+    date: date
+    lead_days: int
+    forecast: float
+    closed: bool
+    terms: list[TermOfForecast] = Field(description="The usual level first; none on a closed day.")
+
+
+class Explanations(BaseModel):
+    """The reasons of forecasts, and the model and the snapshot that they come from."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: int
+    snapshot: str
+    origin: date
+    request_id: str
+    explanations: list[Explanation]
+
+
 class Model(BaseModel):
     """The loaded model, how it was trained and backtested, and the snapshot that it forecasts from."""
 

@@ -6,47 +6,51 @@ what is unusual, or wrong, is left to pydantic, which names the problems.
 
 from collections.abc import Sequence
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
-from rossmann.schema import CALENDAR_COLUMNS, FLAG_COLUMNS, STATE_HOLIDAYS
-from rossmann.serving.server.requests import FIELDS, MAX_STORE, NOT_IN_ROW, PlanRow, RequestRows, parse_day
+from rossmann.schema import CALENDAR_COLUMNS, FLAG_COLUMNS, HOLIDAY_KINDS
+from rossmann.serving.server.requests import FIELDS, MAX_STORE, NOT_IN_ROW, ROW_COLUMNS, RequestRows, parse_day
 
 FLAGS = {True: 1, False: 0, None: NOT_IN_ROW}  # 1 and 0 are equal to True and False
-HOLIDAYS = {code: number for number, code in enumerate(STATE_HOLIDAYS)} | {0: 0, None: NOT_IN_ROW}
+HOLIDAYS = {code: number for number, code in enumerate(HOLIDAY_KINDS)} | {0: 0, None: NOT_IN_ROW}
 WEEKDAYS = {number: number for number in range(1, 8)} | {None: NOT_IN_ROW}
 NONE = type(None)
-CODES = {  # of each field but store, date and id: the types of its usual values, and their codes
+CODES: dict[
+    str, tuple[set[type], dict]
+] = {  # of each field but store, date and id: the types of its usual values, and their codes
     **dict.fromkeys(FLAG_COLUMNS, ({bool, int, NONE}, FLAGS)),
-    "state_holiday": ({str, int, NONE}, HOLIDAYS),
+    "holiday_kind": ({str, int, NONE}, HOLIDAYS),
     "day_of_week": ({int, NONE}, WEEKDAYS),
 }
 
 
-def read_usual_rows(rows: Sequence[object]) -> RequestRows | None:
+def read_usual_rows(rows: Sequence[Any]) -> RequestRows | None:
     """The rows of a JSON document; None if pydantic must look at them."""
     columns = _columns(rows)
     if columns is None or set(map(type, columns.get("id", ()))) - {int, NONE}:
         return None
     store, date = _stores(columns["store"]), _dates(columns["date"])
-    codes = {name: _codes(columns[name], *CODES[name]) for name in CODES if name in columns}
-    if store is None or date is None or any(each is None for each in codes.values()):
+    names = [name for name in CODES if name in columns]
+    codes = {name: code for name in names if (code := _codes(columns[name], *CODES[name])) is not None}
+    if store is None or date is None or len(codes) < len(names):
         return None
     missing = np.full(len(rows), NOT_IN_ROW, np.int8)
     calendar = {name: codes.get(name, missing) for name in CALENDAR_COLUMNS}
     return RequestRows(store, date, codes.get("day_of_week", missing), calendar)
 
 
-def _columns(rows: Sequence[object]) -> dict[str, list] | None:
-    """The values of each field, by our own names; None if the rows have other fields, or not all the same."""
+def _columns(rows: Sequence[Any]) -> dict[str, list] | None:
+    """The values of each field, by the names of columns; None if the rows have other fields, or not all the same."""
     if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(rows[0])}:
         return None
-    names = {key: FIELDS.get(key, key) for key in rows[0]}
-    fields = set(names.values())
-    if len(fields) < len(names) or not {"store", "date"} <= fields <= PlanRow.model_fields.keys():
+    fields = {key: FIELDS.get(key, key) for key in rows[0]}
+    names = set(fields.values())
+    if len(names) < len(fields) or not {"store", "date"} <= names <= ROW_COLUMNS.keys():
         return None
     try:
-        return {name: list(map(itemgetter(key), rows)) for key, name in names.items()}
+        return {ROW_COLUMNS[name]: list(map(itemgetter(key), rows)) for key, name in fields.items()}
     except KeyError:
         return None
 

@@ -1,0 +1,59 @@
+"""The table of all checks, and how they are run: at the same time, each with an end."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from flows.cli.doctor.findings import WRONG, Finding, Surroundings, read_surroundings
+from flows.cli.doctor.installation import IMPORT_TIMEOUT_S, libraries, python, settings, versions
+from flows.cli.doctor.keys import keys
+from flows.cli.doctor.machine import clock, disk, shared_memory
+from flows.cli.doctor.network import addresses, ports
+
+Check = Callable[[Surroundings], Iterable[Finding]]
+CHECKS: dict[str, Check] = {
+    "python": python,
+    "versions": versions,
+    "libraries": libraries,
+    "settings": settings,
+    "shared memory": shared_memory,
+    "disk": disk,
+    "clock": clock,
+    "ports": ports,
+    "addresses": addresses,
+    "keys": keys,
+}
+DEADLINE_S = IMPORT_TIMEOUT_S + 5  # for all checks together
+
+
+def diagnose(environment: Mapping[str, str] = os.environ) -> list[Finding]:
+    """The findings of all checks, in the order of the table."""
+    return run_checks(read_surroundings(environment), CHECKS, DEADLINE_S)
+
+
+def run_checks(surroundings: Surroundings, checks: Mapping[str, Check], deadline_s: float) -> list[Finding]:
+    """Each check in a thread of its own. One that does not end in time, or fails, is a finding, too."""
+    findings: dict[str, list[Finding]] = {}
+    threads = {
+        name: threading.Thread(target=_run, args=(name, check, surroundings, findings), daemon=True)
+        for name, check in checks.items()
+    }
+    end = time.monotonic() + deadline_s
+    for thread in threads.values():
+        thread.start()
+    for thread in threads.values():
+        thread.join(max(end - time.monotonic(), 0))
+    unfinished = f"this check did not end within {deadline_s:g} s"
+    advice = "look for a disk, a name server or an address that does not respond"
+    return [each for name in checks for each in findings.get(name, [Finding(name, WRONG, unfinished, advice)])]
+
+
+def _run(name: str, check: Check, surroundings: Surroundings, findings: dict[str, list[Finding]]) -> None:
+    try:
+        findings[name] = list(check(surroundings))
+    except Exception as error:  # a check that cannot run has failed; its message could show a secret
+        text = f"this check failed ({type(error).__name__})"
+        findings[name] = [Finding(name, WRONG, text, "report it, with the output of `rossmann doctor`")]

@@ -1,0 +1,159 @@
+"""`rossmann explain`: the reasons of a forecast as a waterfall, and why it moved."""
+
+from datetime import date
+from itertools import accumulate
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.environment import prepare_environment
+from flows.cli.options import DAY, AsJson, PlanFile, parse_day
+
+if TYPE_CHECKING:
+    from flows.cli.documents import Document
+    from flows.explanation import Explanation, Source
+    from rossmann.explain import Movement, Term
+
+BAR_WIDTH = 24  # characters of the waterfall
+AXIS_MARGIN = 0.15  # of its range, to the left of its lowest end
+RISE, FALL = "█", "░"
+MIN_PART_CHANGE = 0.005  # of sales
+
+
+def explain(
+    store: Annotated[str, typer.Option(help="The store: its label in the chain's files, or its number.")],
+    day: Annotated[date, typer.Option("--date", parser=parse_day, metavar=DAY, help="The day of the forecast.")],
+    plan: PlanFile = None,
+    since: Annotated[
+        date | None,
+        typer.Option(parser=parse_day, metavar=DAY, help="Also say why the forecast moved since this evening."),
+    ] = None,
+    since_version: Annotated[
+        int | None, typer.Option(min=1, help="Also say why it moved from that of this model version.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Say why the champion's forecast of a store's day is what it is; with another plan, also what the plan changes.
+
+    A day with known sales is forecast from the evening before it.
+    """
+    settings = prepare_environment()
+    from flows.cli import documents
+    from flows.explanation import explain_day
+
+    explanation = explain_day(settings, store, day, plan, since, since_version)
+    if json:
+        documents.write(document(explanation))
+    else:
+        show(explanation)
+
+
+def document(explanation: "Explanation") -> "Document":
+    """What --json prints. `movement` is null unless an earlier forecast, or a plan, is named."""
+    reasons, movement, earlier = explanation.reasons, explanation.movement, explanation.earlier
+    return {
+        "store": explanation.store,
+        "date": reasons.date.isoformat(),
+        "lead_days": reasons.lead_days,
+        "forecast": reasons.forecast,
+        "closed": reasons.closed,
+        **_source(explanation.source),
+        "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
+        "movement": movement
+        and earlier
+        and {
+            "from": _source(earlier),
+            "before": movement.before,
+            "after": movement.after,
+            "actuals": movement.actuals,
+            "plan": movement.plan,
+            "model": movement.model,
+        },
+    }
+
+
+def _source(source: "Source") -> "Document":
+    evening = source.evening
+    return {"model_version": source.model.version, "snapshot": evening.snapshot, "origin": str(evening.origin)}
+
+
+def _term(term: "Term") -> "Document":
+    return {"name": term.name, "log_effect": term.log_effect, "amount": term.amount}
+
+
+def show(explanation: "Explanation") -> None:
+    """The waterfall, what the forecast was made from, and the movement."""
+    from flows.cli import console
+
+    reasons = explanation.reasons
+    days = "1 day" if reasons.lead_days == 1 else f"{reasons.lead_days} days"
+    console.show(
+        f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}",
+        f"from {_sentence(explanation.source)}, {days} ahead",
+        *_warnings(explanation),
+    )
+    if reasons.closed:
+        console.show("closed: the plan says that the store does not open on this day")
+    else:
+        amount = f"amount, {explanation.currency}" if explanation.currency else "amount"
+        columns = [console.Column("reason"), console.Column(amount, numeric=True)]
+        columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
+        console.show_table(columns, _waterfall(explanation))
+    if explanation.movement and explanation.earlier:
+        show_movement(explanation.movement, explanation.earlier)
+
+
+def show_movement(movement: "Movement", earlier: "Source") -> None:
+    """The difference from the earlier forecast, by cause."""
+    from flows.cli import console
+
+    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(earlier)}")
+    columns = [console.Column("why it moved"), console.Column("amount", numeric=True)]
+    causes = (("new actuals", movement.actuals), ("changed plan", movement.plan), ("changed model", movement.model))
+    rows = [[name, f"{amount:+,.0f}"] for name, amount in (*causes, ("all", movement.after - movement.before))]
+    console.show_table(columns, rows)
+
+
+def _sentence(source: "Source") -> str:
+    plan = f", plan {source.plan}" if source.plan else ""
+    return f"the evening of {source.evening.origin}, model version {source.model.version}{plan}"
+
+
+def _warnings(explanation: "Explanation") -> list[str]:
+    """What the reader must know: what was known on an evening is not exactly there, or the model has seen the day."""
+    sources = [each for each in (explanation.source, explanation.earlier) if each]
+    cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
+    lines = [
+        f"note: no snapshot ends on {day}: sales and plan are those of the current one, with later corrections"
+        for day in cut
+    ]
+    if explanation.source.model.card.train_end >= explanation.reasons.date.isoformat():
+        lines.append(f"note: the model was trained until {explanation.source.model.card.train_end}: it knows this day")
+    return lines
+
+
+def _waterfall(explanation: "Explanation") -> list[list[str]]:
+    """A row for each term, for each part of one, and for the forecast."""
+    reasons = explanation.reasons
+    ends = list(accumulate(term.amount for term in reasons.terms))
+    low, high = min(ends), max(ends)
+    low -= (high - low) * AXIS_MARGIN
+    rows: list[list[str]] = []
+    for start, end, term in zip([low, *ends], ends, reasons.terms, strict=False):
+        share = f"{term.change:+.1%}" if rows else ""
+        rows.append([term.name, f"{term.amount:+,.0f}" if rows else f"{term.amount:,.0f}", share,
+                     _bar(start, end, low, high)])  # fmt: skip
+        rows += [[f"  {part.name}", f"{part.amount:+,.0f}", f"{part.change:+.1%}", ""] for part in _visible(term)]
+    return [*rows, ["forecast", f"{reasons.forecast:,.0f}", "", _bar(low, ends[-1], low, high)]]
+
+
+def _visible(term: "Term") -> list["Term"]:
+    """The parts that change sales by MIN_PART_CHANGE at least; --json has all of them."""
+    return [part for part in term.parts if abs(part.change) >= MIN_PART_CHANGE]
+
+
+def _bar(start: float, end: float, low: float, high: float) -> str:
+    """A piece of the waterfall: full where it adds, light where it takes away."""
+    scale = BAR_WIDTH / (high - low) if high > low else 0.0
+    first, last = sorted((round((start - low) * scale), round((end - low) * scale)))
+    return " " * first + (RISE if end >= start else FALL) * max(last - first, 1)

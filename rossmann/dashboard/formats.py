@@ -1,0 +1,65 @@
+"""Numbers and dates as text, the same on every page."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import numpy as np
+
+from rossmann.data import SalesHistory
+
+ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
+
+
+def amount(value: float) -> str:
+    """Sales with thousands separators and without decimals: 1,234,568; – where there is no number."""
+    return "–" if np.isnan(value) else f"{value:,.0f}"
+
+
+def change(value: float) -> str:
+    """An amount with its sign: +1,234."""
+    return "–" if np.isnan(value) else f"{value:+,.0f}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """A share as a percentage with its sign: +3.2 %."""
+    return "–" if np.isnan(share) else f"{100 * share:+.{decimals}f} %"
+
+
+def day(value: np.datetime64 | date) -> str:
+    """A day with its weekday: Mon 3 Aug 2015."""
+    moment = np.datetime64(value, "D").item()
+    return f"{moment:%a} {moment.day} {moment:%b %Y}"
+
+
+def unit(history: SalesHistory) -> str:
+    """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
+    return "EUR" if history.chain.is_kaggle else history.chain.days.sales
+
+
+def share(value: float, decimals: int = 1) -> str:
+    """A share as a percentage without a sign: 8.3 %."""
+    return "–" if np.isnan(value) else f"{100 * value:.{decimals}f} %"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points: -0.3 points."""
+    return "–" if np.isnan(value) else f"{100 * value:+.1f} points"
+
+
+def bullets(texts: Sequence[str]) -> str:
+    """Texts as Markdown, several as a list. Nothing in them is markup: the name of a column may have * or _."""
+    lines = [text.translate(ESCAPES) for text in texts]
+    return lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
+
+
+def moment(value: datetime) -> str:
+    """A moment of UTC to the minute: 3 Aug 2015, 14:05 UTC."""
+    return f"{value.day} {value:%b %Y, %H:%M} UTC"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest unit that fits: 40 s, 12 min, 5 h, 3 days."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

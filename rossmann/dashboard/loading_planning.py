@@ -1,0 +1,50 @@
+"""What the pages of planners read from the journal, and the only thing that they write to it: overrides."""
+
+from datetime import date
+
+import pandas as pd
+import streamlit as st
+
+from rossmann import journal
+from rossmann.dashboard import loading
+from rossmann.planning.overrides import overrides_in_force
+from rossmann.planning.value_added import scored_overrides, value_added
+
+TTL_S, MOST_STORES = 10, 64
+
+
+@st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
+def forecasts(store: int, first: date, last: date) -> pd.DataFrame:
+    """The newest forecasts of a store's days in the journal: what overrides stand beside."""
+    return journal.read_newest_forecasts(loading.settings().journal_address, first, last, [store])
+
+
+@st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
+def earlier_forecasts(store: int, first: date, last: date) -> pd.DataFrame:
+    """Of each of a store's days the forecast of the origin before the newest one: date, origin and forecast."""
+    table = journal.read_vintages(loading.settings().journal_address, [store], first, last, loading.MOST_VINTAGES)
+    newest = table["origin"].max()
+    older = table[table["origin"] < newest] if len(table) else table
+    return older.drop_duplicates("date")[["date", "origin", "forecast"]]
+
+
+@st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
+def overrides(store: int, first: date, last: date) -> pd.DataFrame:
+    """All overrides of a store's days, in the order of writing."""
+    return journal.read_overrides(loading.settings().journal_address, first, last, [store])
+
+
+def add_overrides(*rows: pd.DataFrame) -> None:
+    """Write rows of overrides; all sessions see them at once."""
+    filled = [each for each in rows if len(each)]
+    journal.add_overrides(loading.settings().journal_address, pd.concat(filled, ignore_index=True))
+    overrides.clear()
+    scores.clear()
+
+
+@st.cache_data(ttl=TTL_S, max_entries=loading.KEEP, show_spinner=False)
+def scores(snapshot: str) -> pd.DataFrame:
+    """Forecast value added of all overrides whose days are over in a snapshot."""
+    history = loading.history(snapshot)
+    rows = journal.read_overrides(loading.settings().journal_address, date.min, history.origin.item())
+    return value_added(scored_overrides(overrides_in_force(rows), history))

@@ -1,0 +1,154 @@
+"""Does the champion deliver what its backtest promised, and where not?"""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from rossmann import data, monitoring
+from rossmann.dashboard import charts, loading, operation_charts, records
+from rossmann.dashboard.formats import day, percent, points, share
+from rossmann.data import SalesHistory
+from rossmann.monitoring import BacktestReference
+from rossmann.registry import RegisteredModel
+from rossmann.validation import DataError
+
+WEEKS = (4, 8, 13, 26, 52)
+DEFAULT_WEEKS = 8
+SHOWN_STORES = 20
+STORE_COLUMNS = {"wape": "WAPE", "expected_wape": "expected", "bias": "bias", "coverage": "in bounds"}
+HISTORY_DAYS = 91  # of sales beside the forecasts of a store
+NO_ACTUALS = (
+    "No forecast has met its sales yet. Forecast with `rossmann forecast`, bring the sales of the days after it with "
+    "`rossmann ingest`, and compare them with `rossmann monitor`; `make up` does all three when new files come."
+)
+
+
+def page() -> None:
+    """The page."""
+    st.title("Accuracy")
+    now = loading.current()
+    history, champion = loading.history(now.snapshot), now.champion
+    last = history.origin.item()
+    weeks = st.segmented_control("Weeks", WEEKS, default=DEFAULT_WEEKS, key="weeks") or DEFAULT_WEEKS
+    first = last - timedelta(days=7 * weeks - 1)
+    key = records.journal_key()
+    sums = records.accuracy_sums(key, first, last)
+    own = sums[sums.model_version == champion.version]
+    st.caption(
+        f"Version {champion.version} ({champion.card.candidate}), {day(first)} to {day(last)}. Delivered: its "
+        "forecasts beside the sales of these days. Expected: its backtest, on days that it did not see."
+    )
+    if own.empty:
+        st.info(NO_ACTUALS, icon=":material/info:")
+        return
+    reference = _reference(champion)
+    weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
+    _headline(weekly, champion, reference)
+    st.subheader("By week")
+    charts.show(operation_charts.weekly_chart(weekly, champion.version, reference), "accuracy-by-week")
+    _leads_and_quantiles(own, key, history, champion, reference, (first, last))
+    stores = records.store_sums(key, champion.version, first, last)
+    if reference:
+        _groups(stores, reference, history)
+        _stores(stores, reference, history, key, champion, (first, last))
+
+
+def _reference(champion: RegisteredModel) -> BacktestReference | None:
+    """What the champion's backtest lets expect; None, with a message, if it cannot be read any more."""
+    try:
+        return records.reference(champion.backtest_run, champion.card.candidate, champion.version)
+    except (DataError, OSError) as error:
+        st.warning(f"Nothing can be expected: the backtest cannot be read ({error})", icon=":material/warning:")
+        return None
+
+
+def _headline(weekly: pd.DataFrame, champion: RegisteredModel, reference: BacktestReference | None) -> None:
+    """The newest week in four numbers."""
+    scores = weekly.loc[champion.version]
+    newest, week = scores.iloc[-1], scores.index[-1]
+    median = weekly.wape.get((0, week), np.nan)
+    columns = st.columns(4)
+    expected = float(np.mean(reference.weekly_wape)) if reference else np.nan
+    columns[0].metric(
+        f"WAPE, week to {week:%-d %b}",
+        share(newest.wape),
+        f"{points(newest.wape - expected)} against expected",
+        delta_color="inverse",
+        help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
+    )
+    columns[1].metric(
+        "Median baseline", share(median), f"{points(newest.wape - median)} for the champion", delta_color="inverse"
+    )
+    columns[2].metric("Bias", percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high.")
+    columns[3].metric(
+        "Sales within the bounds",
+        share(newest.coverage),
+        f"nominal {share(loading.settings().coverage, 0)}",
+        delta_color="off",
+        delta_arrow="off",
+    )
+
+
+def _leads_and_quantiles(
+    own: pd.DataFrame,
+    key: records.JournalKey,
+    history: SalesHistory,
+    champion: RegisteredModel,
+    reference: BacktestReference | None,
+    days: tuple[date, date],
+) -> None:
+    left, right = st.columns(2)
+    with left:
+        st.subheader("By week after the origin")
+        if reference:
+            scores = monitoring.lead_week_scores(own, reference, champion.version)
+            charts.show(operation_charts.lead_week_chart(scores), "accuracy-by-lead")
+    with right:
+        st.subheader("Quantiles")
+        batches = records.newest_batches(key, champion.version, *days)
+        table = monitoring.calibration(batches, history)
+        if table.empty:
+            st.info("The journal has no forecast with quantiles of these days.", icon=":material/info:")
+        else:
+            charts.show(operation_charts.calibration_chart(table), "accuracy-calibration")
+
+
+def _groups(stores: pd.DataFrame, reference: BacktestReference, history: SalesHistory) -> None:
+    groups = monitoring.group_scores(stores, reference, history)
+    if groups.empty:
+        return
+    st.subheader("By group of stores")
+    charts.show(operation_charts.group_chart(groups), "accuracy-by-group")
+
+
+def _stores(
+    stores: pd.DataFrame,
+    reference: BacktestReference,
+    history: SalesHistory,
+    key: records.JournalKey,
+    champion: RegisteredModel,
+    days: tuple[date, date],
+) -> None:
+    """The stores with the largest error, and what one of them sold."""
+    st.subheader("Worst stores")
+    scores = monitoring.store_scores(stores, reference).head(SHOWN_STORES)
+    scores = scores[np.isin(scores.index, history.stores.number)]
+    names = data.store_names(history, scores.index.to_numpy()).astype(str)
+    table = scores[list(STORE_COLUMNS)].rename(columns=STORE_COLUMNS).set_axis(names, axis=0).rename_axis("store")
+    left, right = st.columns(2)
+    with left:
+        percents = {name: st.column_config.NumberColumn(format="percent") for name in table.columns}
+        chosen = st.dataframe(table, column_config=percents, on_select="rerun", selection_mode="single-row",
+                              key="worst-stores", height=operation_charts.SMALL_PX)  # fmt: skip
+    position = next(iter(chosen.selection.rows), 0)
+    with right:
+        number = int(scores.index[position])
+        st.markdown(
+            f"**Store {names[position]}**" + ("" if chosen.selection.rows else " (select another in the table)")
+        )
+        rows = operation_charts.with_bounds(records.newest_batches(key, champion.version, *days), number)
+        store = int(history.stores.positions(np.array([number]))[0])
+        chart = operation_charts.store_chart(history.dates[-HISTORY_DAYS:], history.sales[store, -HISTORY_DAYS:], rows)
+        charts.show(chart, "accuracy-store")

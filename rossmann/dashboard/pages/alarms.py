@@ -1,0 +1,124 @@
+"""What went wrong, what was done about it, and what that changed."""
+
+from datetime import timedelta
+
+import pandas as pd
+import streamlit as st
+import streamlit.components.v1 as components
+
+from rossmann import monitoring
+from rossmann.dashboard import charts, loading, operation_charts, records
+from rossmann.dashboard.formats import bullets, day, moment
+from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
+from rossmann.data import SalesHistory
+
+WEEKS = 26  # of accuracy, and of findings
+FIRST_ENTRIES = 10
+REPORT_PX = 900
+ICONS = {
+    "drift": "trending_up", "performance": "target", "data": "database_off", "endpoint": "cloud_off",
+    "journal": "menu_book", "quantiles": "stacked_line_chart", "flow": "error", "stale-data": "hourglass_disabled",
+    DECISION: "deployed_code",
+}  # fmt: skip
+NOTHING = (
+    "No alarm was ever raised, and no model was released. `rossmann monitor` looks for drift and for bad forecasts; "
+    "`make up` runs it after every ingest and once a day."
+)
+
+
+def page() -> None:
+    """The page."""
+    st.title("Drift and alarms")
+    history = loading.history(loading.current_snapshot())
+    first = history.origin.item() - timedelta(days=7 * WEEKS - 1)
+    sums = records.accuracy_sums(records.journal_key(), first, history.origin.item())
+    weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
+    entries = timeline(records.list_alarms(), records.ledger(), weekly)
+    if not entries:
+        st.info(NOTHING, icon=":material/info:")
+    else:
+        _headline(entries)
+        _accuracy(weekly, first)
+        _entries(entries)
+    _findings(history)
+    _report()
+
+
+def _headline(entries: list[TimelineEntry]) -> None:
+    columns = st.columns(3)
+    alarms = [each for each in entries if each.kind != DECISION]
+    waiting = sum(each.is_open for each in alarms)
+    columns[0].metric("Alarms that wait for a retraining", waiting)
+    columns[1].metric("Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None,
+                      delta_color="off", delta_arrow="off")  # fmt: skip
+    decisions = [each for each in entries if each.kind == DECISION]
+    columns[2].metric("Decisions about the champion", len(decisions),
+                      moment(decisions[0].at) if decisions else None, delta_color="off", delta_arrow="off")  # fmt: skip
+    if waiting:
+        st.warning(
+            "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
+            "`rossmann retrain`.", icon=":material/warning:",
+        )  # fmt: skip
+
+
+def _accuracy(weekly: pd.DataFrame, first) -> None:
+    """Accuracy by week and version, with the alarms on the days that they are about."""
+    if weekly.empty:
+        return
+    marks: dict[pd.Timestamp, set[str]] = {}
+    for record in records.list_alarms():
+        if record.alarm.day and record.alarm.day >= first:
+            marks.setdefault(pd.Timestamp(record.alarm.day), set()).add(kind(record.alarm))
+    st.subheader("Accuracy and alarms")
+    lines = [(each, ", ".join(sorted(kinds))) for each, kinds in marks.items()]
+    charts.show(operation_charts.version_chart(weekly, lines), "alarms-accuracy")
+
+
+def _entries(entries: list[TimelineEntry]) -> None:
+    st.subheader("Timeline")
+    kinds = [name for name in ICONS if any(each.kind == name for each in entries)]
+    chosen = st.pills("Show", kinds, selection_mode="multi", key="kinds") or kinds
+    matching = [each for each in entries if each.kind in chosen]
+    count = len(matching) if st.session_state.get("all-entries") else FIRST_ENTRIES
+    for entry in matching[:count]:
+        _entry(entry)
+    if len(matching) > FIRST_ENTRIES:
+        st.toggle(f"Show all {len(matching)}", key="all-entries")
+
+
+def _entry(entry: TimelineEntry) -> None:
+    with st.container(border=True):
+        about = f" · about {day(entry.day)}" if entry.day else ""
+        state = " :red-badge[open]" if entry.is_open else ""
+        st.markdown(f":material/{ICONS[entry.kind]}: **{entry.title}**{state}")
+        st.caption(f"{moment(entry.at)}{about}")
+        st.markdown(bullets(entry.reasons))
+        if entry.answer:
+            st.markdown(f":material/subdirectory_arrow_right: {bullets([entry.answer])}")
+
+
+def _findings(history: SalesHistory) -> None:
+    """Every statistic of drift of one day beside its limit."""
+    since = history.origin.item() - timedelta(days=7 * WEEKS)
+    findings = records.drift_findings(records.journal_key(), since)
+    st.subheader("Drift")
+    if findings.empty:
+        st.info("No statistic of drift was computed yet: type `rossmann monitor`.", icon=":material/info:")
+        return
+    days = sorted(findings.date.dt.date.unique(), reverse=True)
+    chosen = st.selectbox("Week up to", days, format_func=day, key="finding-day")
+    rows = findings[(findings.date.dt.date == chosen) & findings.effect.notna() & (findings["limit"] > 0)]
+    charts.show(operation_charts.findings_chart(rows), "alarms-findings")
+
+
+def _report() -> None:
+    """The report of drift, which is large: it is read when somebody wants it."""
+    st.subheader("Report")
+    days = records.report_days()
+    if not days:
+        st.info("There is no report yet: `rossmann monitor` writes one.", icon=":material/info:")
+        return
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    chosen = left.selectbox("Report of the week up to", days, key="report-day")
+    if right.toggle("Open it here", key="report-open"):
+        components.html(records.report_page(chosen), height=REPORT_PX, scrolling=True)

@@ -1,0 +1,184 @@
+"""What will these stores sell, how sure is that, and why?"""
+
+from collections.abc import Collection
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.elements.plotly_chart import PlotlyState
+
+from rossmann import forecasting
+from rossmann.dashboard import charts, formats, loading, series
+from rossmann.dashboard.loading import Current
+from rossmann.dashboard.selection import Selection, choose_stores
+from rossmann.dashboard.series import Fan, PublishedForecast
+from rossmann.data import SalesHistory
+from rossmann.schema import DAY, WEEK_DAYS
+
+PAST_WEEKS = (4, 8, 13, 26, 52)
+LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
+LAYERS = (LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS)
+COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
+CHART_KEY, DAY_KEY, CLICK_KEY = "forecast", "day", "click"  # of the session; the day is in the URL, too
+
+
+def page() -> None:
+    """The page."""
+    st.title("Forecast")
+    now = loading.current()
+    history = loading.history(now.snapshot)
+    published = loading.published(now.snapshot, now.champion.version)
+    st.caption(_where_from(now, history))
+    selection = choose_stores(history)
+    past_days, layers = _choose_view()
+    days = series.fan(published, history.calendar.dates[-history.horizon_days :], selection.positions)
+    before = series.last_year(history, selection.positions, days.dates)
+    sales = published.sales[selection.positions]
+    _show_totals(history, selection, days, sales, before)
+    event = charts.show(
+        _chart(history, selection, days, past_days, layers), CHART_KEY, on_select="rerun", selection_mode="points"
+    )
+    if len(selection.positions) > 1:
+        st.caption(
+            "The band of several stores adds up the bounds of each, as if all erred in the same direction: errors that "
+            "cancel each other make the true range narrower."
+        )
+    _show_reasons(history, selection, now, event)
+    _show_weeks(history, series.weeks(days, sales, before), f"{days.bands[0].share:.0%}")
+    _offer_csv(history, published, selection, now)
+
+
+def _where_from(now: Current, history: SalesHistory) -> str:
+    first, last = history.origin + DAY, history.calendar.dates[-1]
+    return (
+        f"{formats.day(first)} to {formats.day(last)}, from sales up to {formats.day(history.origin)}; "
+        f"champion version {now.champion.version} ({now.champion.card.candidate}), snapshot {now.snapshot[:8]}"
+    )
+
+
+def _choose_view() -> tuple[int, Collection[str]]:
+    """How many past days to show, and which layers."""
+    left, right = st.columns([1, 3])
+    weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key="past", bind="query-params")
+    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key="show", bind="query-params")
+    return weeks * WEEK_DAYS, layers
+
+
+def _show_totals(history: SalesHistory, selection: Selection, days: Fan, sales: np.ndarray, before: np.ndarray) -> None:
+    st.subheader(selection.title)
+    for column, count in zip(st.columns(3), (WEEK_DAYS, 4 * WEEK_DAYS, len(days.dates)), strict=True):
+        change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
+        delta = None if np.isnan(change) else f"{formats.percent(change)} on last year"
+        label = f"Next {min(count, len(days.dates))} days, {formats.unit(history)}"
+        column.metric(label, formats.amount(days.sales[:count].sum()), delta, help=COMPARABLE)
+
+
+def _chart(
+    history: SalesHistory, selection: Selection, days: Fan, past_days: int, layers: Collection[str]
+) -> go.Figure:
+    positions = selection.positions
+    chart = charts.figure(f"sales per day, {formats.unit(history)}")
+    past, sales = series.actuals(history, positions, past_days)
+    dates = np.concatenate([past, days.dates])
+    if PROMOTIONS in layers:
+        flags = series.promotion_days(history, positions, dates)
+        charts.add_days(chart, series.runs(flags, dates), "promotion", charts.PROMOTION)
+    if HOLIDAYS in layers:
+        flags = series.holidays(history, positions, dates)
+        charts.add_days(chart, series.runs(flags, dates), "holiday", charts.HOLIDAY)
+    if LAST_YEAR in layers:
+        before = _without_closed(np.nansum(series.last_year(history, positions, dates), axis=0))
+        charts.add_line(chart, dates, before, "same weekday last year", charts.LAST_YEAR, dash="dot", width=1.2)
+    if VINTAGES in layers:
+        _add_vintages(chart, history, selection, dates)
+    charts.add_line(chart, past, _without_closed(sales), "actual", charts.ACTUAL)
+    charts.add_fan(chart, days, days.sales > 0)
+    charts.add_day(chart, history.origin + charts.HALF_DAY, "forecast")
+    chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
+    return chart
+
+
+def _add_vintages(chart: go.Figure, history: SalesHistory, selection: Selection, dates: np.ndarray) -> None:
+    stores = None if selection.is_all else tuple(history.stores.number[selection.positions].tolist())
+    table = loading.vintages(stores, dates[0], dates[-1])
+    earlier = table[table.origin < pd.Timestamp(history.origin)]
+    for (origin, version), rows in earlier.groupby(["origin", "model_version"], sort=False):
+        name = f"forecast of {origin:%-d %b} (v{version})"
+        values = _without_closed(rows.forecast.to_numpy())
+        charts.add_line(chart, rows.date.to_numpy(), values, name, charts.VINTAGE, width=0.9)
+
+
+def _without_closed(values: np.ndarray) -> np.ndarray:
+    """NaN instead of the 0 of closed days, on which a line would fall to the ground every week."""
+    return np.where(values > 0, values, np.nan)
+
+
+def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
+    """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
+    first, last = (history.origin + DAY).item(), history.calendar.dates[-1].item()
+    clicked = [np.datetime64(point["x"], "D").item() for point in event.selection.points]
+    if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
+        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
+    return st.date_input(
+        "Day, also by a click on it in the chart",
+        first,
+        first,
+        last,
+        key=DAY_KEY,
+        bind="query-params",
+        format="YYYY-MM-DD",
+    )
+
+
+def _show_reasons(history: SalesHistory, selection: Selection, now: Current, event: PlotlyState) -> None:
+    st.subheader("Reasons")
+    if len(selection.positions) > 1:
+        st.info("Choose one store above: then the reasons of a day's forecast stand here.")
+        return
+    left, right = st.columns([1, 3])
+    with left:
+        day = _choose_day(history, event)
+    store = int(history.stores.number[selection.positions[0]])
+    reasons = loading.reasons(now.snapshot, now.champion.version, store, day)
+    left.metric(f"Forecast of {formats.day(day)}, {formats.unit(history)}", formats.amount(reasons.forecast))
+    if reasons.closed:
+        right.info("The plan says that the store is closed on this day, so that the forecast is 0.")
+        return
+    with right:
+        charts.show(charts.waterfall(reasons, f"{formats.unit(history)}"), "reasons")
+        st.caption("The usual level, and what each cause adds to it or takes away: together they are the forecast.")
+
+
+def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
+    st.subheader("By week")
+    names = {
+        "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
+        "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": "change",
+    }  # fmt: skip
+    amounts = st.column_config.NumberColumn(format="localized")
+    days_of = st.column_config.DateColumn(format="ddd D MMM")
+    st.dataframe(
+        table.round({"forecast": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
+        hide_index=True,
+        column_config={
+            "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
+            names["upper"]: amounts, names["last_year"]: amounts,
+            "change": st.column_config.NumberColumn(format="percent"),
+        },
+    )  # fmt: skip
+    st.caption(f"{share} from/to adds up the bounds of the days: the range of a week is at most this wide.")
+
+
+def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current) -> None:
+    """All rows of the chosen stores with every quantile, as `rossmann forecast` writes them."""
+    name = f"{history.origin}_v{now.champion.version}.csv"
+    st.download_button(
+        "Download as CSV", lambda: _csv(history, published, selection), name, "text/csv", icon=":material/download:"
+    )
+
+
+def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection) -> bytes:
+    table = series.rows(history, published, selection.positions)
+    return forecasting.to_csv_bytes(forecasting.with_store_names(table, history))

@@ -1,0 +1,213 @@
+"""Which model serves, why, and how to change that."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from rossmann.dashboard import charts, commands, loading, operation_charts, records
+from rossmann.dashboard.formats import bullets, moment, share
+from rossmann.dashboard.timeline import sentence
+from rossmann.registry import CHALLENGER, CHAMPION, LedgerEntry, RegisteredModel
+from rossmann.settings import is_valid_key, key_hash
+
+FIRST_ENTRIES = 10
+SEEN = "seen-champion"  # in the session: the version that the forms name
+SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
+JUDGEMENTS = ("promote", "refuse")  # actions that a verdict led to
+NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
+NO_KEY = (
+    "Nothing can be changed here, because no API key is set. Set `ROSSMANN_API_KEYS` to one or more keys, for the "
+    "endpoint and for this dashboard, and start both again; or use `rossmann models rollback` and "
+    '`rossmann models promote VERSION --because "…"`.'
+)
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a person says before the champion is changed."""
+
+    reason: str
+    confirmed: bool
+    key: str
+
+    def problem(self, api_keys: Iterable[str]) -> str:
+        """What is missing; empty if nothing is."""
+        if not self.reason:
+            return "Say why: the ledger records it."
+        if not self.confirmed:
+            return "Confirm what will happen."
+        is_valid = is_valid_key(self.key, [key_hash(each) for each in api_keys])
+        return "" if is_valid else "This is none of the API keys in ROSSMANN_API_KEYS."
+
+
+def page() -> None:
+    """The page."""
+    st.title("Models")
+    versions = records.list_models()
+    if not versions:
+        st.info(NO_MODELS, icon=":material/info:")
+        return
+    champion, challenger = (_with_alias(versions, alias) for alias in (CHAMPION, CHALLENGER))
+    left, right = st.columns(2)
+    with left:
+        _role("Champion", champion, "No version serves: `rossmann release` makes the first one champion.")
+    with right:
+        nobody = "No version waits for a release: `rossmann train` trains one."
+        _role("Challenger", None if challenger == champion else challenger, nobody)
+    entries = records.ledger()
+    _verdict(entries)
+    _versions(versions)
+    _ledger(entries)
+    _actions(versions, champion)
+
+
+def _with_alias(versions: tuple[RegisteredModel, ...], alias: str) -> RegisteredModel | None:
+    return next((each for each in versions if alias in each.aliases), None)
+
+
+def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:
+    with st.container(border=True):
+        st.subheader(title)
+        if model is None:
+            st.markdown(nobody)
+            return
+        columns = st.columns(3)
+        columns[0].metric("Version", model.version)
+        columns[1].metric("RMSPE of its backtest", share(_mean_rmspe(model)))
+        columns[2].metric("Sales within bounds", share(model.card.coverage))
+        st.caption(f"{model.card.candidate}, trained on sales up to {model.card.train_end}, for {model.card.loss}")
+        if model.code_mismatch:
+            st.warning("It was fitted by another code version and cannot forecast: `rossmann retrain`.")
+
+
+def _mean_rmspe(model: RegisteredModel) -> float:
+    return sum(model.card.rmspe.values()) / len(model.card.rmspe)
+
+
+def _verdict(entries: tuple[LedgerEntry, ...]) -> None:
+    """The newest verdict with all of its reasons."""
+    newest = next((each for each in entries if each.action in JUDGEMENTS), None)
+    if newest is None:
+        return
+    st.subheader("Newest verdict")
+    st.markdown(f"**{sentence(newest)}**, {moment(newest.at)}")
+    st.markdown(bullets(newest.reasons))
+
+
+def _versions(versions: tuple[RegisteredModel, ...]) -> None:
+    """All versions, and the card and scores of one."""
+    st.subheader("Versions")
+    rows = [
+        {
+            "version": each.version,
+            "role": ", ".join(each.aliases),
+            "candidate": each.card.candidate,
+            "trained until": each.card.train_end,
+            "RMSPE": _mean_rmspe(each),
+            "within bounds": each.card.coverage,
+            "loss": each.card.loss,
+        }
+        for each in versions
+    ]
+    percents = {name: st.column_config.NumberColumn(format="percent") for name in ("RMSPE", "within bounds")}
+    chosen = st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=percents, on_select="rerun",
+                          selection_mode="single-row", key="versions")  # fmt: skip
+    model = versions[next(iter(chosen.selection.rows), 0)]
+    hint = "" if chosen.selection.rows else " (select another in the table)"
+    st.markdown(f"**Version {model.version}**{hint}")
+    scores, card = st.tabs(["Scores", "Card"])
+    with scores:
+        left, right = st.columns(2)
+        with left:
+            st.caption("RMSPE by the origin of the fold")
+            charts.show(operation_charts.fold_chart(model.card.rmspe), "models-folds")
+        with right:
+            _leaderboard(model)
+    with card:
+        fields = vars(model.card) | {"files": len(model.card.files), "backtest_run": model.backtest_run}
+        st.json({name: value for name, value in fields.items() if name != "rmspe"} | {"rmspe": model.card.rmspe})
+
+
+def _leaderboard(model: RegisteredModel) -> None:
+    board = records.leaderboard(model.backtest_run)
+    if board is None:
+        st.caption("The backtest of this version is deleted by now.")
+        return
+    percents = {name: st.column_config.NumberColumn(format="percent") for name in SCORES.values()}
+    st.caption("All candidates of its training, the best first")
+    st.dataframe(board[list(SCORES)].rename(columns=SCORES), column_config=percents)
+
+
+def _ledger(entries: tuple[LedgerEntry, ...]) -> None:
+    st.subheader("Ledger")
+    if not entries:
+        st.caption("No decision was made yet.")
+    for entry in entries[: None if st.session_state.get("all-decisions") else FIRST_ENTRIES]:
+        with st.expander(f"{moment(entry.at)} · {sentence(entry)}"):
+            st.markdown(bullets(entry.reasons))
+    if len(entries) > FIRST_ENTRIES:
+        st.toggle(f"Show all {len(entries)}", key="all-decisions")
+
+
+def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | None) -> None:
+    """Rollback and promotion, for who has an API key."""
+    st.subheader("Change the champion")
+    if not loading.settings().api_keys:
+        st.info(NO_KEY, icon=":material/lock:")
+        return
+    if result := st.session_state.pop("change-result", None):
+        (st.success if result.succeeded else st.error)(result.text)
+    current = champion.version if champion else None
+    seen = st.session_state.get(SEEN, current)  # when the button was pressed; another may be champion by now
+    st.session_state[SEEN] = current
+    left, right = st.columns(2)
+    with left:
+        _rollback_form(champion, seen)
+    with right:
+        _promotion_form([each.version for each in versions if each != champion], seen)
+
+
+def _rollback_form(champion: RegisteredModel | None, seen: int | None) -> None:
+    if champion is None:
+        return
+    with st.form("rollback"):
+        st.markdown(f"**Roll back from version {champion.version}** to the champion before it")
+        consent = _consent("rollback", "The champion before serves, and the endpoint follows")
+        if st.form_submit_button("Roll back", icon=":material/undo:"):
+            _change(["rollback"], consent, seen)
+
+
+def _promotion_form(others: list[int], seen: int | None) -> None:
+    if not others:
+        return
+    with st.form("promotion"):
+        st.markdown("**Promote** another version")
+        version = st.selectbox("Version", others, key="promotion-version")
+        consent = _consent("promotion", "It serves whatever its verdict, and the endpoint follows")
+        if st.form_submit_button("Promote", icon=":material/publish:"):
+            _change(["promote", str(version)], consent, seen)
+
+
+def _consent(name: str, consequence: str) -> Consent:
+    """Reason, confirmation and API key, as they are typed."""
+    reason = st.text_input("Why, for the ledger", key=f"{name}-reason")
+    confirmed = st.checkbox(consequence, key=f"{name}-confirmed")
+    return Consent(reason.strip(), confirmed, st.text_input("API key", type="password", key=f"{name}-key").strip())
+
+
+def _change(command: list[str], consent: Consent, seen: int | None) -> None:
+    """Change the champion by the command that an operator would type, and show the page anew.
+
+    seen: the champion that the person has seen; if another one serves by now, nothing is changed.
+    """
+    if problem := consent.problem(each.get_secret_value() for each in loading.settings().api_keys):
+        st.error(problem)
+        return
+    instead_of = ["--instead-of", str(seen)] if seen else []
+    with st.spinner("Changing the champion; an endpoint needs up to five minutes …"):
+        result = commands.run("models", *command, "--because", consent.reason, *instead_of)
+    st.session_state["change-result"] = result
+    records.clear_models()
+    st.rerun()

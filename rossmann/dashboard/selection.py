@@ -1,0 +1,47 @@
+"""Which stores a page shows: a group by an attribute, or single stores by label. The choice is in the URL."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from rossmann.data import SalesHistory
+
+ALL = "All stores"
+GROUP_KEY, STORES_KEY = "group", "stores"  # of the widgets and of the URL
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some stores of a history."""
+
+    positions: np.ndarray  # int64, ascending
+    title: str  # for readers
+    is_all: bool
+
+
+def groups(history: SalesHistory) -> dict[str, np.ndarray]:
+    """All stores, then those with the same value of an attribute: positions by "attribute: value"."""
+    stores = history.stores
+    attributes = zip(history.chain.attributes, stores.attributes.T, strict=True)
+    result = {ALL: np.arange(len(stores.number))}
+    for name, values in attributes:
+        result |= {f"{name}: {value}": np.flatnonzero(values == value) for value in np.unique(values)}
+    return result
+
+
+def choose_stores(history: SalesHistory) -> Selection:
+    """Two widgets beside each other, and what is chosen with them."""
+    left, right = st.columns([1, 3])
+    by_group = groups(history)
+    group = left.selectbox("Group", list(by_group), key=GROUP_KEY, bind="query-params")
+    members = by_group[group]
+    labels = history.stores.label[members].tolist()
+    hint = f"All {len(labels):,} of the group; type to search"
+    names = right.multiselect("Stores", labels, key=STORES_KEY, bind="query-params", placeholder=hint)
+    if names:
+        title = f"Store {names[0]}" if len(names) == 1 else f"{len(names):,} stores"
+        return Selection(np.flatnonzero(np.isin(history.stores.label, names)), title, is_all=False)
+    is_all = group == ALL
+    title = f"All {len(labels):,} stores" if is_all else f"{group} ({len(labels):,} stores)"
+    return Selection(members, title, is_all)

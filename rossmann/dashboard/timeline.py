@@ -1,0 +1,90 @@
+"""Alarms, retrainings and decisions about the champion in one order of time, with what each of them changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+
+from rossmann import monitoring
+from rossmann.alarms import Alarm, AlarmRecord, RetrainingOutcome
+from rossmann.dashboard.formats import share
+from rossmann.registry import LedgerEntry
+
+ALARM_PREFIX = "rossmann.alarm."
+DECISION = "decision"  # the kind of an entry that is no alarm
+SENTENCES = {  # of the ledger's actions
+    "promote": "Version {version} became champion",
+    "override": "A person made version {version} champion",
+    "refuse": "Version {version} was refused",
+    "rollback": "Rolled back to version {version}",
+    "withdraw": "The promotion of version {version} was taken back",
+}
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One alarm or one decision."""
+
+    at: datetime  # with its time zone
+    kind: str  # of the alarm: drift, performance, data, …; or DECISION
+    title: str
+    reasons: tuple[str, ...]
+    day: date | None  # of the sales that an alarm is about
+    is_open: bool  # whether a retraining must still answer it
+    answer: str  # what was done, and what that changed; empty where nothing answers
+
+
+def timeline(
+    records: Sequence[AlarmRecord], ledger: Sequence[LedgerEntry], weekly: pd.DataFrame
+) -> list[TimelineEntry]:
+    """All entries, newest first. weekly: from `monitoring.weekly_scores`, for what a promotion changed."""
+    entries = [_of_alarm(each, ledger, weekly) for each in records] + [_of_decision(each) for each in ledger]
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)
+
+
+def kind(alarm: Alarm) -> str:
+    """The last part of the event's name: drift, performance, data, …"""
+    return alarm.event.removeprefix(ALARM_PREFIX)
+
+
+def sentence(entry: LedgerEntry) -> str:
+    """What was decided, without the reasons."""
+    before = f" in place of version {entry.previous}" if entry.previous not in (None, entry.version) else ""
+    is_change = entry.action in ("promote", "override", "rollback")
+    unfinished = "" if entry.done else " (interrupted: the alias says which version serves)"
+    return SENTENCES[entry.action].format(version=entry.version) + (before if is_change else "") + unfinished
+
+
+def effect(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFrame) -> tuple[float, float]:
+    """WAPE before and after the promotion that answered an alarm; NaN where there was none, or no week yet."""
+    outcome, nothing = record.outcome, (np.nan, np.nan)
+    if outcome is None or outcome.decision != "promoted" or record.alarm.day is None:
+        return nothing
+    promotions = (each for each in ledger if each.version == outcome.model_version and each.action == "promote")
+    previous = next((each.previous for each in promotions), None)
+    if previous is None:
+        return nothing
+    return monitoring.wape_around(weekly, record.alarm.day, previous, outcome.model_version)
+
+
+def _of_alarm(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFrame) -> TimelineEntry:
+    alarm = record.alarm
+    name = getattr(alarm, "name", None)
+    title = f"{kind(alarm).replace('-', ' ').capitalize()} alarm" + (f": {name}" if name else "")
+    answer = _answer(record.outcome, *effect(record, ledger, weekly)) if record.outcome else ""
+    return TimelineEntry(alarm.at, kind(alarm), title, (alarm.reason,), alarm.day, record.is_open, answer)
+
+
+def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:
+    version = f", version {outcome.model_version} serves" if outcome.model_version else ""
+    text = f"Retraining {outcome.decision}{version}: {outcome.reason}."
+    if np.isnan(after):
+        return text
+    return f"{text} WAPE was {share(before)} before and is {share(after)} in the weeks after."
+
+
+def _of_decision(entry: LedgerEntry) -> TimelineEntry:
+    at = entry.at.to_pydatetime().astimezone(UTC)
+    return TimelineEntry(at, DECISION, sentence(entry), entry.reasons, None, False, "")

@@ -1,0 +1,25 @@
+"""The reasons of a forecast in the words of a shop, and why it moved.
+
+terms      which term each column of the models belongs to
+effects    the terms' effects on the logarithm of a forecast
+reasons    the same as amounts, which add up to the forecast
+movement   the difference of two forecasts of the same day: new actuals, a changed plan, a changed model
+evenings   what was known on an evening, from the snapshots
+"""
+
+from rossmann.explain.evenings import Evening, evening_before, find_evening
+from rossmann.explain.movement import Movement, why_it_moved
+from rossmann.explain.reasons import Basis, Reasons, Term, reasons, reasons_of_day
+
+__all__ = [
+    "Basis",
+    "Evening",
+    "Movement",
+    "Reasons",
+    "Term",
+    "evening_before",
+    "find_evening",
+    "reasons",
+    "reasons_of_day",
+    "why_it_moved",
+]

@@ -1,0 +1,48 @@
+"""What was known on an evening: from the snapshot that ends on that day, or from the current one, cut there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rossmann import features
+from rossmann.data import SalesHistory, current_snapshot, describe_snapshot, list_snapshots, load_snapshot
+from rossmann.features import State
+from rossmann.schema import DAY
+
+
+@dataclass(frozen=True)
+class Evening:
+    """The evening of the day `origin`, and the snapshot that says what was known."""
+
+    origin: np.datetime64
+    snapshots: str  # the folder of all snapshots
+    snapshot: str  # fingerprint
+    is_cut: bool  # the snapshot has later days: what has been corrected since, in sales and plan, is in it
+
+    def history(self) -> SalesHistory:
+        """The sales up to the evening, and the plan after it."""
+        history = load_snapshot(self.snapshots, self.snapshot)
+        return history.until(self.origin) if self.is_cut else history
+
+    def state(self) -> State:
+        """The State of the evening. That of a cut snapshot is not stored: it is fitted."""
+        if self.is_cut:
+            return features.fit_state(self.history())
+        return features.load_state(self.snapshots, self.snapshot)
+
+
+def find_evening(snapshots: str, origin: np.datetime64) -> Evening:
+    """The evening of a day: of the current snapshot where it ends then, else of the newest one that does.
+
+    Where none does, or is no longer there, it is the current one without its later days.
+    """
+    current = current_snapshot(snapshots)
+    ends_then = [each.fingerprint for each in list_snapshots(snapshots) if np.datetime64(each.origin) == origin]
+    snapshot = current if current in ends_then or not ends_then else ends_then[-1]
+    return Evening(origin, snapshots, snapshot, is_cut=not ends_then)
+
+
+def evening_before(snapshots: str, day: np.datetime64) -> Evening:
+    """The newest evening before a day: that of the current snapshot, or the day before of a past day."""
+    origin = np.datetime64(describe_snapshot(snapshots, current_snapshot(snapshots)).origin)
+    return find_evening(snapshots, min(origin, day - DAY))

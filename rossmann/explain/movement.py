@@ -1,0 +1,80 @@
+"""Why the forecast of a store and day moved: new actuals, a changed plan, a changed model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from itertools import permutations, product
+from math import factorial
+
+import numpy as np
+
+from rossmann.data import Plan
+from rossmann.explain.reasons import Basis
+from rossmann.features import State
+from rossmann.schema import CALENDAR_COLUMNS, to_date
+
+CAUSES = 3  # actuals, plan and model
+Sides = tuple[int, ...]  # of each cause, whether it is as before (0) or as after (1)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """By how much a forecast moved, and the causes of that, which add up to it. In the currency of the forecast."""
+
+    store: int
+    date: date
+    before: float
+    after: float
+    actuals: float
+    plan: float
+    model: float
+
+
+def why_it_moved(before: Basis, after: Basis, store: int, day: np.datetime64) -> Movement:
+    """Split the difference of two forecasts of a store's day. DataError if one of the two cannot forecast the day.
+
+    The forecast is computed with every mixture of what was and what is. A cause has the mean of what it changes over
+    all orders in which the causes can be exchanged (its Shapley value): one fixed order would give what two causes do
+    together to one of them. A cause that changes nothing has 0. The plan is exchanged on the days that both forecast.
+    """
+    sides = (before, after)
+    for basis in sides:
+        basis.require_day(day)
+    forecasts = {mixture: _forecast(sides, mixture, store, day) for mixture in product((0, 1), repeat=CAUSES)}
+    shares = _shapley(forecasts.__getitem__)
+    first, last = forecasts[0, 0, 0], forecasts[1, 1, 1]
+    return Movement(store, to_date(day), first, last, *shares)
+
+
+def _shapley(value: Callable[[Sides], float]) -> list[float]:
+    """The mean over all orders of what each cause changes when its turn comes."""
+    shares = [0.0] * CAUSES
+    for order in permutations(range(CAUSES)):
+        mixture = [0] * CAUSES
+        for cause in order:
+            without = value(tuple(mixture))
+            mixture[cause] = 1
+            shares[cause] += value(tuple(mixture)) - without
+    return [share / factorial(CAUSES) for share in shares]
+
+
+def _forecast(sides: tuple[Basis, Basis], mixture: Sides, store: int, day: np.datetime64) -> float:
+    """The forecast with actuals, plan and model each of one side."""
+    actuals, plan, model = (sides[side] for side in mixture)
+    rows = _store_plan(plan, actuals.state, store)
+    sales = model.forecaster.predict(actuals.state, rows).sales
+    return float(sales[rows.date == day][0])
+
+
+def _store_plan(basis: Basis, state: State, store: int) -> Plan:
+    """The plan of a basis for one store, on the days that it and the State forecast, with the State's covariates."""
+    own = basis.rows_of(store)
+    rows = np.flatnonzero((own.date > state.origin) & (own.date <= state.calendar.dates[-1]))
+    dates, position = own.date[rows], int(state.stores.positions(np.array([store]))[0])
+    covariates = state.calendar.covariates[:, position, state.calendar.positions(dates)].T.copy()
+    names = basis.state.calendar.covariate_names.tolist()
+    for column, name in enumerate(state.calendar.covariate_names.tolist()):
+        if name in names:
+            covariates[:, column] = own.covariates[rows, names.index(name)]
+    columns = {name: getattr(own, name)[rows] for name in CALENDAR_COLUMNS}
+    return Plan(own.store[rows], dates, **columns, covariates=covariates)

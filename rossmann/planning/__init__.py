@@ -1,0 +1,1 @@
+"""What planners do with forecasts: overrides, uploaded plans, what-if scenarios."""

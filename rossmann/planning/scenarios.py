@@ -1,0 +1,231 @@
+"""What-if: changes of the plan, what they would sell beside the plan as it is, and scenarios that are kept by name.
+
+A scenario is a question. It is not journaled as a forecast, and the published plan stays as it is.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date, timedelta
+from itertools import combinations
+from typing import Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from rossmann import features
+from rossmann.data import Plan
+from rossmann.features import State
+from rossmann.models import Forecast, Forecaster, Quantiles
+from rossmann.models.quantiles import bound_levels
+from rossmann.schema import DAY, MONDAY, WEEK_DAYS, weekday
+from rossmann.storage import Storage
+from rossmann.validation import DataError
+
+Kind = Literal["promotion", "no promotion", "closed", "open"]
+NAME_LENGTH = 80
+BEST_OF_WEEKS, BEST_WEEKS = 6, 2  # so many promotion weeks are chosen among so many
+WEEK_END = timedelta(days=WEEK_DAYS - 1)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is different from the published plan on the days first … last of some stores."""
+
+    kind: Kind
+    first: date
+    last: date
+    stores: tuple[str, ...] = ()  # labels; empty: all stores
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Some changes under a name. Of two changes of the same days, the later one holds."""
+
+    name: str
+    changes: tuple[Change, ...]
+    created: str  # date and time, ISO
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changes are worth: the sum over some rows, and its bounds."""
+
+    base: float
+    amount: float  # alternative minus base
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows of the published plan, forecast as they are and as the changes make them. float64 [rows] each"""
+
+    plan: Plan  # changed; whole stores only, each with all days of the horizon
+    base: np.ndarray
+    alternative: np.ndarray
+    lower: np.ndarray  # of alternative - base
+    upper: np.ndarray
+
+    def total(self, rows: np.ndarray | slice = slice(None)) -> Difference:
+        """The sum of these rows. Its bounds are the sums of the rows' bounds.
+
+        That is as if all days and stores erred in the same direction: the true range is at most this wide.
+        """
+        base, alternative = self.base[rows].sum(), self.alternative[rows].sum()
+        return Difference(float(base), float(alternative - base), self.lower[rows].sum(), self.upper[rows].sum())
+
+
+@dataclass(frozen=True)
+class WeekChoice:
+    """Promotion weeks, each by its Monday, and what they are worth against the published plan."""
+
+    weeks: tuple[date, ...]
+    difference: Difference
+
+
+def compare(forecaster: Forecaster, state: State, changes: Sequence[Change]) -> Comparison:
+    """Forecast the stores that the changes name with and without them. DataError for a store that does not exist."""
+    base_plan = _plan_of(state, changes)
+    base = forecaster.predict(state, base_plan)
+    return _comparison(forecaster, state, base, apply_changes(base_plan, changes, state))
+
+
+def apply_changes(plan: Plan, changes: Iterable[Change], state: State) -> Plan:
+    """The plan with the changes. A promotion is on those weekdays only on which the chain has promotions."""
+    opening, promotion = plan.open.copy(), plan.promotion.copy()
+    promotion_day = state.weekdays.has_promotion[weekday(plan.date)]
+    for change in changes:
+        rows = _rows_of(plan, change, state)
+        match change.kind:
+            case "promotion":
+                promotion[rows & promotion_day] = 1
+            case "no promotion":
+                promotion[rows] = 0
+            case "closed":
+                opening[rows] = 0
+            case "open":
+                opening[rows] = 1
+    return replace(plan, open=opening, promotion=promotion)
+
+
+def difference_bounds(base: Forecast, alternative: Forecast, quantiles: Quantiles) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper bounds of alternative - base, with `coverage` between them. float64 [rows] each
+
+    The errors of both are those of the same day of the same store, so they are taken to be perfectly correlated: a day
+    that sells so many standard deviations more than its forecast would have done so with the other plan, too. Where
+    the standard deviations are equal, the relative error carries over. How wrong the model is about the effect of a
+    promotion itself is not in it.
+    """
+    shift = quantiles.around(alternative.standard_deviation, alternative.sales)
+    shift -= quantiles.around(base.standard_deviation, base.sales)
+    lowest, highest = bound_levels(quantiles.coverage)
+    levels = np.array(quantiles.levels)
+    between = shift[:, (levels >= lowest) & (levels <= highest)]
+    return between.min(axis=1), between.max(axis=1)
+
+
+def whole_weeks(state: State) -> list[date]:
+    """The Mondays of the whole weeks of the horizon."""
+    days = state.origin + DAY * np.arange(1, state.horizon_days + 1)
+    mondays = days[(weekday(days) == MONDAY) & (days <= days[-1] - (WEEK_DAYS - 1) * DAY)]
+    return mondays.tolist()
+
+
+def best_weeks(
+    forecaster: Forecaster,
+    state: State,
+    stores: tuple[str, ...] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[WeekChoice]:
+    """Every choice of BEST_WEEKS promotion weeks among the next BEST_OF_WEEKS, the best one first; each is forecast.
+
+    The other weeks among these have no promotion then; later days stay as they are published.
+    """
+    weeks = whole_weeks(state)[:BEST_OF_WEEKS]
+    choices = list(combinations(weeks, min(BEST_WEEKS, len(weeks))))
+    if not weeks:
+        raise DataError(f"the horizon of {state.horizon_days} days has no whole week from Monday to Sunday")
+    base_plan = _plan_of(state, [Change("no promotion", weeks[0], weeks[0], stores)])
+    base, result = forecaster.predict(state, base_plan), []
+    for number, selection in enumerate(choices):
+        progress(number, len(choices))
+        plan = apply_changes(base_plan, weeks_as_changes(selection, weeks, stores), state)
+        result.append(WeekChoice(selection, _comparison(forecaster, state, base, plan).total()))
+    progress(len(choices), len(choices))
+    return sorted(result, key=lambda choice: -choice.difference.amount)
+
+
+def weeks_as_changes(selection: Sequence[date], weeks: Sequence[date], stores: tuple[str, ...]) -> tuple[Change, ...]:
+    """The changes that make these weeks, and no others of `weeks`, promotion weeks."""
+    promotions = (Change("promotion", monday, monday + WEEK_END, stores) for monday in selection)
+    return (Change("no promotion", weeks[0], weeks[-1] + WEEK_END, stores), *promotions)
+
+
+def save_scenario(folder: Storage, scenario: Scenario) -> None:
+    """Keep a scenario; one of the same name is replaced. DataError for a name that is empty or too long."""
+    folder.write(_file_name(scenario.name), json.dumps(asdict(scenario), indent=2, default=str).encode())
+
+
+def list_scenarios(folder: Storage) -> list[Scenario]:
+    """All scenarios by name. DataError for a file that is none."""
+    return [_read(folder, name) for name in sorted(folder.file_names()) if name.endswith(".json")]
+
+
+def remove_scenario(folder: Storage, name: str) -> None:
+    """Forget a scenario, if there is one of this name."""
+    folder.delete_if_exists(_file_name(name))
+
+
+def _plan_of(state: State, changes: Sequence[Change]) -> Plan:
+    """The published plan of all stores that the changes name."""
+    plan = features.published_plan(state)
+    is_in = np.zeros(len(plan), bool)
+    for change in changes:
+        is_in |= _is_named(plan, change, state)
+    return Plan(*(getattr(plan, field.name)[is_in] for field in fields(Plan)))
+
+
+def _rows_of(plan: Plan, change: Change, state: State) -> np.ndarray:
+    """Which rows a change is about. bool [rows]"""
+    of_days = (plan.date >= np.datetime64(change.first)) & (plan.date <= np.datetime64(change.last))
+    return of_days & _is_named(plan, change, state)
+
+
+def _is_named(plan: Plan, change: Change, state: State) -> np.ndarray:
+    """Whether the store of each row is one of the change. bool [rows]"""
+    if not change.stores:
+        return np.ones(len(plan), bool)
+    unknown = sorted(set(change.stores) - set(state.stores.label.tolist()))
+    if unknown:
+        raise DataError(f"there is no store {', '.join(unknown[:3])}; remove it from the change, or correct it")
+    return np.isin(plan.store, state.stores.number[np.isin(state.stores.label, change.stores)])
+
+
+def _comparison(forecaster: Forecaster, state: State, base: Forecast, plan: Plan) -> Comparison:
+    alternative = forecaster.predict(state, plan)
+    lower, upper = difference_bounds(base, alternative, forecaster.require_quantiles())
+    return Comparison(plan, base.sales, alternative.sales, lower, upper)
+
+
+def _file_name(name: str) -> str:
+    if not name.strip() or len(name) > NAME_LENGTH:
+        raise DataError(f"give the scenario a name of 1 to {NAME_LENGTH} characters")
+    return f"{quote(name.strip(), safe=' ')}.json"
+
+
+def _read(folder: Storage, file: str) -> Scenario:
+    try:
+        document = json.loads(folder.read(file))
+        changes = tuple(
+            Change(
+                each["kind"],
+                date.fromisoformat(each["first"]),
+                date.fromisoformat(each["last"]),
+                tuple(each["stores"]),
+            )
+            for each in document["changes"]
+        )
+        return Scenario(document["name"], changes, document["created"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder.address(file)} is no scenario ({error}); delete the file") from error

@@ -1,0 +1,143 @@
+"""The pages about operation in a browser, on one small workspace whose journal, alarms and ledger are synthetic."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from rossmann import monitoring, registry
+from rossmann.storage import Storage
+from tests.support.browser import Screen, headless_chromium, running_dashboard, screen
+from tests.support.endpoint import registry_of
+from tests.support.operations import Operations, operations
+
+pytestmark = pytest.mark.slow
+
+KEY = "a-key-of-this-test"
+
+
+@pytest.fixture(scope="module")
+def ops(noisy, tmp_path_factory, new_mlflow_database) -> Operations:
+    folder = tmp_path_factory.mktemp("dashboard-operations")
+    new_mlflow_database(folder)
+    result = operations(folder, noisy)
+    reports = Storage(result.settings.workspace.monitoring_reports)
+    reports.subfolder("2014-10-15").write(monitoring.PAGE, b"<html><body><h1>Drift of the week</h1></body></html>")
+    return result
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with headless_chromium() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def dashboard(ops) -> Iterator[str]:
+    """The dashboard of the workspace with an API key; its endpoint is not running."""
+    settings = {"ROSSMANN_API_KEYS": KEY, "ROSSMANN_SERVE_ADDRESS": "http://127.0.0.1:1", "ROSSMANN_HTTP_PORT": "9"}
+    with running_dashboard(ops.settings.data_dir, **settings) as url:
+        yield url
+
+
+@pytest.fixture
+def show(browser, dashboard) -> Iterator[Screen]:
+    with screen(browser, dashboard) as result:
+        yield result
+        assert result.problems == []
+
+
+def main(page: Page) -> str:
+    """The text of the page."""
+    return page.get_by_test_id("stMain").inner_text()
+
+
+def test_accuracy_draws_what_was_delivered_beside_what_was_expected(show):
+    page = show.open("accuracy")
+    text = main(page)
+    assert "Version 2 (ridge)" in text
+    assert re.search(r"points against expected", text)
+    for name in ("accuracy-by-week", "accuracy-by-lead", "accuracy-calibration", "accuracy-by-group", "accuracy-store"):
+        expect(page.locator(f".st-key-{name} .main-svg").first).to_be_visible()
+    page.get_by_role("radio", name="4", exact=True).focus()
+    page.keyboard.press("Enter")
+    show.settled()
+    assert "weeks=4" in page.url or "4" in page.get_by_role("radio", checked=True).inner_text()
+
+
+def test_the_timeline_says_what_was_done_about_an_alarm_and_what_it_changed(show):
+    page = show.open("alarms")
+    text = main(page)
+    assert re.search(r"Retraining promoted, version 2 serves: beats version 1\. WAPE was [\d.]+ % before and is", text)
+    assert "Drift alarm: concept_shift" in text
+    assert "rossmann retrain" in text, "one alarm is open"
+    expect(page.locator(".st-key-alarms-accuracy .main-svg").first).to_be_visible()
+    assert page.locator("iframe").count() == 0, "the report is large: it is read when it is wanted"
+    page.get_by_text("Open it here").click()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="Drift of the week")).to_be_visible()
+
+
+def test_models_shows_the_verdict_and_changes_the_champion_only_with_a_key_and_a_confirmation(show, ops):
+    page = show.open("models")
+    assert "worse than champion v2 in promo=1" in main(page)
+    form = page.get_by_test_id("stForm").filter(has_text="Roll back from version 2")
+    form.get_by_label("Why, for the ledger").fill("sells too little")
+    form.get_by_label("API key").fill("another key")
+    form.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_text("Confirm what will happen.")).to_be_visible()
+    form.get_by_text("The champion before serves").click()
+    form.get_by_role("button", name="Roll back").click()
+    expect(page.get_by_text("This is none of the API keys")).to_be_visible()
+    assert registry.champion(registry_of(ops.settings.data_dir)).version == 2
+
+
+def test_system_says_that_the_endpoint_is_not_running_and_what_to_type(show):
+    text = main(show.open("system"))
+    assert "It is not running" in text
+    assert "make up" in text
+    assert "version 2" in text
+    assert "Requests of the last 24 hours" in text
+
+
+def test_a_page_is_readable_in_the_dark_theme(browser, dashboard):
+    with screen(browser, dashboard, theme="dark") as dark:
+        page = dark.open("accuracy")
+        colour = page.get_by_test_id("stApp").evaluate("element => getComputedStyle(element).backgroundColor")
+        assert max(map(int, re.findall(r"\d+", colour)[:3])) < 60
+        assert dark.problems == []
+
+
+def test_without_a_key_nothing_can_be_changed_and_an_empty_workspace_says_what_to_type(browser, tmp_path):
+    with running_dashboard(tmp_path) as url, screen(browser, url) as empty:
+        assert "rossmann ingest" in main(empty.open("accuracy"))
+        assert "rossmann train" in main(empty.open("models"))
+        assert "make up" in main(empty.open("system"))
+        assert empty.problems == []
+
+
+def test_a_rollback_by_hand_is_in_the_ledger_and_is_refused_once_another_version_is_champion(browser, ops):
+    with running_dashboard(ops.settings.data_dir, ROSSMANN_API_KEYS=KEY) as url, screen(browser, url) as operator:
+        page = operator.open("models")
+        late = page.context.new_page()
+        late.goto(f"{url}/models")
+        roll_back(late, submit=False)
+        roll_back(page, submit=True)
+        expect(page.get_by_text("version 1 is champion again")).to_be_visible()
+        newest = registry.ledger(registry_of(ops.settings.data_dir))[0]
+        assert (newest.action, newest.version, newest.previous) == ("rollback", 1, 2)
+        assert newest.reasons == ("rolled back from version 2: sells too little",)
+        late.get_by_role("button", name="Roll back").click()
+        expect(late.get_by_text("version 1 is champion by now, not version 2")).to_be_visible()
+        assert registry.ledger(registry_of(ops.settings.data_dir))[0] == newest
+        assert operator.problems == []
+
+
+def roll_back(page: Page, submit: bool) -> None:
+    """Fill in the form for a rollback from version 2."""
+    form = page.get_by_test_id("stForm").filter(has_text="Roll back from version 2")
+    form.get_by_label("Why, for the ledger").fill("sells too little")
+    form.get_by_text("The champion before serves").click()
+    form.get_by_label("API key").fill(KEY)
+    if submit:
+        form.get_by_role("button", name="Roll back").click()
