@@ -3,6 +3,8 @@
 It is made of what is stored, the backtest run, the snapshot and the ledger, so that writing it again is the same file.
 """
 
+from typing import Literal
+
 from flows import workspace
 from rossmann import registry
 from rossmann.registry import LedgerEntry, RegisteredModel, Registry
@@ -69,7 +71,7 @@ def _decision(model_registry: Registry, version: int) -> Decision | None:
         return Decision("taken back", _time(veto), (*veto.reasons, *(judgement.reasons if judgement else ())))
     if judgement is None:
         return None
-    outcome = "refused" if judgement.action == registry.REFUSE else "promoted"
+    outcome: Literal["refused", "promoted"] = "refused" if judgement.action == registry.REFUSE else "promoted"
     return Decision(outcome, _time(judgement), judgement.reasons)
 
 

@@ -12,7 +12,7 @@ from flows.cli.options import DAY, AsJson, PlanFile, parse_day
 if TYPE_CHECKING:
     from flows.cli.documents import Document
     from flows.explanation import Explanation, Source
-    from rossmann.explain import Term
+    from rossmann.explain import Movement, Term
 
 BAR_WIDTH = 24  # characters of the waterfall
 AXIS_MARGIN = 0.15  # of its range, to the left of its lowest end
@@ -50,7 +50,7 @@ def explain(
 
 def document(explanation: "Explanation") -> "Document":
     """What --json prints. `movement` is null unless an earlier forecast, or a plan, is named."""
-    reasons, movement = explanation.reasons, explanation.movement
+    reasons, movement, earlier = explanation.reasons, explanation.movement, explanation.earlier
     return {
         "store": explanation.store,
         "date": reasons.date.isoformat(),
@@ -60,8 +60,9 @@ def document(explanation: "Explanation") -> "Document":
         **_source(explanation.source),
         "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
         "movement": movement
+        and earlier
         and {
-            "from": _source(explanation.earlier),
+            "from": _source(earlier),
             "before": movement.before,
             "after": movement.after,
             "actuals": movement.actuals,
@@ -98,16 +99,15 @@ def show(explanation: "Explanation") -> None:
         columns = [console.Column("reason"), console.Column(amount, numeric=True)]
         columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
         console.show_table(columns, _waterfall(explanation))
-    if explanation.movement:
-        show_movement(explanation)
+    if explanation.movement and explanation.earlier:
+        show_movement(explanation.movement, explanation.earlier)
 
 
-def show_movement(explanation: "Explanation") -> None:
+def show_movement(movement: "Movement", earlier: "Source") -> None:
     """The difference from the earlier forecast, by cause."""
     from flows.cli import console
 
-    movement = explanation.movement
-    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(explanation.earlier)}")
+    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(earlier)}")
     columns = [console.Column("why it moved"), console.Column("amount", numeric=True)]
     causes = (("new actuals", movement.actuals), ("changed plan", movement.plan), ("changed model", movement.model))
     rows = [[name, f"{amount:+,.0f}"] for name, amount in (*causes, ("all", movement.after - movement.before))]
@@ -138,7 +138,7 @@ def _waterfall(explanation: "Explanation") -> list[list[str]]:
     ends = list(accumulate(term.amount for term in reasons.terms))
     low, high = min(ends), max(ends)
     low -= (high - low) * AXIS_MARGIN
-    rows = []
+    rows: list[list[str]] = []
     for start, end, term in zip([low, *ends], ends, reasons.terms, strict=False):
         share = f"{term.change:+.1%}" if rows else ""
         rows.append([term.name, f"{term.amount:+,.0f}" if rows else f"{term.amount:,.0f}", share,

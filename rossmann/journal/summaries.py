@@ -3,9 +3,11 @@
 Everything is read without writing; a journal that does not exist yet is an empty one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -86,7 +88,8 @@ def read_newest_batches(url: str, model_version: int, first: date, last: date) -
     with read_only_connection(url) as connection:
         batches = _batches(connection, model_version, last)
         starts = [*(origin + ONE_DAY for origin in batches.origin), last + ONE_DAY]
-        for batch, (start, end) in zip(batches.itertuples(index=False), pairwise(starts), strict=True):
+        every_batch: Iterable[Any] = batches.itertuples(index=False)
+        for batch, (start, end) in zip(every_batch, pairwise(starts), strict=True):
             if end > first and batch.quantiles:
                 rows = _batch_rows(connection, batch.id, max(start, first), end - ONE_DAY)
                 parts.append((rows, Quantiles.of_document(batch.quantiles)))
@@ -101,7 +104,7 @@ def _batches(connection: sa.Connection | None, model_version: int, last: date) -
     return batches.drop_duplicates("origin", keep="last")
 
 
-def _batch_rows(connection: sa.Connection, batch: str, first: date, last: date) -> pd.DataFrame:
+def _batch_rows(connection: sa.Connection | None, batch: str, first: date, last: date) -> pd.DataFrame:
     columns = (forecasts.c.store, forecasts.c.date, forecasts.c.forecast, forecasts.c.standard_deviation)
     of_days = sa.and_(forecasts.c.request_id == batch, forecasts.c.date.between(first, last))
     return read_only_frame(connection, sa.select(*columns).where(of_days)).astype({"date": "datetime64[s]"})

@@ -119,4 +119,4 @@ def _group(
 def _scores(rows: pd.DataFrame) -> pd.Series:
     """The scores of all rows together; NaN without any."""
     table = scores_of_sums(rows.assign(all=""), "all")
-    return table.loc[""] if len(table) else pd.Series(np.nan, table.columns).fillna({"rows": 0})
+    return table.iloc[0] if len(table) else pd.Series(np.nan, table.columns).fillna({"rows": 0.0})

@@ -38,7 +38,7 @@ def record_backtests(
     with _mlflow_run(client, experiment, f"backtests on {snapshot}", tags) as parent:
         client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(run.backtest.rows))])
         board = run.leaderboard()
-        _log_scores(client, parent, board.loc[run.backtest.best()])
+        _log_scores(client, parent, cast(pd.Series, board.loc[run.backtest.best()]))
         for candidate in candidates:
             _record_candidate(client, experiment, parent, run, board, candidate)
         _log_rows(client, parent, run)

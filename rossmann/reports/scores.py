@@ -1,6 +1,7 @@
 """Scores of the best candidate beside those of the baseline, on parts of the backtest."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rossmann.evaluation import BASELINE, Backtest, Names
 from rossmann.schema import WEEKDAY_NAMES
@@ -57,7 +58,7 @@ def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = No
     baseline = scores[capped].loc[BASELINE if BASELINE in pair.candidates else candidate]
     return tuple(
         PartScore(
-            names.store(value) if names else _label(column, value),
+            names.store(int(str(value))) if names else _label(column, value),
             float(row[capped]),
             float(baseline[value]),
             float(row.bias),
@@ -69,7 +70,7 @@ def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = No
     )
 
 
-def _label(column: str, value: object) -> str:
+def _label(column: str, value: Any) -> str:
     if column == "origin":
         return f"{value:%-d %b %Y}"
     if column == "weekday":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BASELINE, BacktestRun, Loss, chain_names
@@ -63,7 +63,7 @@ def render_training(report: TrainingReport) -> bytes:
         loss=report.loss,
         baseline=BASELINE,
         tiles=_tiles(report),
-        warning=backtest.bias_warning(candidate),
+        warning=backtest.warning(candidate),
         columns=leaderboard.columns(report.loss),
         leaderboard=leaderboard.lines(report.run),
         lines=charts.lines(backtest, candidate),
@@ -80,7 +80,8 @@ def render_training(report: TrainingReport) -> bytes:
 def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     """The numbers at the top: what, number, and beside what it is to be seen."""
     board, loss, candidate = report.run.backtest.score(), report.loss, report.challenger.candidate
-    best, rows = board.loc[candidate], report.run.backtest.of(candidate)
+    best: Any = board.loc[candidate]
+    rows = report.run.backtest.of(candidate)
     tiles = [(f"{loss.label}, capped", loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
     if BASELINE in board.index and candidate != BASELINE:
         gain = 1 - best[loss.capped_name] / board[loss.capped_name][BASELINE]
