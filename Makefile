@@ -5,8 +5,9 @@ MLFLOW_PORT ?= 5000
 RAY_DASHBOARD_PORT ?= 8265
 RAY_CLIENT_PORT ?= 10001
 ROSSMANN_HTTP_PORT ?= 8000
+DASHBOARD_PORT ?= 8501
 WORKERS ?= 1
-STACK := server worker mlflow ray endpoint
+STACK := server worker mlflow ray endpoint dashboard
 PROCESSES ?= $(STACK)
 WORKSPACE := $(or $(ROSSMANN_DATA_DIR),data)
 BUCKET := $(findstring ://,$(WORKSPACE))
@@ -21,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 EDITABLE := .venv/installed-project
 
-.PHONY: help install demo up deploy env test proof check docs bench benchmark-fev lock
+.PHONY: help install demo up deploy env test proof check docs bench benchmark-fev lock screenshots
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -38,7 +39,7 @@ $(EDITABLE): pyproject.toml $(INSTALLED)  # the `rossmann` command, whose entry 
 demo: install ## a sample workspace, from raw sales to forecasts, without a server
 	@export ROSSMANN_DATA_DIR="$${ROSSMANN_DATA_DIR:-data/demo}" && $(BIN)/rossmann sample && $(BIN)/rossmann retrain
 
-up: install ## Prefect, a worker, MLflow, Ray and the endpoint in the foreground; Ctrl-C stops all of it
+up: install ## Prefect, a worker, MLflow, Ray, the endpoint and the dashboard in the foreground; Ctrl-C stops all of it
 	@eval "$$($(MAKE) -s env)" && mkdir -p "$$PREFECT_HOME" && \
 	  { test -s "$$RAY_AUTH_TOKEN_PATH" || (umask 077; python -c 'import secrets; print(secrets.token_hex(32))' >"$$RAY_AUTH_TOKEN_PATH"); } && \
 	  export WORKERS=$(WORKERS) $(foreach name,$(STACK),START_$(name)=$(if $(filter $(name),$(PROCESSES)),true,false)) && \
@@ -51,7 +52,7 @@ env: ## the environment in which a terminal reaches the stack: eval "$(make -s e
 	@echo 'LOCAL="$(LOCAL_STATE)"'
 	@printf 'export %s\n' 'PATH="$(CURDIR)/$(BIN):$$PATH"' 'ROSSMANN_DATA_DIR="$(WORKSPACE_ADDRESS)"' \
 	  'PREFECT_PORT=$(PREFECT_PORT)' 'MLFLOW_PORT=$(MLFLOW_PORT)' 'ROSSMANN_HTTP_PORT=$(ROSSMANN_HTTP_PORT)' \
-	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)' \
+	  'RAY_DASHBOARD_PORT=$(RAY_DASHBOARD_PORT)' 'RAY_CLIENT_PORT=$(RAY_CLIENT_PORT)' 'DASHBOARD_PORT=$(DASHBOARD_PORT)' \
 	  $(if $(filter endpoint,$(PROCESSES)),'ROSSMANN_SERVE_ADDRESS="http://127.0.0.1:$(RAY_DASHBOARD_PORT)"') \
 	  $(foreach name,$(LINE_SETTINGS),'$(name)="$($(name))"')
 	@grep ^export deployments/local.env
@@ -79,6 +80,9 @@ benchmark-fev: install ## the public benchmark fev-bench on Kaggle's files: make
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(FEV_WORK)/environment
 	@$(BIN)/uv pip sync --quiet --python $(FEV_WORK)/environment/bin/python benchmarks/fev/requirements.lock
 	@$(BIN)/python -m benchmarks.fev $(RAW) --work $(FEV_WORK) --fev-python $(FEV_WORK)/environment/bin/python
+
+screenshots: install ## PNGs of every page of the dashboard, light and dark, of the workspace: make screenshots ROSSMANN_DATA_DIR=data/demo
+	@$(BIN)/python -m tests.support.screenshots $(WORKSPACE_ADDRESS)
 
 lock: install ## resolve the dependencies of pyproject.toml again
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-emit-index-url --no-header --no-annotate -o requirements.lock

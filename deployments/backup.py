@@ -7,7 +7,7 @@ bucket, and databases in PostgreSQL, are copied with their own tools.
 import shutil
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 DATABASES = ("mlflow.db", "journal.db", "prefect/prefect.db")
@@ -25,7 +25,15 @@ def back_up(workspace: Path, backup: Path) -> None:
         target.parent.mkdir(exist_ok=True)
         with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
-    shutil.copytree(workspace, backup, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
+    shutil.copytree(
+        workspace, backup, ignore=shutil.ignore_patterns(*LEFT_OUT), copy_function=_copy, dirs_exist_ok=True
+    )
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file, unless it is gone: files are written under another name first, and journal entries are moved."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Source:
 class Explanation:
     """The reasons of a forecast, and, compared with an earlier one, why it moved."""
 
-    store: str  # as the chain's files call it
+    store: int | str  # as the chain's files call it
     reasons: Reasons
     source: Source
     earlier: Source | None
@@ -61,7 +61,7 @@ def explain_day(
     basis = Basis(_forecaster(settings, model), state, _read_plan(source))
     number = _store_number(state, store)
     reasons = explain.reasons_of_day(basis, number, day_number)
-    name = str(data.store_names(state, np.array([number]))[0])
+    (name,) = data.store_names(state, np.array([number])).tolist()
     earlier = movement = None
     if plan is not None or since is not None or since_version is not None:
         earlier = _earlier(settings, source, since, since_version)

@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Names under which the endpoint may be called without api_keys, separated by commas; "
-        "localhost and loopback addresses always are.",
+        description="Names under which the endpoint may be called without api_keys, and the dashboard be opened, "
+        "separated by commas; localhost and loopback addresses always are.",
     )
     journal_url: str | None = Field(
         None, validate_default=True, description="Database of the prediction log; default: SQLite in data_dir."

@@ -105,6 +105,21 @@ def test_a_rest_day_that_another_day_has_is_a_wrong_date_and_a_closing_that_nobo
     assert detect_drift(closed, None).alarm_findings == ()
 
 
+def test_traffic_has_the_name_of_its_column(bare):
+    """On the last days a third of the stores count as many visitors as on the day before."""
+    random, days = np.random.default_rng(2), bare.chain.days.model_copy(update={"customers": "visitors"})
+    traffic = np.round(bare.sales / random.uniform(7, 12, bare.sales.shape))
+    traffic[::3, -8:] = traffic[::3, -8:-7]
+    counted = replace(bare, traffic=traffic, chain=replace(bare.chain, days=days))
+    drift = detect_drift(counted, None)
+    (alarm,) = [each for each in drift.alarm_findings if each.name == "traffic_frozen"]
+    assert alarm.subject == "visitors"
+    assert "of the stores report as many visitors as on the day before" in alarm.message
+    assert "visitors" in select_rows(counted, None, drift).current
+    called_sales = replace(bare.chain, days=days.model_copy(update={"customers": "residual"}))
+    assert "number residual" in select_rows(replace(counted, chain=called_sales), None, drift).current
+
+
 def test_a_store_with_few_customers_is_out_of_its_scale_only_beyond_its_own_scatter(bare):
     """Its sales scatter by a factor of two from day to day, and that is usual for it."""
     sales = bare.sales.copy()

@@ -1,5 +1,9 @@
 """The dashboard in a real browser: one small trained workspace for all tests of this file."""
 
+import re
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests.support.browser import headless_chromium, running_dashboard, screen
@@ -36,10 +40,50 @@ def show(browser, dashboard):
         assert result.problems == []
 
 
-def test_the_first_page_is_the_forecast_of_the_champion(show):
-    page = show.open("")
-    assert page.get_by_role("heading", name="Forecast").is_visible()
-    assert "version 1" in page.get_by_test_id("stMain").inner_text()
+def test_a_forecast_is_drawn_with_its_fan_and_survives_a_reload(show, workspace):
+    page = show.open("?stores=3&past=4")
+    assert page.get_by_role("heading", name="Store 3").is_visible()
+    names = page.locator(".js-plotly-plot").first.evaluate("chart => chart.data.map(trace => trace.name)")
+    assert {"actual", "forecast", "90%", "80%", "same weekday last year"} <= set(names)
+    drawn = page.locator(".js-plotly-plot").first.evaluate(
+        "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
+    )
+    (file,) = (workspace / "forecasts").glob("*_v1.parquet")
+    batch = pd.read_parquet(file).query("store == 3 and forecast > 0")
+    np.testing.assert_allclose(drawn, batch.forecast)
+    page.reload()
+    assert show.settled().get_by_role("heading", name="Store 3").is_visible()
+    assert "past=4" in page.url
+
+
+def test_the_reasons_of_a_day_add_up_to_its_forecast(show):
+    page = show.open("?stores=3")
+    page.get_by_text("Reasons", exact=True).wait_for()
+    steps = page.locator(".js-plotly-plot").nth(1).evaluate(
+        "chart => ({x: Array.from(chart.data[0].x), y: Array.from(chart.data[0].y)})"
+    )  # fmt: skip
+    *terms, forecast = steps["x"]
+    assert steps["y"][-1] == "forecast"
+    assert len(terms) > 2
+    assert sum(terms) == pytest.approx(forecast)
+
+
+def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_journal(show, workspace):
+    before = {file: file.read_bytes() for file in workspace.rglob("snapshots/*/*")}
+    page = show.open("what-if")
+    page.get_by_role("button", name="Add this change").click()
+    page.get_by_role("heading", name="Difference").wait_for()
+    show.settled()
+    amount = page.get_by_test_id("stMetricValue").nth(2).inner_text()
+    assert re.fullmatch(r"\+[1-9][\d,]*", amount), "a promotion more sells more"
+    page.get_by_label("Name of the scenario").fill("one week more")
+    page.get_by_role("button", name="Keep", exact=True).click()
+    page.get_by_role("heading", name="Scenarios").wait_for()
+    page.goto(f"{show.url}/what-if?scenario=one+week+more")
+    page.get_by_role("heading", name="Difference").wait_for()
+    assert show.settled().get_by_test_id("stMetricValue").nth(2).inner_text() == amount
+    assert [file.name for file in (workspace / "scenarios").iterdir()] == ["one week more.json"]
+    assert {file: file.read_bytes() for file in workspace.rglob("snapshots/*/*")} == before
 
 
 def test_an_empty_workspace_says_what_to_type(browser, tmp_path):

@@ -114,3 +114,30 @@ def test_without_a_key_nothing_can_be_changed_and_an_empty_workspace_says_what_t
         assert "rossmann train" in main(empty.open("models"))
         assert "make up" in main(empty.open("system"))
         assert empty.problems == []
+
+
+def test_a_rollback_by_hand_is_in_the_ledger_and_is_refused_once_another_version_is_champion(browser, ops):
+    with running_dashboard(ops.settings.data_dir, ROSSMANN_API_KEYS=KEY) as url, screen(browser, url) as operator:
+        page = operator.open("models")
+        late = page.context.new_page()
+        late.goto(f"{url}/models")
+        roll_back(late, submit=False)
+        roll_back(page, submit=True)
+        expect(page.get_by_text("version 1 is champion again")).to_be_visible()
+        newest = registry.ledger(registry_of(ops.settings.data_dir))[0]
+        assert (newest.action, newest.version, newest.previous) == ("rollback", 1, 2)
+        assert newest.reasons == ("rolled back from version 2: sells too little",)
+        late.get_by_role("button", name="Roll back").click()
+        expect(late.get_by_text("version 1 is champion by now, not version 2")).to_be_visible()
+        assert registry.ledger(registry_of(ops.settings.data_dir))[0] == newest
+        assert operator.problems == []
+
+
+def roll_back(page: Page, submit: bool) -> None:
+    """Fill in the form for a rollback from version 2."""
+    form = page.get_by_test_id("stForm").filter(has_text="Roll back from version 2")
+    form.get_by_label("Why, for the ledger").fill("sells too little")
+    form.get_by_text("The champion before serves").click()
+    form.get_by_label("API key").fill(KEY)
+    if submit:
+        form.get_by_role("button", name="Roll back").click()

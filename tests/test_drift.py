@@ -21,6 +21,7 @@ from rossmann.monitoring import definitions, detect_drift
 from rossmann.monitoring.covariate_drift import STATISTIC_OF_KIND
 from rossmann.monitoring.definitions import DEFINITIONS, StatisticDefinition
 from rossmann.monitoring.drift import explain_alarms
+from rossmann.monitoring.forecast_statistics import deviating_share
 from rossmann.monitoring.history_statistics import history_statistics
 from rossmann.monitoring.statistics import Statistic
 from rossmann.monitoring.store_series import compute_series, earlier_mean
@@ -49,6 +50,13 @@ def forecasts(history):
 @pytest.fixture(scope="module")
 def report(history, forecasts):
     return drift_until(history, forecasts, START + 6)
+
+
+@pytest.mark.parametrize(("stores", "share"), [(2, 0.0), (3, 0.25)])
+def test_two_of_a_dozen_stores_are_no_group(stores, share):
+    residual = np.random.default_rng(5).normal(0, 0.1, (12, 90))
+    residual[:stores, -7:] += 1.0
+    assert deviating_share(residual)[-1] == share
 
 
 @pytest.mark.parametrize("last", [START - 1, START + 6, START + 13])

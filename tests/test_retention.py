@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import alarms, retention, training_report
+from flows import retention, training_report
 from flows.cli.main import main
 from flows.retention import ALARMS, BACKTESTS, FITS, OVERRIDES, REPORTS, REQUESTS, SNAPSHOTS
 from flows.sweep import sweep
+from rossmann import alarms as alarm_files
 from rossmann import data, evaluation, journal, registry
 from rossmann.alarms import Alarm, DriftDetected, EndpointFailed, RetrainingOutcome, list_alarms
 from rossmann.data import SalesHistory
@@ -40,7 +41,7 @@ def save_snapshot(history: SalesHistory, days_back: int, created: datetime) -> s
 
 def store_alarm(event: Alarm | RetrainingOutcome) -> None:
     content = json.dumps({"event": event.event, **event.model_dump(mode="json")})
-    Storage(Settings().workspace.alarms).write(alarms._file_name(event), content.encode())
+    Storage(Settings().workspace.alarms).write(alarm_files._file_name(event), content.encode())
 
 
 def drift(alarm_id: str, snapshot: str, at: datetime) -> DriftDetected:

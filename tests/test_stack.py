@@ -39,7 +39,7 @@ PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
 AUTOMATIONS = yaml.safe_load((REPOSITORY / "deployments/automations.yaml").read_text())
 ALARMS = Alarm.__subclasses__()
 
-PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
+PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT", "DASHBOARD_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
 
 
@@ -277,6 +277,7 @@ def test_ctrl_c_ends_the_whole_stack_and_its_flow_run(stack: Stack, tmp_path: Pa
     deploy_nap(stack.run, tmp_path / "checkout")
     stack.run("prefect deployment run nap/nap")
     _wait_until(stack.has_mlflow, 90)
+    _wait_until(lambda: _is_ok(stack.ports["DASHBOARD_PORT"], "_stcore/health"), 90)
     _wait_until(lambda: processes_named(stack.workspace, NAPPING), 90)
 
     processes = stack.processes()

@@ -339,10 +339,10 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8501,
 ) -> None:
     """Start the dashboard in the foreground: forecasts, what-if, accuracy, alarms. It has no log-in: keep it local."""
-    prepare_environment()
+    settings = prepare_environment()
     from rossmann.dashboard import server
 
-    server.run(host, port)
+    server.run(host, port, settings.allowed_hosts)
 
 
 def parse_fault(text: str | None) -> tuple[str | None, date | None]:

@@ -138,7 +138,7 @@ def training(report: "TrainingReport") -> Document:
         "challenger": report.result.challenger,
         "candidate": report.best,
         "loss": report.loss.name,
-        "warning": report.bias_warning or None,
+        "warning": report.warning or None,
         "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
         "report": report.result.report,

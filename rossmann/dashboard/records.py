@@ -99,7 +99,10 @@ def reference(run_key: str, candidate: str, version: int) -> BacktestReference:
     """What the backtest of a model version lets expect. DataError if its files were changed."""
     from rossmann.training.files import load_backtest_run  # imports Ray, which the other pages do not need
 
-    run = load_backtest_run(Storage(loading.settings().workspace.backtests), run_key)
+    try:
+        run = load_backtest_run(Storage(loading.settings().workspace.backtests), run_key)
+    except KeyError as error:  # columns of another version
+        raise DataError(f"another version wrote the backtest of model version {version}: rossmann retrain") from error
     return monitoring.backtest_reference(run.backtest.of(candidate), version)
 
 

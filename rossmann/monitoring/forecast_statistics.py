@@ -13,6 +13,7 @@ from rossmann.schema import WEEKS_YEAR_DAYS
 
 SETTLING_DAYS = 28  # a store that reopened is compared with its forecasts only after so many days with rows
 MAX_STORE_DEVIATION = 3  # standard deviations of a store's weekly mean residual
+MIN_GROUP_STORES = 3  # fewer deviate by chance: of 12 stores two often do
 MIN_RESIDUAL_DAYS = 3  # of a week, for its mean
 PRIOR_DAYS = 30  # weight of all stores' variance in the variance of one store
 
@@ -45,13 +46,15 @@ def forecast_statistics(series: StoreSeries, residual: np.ndarray, lead_days: np
 def deviating_share(residual: np.ndarray) -> np.ndarray:
     """Share of the stores whose week deviates by more than MAX_STORE_DEVIATION in one direction. [days]
 
-    The larger of the shares above and below; NaN with fewer than MIN_STORES stores.
+    The larger of the shares above and below, 0 for fewer than MIN_GROUP_STORES stores; NaN with fewer than MIN_STORES.
     """
     deviation = weekly_deviation(residual)
     count = np.isfinite(deviation).sum(axis=0)
     below = (deviation < -MAX_STORE_DEVIATION).sum(axis=0)
     above = (deviation > MAX_STORE_DEVIATION).sum(axis=0)
-    return np.where(count >= MIN_STORES, np.maximum(below, above) / np.maximum(count, 1), np.nan)
+    group = np.maximum(below, above)
+    share = np.where(group >= MIN_GROUP_STORES, group, 0) / np.maximum(count, 1)
+    return np.where(count >= MIN_STORES, share, np.nan)
 
 
 def weekly_deviation(residual: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ LATEST = "latest"  # the folder of the newest report, beside those named by thei
 MAX_ROWS = 50_000  # per side; Evidently takes minutes for more
 SAMPLE_SEED = 7
 NO_COMPARISON = ("<html><head><meta charset=utf-8></head><body></body></html>", "{}")  # without rows on both sides
+OWN_NUMBERS = ("sales", "sales_per_customer", "forecast", "residual")  # columns of every chain's comparison
 FINDING_COLUMNS = (
     "kind", "name", "subject", "effect", "limit", "days_beyond_limit", "reference", "message",
 )  # fmt: skip
@@ -106,7 +107,9 @@ def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.Data
     if history.has_column("traffic"):
         traffic = pd.Series(actuals.traffic)
         per_customer = (rows.sales / traffic.where(traffic > 0)).astype(float)
-        numbers |= {history.chain.name_of("traffic"): traffic, "sales_per_customer": per_customer}
+        name = history.chain.name_of("traffic")
+        name = f"number {name}" if name in {*categories, *OWN_NUMBERS} else name
+        numbers |= {name: traffic, "sales_per_customer": per_customer}
     residual = np.log(rows.sales.where(positive) / rows.forecast.where(positive))
     numbers |= {"forecast": rows.forecast, "residual": residual}
     flags, values = _covariates(history, plan, {*categories, *numbers})

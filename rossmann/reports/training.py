@@ -63,7 +63,7 @@ def render_training(report: TrainingReport) -> bytes:
         loss=report.loss,
         baseline=BASELINE,
         tiles=_tiles(report),
-        warning=backtest.bias_warning(candidate),
+        warning=backtest.warning(candidate),
         columns=leaderboard.columns(report.loss),
         leaderboard=leaderboard.lines(report.run),
         lines=charts.lines(backtest, candidate),

@@ -82,8 +82,8 @@ def _entries(entries: list[TimelineEntry]) -> None:
     count = len(matching) if st.session_state.get("all-entries") else FIRST_ENTRIES
     for entry in matching[:count]:
         _entry(entry)
-    if len(matching) > count:
-        st.button(f"Show all {len(matching)}", key="all-entries")
+    if len(matching) > FIRST_ENTRIES:
+        st.toggle(f"Show all {len(matching)}", key="all-entries")
 
 
 def _entry(entry: TimelineEntry) -> None:

@@ -1,5 +1,8 @@
 """Which model serves, why, and how to change that."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
@@ -10,6 +13,7 @@ from rossmann.registry import CHALLENGER, CHAMPION, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
+SEEN = "seen-champion"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
 JUDGEMENTS = ("promote", "refuse")  # actions that a verdict led to
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
@@ -18,6 +22,24 @@ NO_KEY = (
     "endpoint and for this dashboard, and start both again; or use `rossmann models rollback` and "
     '`rossmann models promote VERSION --because "…"`.'
 )
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a person says before the champion is changed."""
+
+    reason: str
+    confirmed: bool
+    key: str
+
+    def problem(self, api_keys: Iterable[str]) -> str:
+        """What is missing; empty if nothing is."""
+        if not self.reason:
+            return "Say why: the ledger records it."
+        if not self.confirmed:
+            return "Confirm what will happen."
+        is_valid = is_valid_key(self.key, [key_hash(each) for each in api_keys])
+        return "" if is_valid else "This is none of the API keys in ROSSMANN_API_KEYS."
 
 
 def page() -> None:
@@ -126,73 +148,66 @@ def _ledger(entries: tuple[LedgerEntry, ...]) -> None:
         with st.expander(f"{moment(entry.at)} · {sentence(entry)}"):
             st.markdown(bullets(entry.reasons))
     if len(entries) > FIRST_ENTRIES:
-        st.button(f"Show all {len(entries)}", key="all-decisions")
+        st.toggle(f"Show all {len(entries)}", key="all-decisions")
 
 
 def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | None) -> None:
     """Rollback and promotion, for who has an API key."""
     st.subheader("Change the champion")
-    keys = loading.settings().api_keys
-    if not keys:
+    if not loading.settings().api_keys:
         st.info(NO_KEY, icon=":material/lock:")
         return
     if result := st.session_state.pop("change-result", None):
         (st.success if result.succeeded else st.error)(result.text)
-    hashes = [key_hash(each.get_secret_value()) for each in keys]
+    current = champion.version if champion else None
+    seen = st.session_state.get(SEEN, current)  # when the button was pressed; another may be champion by now
+    st.session_state[SEEN] = current
     left, right = st.columns(2)
     with left:
-        _rollback_form(champion, hashes)
+        _rollback_form(champion, seen)
     with right:
-        _promotion_form(versions, champion, hashes)
+        _promotion_form([each.version for each in versions if each != champion], seen)
 
 
-def _rollback_form(champion: RegisteredModel | None, hashes: list[bytes]) -> None:
+def _rollback_form(champion: RegisteredModel | None, seen: int | None) -> None:
     if champion is None:
         return
     with st.form("rollback"):
         st.markdown(f"**Roll back from version {champion.version}** to the champion before it")
-        reason, confirmed, key = _form_fields("rollback", "The champion before serves, and the endpoint follows")
+        consent = _consent("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
-            instead = ["--instead-of", str(champion.version)]
-            _run(["rollback", "--because", reason, *instead], reason, confirmed, key, hashes)
+            _change(["rollback"], consent, seen)
 
 
-def _promotion_form(
-    versions: tuple[RegisteredModel, ...], champion: RegisteredModel | None, hashes: list[bytes]
-) -> None:
-    others = [each.version for each in versions if each != champion]
+def _promotion_form(others: list[int], seen: int | None) -> None:
     if not others:
         return
     with st.form("promotion"):
-        version = st.selectbox("**Promote** version", others, key="promotion-version")
-        reason, confirmed, key = _form_fields("promotion", "It serves whatever its verdict, and the endpoint follows")
+        st.markdown("**Promote** another version")
+        version = st.selectbox("Version", others, key="promotion-version")
+        consent = _consent("promotion", "It serves whatever its verdict, and the endpoint follows")
         if st.form_submit_button("Promote", icon=":material/publish:"):
-            instead = ["--instead-of", str(champion.version)] if champion else []
-            _run(["promote", str(version), "--because", reason, *instead], reason, confirmed, key, hashes)
+            _change(["promote", str(version)], consent, seen)
 
 
-def _form_fields(name: str, consequence: str) -> tuple[str, bool, str]:
-    """Reason, confirmation and API key."""
+def _consent(name: str, consequence: str) -> Consent:
+    """Reason, confirmation and API key, as they are typed."""
     reason = st.text_input("Why, for the ledger", key=f"{name}-reason")
     confirmed = st.checkbox(consequence, key=f"{name}-confirmed")
-    return reason.strip(), confirmed, st.text_input("API key", type="password", key=f"{name}-key")
+    return Consent(reason.strip(), confirmed, st.text_input("API key", type="password", key=f"{name}-key").strip())
 
 
-def _run(arguments: list[str], reason: str, confirmed: bool, key: str, hashes: list[bytes]) -> None:
-    """Change the champion by the command that an operator would type, and show the page anew."""
-    if problem := _refusal(reason, confirmed, key, hashes):
+def _change(command: list[str], consent: Consent, seen: int | None) -> None:
+    """Change the champion by the command that an operator would type, and show the page anew.
+
+    seen: the champion that the person has seen; if another one serves by now, nothing is changed.
+    """
+    if problem := consent.problem(each.get_secret_value() for each in loading.settings().api_keys):
         st.error(problem)
         return
+    instead_of = ["--instead-of", str(seen)] if seen else []
     with st.spinner("Changing the champion; an endpoint needs up to five minutes …"):
-        st.session_state["change-result"] = commands.run("models", *arguments)
+        result = commands.run("models", *command, "--because", consent.reason, *instead_of)
+    st.session_state["change-result"] = result
     records.clear_models()
     st.rerun()
-
-
-def _refusal(reason: str, confirmed: bool, key: str, hashes: list[bytes]) -> str:
-    """What is missing; empty if nothing is."""
-    if not reason:
-        return "Say why: the ledger records it."
-    if not confirmed:
-        return "Confirm what will happen."
-    return "" if is_valid_key(key.strip(), hashes) else "This is none of the API keys in ROSSMANN_API_KEYS."

@@ -36,7 +36,8 @@ def page() -> None:
     now = loading.current()
     history = loading.history(now.snapshot)
     labels = history.stores.label.tolist()
-    label = st.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
+    left, _ = st.columns([1, 3])
+    label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
     store = int(history.stores.number[labels.index(label)])
     first, last = (history.origin + DAY).item(), history.calendar.dates[-1].item()
     forecasts = loading_planning.forecasts(store, first, last)
@@ -70,6 +71,7 @@ def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
         hide_index=True,
         disabled=READ_ONLY,
         height=390,
+        placeholder="",
         column_config={
             "date": _day(),
             "promo": st.column_config.CheckboxColumn("promotion"),

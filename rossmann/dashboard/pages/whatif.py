@@ -8,13 +8,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from rossmann.dashboard import charts, formats, loading
+from rossmann.dashboard import charts, formats, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Difference, Kind, Scenario, WeekChoice
-from rossmann.schema import DAY
+from rossmann.schema import DAY, MONDAY, WEEK_DAYS, weekday
 
 KINDS: dict[Kind, str] = {
     "promotion": "promotion", "no promotion": "no promotion", "closed": "closed", "open": "open",
@@ -56,15 +56,25 @@ def _open_scenario() -> None:
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
     first, last = (history.origin + DAY).item(), history.calendar.dates[-1].item()
+    proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
         kind = left.selectbox("The stores have, or are", list(KINDS), format_func=KINDS.get)
         days = middle.date_input(
-            "on the days", (first, min(first + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
+            "on the days", (proposal, min(proposal + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
         )
         if right.form_submit_button("Add this change", icon=":material/add:") and len(days) == 2:
             change = Change(kind, *days, _labels(history, selection))
             st.session_state[CHANGES_KEY] += (change,)
+
+
+def _week_without_promotion(history: SalesHistory) -> date:
+    """The first Monday of the plan in whose week most stores have no promotion; else its first day."""
+    dates = history.calendar.dates[-history.horizon_days :]
+    has_promotion = series.promotion_days(history, np.arange(len(history.stores.number)), dates)
+    mondays = np.flatnonzero(weekday(dates) == MONDAY)
+    free = [day for day in mondays if not has_promotion[day : day + WEEK_DAYS].any()]
+    return dates[free[0] if free else 0].item()
 
 
 def _labels(history: SalesHistory, selection: Selection) -> tuple[str, ...]:
@@ -104,6 +114,9 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.percent(total.amount / total.base) if total.base > 0 else None
     right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=_range(total))
+    if not (comparison.alternative != comparison.base).any():
+        st.info("These changes change nothing: the published plan has the same already.")
+        return
     st.markdown(f"The difference is between **{_range(total)}** {formats.unit(history)}.")
     charts.show(_chart(history, comparison), "what-if")
     st.caption(NOTE)
