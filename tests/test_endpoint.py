@@ -106,6 +106,10 @@ def test_the_reasons_of_a_blend_add_up_to_the_forecast_of_a_request(endpoint, fi
     assert len(trees["parts"]) > 3
 
 
+def test_the_replicas_that_run_are_counted(endpoint, first_target):
+    assert deployment.replica_states(endpoint.serve)["RUNNING"] >= 2
+
+
 def test_requests_generated_from_the_openapi_document_get_responses_that_it_allows(endpoint, first_target, tmp_path):
     command = [Path(sys.executable).parent / "schemathesis", "run", f"{endpoint.serve.url}/openapi.json",
                "--checks", CHECKS, "--max-examples", "40", "--seed", "7", "--no-color",
