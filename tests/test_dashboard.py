@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page
 
 from flows.delivery import deliver_and_record
+from rossmann.dashboard import formats
 from tests.support.browser import headless_chromium, running_dashboard, screen
 from tests.support.operations import Operations, operations
 
@@ -79,6 +80,19 @@ def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):
     assert names[-1] == "forecast"
     assert len(terms) > 2
     assert sum(terms) == pytest.approx(forecast)
+
+
+def test_a_click_on_a_day_shows_its_reasons_and_puts_it_into_the_url(show, label):
+    page = show.open(f"?stores={label}")
+    chart = page.locator(".js-plotly-plot").first
+    x, y, day = chart.evaluate("""chart => {
+        const line = chart.data.find(trace => trace.name === 'forecast'), layout = chart._fullLayout;
+        const [x, y] = [layout.xaxis.d2p(line.x[9]), layout.yaxis.d2p(line.y[9])];
+        return [x + layout._size.l, y + layout._size.t, line.x[9].slice(0, 10)];
+    }""")
+    chart.click(position={"x": x, "y": y})
+    page.wait_for_url(f"**day={day}*")
+    assert show.settled().get_by_text(f"Forecast of {formats.day(np.datetime64(day))}").is_visible()
 
 
 def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_journal(show, workspace):
