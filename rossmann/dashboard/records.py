@@ -54,8 +54,9 @@ class EndpointStatus:
     @property
     def target(self) -> ServingTarget | None:
         """What it serves; None if it serves nothing."""
-        ready = self.readiness is not None and self.readiness["ready"]
-        return ServingTarget(self.readiness["model_version"], self.readiness["snapshot"]) if ready else None
+        if self.readiness is None or not self.readiness["ready"]:
+            return None
+        return ServingTarget(self.readiness["model_version"], self.readiness["snapshot"])
 
 
 @st.cache_data(ttl=TTL_S, show_spinner=False)

@@ -13,6 +13,7 @@ from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import RegisteredModel
+from rossmann.schema import to_date
 from rossmann.validation import DataError
 
 WEEKS = (4, 8, 13, 26, 52)
@@ -30,7 +31,7 @@ def page() -> None:
     """The page."""
     st.title("Accuracy")
     now = loading.current()
-    history, last = loading.history(now.snapshot), loading.history(now.snapshot).origin.item()
+    history, last = loading.history(now.snapshot), to_date(loading.history(now.snapshot).origin)
     left, right = st.columns(2)
     with left:
         weeks = _weeks()

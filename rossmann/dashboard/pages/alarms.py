@@ -12,10 +12,12 @@ from rossmann.dashboard.formats import bullets, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
+from rossmann.schema import to_date
 
 WEEKS = 26  # of accuracy, and of findings
 FIRST_ENTRIES = 10
 REPORT_PX = 900
+PAPER = "<style>html { background: white }</style>"  # the report is written in black, also on a dark page
 ICONS = {
     "drift": "trending_up", "performance": "target", "data": "database_off", "endpoint": "cloud_off",
     "journal": "menu_book", "quantiles": "stacked_line_chart", "flow": "error", "stale-data": "hourglass_disabled",
@@ -31,8 +33,8 @@ def page() -> None:
     """The page."""
     st.title("Drift and alarms")
     history = loading.history(loading.current_snapshot())
-    first = history.origin.item() - timedelta(days=7 * WEEKS - 1)
-    sums = records.accuracy_sums(records.journal_key(), first, history.origin.item())
+    first = to_date(history.origin) - timedelta(days=7 * WEEKS - 1)
+    sums = records.accuracy_sums(records.journal_key(), first, to_date(history.origin))
     weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
     entries = timeline(records.list_alarms(), records.ledger(), weekly)
     if not entries:
@@ -98,7 +100,7 @@ def _entry(entry: TimelineEntry) -> None:
 
 def _findings(history: SalesHistory) -> None:
     """Every statistic of drift of one day beside its limit."""
-    since = history.origin.item() - timedelta(days=7 * WEEKS)
+    since = to_date(history.origin) - timedelta(days=7 * WEEKS)
     findings = records.drift_findings(records.journal_key(), since)
     st.subheader("Drift")
     if findings.empty:
@@ -120,4 +122,4 @@ def _report() -> None:
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     chosen = left.selectbox("Report of the week up to", days, key="report-day")
     if right.toggle("Open it here", key="report-open"):
-        components.html(records.report_page(chosen), height=REPORT_PX, scrolling=True)
+        components.html(PAPER + records.report_page(chosen), height=REPORT_PX, scrolling=True)

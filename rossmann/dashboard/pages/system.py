@@ -76,7 +76,7 @@ def _versions(status: EndpointStatus | None) -> None:
     champion = records.with_alias(CHAMPION)
     served = status.target if status else None
     now, created = datetime.now(UTC), datetime.fromisoformat(snapshot.created)
-    origin_days = (now.date() - datetime.fromisoformat(str(snapshot.origin)).date()).days
+    origin = datetime.fromisoformat(str(snapshot.origin)).date()
     columns = st.columns(4)
     if champion:
         fact(columns[0], "Champion", f"version {champion.version}", f"trained until {champion.card.train_end}")
@@ -85,7 +85,7 @@ def _versions(status: EndpointStatus | None) -> None:
     version, note = (f"version {served.model_version}", f"snapshot {served.snapshot}") if served else ("–", None)
     fact(columns[1], "Endpoint serves", version, note)
     fact(columns[2], "Snapshot is", f"{age((now - created).total_seconds())} old", snapshot.fingerprint)
-    fact(columns[3], "Newest sales are", f"{origin_days:,} days old", f"until {day(snapshot.origin)}")
+    fact(columns[3], "Newest sales are", f"{(now.date() - origin).days:,} days old", f"until {day(origin)}")
     if champion and served and served != ServingTarget(champion.version, snapshot.fingerprint):
         st.warning(OTHER_TARGET, icon=":material/warning:")
 
@@ -110,7 +110,7 @@ def _journal(status: EndpointStatus | None) -> None:
     fact(columns[3], "Rows lost", amount(health["lost_rows"]) if health else "–")
     if health and health["problem"]:
         st.error(health["problem"], icon=":material/error:")
-    if lag_s > LATE_FILE_S and not (status and status.readiness):
+    if oldest and lag_s > LATE_FILE_S and health is None:
         st.warning(f"{files} files wait since {moment(oldest)}: the next endpoint moves them (`make up`).",
                    icon=":material/warning:")  # fmt: skip
 
