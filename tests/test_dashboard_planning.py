@@ -120,7 +120,7 @@ def test_what_overrides_were_worth_is_said_by_planner(show, noisy):
     page = show.open(f"overrides?store={noisy.stores.number[1]}")
     text = page.get_by_test_id("stMain").inner_text()
     assert "On 48 days that are over, overrides were in sum" in text
-    assert "Only 12 decisions: may change with the next ones" in text
+    assert "Of 12 decisions, few: may change." in text
 
 
 def upload(page: Page, name: str, text: str) -> None:

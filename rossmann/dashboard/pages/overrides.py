@@ -32,7 +32,10 @@ READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "final", "
 def page() -> None:
     """The page."""
     st.title("Overrides")
-    st.caption("Your amount stands beside the forecast, with your name and reason. The forecast itself never changes.")
+    st.caption(
+        "Type amounts into the column override, paste them from a spreadsheet, or drag a cell's corner down. They stand "
+        "beside the forecast, with your name and reason; the forecast itself never changes."
+    )
     now = loading.current()
     history = loading.history(now.snapshot)
     labels = history.stores.label.tolist()
@@ -157,10 +160,11 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         return
     everything = scores.iloc[0]
     verdict = "closer to the sales than" if everything.closer > 0 else "farther from the sales than"
+    note = f" Of {everything.decisions} decisions, {everything.note}." if everything.note else ""
     st.markdown(
         f"On {everything.days:,} days that are over, overrides were in sum **{formats.amount(abs(everything.closer))} "
         f"{unit} {verdict}** the forecasts that they replaced (MAE {formats.amount(everything.mae_override)} against "
-        f"{formats.amount(everything.mae_forecast)}). {everything.note.capitalize()}"
+        f"{formats.amount(everything.mae_forecast)}).{note}"
     )
     charts.show(_score_chart(scores, unit), "value-added")
     shares = st.column_config.NumberColumn(format="percent")
@@ -171,8 +175,9 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         hide_index=True,
         column_config={
             "WAPE forecast": shares, "WAPE override": shares, "MAE forecast": amounts, "MAE override": amounts,
-            "closer by": amounts,
+            "closer by": amounts, "P(closer)": st.column_config.NumberColumn(format="%.2f"),
         },
+        placeholder="–",
     )  # fmt: skip
 
 
