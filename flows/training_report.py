@@ -44,7 +44,7 @@ def write(settings: Settings, version: int) -> str:
 
 
 def complete(settings: Settings, version: int) -> str | None:
-    """Write the report again; None if there is none (`sweep` deletes old ones), or if other code trained the version."""
+    """Write the report again; None if there is none, since `sweep` deletes old ones, or if other code trained it."""
     model = registry.find_version(workspace.registry(settings), version)
     if model.code_mismatch or not folder(settings).exists(file_name(model.card.train_end, model.backtest_run)):
         return None
