@@ -100,7 +100,7 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
 
 @pytest.mark.parametrize(
     ("title", "column"),
-    [("fold from", "origin"), ("after the origin", "lead_week"), ("weekday", "weekday"),
+    [("fold from", "origin"), ("lead", "lead_week"), ("weekday", "weekday"),
      ("store type", "attribute"), ("promo", "promotion")],
 )  # fmt: skip
 def test_every_part_has_the_scores_of_the_backtest(page, run, title, column):
