@@ -84,10 +84,14 @@ def type_override(page: Page, text: str) -> None:
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     page.mouse.click(box["x"] + FIRST_ROW_PX[0], box["y"] + FIRST_ROW_PX[1])
-    for _ in range(OVERRIDE_COLUMN):
+    selected = page.locator("[role=gridcell][aria-selected=true]")
+    for column in range(OVERRIDE_COLUMN):
+        expect(selected).to_have_attribute("aria-colindex", str(column + 1))
         page.keyboard.press("ArrowRight")
-    page.keyboard.type(text)
     page.keyboard.press("Enter")
+    editor = page.locator("#portal input")
+    editor.fill(text)
+    editor.press("Enter")
 
 
 def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_forecast(show, settings, noisy):

@@ -26,7 +26,7 @@ SCORE_NAMES = {
     "mae_forecast": "MAE forecast", "mae_override": "MAE override", "wape_forecast": "WAPE forecast",
     "wape_override": "WAPE override", "closer": "closer by", "p_closer": "P(closer)", "note": "note",
 }  # fmt: skip
-READ_ONLY = ("date", "promo", "last_year", "earlier", "forecast", "final", "planner", "reason")
+READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "final", "planner", "reason")
 
 
 def page() -> None:
@@ -74,12 +74,12 @@ def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
         placeholder="",
         column_config={
             "date": _day(),
-            "promo": st.column_config.CheckboxColumn("promotion"),
+            "promotion": st.column_config.CheckboxColumn("promotion"),
             "last_year": st.column_config.NumberColumn("last year", help="Same weekday, 52 weeks before", **amount),
             "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", **amount),
             "forecast": st.column_config.NumberColumn(f"forecast, {unit}", help="The baseline", **amount),
             "override": st.column_config.NumberColumn(
-                "✎ override", help="Type your amount; empty the cell to withdraw it", min_value=0.0, **amount
+                "override", help="Type your amount; empty the cell to withdraw it", min_value=0.0, **amount
             ),
             "final": st.column_config.NumberColumn("final", help="The override where there is one", **amount),
             "planner": st.column_config.TextColumn("by"),
@@ -93,7 +93,8 @@ def _show_change(before: pd.DataFrame, after: pd.DataFrame, count: int, unit: st
     left, middle, right = st.columns(3)
     left.metric(f"Forecast of all days, {unit}", formats.amount(before["forecast"].sum()))
     difference = final - before["forecast"].sum()
-    middle.metric(f"Final, {unit}", formats.amount(final), formats.change(difference) if difference else None)
+    delta = formats.change(difference) if difference else None
+    middle.metric(f"Final, {unit}", formats.amount(final), delta, delta_color="off")
     right.metric("Days changed, not saved yet", count)
 
 
