@@ -9,6 +9,7 @@ from rossmann import journal
 from rossmann.dashboard import loading
 from rossmann.planning.overrides import overrides_in_force
 from rossmann.planning.value_added import scored_overrides, value_added
+from rossmann.schema import to_date
 
 TTL_S, MOST_STORES = 10, 64
 
@@ -46,5 +47,5 @@ def add_overrides(*rows: pd.DataFrame) -> None:
 def scores(snapshot: str) -> pd.DataFrame:
     """Forecast value added of all overrides whose days are over in a snapshot."""
     history = loading.history(snapshot)
-    rows = journal.read_overrides(loading.settings().journal_address, date.min, history.origin.item())
+    rows = journal.read_overrides(loading.settings().journal_address, date.min, to_date(history.origin))
     return value_added(scored_overrides(overrides_in_force(rows), history))

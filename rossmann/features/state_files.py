@@ -90,7 +90,7 @@ def _decode(file: bytes) -> State | None:
         return State(origin=arrays["origin"][()], chain=parse_chain(str(arrays["chain"])), **parts)
 
 
-def _arrays(name: str, value: object) -> dict[str, np.ndarray]:
+def _arrays(name: str, value: Any) -> dict[str, np.ndarray]:
     """The arrays of a part of the State, also of parts of it, by the names of the fields."""
     if not is_dataclass(value):
         return {name: value}

@@ -12,6 +12,7 @@ from rossmann.dashboard.formats import day, percent, points, share
 from rossmann.data import SalesHistory
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import RegisteredModel
+from rossmann.schema import to_date
 from rossmann.validation import DataError
 
 WEEKS = (4, 8, 13, 26, 52)
@@ -30,7 +31,7 @@ def page() -> None:
     st.title("Accuracy")
     now = loading.current()
     history, champion = loading.history(now.snapshot), now.champion
-    last = history.origin.item()
+    last = to_date(history.origin)
     weeks = st.segmented_control("Weeks", WEEKS, default=DEFAULT_WEEKS, key="weeks") or DEFAULT_WEEKS
     first = last - timedelta(days=7 * weeks - 1)
     key = records.journal_key()

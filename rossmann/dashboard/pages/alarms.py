@@ -11,6 +11,7 @@ from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
 from rossmann.data import SalesHistory
+from rossmann.schema import to_date
 
 WEEKS = 26  # of accuracy, and of findings
 FIRST_ENTRIES = 10
@@ -30,8 +31,8 @@ def page() -> None:
     """The page."""
     st.title("Drift and alarms")
     history = loading.history(loading.current_snapshot())
-    first = history.origin.item() - timedelta(days=7 * WEEKS - 1)
-    sums = records.accuracy_sums(records.journal_key(), first, history.origin.item())
+    first = to_date(history.origin) - timedelta(days=7 * WEEKS - 1)
+    sums = records.accuracy_sums(records.journal_key(), first, to_date(history.origin))
     weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
     entries = timeline(records.list_alarms(), records.ledger(), weekly)
     if not entries:
@@ -99,7 +100,7 @@ def _entry(entry: TimelineEntry) -> None:
 
 def _findings(history: SalesHistory) -> None:
     """Every statistic of drift of one day beside its limit."""
-    since = history.origin.item() - timedelta(days=7 * WEEKS)
+    since = to_date(history.origin) - timedelta(days=7 * WEEKS)
     findings = records.drift_findings(records.journal_key(), since)
     st.subheader("Drift")
     if findings.empty:

@@ -1,6 +1,7 @@
 """What do planners expect instead of the forecast, and did that help?"""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from rossmann.dashboard.override_table import changed_days, override_table
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
 from rossmann.planning.value_added import ALL
-from rossmann.schema import DAY
+from rossmann.schema import DAY, to_date
 from rossmann.validation import DataError
 
 STORE_KEY, PLANNER_KEY, ROUND_KEY = "store", "planner", "override-round"
@@ -39,7 +40,7 @@ def page() -> None:
     left, _ = st.columns([1, 3])
     label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
     store = int(history.stores.number[labels.index(label)])
-    first, last = (history.origin + DAY).item(), history.calendar.dates[-1].item()
+    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
     forecasts = loading_planning.forecasts(store, first, last)
     if forecasts.empty:
         st.info(NO_FORECASTS.format(store=label), icon=":material/info:")
@@ -64,7 +65,7 @@ def _edit(history: SalesHistory, label: str, store: int, forecasts: pd.DataFrame
 
 
 def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
-    amount = {"format": "localized"}
+    amount: Any = {"format": "localized"}
     return st.data_editor(
         table,
         key=f"override-editor-{key}",
@@ -190,9 +191,9 @@ def _score_chart(scores: pd.DataFrame, unit: str) -> go.Figure:
     return chart
 
 
-def _day() -> object:
+def _day() -> Any:
     return st.column_config.DateColumn("day", format="ddd D MMM YYYY")
 
 
-def _moment() -> object:
+def _moment() -> Any:
     return st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")

@@ -110,7 +110,7 @@ def _journal(status: EndpointStatus | None) -> None:
     columns[3].metric("Rows lost", amount(health["lost_rows"]) if health else "–")
     if health and health["problem"]:
         st.error(health["problem"], icon=":material/error:")
-    if lag_s > LATE_FILE_S and not (status and status.readiness):
+    if oldest and lag_s > LATE_FILE_S and not (status and status.readiness):
         st.warning(f"{files} files wait since {moment(oldest)}: the next endpoint moves them (`make up`).",
                    icon=":material/warning:")  # fmt: skip
 

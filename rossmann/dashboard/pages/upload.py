@@ -1,5 +1,7 @@
 """What is wrong with a plan of mine, row by row; or what will its days sell?"""
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -60,8 +62,9 @@ def _show_findings(findings: pd.DataFrame, name: str) -> None:
 def _forecast(upload: PlanUpload, now: Current, history: SalesHistory) -> pd.DataFrame:
     """The forecasts of the rows in their order, with store names for readers."""
     forecaster = loading.forecaster(now.snapshot, now.champion.version)
+    assert upload.plan is not None  # it has no findings
     forecast = forecaster.predict(loading.state(now.snapshot), upload.plan)
-    table = forecasting.forecast_table(upload.plan, forecast, forecaster.quantiles, upload.ids)
+    table = forecasting.forecast_table(upload.plan, forecast, forecaster.require_quantiles(), upload.ids)
     return forecasting.with_store_names(table, history)
 
 
@@ -82,5 +85,5 @@ def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> No
     )  # fmt: skip
 
 
-def _wide() -> object:
+def _wide() -> Any:
     return st.column_config.TextColumn(width="large")
