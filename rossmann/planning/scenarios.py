@@ -136,7 +136,7 @@ def best_weeks(
     forecaster: Forecaster,
     state: State,
     stores: tuple[str, ...] = (),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[WeekChoice]:
     """Every choice of BEST_WEEKS promotion weeks among the next BEST_OF_WEEKS, the best one first; each is forecast.
 
