@@ -64,8 +64,8 @@ proof: install ## the tests that take minutes: a cluster of three hosts, a week 
 	@$(BIN)/python -m pytest -m "proof and not alone" --numprocesses 2 --dist loadfile --durations 10
 	@$(BIN)/python -m pytest -m "proof and alone" --durations 15
 
-check: install ## format and lint
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+check: install ## format, lint and types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
 docs: install ## the documentation site in site/: open site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict

@@ -16,7 +16,7 @@ from rossmann.monitoring import DriftFinding, DriftReport, Performance
 
 def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
     """By what a leaderboard is sorted, and a warning if the best candidate is biased."""
-    warning = backtest.bias_warning(backtest.best())
+    warning = backtest.warning(backtest.best())
     return f"snapshot {snapshot}, the best by {backtest.loss.label} first" + (f"; {warning}" if warning else "")
 
 

@@ -51,8 +51,7 @@ def deliver(
     fitted = registry.load_forecaster(workspace.registry(settings), champion)
     forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
     state = features.load_state(settings.workspace.snapshots, snapshot)
-    forecasts, quantiles = forecaster.predict(state, rows), forecaster.quantiles
-    assert quantiles is not None  # a registered model has them
+    forecasts, quantiles = forecaster.predict(state, rows), forecaster.require_quantiles()
     table = forecasting.forecast_table(rows, forecasts, quantiles, ids)
     title = f"From {history.origin}, model version {champion.version}"
     folder, name = workspace.forecast_location(settings, history, champion, plan, out)

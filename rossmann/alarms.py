@@ -164,7 +164,8 @@ class AlarmRecord:
 
 
 # The classes that are stored as files, by the name of their event.
-STORED = {each.event: each for each in (*Alarm.__subclasses__(), RetrainingOutcome)}
+CLASSES: list[type[Event]] = [*Alarm.__subclasses__(), RetrainingOutcome]
+STORED = {each.event: each for each in CLASSES}
 
 
 def store(folder: str, event: Alarm | RetrainingOutcome) -> str:

@@ -18,7 +18,7 @@ import ray
 from prefect.testing.utilities import prefect_test_harness
 
 from rossmann import training
-from rossmann.data import Calendar, SalesHistory, Stores
+from rossmann.data import Calendar, SalesHistory, StoreAttributes, Stores
 from rossmann.registry import Registry
 from rossmann.schema import FRIDAY, HORIZON_DAYS, SUNDAY, WEEK_DAYS
 from rossmann.serving import deployment
@@ -60,11 +60,13 @@ def toy() -> SalesHistory:
     stores = Stores(
         number=number,
         attribute_codes=np.array([[0, 0], [1, 0], [2, 1]], np.int8),
-        competition_distance_m=np.array([100.0, 1000.0, np.nan]),
-        competition_since=np.array(["2010-01", "2014-06", "NaT"], "datetime64[M]"),
-        promo2=np.array([False, True, False]),
-        promo2_since=np.array(["NaT", "2014-03-03", "NaT"], "datetime64[D]"),
-        promo2_months=np.stack([np.zeros(12, bool), np.arange(12) % 3 == 0, np.zeros(12, bool)]),
+        kaggle=StoreAttributes(
+            competition_distance_m=np.array([100.0, 1000.0, np.nan]),
+            competition_since=np.array(["2010-01", "2014-06", "NaT"], "datetime64[M]"),
+            promo2=np.array([False, True, False]),
+            promo2_since=np.array(["NaT", "2014-03-03", "NaT"], "datetime64[D]"),
+            promo2_months=np.stack([np.zeros(12, bool), np.arange(12) % 3 == 0, np.zeros(12, bool)]),
+        ),
     )
     calendar = Calendar(dates, np.tile(weekday != SUNDAY, (3, 1)).astype(np.int8), promo, no_holiday, no_holiday)
     return SalesHistory(stores, calendar, sales, sales / 10)
@@ -100,15 +102,19 @@ def noisy() -> SalesHistory:
     attributes = Stores(
         number=np.sort(random.choice(np.arange(1, 100), stores, replace=False)).astype(np.int32),
         attribute_codes=np.stack([random.integers(0, count, stores) for count in (4, 3)], axis=1).astype(np.int8),
-        competition_distance_m=np.where(np.arange(stores) == 1, np.nan, random.uniform(50, 20_000, stores)),
-        competition_since=np.where(
-            np.arange(stores) % 4 == 0,
-            np.datetime64("NaT", "M"),
-            np.datetime64("2013-09", "M") + random.integers(0, 12, stores),
+        kaggle=StoreAttributes(
+            competition_distance_m=np.where(np.arange(stores) == 1, np.nan, random.uniform(50, 20_000, stores)),
+            competition_since=np.where(
+                np.arange(stores) % 4 == 0,
+                np.datetime64("NaT", "M"),
+                np.datetime64("2013-09", "M") + random.integers(0, 12, stores),
+            ),
+            promo2=np.arange(stores) % 2 == 0,
+            promo2_since=np.where(
+                np.arange(stores) % 2 == 0, np.datetime64("2013-08-05", "D"), np.datetime64("NaT", "D")
+            ),
+            promo2_months=(np.arange(stores) % 2 == 0)[:, None] & (np.arange(12) % 3 == 1),
         ),
-        promo2=np.arange(stores) % 2 == 0,
-        promo2_since=np.where(np.arange(stores) % 2 == 0, np.datetime64("2013-08-05", "D"), np.datetime64("NaT", "D")),
-        promo2_months=(np.arange(stores) % 2 == 0)[:, None] & (np.arange(12) % 3 == 1),
     )
     calendar = Calendar(
         dates,

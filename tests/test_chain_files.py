@@ -488,7 +488,7 @@ MISTAKES = {
     "date format": (MINIMAL.replace('"day"', '{ column = "day", format = "dd.mm.yyyy" }'), "has no directive like %Y"),
     "promotion": (
         MINIMAL + '[known]\npromo = { column = "heat", kind = "category" }\n',
-        "known.promotion is a category; make it a flag or a number",
+        "known.promo is a category; make it a flag or a number",
     ),
     "one column for two": (MINIMAL.replace('"shop"', '"day"'), "days: a column is named twice: day, day, amount"),
     "country": (MINIMAL + '[holidays]\ncountry = "XX"\n', "holidays.country XX is none that .* Write its ISO code"),

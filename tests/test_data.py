@@ -100,10 +100,10 @@ def test_the_attributes_of_stores_are_read_as_dates_and_codes(history):
     stores = history.stores
     assert stores.number.tolist() == list(NUMBERS)
     assert stores.attribute_codes.tolist() == [[0, 0], [1, 1], [2, 2], [3, 0]]
-    np.testing.assert_equal(stores.competition_distance_m, [570, 14130, np.nan, 20])
-    assert stores.competition_since.astype(str).tolist() == ["2007-11", "NaT", "NaT", "2014-02"]
-    assert stores.promo2.tolist() == [False, True, True, False]
-    months = [list(np.flatnonzero(flags) + 1) for flags in stores.promo2_months]
+    np.testing.assert_equal(stores.kaggle.competition_distance_m, [570, 14130, np.nan, 20])
+    assert stores.kaggle.competition_since.astype(str).tolist() == ["2007-11", "NaT", "NaT", "2014-02"]
+    assert stores.kaggle.promo2.tolist() == [False, True, True, False]
+    months = [list(np.flatnonzero(flags) + 1) for flags in stores.kaggle.promo2_months]
     assert months == [[], [1, 4, 7, 10], [3, 6, 9, 12], []]
 
 
@@ -111,7 +111,7 @@ def test_promo2_starts_on_the_monday_of_its_iso_week(files, read):
     weeks = [(2009, 53), (2010, 1), (2012, 52), (2013, 1)]
     files.store["Promo2"], files.store["PromoInterval"] = 1, "Jan,Apr,Jul,Oct"
     files.store["Promo2SinceYear"], files.store["Promo2SinceWeek"] = zip(*weeks, strict=True)
-    since = read(files).history.stores.promo2_since
+    since = read(files).history.stores.kaggle.promo2_since
     assert since.astype(str).tolist() == [date.fromisocalendar(*week, 1).isoformat() for week in weeks]
 
 
@@ -160,8 +160,8 @@ def test_stores_are_selected_by_position_or_flag(history):
     assert history.stores.contains(np.array([0, 1, 4, 8, 9])).tolist() == [False, True, False, True, False]
     for selected in (history.stores.at(np.array([1, 3])), history.stores.at(np.array([False, True, False, True]))):
         assert selected.number.tolist() == [2, 8]
-        assert selected.competition_distance_m.tolist() == [14130, 20]
-        assert selected.promo2_months.shape == (2, 12)
+        assert selected.kaggle.competition_distance_m.tolist() == [14130, 20]
+        assert selected.kaggle.promo2_months.shape == (2, 12)
 
 
 def test_take_has_the_values_of_pairs_and_nan_where_there_is_none(files, read):
@@ -343,8 +343,8 @@ def test_a_replay_gives_the_same_history_as_cutting_the_whole_one(read):
     files.store.loc[2, "Promo2SinceWeek"] = 19
     origin = np.datetime64("2014-03-09")
     whole = read(files).history
-    assert np.isnan(whole.until(origin).stores.competition_distance_m[0]) != np.isnan(
-        whole.stores.competition_distance_m[0]
+    assert np.isnan(whole.until(origin).stores.kaggle.competition_distance_m[0]) != np.isnan(
+        whole.stores.kaggle.competition_distance_m[0]
     )
     assert read(files, origin.item()).history.fingerprint == whole.until(origin).fingerprint
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -74,3 +75,10 @@ def test_the_http_reference_has_every_path_and_the_library_every_package(site: P
     assert packages <= {page.stem for page in (site / "reference").glob("*.html")}
     assert "fit_state" in (site / "reference/features.html").read_text()
     assert "--allow-shrink" in (site / "command-reference.html").read_text()
+
+
+def test_the_pictures_are_what_their_script_draws() -> None:
+    script = runpy.run_path(str(REPOSITORY / "docs/images/draw.py"))
+    for name in ("phases", "folds", "boundaries"):
+        picture = script[name]()
+        assert (REPOSITORY / f"docs/images/{name}.svg").read_text() == picture.svg(), "run docs/images/draw.py"

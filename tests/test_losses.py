@@ -104,9 +104,19 @@ def test_a_bias_of_more_than_5_percent_is_warned_of(loss, error, warning):
     sales = np.random.default_rng(1).uniform(50, 90, (20, 28))
     tables = [rows(name, sales, sales * size) for name, size in (("new", error), ("old", 1.5))]
     backtest = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS), LOSSES[loss])
-    assert backtest.bias_warning("new") == warning
+    assert backtest.warning("new") == warning
     reasons = evaluation.judge(BacktestRun("key", backtest, {}, {}, {}), "new", ["old"], **TERMS).reasons
     assert [each for each in reasons if "in sum" in each] == [warning] * bool(warning)
+
+
+def test_an_error_that_is_too_good_to_be_true_is_warned_of():
+    sales = np.random.default_rng(1).uniform(50, 90, (20, 28))
+    noise = np.random.default_rng(2).normal(0, 1, sales.shape)
+    names = {"leak": 0.005, "honest": 0.1, "median": 0.2}
+    tables = [rows(name, sales, sales * np.exp(size * noise)) for name, size in names.items()]
+    backtest = Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS))
+    assert "the error of leak is 2% of that of median, too good to be true" in backtest.warning("leak")
+    assert backtest.warning("honest") == ""
 
 
 def test_another_loss_can_prefer_another_candidate():
@@ -134,11 +144,6 @@ def scattered_chain(spread: float, stores: int = 80, days: int = 500) -> SalesHi
     attributes = Stores(
         number=np.arange(1, stores + 1, dtype=np.int32),
         attribute_codes=np.zeros((stores, 2), np.int8),
-        competition_distance_m=np.full(stores, np.nan),
-        competition_since=np.full(stores, "NaT", "datetime64[M]"),
-        promo2=np.zeros(stores, bool),
-        promo2_since=np.full(stores, "NaT", "datetime64[D]"),
-        promo2_months=np.zeros((stores, 12), bool),
     )
     return SalesHistory(attributes, Calendar(dates, is_open, promo, never, never), sales, sales / 10)
 

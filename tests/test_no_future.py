@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rossmann import features, models
-from rossmann.data import Plan, SalesHistory, Stores, read_history
+from rossmann.data import Plan, SalesHistory, StoreAttributes, read_history
 from rossmann.models.learners import SEARCHABLE
 from rossmann.schema import HORIZON_DAYS
 from tests.support.chains import write_rich_chain
@@ -37,13 +37,13 @@ def with_attributes(
 ) -> SalesHistory:
     """The history with a competitor and promo2 that begin then in stores 3 and 6, of which one had no promo2."""
     changed, stores = [3, 6], history.stores
-    values = {name: getattr(stores, name).copy() for name in vars(stores)}
+    values = {name: each.copy() for name, each in vars(stores.kaggle).items()}
     values["competition_since"][changed] = opening
     values["competition_distance_m"][changed] = distance_m
     values["promo2"][changed] = True
     values["promo2_since"][changed] = promo2_start
     values["promo2_months"][changed] = np.arange(12) % 3 == month
-    return replace(history, stores=Stores(**values))
+    return replace(history, stores=replace(stores, kaggle=StoreAttributes(**values)))
 
 
 def with_other_future(history: SalesHistory, origin: np.datetime64) -> SalesHistory:
@@ -150,7 +150,7 @@ def test_attributes_that_begin_before_the_origin_or_in_the_published_plan_are_us
     past = with_attributes(noisy, month - 1, 30.0, ORIGIN + HORIZON_DAYS, month=2)
     one, other = (features.fit_state(each.until(ORIGIN)) for each in (noisy, past))
     names = ("competition_distance_m", "competition_since", "promo2", "promo2_since", "promo2_months")
-    assert {f".stores.{name}" for name in names} <= set(changed(one, other))
+    assert {f".stores.kaggle.{name}" for name in names} <= set(changed(one, other))
 
 
 def test_a_competitor_is_known_when_the_month_of_its_opening_is_over(noisy):
@@ -158,8 +158,8 @@ def test_a_competitor_is_known_when_the_month_of_its_opening_is_over(noisy):
     history = with_attributes(noisy, opening, 30.0, ORIGIN + HORIZON_DAYS, month=2)
     for origin, distance in (("2014-07-30", np.nan), ("2014-07-31", 30.0)):
         stores = history.until(np.datetime64(origin, "D")).stores
-        np.testing.assert_array_equal(stores.competition_distance_m[[3, 6]], distance)
-        assert np.isnat(stores.competition_since[[3, 6]]).all() == np.isnan(distance)
+        np.testing.assert_array_equal(stores.kaggle.competition_distance_m[[3, 6]], distance)
+        assert np.isnat(stores.kaggle.competition_since[[3, 6]]).all() == np.isnan(distance)
 
 
 def test_the_actuals_of_the_origin_itself_are_used(noisy):

@@ -96,7 +96,7 @@ def test_a_backtest_has_the_features_that_the_files_of_that_day_give(tmp_path):
     raw = str(write_sample(tmp_path, stores=20, days=500, seed=6))
     whole = read_history(raw).history
     origin = whole.origin - 72
-    assert (whole.stores.competition_since > origin.astype("datetime64[M]")).any()
+    assert (whole.stores.kaggle.competition_since > origin.astype("datetime64[M]")).any()
     plan = whole.plan(origin, 48)
     backtest = features.build(features.fit_state(whole.until(origin)), plan, SPEC)
     then = features.build(features.fit_state(read_history(raw, origin.item()).history), plan, SPEC)

@@ -40,8 +40,9 @@ def state_file(snapshots: str, fingerprint: str) -> Path:
 
 def content(state: State) -> dict[str, bytes]:
     """The bytes of every array of a State."""
-    parts = (state.stores, state.calendar, state.levels, state.ridge)
+    parts = (state.stores, state.stores.kaggle, state.calendar, state.levels, state.ridge)
     arrays = {f"{type(part).__name__}.{name}": values for part in parts for name, values in vars(part).items()}
+    del arrays["Stores.kaggle"]  # a part
     return {name: f"{values.dtype}{values.shape}".encode() + values.tobytes() for name, values in arrays.items()}
 
 

@@ -252,7 +252,7 @@ def history_of_days(days: int, horizon_days: int = 0) -> SalesHistory:
     """A history whose sales do not matter."""
     dates = np.datetime64("2013-01-01", "D") + np.arange(days + horizon_days)
     flags, sales = np.ones((1, len(dates)), np.int8), np.ones((1, days))
-    attributes = Stores(**dict.fromkeys(Stores.__dataclass_fields__, np.ones(1)))
+    attributes = Stores(np.ones(1, np.int32), np.zeros((1, 0), np.int8))
     return SalesHistory(attributes, Calendar(dates, flags, flags, flags, flags), sales, sales)
 
 

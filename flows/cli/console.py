@@ -88,7 +88,7 @@ def show_training(home: str, report: "TrainingReport") -> None:
     """The leaderboard, the challenger, and where its rows and runs are."""
     show_leaderboard(report.leaderboard, report.loss)
     show(
-        *([f"warning: {report.bias_warning}"] if report.bias_warning else []),
+        *([f"warning: {report.warning}"] if report.warning else []),
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
         f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )

@@ -1,7 +1,7 @@
 """The results of the planners' commands as text on stdout. Nothing is loaded here."""
 
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.cli.console import Column, show, show_table
 
@@ -42,7 +42,7 @@ def show_value_added(table: "pd.DataFrame") -> None:
     show_table([*columns, Column("note")], [_value_row(row) for row in table.itertuples()])
 
 
-def _override_row(row: object) -> list[str]:
+def _override_row(row: Any) -> list[str]:
     is_withdrawal = isnan(row.amount)
     change = "" if is_withdrawal or not row.forecast else f"{row.amount / row.forecast - 1:+.1%}"
     return [
@@ -57,7 +57,7 @@ def _override_row(row: object) -> list[str]:
     ]
 
 
-def _value_row(row: object) -> list[str]:
+def _value_row(row: Any) -> list[str]:
     errors = [f"{row.mae_forecast:,.0f}", f"{row.mae_override:,.0f}"]
     shares = ["–" if isnan(value) else f"{value:.3f}" for value in (row.wape_forecast, row.wape_override)]
     probability = "–" if isnan(row.p_closer) else f"{row.p_closer:.2f}"

@@ -95,6 +95,7 @@ def alarms(records: "Iterable[AlarmRecord]") -> list[Document]:
 
 def overrides(rows: "pd.DataFrame") -> list[Document]:
     """In the order of writing. `override` is null where a row withdraws the one before, `label` of stores without."""
+    every_row: Iterable[Any] = rows.itertuples()
     return [
         {
             "store": row.store,
@@ -108,14 +109,14 @@ def overrides(rows: "pd.DataFrame") -> list[Document]:
             "planner": row.planner,
             "at": f"{row.at.isoformat()}+00:00",
         }
-        for row in rows.itertuples()
+        for row in every_row
     ]
 
 
 def value_added(table: "pd.DataFrame") -> list[Document]:
     """All overrides first, then each group. `closer` is in currency, negative where the overrides are farther off."""
     return [
-        {name: _number(value) if isinstance(value, float) else value for name, value in row.items()}
+        {str(name): _number(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")
     ]
 
@@ -137,7 +138,7 @@ def training(report: "TrainingReport") -> Document:
         "challenger": report.result.challenger,
         "candidate": report.best,
         "loss": report.loss.name,
-        "warning": report.bias_warning or None,
+        "warning": report.warning or None,
         "backtest_run": report.result.backtest_run,
         "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
         "report": report.result.report,

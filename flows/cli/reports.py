@@ -21,7 +21,7 @@ class TrainingReport:
     best: str  # candidate
     leaderboard: pd.DataFrame  # BacktestRun.leaderboard()
     loss: Loss  # by which the leaderboard is sorted
-    bias_warning: str  # of the best candidate; empty without a large bias
+    warning: str  # of the best candidate, a large bias or a suspicious error; empty without
     backtest_rows_file: str  # address of the backtest rows
     mlflow: str  # address of MLflow, without its password
 
@@ -35,7 +35,7 @@ def training(settings: Settings, result: "TrainResult") -> TrainingReport:
         best,
         leaderboard=run.leaderboard(),
         loss=run.backtest.loss,
-        bias_warning=run.backtest.bias_warning(best),
+        warning=run.backtest.warning(best),
         backtest_rows_file=f"{workspace.backtests(settings).address(result.backtest_run)}/backtest.parquet",
         mlflow=workspace.registry(settings).address,
     )

@@ -1,6 +1,7 @@
 """Plotly figures that are readable on light and on dark ground, and need no other site."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -104,7 +105,7 @@ def waterfall(reasons: Reasons, unit: str) -> go.Figure:
     return chart
 
 
-def show(chart: go.Figure, key: str, **options: object):
+def show(chart: go.Figure, key: str, **options: Any):
     """Draw a figure over the whole width. Its bar has a button that saves it as PNG. Returns Streamlit's selection."""
     config = {
         "displaylogo": False,

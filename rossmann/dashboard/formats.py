@@ -6,6 +6,7 @@ from datetime import date, datetime
 import numpy as np
 
 from rossmann.data import SalesHistory
+from rossmann.schema import to_date
 
 ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
 
@@ -25,15 +26,15 @@ def percent(share: float, decimals: int = 1) -> str:
     return "–" if np.isnan(share) else f"{100 * share:+.{decimals}f} %"
 
 
-def day(value: np.datetime64 | date) -> str:
+def day(value: np.datetime64 | date | str) -> str:
     """A day with its weekday: Mon 3 Aug 2015."""
-    moment = np.datetime64(value, "D").item()
+    moment = to_date(np.datetime64(value))
     return f"{moment:%a} {moment.day} {moment:%b %Y}"
 
 
 def unit(history: SalesHistory) -> str:
     """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
-    return "EUR" if history.chain.is_kaggle else history.chain.days.sales
+    return "EUR" if history.chain.is_kaggle else history.chain.own_days.sales
 
 
 def share(value: float, decimals: int = 1) -> str:

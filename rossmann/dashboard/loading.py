@@ -21,6 +21,7 @@ from rossmann.models import Forecaster
 from rossmann.planning import scenarios as planning_scenarios
 from rossmann.planning.scenarios import Change, Comparison, Scenario
 from rossmann.registry import RegisteredModel, Registry
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -96,7 +97,7 @@ def published(snapshot: str, version: int) -> PublishedForecast:
 @st.cache_data(ttl=VINTAGES_TTL_S, max_entries=MOST_CHOICES, show_spinner=False)
 def vintages(stores: tuple[int, ...] | None, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
     """Earlier forecasts of some days, from the journal: `journal.read_vintages`."""
-    days = (first.item(), last.item())
+    days = to_date(first), to_date(last)
     return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)
 
 

@@ -47,7 +47,7 @@ def publish(forecaster: Forecaster, state: State) -> PublishedForecast:
     forecast = forecaster.predict(state, features.published_plan(state))
     shape = (len(state.store_numbers), state.horizon_days)
     return PublishedForecast(
-        forecast.sales.reshape(shape), forecast.standard_deviation.reshape(shape), forecaster.quantiles
+        forecast.sales.reshape(shape), forecast.standard_deviation.reshape(shape), forecaster.require_quantiles()
     )
 
 

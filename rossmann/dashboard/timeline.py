@@ -64,7 +64,7 @@ def effect(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFr
         return nothing
     promotions = (each for each in ledger if each.version == outcome.model_version and each.action == "promote")
     previous = next((each.previous for each in promotions), None)
-    if previous is None:
+    if previous is None or outcome.model_version is None:
         return nothing
     return monitoring.wape_around(weekly, record.alarm.day, previous, outcome.model_version)
 

@@ -10,6 +10,7 @@ from rossmann.data.ingest import IngestResult, read_history, require_raw_files
 from rossmann.data.kaggle.contracts import check_raw, unusable_amounts
 from rossmann.data.kaggle.derivations import DERIVED_FEATURES, Derivation, derived_flags, derived_slices
 from rossmann.data.kaggle.reading import RawFiles, read_raw
+from rossmann.data.kaggle.store_attributes import StoreAttributes
 from rossmann.data.kaggle.submission import kaggle_submission
 from rossmann.data.kaggle.tables import raw_tables
 from rossmann.data.plans import parse_plan, read_plan, require_plan
@@ -43,6 +44,7 @@ __all__ = [
     "RawTables",
     "SalesHistory",
     "Snapshot",
+    "StoreAttributes",
     "Stores",
     "check_completeness",
     "check_newer",

@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 
 from rossmann.chain import KAGGLE_ATTRIBUTES, KAGGLE_CHAIN, Chain
+from rossmann.data.kaggle.store_attributes import StoreAttributes
 from rossmann.data.opening import Past, opening_habit, usual_opening
 from rossmann.data.panels import RawCalendar
 from rossmann.data.stored_names import attribute_names, stored_name
@@ -15,8 +16,8 @@ from rossmann.validation import DataError
 
 NO_NAMES = np.zeros(0, "U1")
 DEFAULT = cast(np.ndarray, None)  # of fields whose default depends on others: `__post_init__` replaces it
+NOT_KNOWN = cast(StoreAttributes, None)  # the same
 LATER_HOLIDAY_DAYS = 21  # after the published plan, whose holidays have effects on its last days
-ATTRIBUTE_FIELDS = ("attribute_codes", "attributes")  # of Stores
 CHAIN_PANELS = ("covariate_names", "covariates", "later_holiday_kind", "later_covariates")  # Kaggle's files have none
 
 
@@ -105,20 +106,18 @@ class Calendar:
 class Stores:
     """The attributes of the stores, arrays [stores, …] in ascending order of their numbers.
 
-    `Chain.attributes` has the names of those that are categories. The others are those of Kaggle's files only.
+    `Chain.attributes` has the names of those that are categories.
     """
 
     number: np.ndarray  # int32, from 1 on
     attribute_codes: np.ndarray  # int8 [stores, attributes], indices into the categories of the chain's attributes
-    competition_distance_m: np.ndarray  # float64, NaN unknown
-    competition_since: np.ndarray  # datetime64[M], NaT unknown
-    promo2: np.ndarray  # bool, whether the store takes part in the continuing promotion
-    promo2_since: np.ndarray  # datetime64[D], NaT where it does not
-    promo2_months: np.ndarray  # bool [stores, 12], months in which a round of it starts
     label: np.ndarray = DEFAULT  # how the chain's files call the store; default: its number. str
     attributes: np.ndarray = DEFAULT  # the categories, "" where a store has none; default: Kaggle's. str
+    kaggle: StoreAttributes = NOT_KNOWN  # that only Kaggle's files have; default: nothing is known
 
     def __post_init__(self):
+        if self.kaggle is None:
+            object.__setattr__(self, "kaggle", StoreAttributes.nothing(len(self.number)))
         if self.label is None:
             object.__setattr__(self, "label", self.number.astype(str))
         if self.attributes is None:
@@ -137,13 +136,15 @@ class Stores:
         count, names = len(self.number), attribute_names(self.attributes.shape[1])
         codes = [*self.attribute_codes.T, *2 * [np.zeros(count, np.int8)]]
         categories = [*self.attributes.T, *2 * [np.full(count, "")]]
-        others = [each.name for each in fields(self) if each.name not in ("number", "label", *ATTRIBUTE_FIELDS)]
-        return {
+        columns = {
             "number": self.number,
             **{name: values for (name, _), values in zip(names, codes, strict=False)},
-            **{name: getattr(self, name) for name in others},
-            **({"label": self.label} if has_names else {}),
-            **({name: values for (_, name), values in zip(names, categories, strict=False)} if has_names else {}),
+            **vars(self.kaggle),
+        }
+        if not has_names:
+            return columns
+        return {**columns, "label": self.label} | {
+            name: values for (_, name), values in zip(names, categories, strict=False)
         }
 
     def contains(self, number: np.ndarray) -> np.ndarray:
@@ -164,25 +165,15 @@ class Stores:
 
     def at(self, positions: np.ndarray | slice) -> "Stores":
         """The attributes of the stores at these positions, or of those that a bool array [stores] selects."""
-        return Stores(**{name: values[positions] for name, values in vars(self).items()})
+        arrays = {name: values[positions] for name, values in vars(self).items() if name != "kaggle"}
+        return Stores(**arrays, kaggle=self.kaggle.at(positions))
 
     def as_of(self, origin: np.datetime64, plan_end: np.datetime64) -> "Stores":
         """The attributes as they were known on the evening of `origin`, with a published plan up to `plan_end`.
 
-        A competitor is known when the month of its opening is over, since the day is not given; one without a month
-        always is. Promo2 is planned by the chain: a start up to `plan_end` is known. Before, all values of the
-        attribute are unknown, or those of a store that takes no part.
+        Categories have no date.
         """
-        month_end = (self.competition_since + 1).astype("datetime64[D]") - DAY
-        no_competitor, no_promo2 = month_end > origin, self.promo2_since > plan_end
-        return replace(
-            self,
-            competition_distance_m=np.where(no_competitor, np.nan, self.competition_distance_m),
-            competition_since=np.where(no_competitor, np.datetime64("NaT", "M"), self.competition_since),
-            promo2=self.promo2 & ~no_promo2,
-            promo2_since=np.where(no_promo2, np.datetime64("NaT", "D"), self.promo2_since),
-            promo2_months=self.promo2_months & ~no_promo2[:, None],
-        )
+        return replace(self, kaggle=self.kaggle.as_of(origin, plan_end))
 
     def _nearest(self, number: np.ndarray) -> np.ndarray:
         """Positions of the next larger number, or of the last one."""

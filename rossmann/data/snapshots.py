@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from rossmann.chain import CHAIN_FILE, Chain, parse_chain
 from rossmann.data.history import Calendar, SalesHistory, Stores
+from rossmann.data.kaggle.store_attributes import StoreAttributes
 from rossmann.data.stored_names import attribute_names, stored_name
 from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, PLAN_COLUMNS
 from rossmann.storage import Storage
@@ -301,11 +302,11 @@ def _null_for_nan(values: np.ndarray) -> pa.Array:
 
 
 def _stores_table(history: SalesHistory) -> pa.Table:
-    stores = history.stores
-    columns = stores.stored_columns(has_names=not history.chain.is_kaggle)
-    columns["competition_since"] = stores.competition_since.astype("datetime64[D]")  # the first day of the month
-    columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(stores.promo2_months.ravel()), 12)
-    columns["competition_distance_m"] = _null_for_nan(stores.competition_distance_m)
+    kaggle = history.stores.kaggle
+    columns = history.stores.stored_columns(has_names=not history.chain.is_kaggle)
+    columns["competition_since"] = kaggle.competition_since.astype("datetime64[D]")  # the first day of the month
+    columns["promo2_months"] = pa.FixedSizeListArray.from_arrays(pa.array(kaggle.promo2_months.ravel()), 12)
+    columns["competition_distance_m"] = _null_for_nan(kaggle.competition_distance_m)
     return pa.table(columns)
 
 
@@ -333,7 +334,12 @@ def _stores(table: pa.Table, chain: Chain) -> Stores:
     if "label" in columns:
         columns["label"] = columns["label"].astype(str)
         columns["attributes"] = np.stack(names, axis=1).astype(str) if names else np.zeros(shape, "U1")
-    columns["competition_since"] = columns["competition_since"].astype("datetime64[M]")
-    columns["promo2_since"] = columns["promo2_since"].astype("datetime64[D]")
     months = table["promo2_months"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return Stores(**columns, promo2_months=months.reshape(len(table), 12))
+    kaggle = StoreAttributes(
+        competition_distance_m=columns.pop("competition_distance_m"),
+        competition_since=columns.pop("competition_since").astype("datetime64[M]"),
+        promo2=columns.pop("promo2"),
+        promo2_since=columns.pop("promo2_since").astype("datetime64[D]"),
+        promo2_months=months.reshape(len(table), 12),
+    )
+    return Stores(**columns, kaggle=kaggle)

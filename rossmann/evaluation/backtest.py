@@ -16,6 +16,7 @@ LOSS_SCORES = tuple(name for loss in LOSSES.values() for name in (loss.name, los
 SCORES = (*LOSS_SCORES, "rmse", "mape", "bias", "wql", "coverage", "rows")
 # From a bias of 5 % on, a warning is shown. RMSPE's own shift reaches it where sales scatter by 16 % around a forecast.
 MAX_BIAS = 0.05
+MIN_ERROR_SHARE = 0.1  # of the baseline's error: honest models of daily sales have a third of it or more
 
 # A row of a backtest: the forecast of one store and day, beside its actual sales.
 BACKTEST_COLUMNS = {
@@ -160,8 +161,12 @@ class Backtest:
         ranking = [str(name) for name in self.score().index]
         return next((name for name in ranking if name != BASELINE), ranking[0])
 
-    def bias_warning(self, candidate: str) -> str:
-        """A sentence on a bias of more than MAX_BIAS, else an empty text."""
+    def warning(self, candidate: str) -> str:
+        """What about a candidate's scores should be doubted, in a sentence; empty if nothing."""
+        return "; ".join(filter(None, (self._bias_warning(candidate), self._leak_warning(candidate))))
+
+    def _bias_warning(self, candidate: str) -> str:
+        """A bias of more than MAX_BIAS."""
         bias = float(self.score().bias[candidate])
         if abs(bias) <= MAX_BIAS:
             return ""
@@ -169,6 +174,17 @@ class Backtest:
         if bias > 0 or self.loss == TOTAL:
             return sentence
         return f"{sentence}; if sums matter, train with ROSSMANN_LOSS=total"
+
+    def _leak_warning(self, candidate: str) -> str:
+        """An error of less than MIN_ERROR_SHARE of the baseline's."""
+        scores = self.score()[self.loss.capped_name]
+        if BASELINE not in scores.index or scores[candidate] >= MIN_ERROR_SHARE * scores[BASELINE]:
+            return ""
+        share = scores[candidate] / scores[BASELINE]
+        return (
+            f"the error of {candidate} is {share:.0%} of that of {BASELINE}, too good to be true: is a covariate only"
+            " known after the day?"
+        )
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ def judge(
     worse = worse_slices(run.backtest, challenger, opponents[0], slice_margin, names)
     reasons += [_comparison_reason(comparison, loss, promotion_probability) for comparison in comparisons]
     reasons.append(_large_error_reason(largest_errors(run.backtest, challenger), names))
-    reasons += filter(None, [run.backtest.bias_warning(challenger)])
+    reasons += filter(None, [run.backtest.warning(challenger)])
     reasons += _slice_reasons(worse, loss, opponents[0], slice_margin, names)
     return Verdict(beats_all and not worse, tuple(reasons), comparisons)
 

@@ -35,16 +35,16 @@ def log_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
 def _mean(effects: list[Effects], rows: int) -> Effects:
     keys = dict.fromkeys(key for each in effects for key in each)
     nothing = np.zeros(rows)
-    return {key: sum(each.get(key, nothing) for each in effects) / len(effects) for key in keys}
+    return {key: np.mean([each.get(key, nothing) for each in effects], axis=0) for key in keys}
 
 
 def _model_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
     """Those of median log sales. A rule that is not the linear model has one term."""
     if forecaster.candidate.is_booster:
-        return _linear_effects(rows) | _tree_effects(forecaster.model, rows)
+        return _linear_effects(rows) | _tree_effects(forecaster.booster, rows)
     if forecaster.model == StateRule(ridge):
         return _linear_effects(rows)
-    return {(terms.USUAL, WHOLE): forecaster.model.log_sales(rows)}
+    return {(terms.USUAL, WHOLE): forecaster.rule.log_sales(rows)}
 
 
 def _linear_effects(rows: PlanRows) -> dict[tuple[str, str], np.ndarray]:

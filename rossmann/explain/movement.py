@@ -11,7 +11,7 @@ import numpy as np
 from rossmann.data import Plan
 from rossmann.explain.reasons import Basis
 from rossmann.features import State
-from rossmann.schema import CALENDAR_COLUMNS
+from rossmann.schema import CALENDAR_COLUMNS, to_date
 
 CAUSES = 3  # actuals, plan and model
 Sides = tuple[int, ...]  # of each cause, whether it is as before (0) or as after (1)
@@ -43,7 +43,7 @@ def why_it_moved(before: Basis, after: Basis, store: int, day: np.datetime64) ->
     forecasts = {mixture: _forecast(sides, mixture, store, day) for mixture in product((0, 1), repeat=CAUSES)}
     shares = _shapley(forecasts.__getitem__)
     first, last = forecasts[0, 0, 0], forecasts[1, 1, 1]
-    return Movement(store, day.item(), first, last, *shares)
+    return Movement(store, to_date(day), first, last, *shares)
 
 
 def _shapley(value: Callable[[Sides], float]) -> list[float]:

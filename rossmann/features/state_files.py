@@ -7,12 +7,14 @@ code fits another State. A file that is missing or damaged is written again.
 import hashlib
 import io
 import logging
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 
 from rossmann.chain import parse_chain
-from rossmann.data import Calendar, Stores, load_snapshot
+from rossmann.data import Calendar, StoreAttributes, Stores, load_snapshot
 from rossmann.features.levels import Levels
 from rossmann.features.school_breaks import SchoolBreaks
 from rossmann.features.state import State, fit_state
@@ -32,6 +34,7 @@ PARTS = {
     "levels": Levels,
     "ridge": StoreRidge,
 }  # of a State
+INNER_PARTS = {"stores.kaggle": StoreAttributes}
 
 
 def load_state(snapshots: str, fingerprint: str) -> State:
@@ -70,7 +73,7 @@ def file_name() -> str:
 def _encode(state: State) -> bytes:
     arrays = {"origin": np.array(state.origin), "chain": np.array(state.chain.text)}
     for part in PARTS:
-        arrays |= {f"{part}.{name}": values for name, values in vars(getattr(state, part)).items()}
+        arrays |= _arrays(part, getattr(state, part))
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
@@ -83,11 +86,25 @@ def _decode(file: bytes) -> State | None:
     if _digest(content).encode() != digest:
         return None
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        parts = {
-            part: kind(**{field.name: arrays[f"{part}.{field.name}"] for field in fields(kind)})
-            for part, kind in PARTS.items()
-        }
+        parts = {part: _part(part, kind, arrays) for part, kind in PARTS.items()}
         return State(origin=arrays["origin"][()], chain=parse_chain(str(arrays["chain"])), **parts)
+
+
+def _arrays(name: str, value: Any) -> dict[str, np.ndarray]:
+    """The arrays of a part of the State, also of parts of it, by the names of the fields."""
+    if not is_dataclass(value):
+        return {name: value}
+    of_fields = (_arrays(f"{name}.{field.name}", getattr(value, field.name)) for field in fields(value))
+    return {key: array for arrays in of_fields for key, array in arrays.items()}
+
+
+def _part(name: str, kind: type, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The part of the State whose arrays `_arrays` has named."""
+    values = {}
+    for field in fields(kind):
+        key = f"{name}.{field.name}"
+        values[field.name] = _part(key, INNER_PARTS[key], arrays) if key in INNER_PARTS else arrays[key]
+    return kind(**values)
 
 
 def _digest(content: bytes) -> str:

@@ -10,7 +10,15 @@ from datetime import date
 import pandas as pd
 import sqlalchemy as sa
 
-from rossmann.journal.tables import ROWS_PER_STATEMENT, connect, insert_or_ignore, metadata, migrate, read_table
+from rossmann.journal.tables import (
+    ROWS_PER_STATEMENT,
+    as_records,
+    connect,
+    insert_or_ignore,
+    metadata,
+    migrate,
+    read_table,
+)
 
 accuracy = sa.Table(
     "accuracy", metadata,
@@ -62,8 +70,7 @@ def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataF
     Rows whose key still exists are ignored. Raises what the database raises.
     """
     engine = connect(url)
-    cells = rows[[column.name for column in table.columns]].astype(object)
-    records = cells.where(cells.notna(), None)  # type: ignore[call-overload]  # pandas-stubs know no None in objects
+    records = as_records(rows[[column.name for column in table.columns]])
     try:
         migrate(url)
         with engine.begin() as connection:
@@ -71,7 +78,7 @@ def replace_days(url: str, table: sa.Table, days: Sequence[date], rows: pd.DataF
             connection.execute(sa.delete(table).where(table.c.date.in_(days)))
             for first in range(0, len(records), ROWS_PER_STATEMENT):
                 batch = records[first : first + ROWS_PER_STATEMENT]
-                connection.execute(insert_into(table), batch.to_dict("records"))
+                connection.execute(insert_into(table), batch)
     finally:
         engine.dispose()
 

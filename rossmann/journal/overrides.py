@@ -6,12 +6,13 @@ The forecasts themselves are never changed: each row has the one that it is abou
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 
 from rossmann.journal.read_only import read_only_connection
-from rossmann.journal.tables import connect, metadata, migrate, naive_utc, read_table
+from rossmann.journal.tables import as_records, connect, metadata, migrate, naive_utc, read_table
 
 overrides = sa.Table(
     "overrides", metadata,
@@ -30,12 +31,12 @@ overrides = sa.Table(
 )  # fmt: skip
 OVERRIDE_COLUMNS = tuple(column.name for column in overrides.columns if column.name != "id")
 DAYS = {"date": "datetime64[s]", "origin": "datetime64[s]", "at": "datetime64[s]"}
-NUMBERS = {"store": "int32", "forecast": float, "amount": float}
+NUMBERS: dict[str, Any] = {"store": "int32", "forecast": float, "amount": float}
 
 
 def add_overrides(url: str, rows: pd.DataFrame) -> None:
     """Add rows with OVERRIDE_COLUMNS, in one transaction; `at` has a time zone. Raises what the database raises."""
-    records = rows[list(OVERRIDE_COLUMNS)].astype(object).where(lambda cells: cells.notna(), None).to_dict("records")
+    records = as_records(rows[list(OVERRIDE_COLUMNS)])
     for record in records:
         record["at"] = naive_utc(record["at"])
     engine = connect(url)
@@ -64,7 +65,7 @@ def read_overrides(url: str, first: date, last: date, stores: Sequence[int] = ()
 def count_old_overrides(url: str, before: datetime) -> int:
     """The number of rows that `prune_overrides` would delete."""
     old = sa.select(sa.func.count()).select_from(overrides).where(_is_old(before))
-    return int(read_table(url, old).iloc[0, 0])
+    return int(read_table(url, old).to_numpy()[0, 0])
 
 
 def prune_overrides(url: str, before: datetime) -> int:

@@ -20,7 +20,7 @@ def read_only_connection(url: str) -> Iterator[sa.Connection | None]:
     """A connection that cannot write; None if there is no journal yet, which the first writer creates."""
     address = sa.make_url(url)
     if address.get_backend_name() == "sqlite":
-        if not Path(address.database).exists():
+        if not Path(address.database or "").exists():
             yield None
             return
         file = f"file:{address.database}?mode=ro"

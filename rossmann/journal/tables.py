@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import accumulate, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -269,6 +270,13 @@ def _forecast_rows(entry: JournalEntry) -> Iterator[dict[str, object]]:
 
 def _document(quantiles: Quantiles | None) -> dict[str, object] | None:
     return vars(quantiles) if quantiles else None
+
+
+def as_records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries of Python's objects, None in place of NaN and NaT."""
+    cells = rows.astype(object)
+    cells = cells.where(cells.notna(), None)  # type: ignore[call-overload]  # pandas-stubs lack None
+    return cells.to_dict("records")
 
 
 def _none_for_nan(values: np.ndarray) -> list[float | None]:

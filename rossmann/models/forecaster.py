@@ -46,6 +46,16 @@ class Forecaster:
     members: tuple["Forecaster", ...] = ()
     quantiles: Quantiles | None = None
 
+    @property
+    def booster(self) -> Booster:
+        """The model of a candidate that is a booster."""
+        return cast(Booster, self.model)
+
+    @property
+    def rule(self) -> Rule:
+        """The model of a candidate that is neither a booster nor a blend."""
+        return cast(Rule, self.model)
+
     def predict(self, state: State, plan: Plan) -> Forecast:
         """One forecast per row of the plan; closed days are exactly 0."""
         rows = features.join_plan(state, plan)
@@ -60,7 +70,13 @@ class Forecaster:
         rows = features.join_plan(state, features.published_plan(state, slice(1)))
         for each in self.members or (self,):
             if each.candidate.is_booster:
-                features.matrix(rows, each._booster.columns)
+                features.matrix(rows, each.booster.columns)
+
+    def require_quantiles(self) -> Quantiles:
+        """Its quantiles. ValueError if it has none: it was not registered."""
+        if self.quantiles is None:
+            raise ValueError(f"{self.candidate.name} has no quantiles: calibrate them in a backtest")
+        return self.quantiles
 
     def with_quantiles(self, quantiles: Quantiles) -> "Forecaster":
         """A copy with these quantiles."""
@@ -87,14 +103,6 @@ class Forecaster:
         if self.quantiles:
             self.quantiles.save(folder)
 
-    @property
-    def _booster(self) -> Booster:
-        return cast(Booster, self.model)  # where candidate.is_booster
-
-    @property
-    def _rule(self) -> Rule:
-        return cast(Rule, self.model)  # where it is neither a booster nor a blend
-
     def _sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by their names: the members of a blend share them. [rows]"""
         if self.members:
@@ -105,12 +113,12 @@ class Forecaster:
     def _log_sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Median log sales as if every day were open. [rows]"""
         if not self.candidate.is_booster:
-            return self._rule.log_sales(rows)
-        columns = self._booster.columns
+            return self.rule.log_sales(rows)
+        columns = self.booster.columns
         if columns not in matrices:
             matrices[columns] = features.matrix(rows, columns)
-        excess = day_excess(self._booster, rows.state)[rows.lead_days - 1]
-        return linear_base(rows) + self._booster.correction(matrices[columns]) - excess
+        excess = day_excess(self.booster, rows.state)[rows.lead_days - 1]
+        return linear_base(rows) + self.booster.correction(matrices[columns]) - excess
 
 
 def fit(

@@ -40,7 +40,7 @@ class LightGBMTrees:
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """What each column adds to the mean correction of the training, by TreeSHAP. float64 [rows, columns]"""
-        return self.booster.predict(matrix, num_threads=1, pred_contrib=True)[:, :-1]
+        return np.asarray(self.booster.predict(matrix, num_threads=1, pred_contrib=True))[:, :-1]
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, gain), largest first."""

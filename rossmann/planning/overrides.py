@@ -5,14 +5,14 @@ The rows that the functions return are for `journal.add_overrides`; those that t
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 
 from rossmann import validation
 from rossmann.data import SalesHistory, row_labels, store_names, store_numbers
-from rossmann.schema import DTYPES, KEYS
+from rossmann.schema import DAY, DTYPES, KEYS
 from rossmann.validation import DataError
 
 FORECAST_FIELDS = ("forecast", "model_version", "origin")  # of the forecast that a row is about
@@ -95,7 +95,7 @@ def open_days(history: SalesHistory, store: object, first: date, last: date) -> 
     """
     if last < first:
         raise DataError(f"the last day, {last}, is before the first, {first}: give them in their order")
-    dates = np.arange(first, last + timedelta(days=1), dtype="datetime64[D]")
+    dates = np.arange(np.datetime64(first), np.datetime64(last) + DAY, dtype="datetime64[D]")
     is_open = history.take("open", store_numbers(history, [store] * len(dates)), dates)
     chosen = dates if len(dates) == 1 else dates[is_open != 0]
     if not len(chosen):

@@ -136,7 +136,7 @@ def best_weeks(
     forecaster: Forecaster,
     state: State,
     stores: tuple[str, ...] = (),
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> list[WeekChoice]:
     """Every choice of BEST_WEEKS promotion weeks among the next BEST_OF_WEEKS, the best one first; each is forecast.
 
@@ -204,7 +204,7 @@ def _is_named(plan: Plan, change: Change, state: State) -> np.ndarray:
 
 def _comparison(forecaster: Forecaster, state: State, base: Forecast, plan: Plan) -> Comparison:
     alternative = forecaster.predict(state, plan)
-    lower, upper = difference_bounds(base, alternative, forecaster.quantiles)
+    lower, upper = difference_bounds(base, alternative, forecaster.require_quantiles())
     return Comparison(plan, base.sales, alternative.sales, lower, upper)
 
 
@@ -218,7 +218,12 @@ def _read(folder: Storage, file: str) -> Scenario:
     try:
         document = json.loads(folder.read(file))
         changes = tuple(
-            Change(each["kind"], *(date.fromisoformat(each[name]) for name in ("first", "last")), tuple(each["stores"]))
+            Change(
+                each["kind"],
+                date.fromisoformat(each["first"]),
+                date.fromisoformat(each["last"]),
+                tuple(each["stores"]),
+            )
             for each in document["changes"]
         )
         return Scenario(document["name"], changes, document["created"])

@@ -57,8 +57,12 @@ def lines(backtest: Backtest, candidate: str) -> Lines:
     steps = nice_steps(float(totals.to_numpy().max()))
     x = _across(middle, first, last)
     is_first = ~totals.index.get_level_values("origin").duplicated()
+    sales, forecast = (
+        _path(x, _heights(totals[column].to_numpy(), steps[-1]), is_first) for column in ("sales", "forecast")
+    )
     return Lines(
-        *(_path(x, _heights(totals[column].to_numpy(), steps[-1]), is_first) for column in ("sales", "forecast")),
+        sales,
+        forecast,
         block="week" if block == "lead_week" else "day",
         x_ticks=tuple(_month_ticks(first, last)),
         y_ticks=tuple(Tick(float(_heights(step, steps[-1])), short_number(step)) for step in steps),

@@ -1,6 +1,7 @@
 """Scores of the best candidate beside those of the baseline, on parts of the backtest."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rossmann.evaluation import BASELINE, Backtest, Names
 from rossmann.schema import WEEKDAY_NAMES
@@ -36,7 +37,7 @@ class Breakdown:
 def breakdowns(backtest: Backtest, candidate: str, names: Names) -> list[Breakdown]:
     """The candidate's scores by fold, week after the origin, weekday, and by the slices of the release rule."""
     pair = Backtest(backtest.rows[backtest.rows.candidate.isin([candidate, BASELINE])], backtest.loss)
-    columns = {"origin": "fold from", "lead_week": "after the origin", "weekday": "weekday"}
+    columns = {"origin": "fold from", "lead_week": "lead", "weekday": "weekday"}
     columns |= {column: name.replace("_", " ") for column, name in names.slices.items() if column not in columns}
     return [Breakdown(title, _parts(pair, candidate, column)) for column, title in columns.items()]
 
@@ -57,7 +58,7 @@ def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = No
     baseline = scores[capped].loc[BASELINE if BASELINE in pair.candidates else candidate]
     return tuple(
         PartScore(
-            names.store(value) if names else _label(column, value),
+            names.store(int(str(value))) if names else _label(column, value),
             float(row[capped]),
             float(baseline[value]),
             float(row.bias),
@@ -69,7 +70,7 @@ def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = No
     )
 
 
-def _label(column: str, value: object) -> str:
+def _label(column: str, value: Any) -> str:
     if column == "origin":
         return f"{value:%-d %b %Y}"
     if column == "weekday":

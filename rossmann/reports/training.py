@@ -1,8 +1,8 @@
 """The report of a training: what it is made of, and its page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BASELINE, BacktestRun, Loss, chain_names
@@ -44,6 +44,7 @@ class TrainingReport:
     coverage_of_levels: Mapping[float, float]  # share of days below the quantile of each level, out of sample
     decision: Decision | None  # None: not judged yet
     mlflow_run: str  # id
+    feature_part: Callable[[str], str]  # what a feature describes, by its name
 
     @property
     def loss(self) -> Loss:
@@ -63,7 +64,7 @@ def render_training(report: TrainingReport) -> bytes:
         loss=report.loss,
         baseline=BASELINE,
         tiles=_tiles(report),
-        warning=backtest.bias_warning(candidate),
+        warning=backtest.warning(candidate),
         columns=leaderboard.columns(report.loss),
         leaderboard=leaderboard.lines(report.run),
         lines=charts.lines(backtest, candidate),
@@ -72,7 +73,7 @@ def render_training(report: TrainingReport) -> bytes:
         worst_stores=scores.worst_stores(backtest, candidate, names),
         cpu_seconds=sum(report.run.cpu_seconds.values()),
         worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),
-        **_importance(report.run, candidate),
+        **_importance(report),
         charts=charts,
     )
 
@@ -80,7 +81,8 @@ def render_training(report: TrainingReport) -> bytes:
 def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     """The numbers at the top: what, number, and beside what it is to be seen."""
     board, loss, candidate = report.run.backtest.score(), report.loss, report.challenger.candidate
-    best, rows = board.loc[candidate], report.run.backtest.of(candidate)
+    best: Any = board.loc[candidate]
+    rows = report.run.backtest.of(candidate)
     tiles = [(f"{loss.label}, capped", loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
     if BASELINE in board.index and candidate != BASELINE:
         gain = 1 - best[loss.capped_name] / board[loss.capped_name][BASELINE]
@@ -94,13 +96,14 @@ def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def _importance(run: BacktestRun, candidate: str) -> dict[str, object]:
+def _importance(report: TrainingReport) -> dict[str, object]:
     """The gain of the candidate's features; of the best booster where the candidate has no trees."""
-    ranking = [candidate, *map(str, run.backtest.score().index)]
+    run = report.run
+    ranking = [report.challenger.candidate, *map(str, run.backtest.score().index)]
     source = next((name for name in ranking if run.importance.get(name)), None)
     shares = run.importance[source] if source else {}
     return {
         "importance_source": source,
-        "importance_groups": importance.grouped(shares),
+        "importance_groups": importance.grouped(shares, report.feature_part),
         "importance_features": importance.largest(shares),
     }

@@ -112,7 +112,8 @@ def coverage_of_levels(
         rows = evaluation.scored_rows(fold_rows)
         values = quantiles.around(rows.standard_deviation.to_numpy(), rows.forecast.to_numpy())
         below.append(pd.DataFrame(rows.sales.to_numpy()[:, None] <= values, columns=quantiles.levels))
-    return pd.concat(below).mean().to_dict()
+    shares = pd.concat(below).mean()
+    return dict(zip(shares.index, shares.tolist(), strict=True))
 
 
 def _fit_all(

@@ -65,15 +65,9 @@ def log_level(stores: int) -> np.ndarray:
 
 
 def _stores(count: int) -> Stores:
-    nothing = np.zeros(count, np.int8)
     return Stores(
         number=np.arange(1, count + 1, dtype=np.int32),
         attribute_codes=np.zeros((count, 0), np.int8),
-        competition_distance_m=np.full(count, np.nan),
-        competition_since=np.full(count, np.datetime64("NaT", "M")),
-        promo2=nothing == 1,
-        promo2_since=np.full(count, np.datetime64("NaT", "D")),
-        promo2_months=np.zeros((count, 12), bool),
     )
 
 

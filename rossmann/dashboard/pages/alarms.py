@@ -10,11 +10,14 @@ from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
+from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
+from rossmann.schema import to_date
 
 WEEKS = 26  # of accuracy, and of findings
 FIRST_ENTRIES = 10
 REPORT_PX = 900
+PAPER = "<style>html { background: white }</style>"  # the report is written in black, also on a dark page
 ICONS = {
     "drift": "trending_up", "performance": "target", "data": "database_off", "endpoint": "cloud_off",
     "journal": "menu_book", "quantiles": "stacked_line_chart", "flow": "error", "stale-data": "hourglass_disabled",
@@ -30,8 +33,8 @@ def page() -> None:
     """The page."""
     st.title("Drift and alarms")
     history = loading.history(loading.current_snapshot())
-    first = history.origin.item() - timedelta(days=7 * WEEKS - 1)
-    sums = records.accuracy_sums(records.journal_key(), first, history.origin.item())
+    first = to_date(history.origin) - timedelta(days=7 * WEEKS - 1)
+    sums = records.accuracy_sums(records.journal_key(), first, to_date(history.origin))
     weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
     entries = timeline(records.list_alarms(), records.ledger(), weekly)
     if not entries:
@@ -49,11 +52,9 @@ def _headline(entries: list[TimelineEntry]) -> None:
     alarms = [each for each in entries if each.kind != DECISION]
     waiting = sum(each.is_open for each in alarms)
     columns[0].metric("Alarms that wait for a retraining", waiting)
-    columns[1].metric("Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None,
-                      delta_color="off", delta_arrow="off")  # fmt: skip
+    fact(columns[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
     decisions = [each for each in entries if each.kind == DECISION]
-    columns[2].metric("Decisions about the champion", len(decisions),
-                      moment(decisions[0].at) if decisions else None, delta_color="off", delta_arrow="off")  # fmt: skip
+    fact(columns[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
     if waiting:
         st.warning(
             "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
@@ -99,7 +100,7 @@ def _entry(entry: TimelineEntry) -> None:
 
 def _findings(history: SalesHistory) -> None:
     """Every statistic of drift of one day beside its limit."""
-    since = history.origin.item() - timedelta(days=7 * WEEKS)
+    since = to_date(history.origin) - timedelta(days=7 * WEEKS)
     findings = records.drift_findings(records.journal_key(), since)
     st.subheader("Drift")
     if findings.empty:
@@ -121,4 +122,4 @@ def _report() -> None:
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     chosen = left.selectbox("Report of the week up to", days, key="report-day")
     if right.toggle("Open it here", key="report-open"):
-        components.html(records.report_page(chosen), height=REPORT_PX, scrolling=True)
+        components.html(PAPER + records.report_page(chosen), height=REPORT_PX, scrolling=True)

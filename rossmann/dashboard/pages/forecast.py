@@ -15,7 +15,7 @@ from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import Fan, PublishedForecast
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, WEEK_DAYS
+from rossmann.schema import DAY, WEEK_DAYS, to_date
 
 PAST_WEEKS = (4, 8, 13, 26, 52)
 LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
@@ -117,8 +117,8 @@ def _without_closed(values: np.ndarray) -> np.ndarray:
 
 def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
-    first, last = (history.origin + DAY).item(), history.calendar.dates[-1].item()
-    clicked = [np.datetime64(point["x"], "D").item() for point in event.selection.points]
+    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
+    clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
     if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
         st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
     return st.date_input(

@@ -14,7 +14,7 @@ from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Difference, Kind, Scenario, WeekChoice
-from rossmann.schema import DAY, MONDAY, WEEK_DAYS, weekday
+from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
 
 KINDS: dict[Kind, str] = {
     "promotion": "promotion", "no promotion": "no promotion", "closed": "closed", "open": "open",
@@ -51,15 +51,15 @@ def _open_scenario() -> None:
         return
     name = st.query_params.get(NAME_KEY)
     by_name = {each.name: each.changes for each in loading.scenarios()} if name else {}
-    st.session_state[CHANGES_KEY] = by_name.get(name, ())
+    st.session_state[CHANGES_KEY] = by_name.get(name or "", ())
 
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
-    first, last = (history.origin + DAY).item(), history.calendar.dates[-1].item()
+    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
-        kind = left.selectbox("The stores have, or are", list(KINDS), format_func=KINDS.get)
+        kind = left.selectbox("The stores have, or are", [*KINDS], format_func=KINDS.__getitem__)
         days = middle.date_input(
             "on the days", (proposal, min(proposal + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
         )

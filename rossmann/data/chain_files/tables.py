@@ -216,15 +216,9 @@ def _stores(
     names = {each: _categories(tables, chain, each, label) for each in chain.attributes}
     codes = [np.unique(each, return_inverse=True)[1] for each in names.values()]
     shape = (len(label), len(names))
-    nothing = np.zeros(len(label), bool)
     stores = Stores(
         number=number,
         attribute_codes=np.array(codes, np.int8).T.reshape(shape),
-        competition_distance_m=np.full(len(label), np.nan),
-        competition_since=np.full(len(label), np.datetime64("NaT", "M")),
-        promo2=nothing,
-        promo2_since=np.full(len(label), np.datetime64("NaT", "D")),
-        promo2_months=np.zeros((len(label), 12), bool),
         label=label,
         attributes=np.array([*names.values()], str).T.reshape(shape),
     )

@@ -20,8 +20,8 @@ def promo2_phase(stores: Stores, dates: np.ndarray) -> np.ndarray:
     month = dates.astype("datetime64[M]").astype(np.int64) % 12
     phase = np.full((len(stores.number), len(dates)), 2, np.int8)
     for months_ago in (1, 0):
-        phase[stores.promo2_months[:, (month - months_ago) % 12]] = months_ago
-    active = stores.promo2[:, None] & (dates >= stores.promo2_since[:, None])
+        phase[stores.kaggle.promo2_months[:, (month - months_ago) % 12]] = months_ago
+    active = stores.kaggle.promo2[:, None] & (dates >= stores.kaggle.promo2_since[:, None])
     return np.where(active, phase, np.int8(NO_ROUND))
 
 
@@ -32,13 +32,13 @@ def derived_flags(stores: Stores, dates: np.ndarray) -> dict[str, np.ndarray]:
         "promo2": phase < NO_ROUND,
         "promo2 month 0": phase == 0,
         "promo2 month 1": phase == 1,
-        "competitor": ~(dates < stores.competition_since[:, None]),  # NaT: open for the whole history
+        "competitor": ~(dates < stores.kaggle.competition_since[:, None]),  # NaT: open for the whole history
     }
 
 
 def derived_slices(stores: Stores) -> dict[str, np.ndarray]:
     """Groups of stores that a sentence can name. bool [stores] each"""
-    return {"participation in the continuing promotion": stores.promo2}
+    return {"participation in the continuing promotion": stores.kaggle.promo2}
 
 
 def _months_since(start: np.ndarray, dates: np.ndarray) -> np.ndarray:
@@ -54,9 +54,11 @@ def _on_all_days(values: np.ndarray, dates: np.ndarray) -> np.ndarray:
 
 # For the trees, in the order of their columns.
 DERIVED_FEATURES: Mapping[str, Derivation] = {
-    "competition_log_distance": lambda stores, dates: _on_all_days(np.log1p(stores.competition_distance_m), dates),
-    "competition_months": lambda stores, dates: _months_since(stores.competition_since, dates),
-    "promo2": lambda stores, dates: _on_all_days(stores.promo2, dates),
+    "competition_log_distance": lambda stores, dates: _on_all_days(
+        np.log1p(stores.kaggle.competition_distance_m), dates
+    ),
+    "competition_months": lambda stores, dates: _months_since(stores.kaggle.competition_since, dates),
+    "promo2": lambda stores, dates: _on_all_days(stores.kaggle.promo2, dates),
     "promo2_phase": promo2_phase,
-    "promo2_months": lambda stores, dates: _months_since(stores.promo2_since, dates),
+    "promo2_months": lambda stores, dates: _months_since(stores.kaggle.promo2_since, dates),
 }

@@ -9,6 +9,7 @@ from rossmann.data.cleaning import RawTables
 from rossmann.data.history import Stores
 from rossmann.data.kaggle.columns import KAGGLE_NAMES, MONTHS, TEST_FILE
 from rossmann.data.kaggle.reading import RawFiles
+from rossmann.data.kaggle.store_attributes import StoreAttributes
 from rossmann.schema import ACTUAL_COLUMNS, DTYPES, PLAN_COLUMNS, WEEK_DAYS, weekday
 
 
@@ -38,11 +39,13 @@ def _stores(table: pd.DataFrame) -> Stores:
     return Stores(
         number=column["Store"].astype(np.int32),
         attribute_codes=ordered[["StoreType", "Assortment"]].to_numpy().astype(np.int8),
-        competition_distance_m=column["CompetitionDistance"].astype(float),
-        competition_since=_month(column["CompetitionOpenSinceYear"], column["CompetitionOpenSinceMonth"]),
-        promo2=promo2,
-        promo2_since=np.where(promo2, promo2_since, np.datetime64("NaT", "D")),
-        promo2_months=_starting_months(ordered["PromoInterval"]) & promo2[:, None],
+        kaggle=StoreAttributes(
+            competition_distance_m=column["CompetitionDistance"].astype(float),
+            competition_since=_month(column["CompetitionOpenSinceYear"], column["CompetitionOpenSinceMonth"]),
+            promo2=promo2,
+            promo2_since=np.where(promo2, promo2_since, np.datetime64("NaT", "D")),
+            promo2_months=_starting_months(ordered["PromoInterval"]) & promo2[:, None],
+        ),
     )
 
 

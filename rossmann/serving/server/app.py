@@ -148,7 +148,10 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
 
 def _add_explain_route(app: FastAPI, host: ModelHost, limits: Limits) -> None:
     one_at_a_time = asyncio.Semaphore(1)  # so that forecasts need not wait
-    described = {"response_model": responses.Explanations, "responses": error_responses(400, 401, 413, 422, 503)}
+    described: dict[str, Any] = {
+        "response_model": responses.Explanations,
+        "responses": error_responses(400, 401, 413, 422, 503),
+    }
 
     async def explain(request: Request) -> Response:
         """Say why the forecast of one day of a store, or of the rows of a plan, is what it is. Nothing is recorded."""

@@ -1,0 +1,146 @@
+"""The planners' pages in a real browser: an override is kept beside the forecast, a bad upload is explained."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect
+
+from rossmann import features, journal, models, registry
+from rossmann.data import SalesHistory
+from rossmann.journal import ForecastRows
+from rossmann.planning.overrides import Signature, override_rows
+from rossmann.settings import Settings
+from tests.support.browser import headless_chromium, running_dashboard, screen
+from tests.support.endpoint import registry_of, save_with_champion
+
+pytestmark = pytest.mark.slow
+NOW = datetime.now(UTC)
+OVERRIDE_COLUMN = 5  # of the table, counted from 0
+FIRST_ROW_PX = (60, 52)  # a point within the first row of the table
+
+
+def planning_workspace(home: Path, history: SalesHistory) -> Settings:
+    """A champion, its forecast in the journal, and overrides of two planners on days that are over."""
+    settings = Settings(data_dir=str(home))
+    snapshot = save_with_champion(home, history, "ridge")
+    _, fitted = registry.fetch_forecaster(registry_of(home), 1)
+    forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
+    for past in (history.until(history.origin - 21), history):
+        plan = past.plan(past.origin, past.horizon_days)
+        rows = ForecastRows(plan, forecaster.predict(features.fit_state(past), plan), forecaster.quantiles)
+        journal.write_entries(
+            settings.journal_address, [journal.published_batch(1, snapshot, past.origin, rows, NOW - timedelta(1))]
+        )
+        if past is not history:
+            _decide(settings, past)
+    return settings
+
+
+def _decide(settings: Settings, past: SalesHistory) -> None:
+    """Twelve decisions on the week after a past: Ana's lower the forecasts, Ben's raise them."""
+    first, days = past.origin + 1, np.arange(7)
+    forecasts = journal.read_newest_forecasts(settings.journal_address, first.item(), (first + 6).item())
+    for number, store in enumerate(past.stores.number.tolist()):
+        own = forecasts[(forecasts.store == store) & (forecasts.open == 1)].iloc[days[:4]]
+        planner, factor = ("Ana", 0.97 - 0.02 * number) if number % 2 else ("Ben", 1.03 + 0.03 * number)
+        amounts = own[["store", "date"]].assign(amount=own.forecast * factor)
+        signature = Signature(planner, "a street fair", NOW - timedelta(days=20, minutes=number))
+        journal.add_overrides(settings.journal_address, override_rows(past, forecasts, amounts, signature))
+
+
+@pytest.fixture(scope="module")
+def settings(noisy, tmp_path_factory, new_mlflow_database):
+    home = tmp_path_factory.mktemp("planning")
+    new_mlflow_database(home)
+    return planning_workspace(home, noisy)
+
+
+@pytest.fixture(scope="module")
+def dashboard(settings):
+    with running_dashboard(settings.data_dir) as url, headless_chromium() as chromium:
+        yield url, chromium
+
+
+@pytest.fixture
+def show(dashboard):
+    url, chromium = dashboard
+    with screen(chromium, url, height=1400) as result:
+        yield result
+        assert result.problems == []
+
+
+def newest(settings: Settings, history: SalesHistory) -> pd.DataFrame:
+    return journal.read_newest_forecasts(
+        settings.journal_address, (history.origin + 1).item(), history.calendar.dates[-1].item()
+    )
+
+
+def type_override(page: Page, text: str) -> None:
+    """Type an amount into the first row of the table."""
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + FIRST_ROW_PX[0], box["y"] + FIRST_ROW_PX[1])
+    selected = page.locator("[role=gridcell][aria-selected=true]")
+    for column in range(OVERRIDE_COLUMN):
+        expect(selected).to_have_attribute("aria-colindex", str(column + 1))
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    editor = page.locator("#portal input")
+    editor.fill(text)
+    editor.press("Enter")
+
+
+def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_forecast(show, settings, noisy):
+    store, before = int(noisy.stores.number[0]), newest(settings, noisy)
+    page = show.open(f"overrides?store={store}")
+    type_override(page, "1234")
+    expect(page.get_by_test_id("stMetric").nth(2)).to_contain_text("1")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_test_id("stAlert")).to_contain_text("an override has no planner: say who")
+    page.get_by_label("Who").fill("Cleo")
+    page.get_by_label("Why").fill("road works")
+    page.get_by_label("Why").press("Enter")
+    show.settled()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(f"1 day of store {store} saved")).to_be_visible()
+    expect(page.get_by_text("All 1 entries of these days")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("All 1 entries of these days")).to_be_visible()
+    (row,) = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store]).tail(1).itertuples()
+    assert (row.amount, row.planner, row.reason, row.model_version) == (1234.0, "Cleo", "road works", 1)
+    assert row.forecast == before[(before.store == store) & (before.date == row.date)].forecast.item()
+    pd.testing.assert_frame_equal(newest(settings, noisy), before)
+
+
+def test_what_overrides_were_worth_is_said_by_planner(show, noisy):
+    page = show.open(f"overrides?store={noisy.stores.number[1]}")
+    text = page.get_by_test_id("stMain").inner_text()
+    assert "On 48 days that are over, overrides were in sum" in text
+    assert "Of 12 decisions, few: may change." in text
+
+
+def upload(page: Page, name: str, text: str) -> None:
+    page.locator("input[type=file]").set_input_files({"name": name, "mimeType": "text/csv", "buffer": text.encode()})
+
+
+def test_a_bad_upload_is_explained_and_a_good_one_is_forecast(show, noisy):
+    store, day = noisy.stores.number[0], noisy.origin + 1
+    page = show.open("upload")
+    assert "Choose a file" in page.get_by_test_id("stAlert").inner_text()
+    upload(page, "bad.csv", f"store,date,open\n{store},{day},1\n999,{day},1\n{store},{day - 3},yes\n")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("3 findings in 2 rows of bad.csv: nothing is forecast")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the findings").click()
+    findings = pd.read_csv(download.value.path())
+    assert list(findings["line"]) == [3, 4, 4]
+    upload(page, "good.csv", f"store,date\n{store},{day + 1}\n{store},{day}\n")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("All 2 rows of good.csv are good")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the forecasts").click()
+    table = pd.read_csv(download.value.path())
+    assert table["date"].tolist() == [str(day + 1), str(day)]
+    assert (table["forecast"] >= 0).all()
