@@ -15,6 +15,7 @@ from tests.support.operations import Operations, operations
 pytestmark = pytest.mark.slow
 
 KEY = "a-key-of-this-test"
+COMMAND_TIMEOUT_MS = 120_000  # of a `rossmann` command that a page runs
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +129,13 @@ def test_a_rollback_by_hand_is_in_the_ledger_and_is_refused_once_another_version
         late.goto(f"{url}/models")
         roll_back(late, submit=False)
         roll_back(page, submit=True)
-        expect(page.get_by_text("version 1 is champion again")).to_be_visible()
+        expect(page.get_by_text("version 1 is champion again")).to_be_visible(timeout=COMMAND_TIMEOUT_MS)
         newest = registry.ledger(registry_of(ops.settings.data_dir))[0]
         assert (newest.action, newest.version, newest.previous) == ("rollback", 1, 2)
         assert newest.reasons == ("rolled back from version 2: sells too little",)
         late.get_by_role("button", name="Roll back").click()
-        expect(late.get_by_text("version 1 is champion by now, not version 2")).to_be_visible()
+        refusal = late.get_by_text("version 1 is champion by now, not version 2")
+        expect(refusal).to_be_visible(timeout=COMMAND_TIMEOUT_MS)
         assert registry.ledger(registry_of(ops.settings.data_dir))[0] == newest
         assert operator.problems == []
 

@@ -17,7 +17,6 @@ from rossmann.schema import to_date
 WEEKS = 26  # of accuracy, and of findings
 FIRST_ENTRIES = 10
 REPORT_PX = 900
-PAPER = "<style>html { background: white }</style>"  # the report is written in black, also on a dark page
 ICONS = {
     "drift": "trending_up", "performance": "target", "data": "database_off", "endpoint": "cloud_off",
     "journal": "menu_book", "quantiles": "stacked_line_chart", "flow": "error", "stale-data": "hourglass_disabled",
@@ -122,4 +121,4 @@ def _report() -> None:
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     chosen = left.selectbox("Report of the week up to", days, key="report-day")
     if right.toggle("Open it here", key="report-open"):
-        components.html(PAPER + records.report_page(chosen), height=REPORT_PX, scrolling=True)
+        components.html(records.report_page(chosen), height=REPORT_PX, scrolling=True)
