@@ -28,14 +28,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Another forecast of the same day, and why the explained one is different."""
+
+    source: Source
+    movement: Movement  # from it to the explained one
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """The reasons of a forecast, and, compared with an earlier one, why it moved."""
+    """The reasons of a forecast, and, where another one is named, why it moved."""
 
     store: int | str  # as the chain's files call it
     reasons: Reasons
     source: Source
-    earlier: Source | None
-    movement: Movement | None  # from `earlier`
+    comparison: Comparison | None
     currency: str  # of all amounts; empty where the chain's files do not tell
 
 
@@ -62,11 +69,12 @@ def explain_day(
     number = _store_number(state, store)
     reasons = explain.reasons_of_day(basis, number, day_number)
     (name,) = data.store_names(state, np.array([number])).tolist()
-    earlier = movement = None
+    comparison = None
     if plan is not None or since is not None or since_version is not None:
         earlier = _earlier(settings, source, since, since_version)
-        movement = explain.why_it_moved(_earlier_basis(settings, earlier, source, basis), basis, number, day_number)
-    return Explanation(name, reasons, source, earlier, movement, KAGGLE_CURRENCY if state.chain.is_kaggle else "")
+        before = _earlier_basis(settings, earlier, source, basis)
+        comparison = Comparison(earlier, explain.why_it_moved(before, basis, number, day_number))
+    return Explanation(name, reasons, source, comparison, KAGGLE_CURRENCY if state.chain.is_kaggle else "")
 
 
 def _earlier(settings: Settings, source: Source, since: date | None, since_version: int | None) -> Source:

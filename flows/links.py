@@ -12,8 +12,8 @@ def training(settings: Settings, run_id: str) -> str:
     """To the report and the MLflow run of a training, and to the dashboard. Markdown; empty without any."""
     links = {}
     if settings.mlflow_page:
-        run = f"{settings.mlflow_page}/#/{registry.run_path(workspace.registry(settings), run_id)}"
-        links = {"report": f"{run}/artifacts/{registry.REPORT_FILE}", "MLflow run": run}
+        pages = registry.run_pages(workspace.registry(settings), run_id)
+        links = {title: settings.mlflow_page.rstrip("/") + page for title, page in pages.items()}
     return _markdown(links | _services(settings))
 
 

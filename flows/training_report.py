@@ -44,15 +44,15 @@ def write(settings: Settings, version: int) -> str:
 
 
 def complete(settings: Settings, version: int) -> str | None:
-    """Write the report again if the training of the version wrote one; None if it did not, or `sweep` deleted it."""
+    """Write the report again; None if there is none, since `sweep` deletes old ones, or if other code trained it."""
     model = registry.find_version(workspace.registry(settings), version)
-    if not folder(settings).exists(file_name(model.card.train_end, model.backtest_run)):
+    if model.code_mismatch or not folder(settings).exists(file_name(model.card.train_end, model.backtest_run)):
         return None
     return write(settings, version)
 
 
 def _report(settings: Settings, model: RegisteredModel, decision: Decision | None) -> TrainingReport:
-    from rossmann import training  # imports Ray
+    from rossmann import explain, training  # imports Ray
 
     run, card = workspace.backtest_run(settings, model.backtest_run), model.card
     challenger = Challenger(
@@ -60,7 +60,9 @@ def _report(settings: Settings, model: RegisteredModel, decision: Decision | Non
     )
     levels = training.coverage_of_levels(run.backtest, card.candidate, settings.coverage, settings.quantile_levels)
     history = workspace.history(settings, card.snapshot)
-    return TrainingReport(run, challenger, history, settings.coverage, levels, decision, card.run_id)
+    return TrainingReport(
+        run, challenger, history, settings.coverage, levels, decision, card.run_id, explain.feature_part
+    )
 
 
 def _decision(model_registry: Registry, version: int) -> Decision | None:

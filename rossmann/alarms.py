@@ -163,9 +163,9 @@ class AlarmRecord:
         return self.alarm.starts_retraining and (self.outcome is None or self.outcome.decision == "failed")
 
 
-# The classes that are stored as files, and the same by the name of their event.
-_STORED_CLASSES: tuple[type[Alarm] | type[RetrainingOutcome], ...] = (*Alarm.__subclasses__(), RetrainingOutcome)
-STORED = {each.event: each for each in _STORED_CLASSES}
+# The classes that are stored as files, by the name of their event.
+CLASSES: list[type[Event]] = [*Alarm.__subclasses__(), RetrainingOutcome]
+STORED = {each.event: each for each in CLASSES}
 
 
 def store(folder: str, event: Alarm | RetrainingOutcome) -> str:

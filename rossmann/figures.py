@@ -84,7 +84,7 @@ def shrink(png: bytes) -> bytes:
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((PREVIEW_WIDTH, image.height), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.quantize(PREVIEW_COLOURS).save(buffer, "png", optimize=True)
+    image.quantize(PREVIEW_COLOURS, Image.Quantize.MAXCOVERAGE).save(buffer, "png", optimize=True)
     return buffer.getvalue()
 
 

@@ -1,28 +1,42 @@
-"""The dashboard in a real browser: one small trained workspace for all tests of this file."""
+"""The planners' pages in a browser, on one small workspace in operation."""
 
+import hashlib
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Page
 
+from flows.delivery import deliver_and_record
+from rossmann.dashboard import formats
 from tests.support.browser import headless_chromium, running_dashboard, screen
-from tests.support.commands import trained_workspace
+from tests.support.operations import Operations, operations
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory, new_mlflow_database, prefect_server, local_ray):
-    """A small chain with a champion, a forecast in the journal, and its backtests."""
-    with trained_workspace(tmp_path_factory.mktemp("dashboard"), new_mlflow_database) as home:
-        yield home
+def workspace(noisy, tmp_path_factory, new_mlflow_database):
+    """The `noisy` chain in operation: version 2, ridge, is champion; earlier forecasts are in the journal."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    new_mlflow_database(folder)
+    return operations(folder, noisy)
+
+
+@pytest.fixture(scope="module")
+def label(workspace):
+    """Of a store that is open in the plan."""
+    return workspace.history.stores.label[3]
 
 
 @pytest.fixture(scope="module")
 def dashboard(workspace):
     """The URL of the dashboard of this workspace."""
-    with running_dashboard(workspace) as url:
+    with running_dashboard(workspace.settings.data_dir) as url:
         yield url
 
 
@@ -40,41 +54,53 @@ def show(browser, dashboard):
         assert result.problems == []
 
 
-def test_a_forecast_is_drawn_with_its_fan_and_survives_a_reload(show, workspace):
-    page = show.open("?stores=3&past=4")
-    assert page.get_by_role("heading", name="Store 3").is_visible()
-    names = page.locator(".js-plotly-plot").first.evaluate("chart => chart.data.map(trace => trace.name)")
-    assert {"actual", "forecast", "90%", "80%", "same weekday last year"} <= set(names)
+def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(show, workspace, label):
+    page = show.open(f"?stores={label}&past=4")
+    assert page.get_by_role("heading", name=f"Store {label}").is_visible()
+    names = traces(page, 0, "trace.name")
+    assert {"actual", "forecast", "90%", "80%", "60%", "same weekday last year"} <= set(names)
+    assert sum(name.startswith("forecast of ") for name in names if name) > 2
     drawn = page.locator(".js-plotly-plot").first.evaluate(
         "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
     )
-    (file,) = (workspace / "forecasts").glob("*_v1.parquet")
-    batch = pd.read_parquet(file).query("store == 3 and forecast > 0")
-    np.testing.assert_allclose(drawn, batch.forecast)
+    deliver_and_record(workspace.settings, None, None, False)
+    (file,) = Path(workspace.settings.workspace.forecasts).glob("*_v2.parquet")
+    batch = pd.read_parquet(file)
+    np.testing.assert_allclose(drawn, batch.forecast[(batch.store == int(label)) & (batch.forecast > 0)])
     page.reload()
-    assert show.settled().get_by_role("heading", name="Store 3").is_visible()
+    assert show.settled().get_by_role("heading", name=f"Store {label}").is_visible()
     assert "past=4" in page.url
 
 
-def test_the_reasons_of_a_day_add_up_to_its_forecast(show):
-    page = show.open("?stores=3")
-    page.get_by_text("Reasons", exact=True).wait_for()
-    steps = page.locator(".js-plotly-plot").nth(1).evaluate(
-        "chart => ({x: Array.from(chart.data[0].x), y: Array.from(chart.data[0].y)})"
-    )  # fmt: skip
-    *terms, forecast = steps["x"]
-    assert steps["y"][-1] == "forecast"
+def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):
+    page = show.open(f"?stores={label}")
+    page.get_by_role("heading", name="Reasons").wait_for()
+    (steps,) = traces(page, 1, "[Array.from(trace.x), Array.from(trace.y)]")
+    (*terms, forecast), names = steps
+    assert names[-1] == "forecast"
     assert len(terms) > 2
     assert sum(terms) == pytest.approx(forecast)
 
 
+def test_a_click_on_a_day_shows_its_reasons_and_puts_it_into_the_url(show, label):
+    page = show.open(f"?stores={label}")
+    chart = page.locator(".js-plotly-plot").first
+    x, y, day = chart.evaluate("""chart => {
+        const line = chart.data.find(trace => trace.name === 'forecast'), layout = chart._fullLayout;
+        const [x, y] = [layout.xaxis.d2p(line.x[9]), layout.yaxis.d2p(line.y[9])];
+        return [x + layout._size.l, y + layout._size.t, line.x[9].slice(0, 10)];
+    }""")
+    chart.click(position={"x": x, "y": y})
+    page.wait_for_url(f"**day={day}*")
+    assert show.settled().get_by_text(f"Forecast of {formats.day(np.datetime64(day))}").is_visible()
+
+
 def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_journal(show, workspace):
-    before = {file: file.read_bytes() for file in workspace.rglob("snapshots/*/*")}
+    before = contents(workspace)
     page = show.open("what-if")
     page.get_by_role("button", name="Add this change").click()
     page.get_by_role("heading", name="Difference").wait_for()
-    show.settled()
-    amount = page.get_by_test_id("stMetricValue").nth(2).inner_text()
+    amount = show.settled().get_by_test_id("stMetricValue").nth(2).inner_text()
     assert re.fullmatch(r"\+[1-9][\d,]*", amount), "a promotion more sells more"
     page.get_by_label("Name of the scenario").fill("one week more")
     page.get_by_role("button", name="Keep", exact=True).click()
@@ -82,8 +108,26 @@ def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_jo
     page.goto(f"{show.url}/what-if?scenario=one+week+more")
     page.get_by_role("heading", name="Difference").wait_for()
     assert show.settled().get_by_test_id("stMetricValue").nth(2).inner_text() == amount
-    assert [file.name for file in (workspace / "scenarios").iterdir()] == ["one week more.json"]
-    assert {file: file.read_bytes() for file in workspace.rglob("snapshots/*/*")} == before
+    after = contents(workspace)
+    assert {path for path in after if after[path] != before.get(path)} == {"scenarios/one week more.json"}
+
+
+def traces(page: Page, chart: int, value: str) -> list:
+    """A value of each trace of a chart, in JavaScript."""
+    return page.locator(".js-plotly-plot").nth(chart).evaluate(f"chart => chart.data.map(trace => {value})")
+
+
+def contents(workspace: Operations) -> dict[str, str]:
+    """A hash of every file of the workspace, and of what is in the journal, by path."""
+    root = Path(workspace.settings.data_dir)
+    files = {
+        str(file.relative_to(root)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in root.rglob("*")
+        if file.is_file()
+        and not file.name.startswith("journal.db")  # a reader of SQLite may move pages between its files
+    }
+    with closing(sqlite3.connect(root / "journal.db")) as journal:
+        return files | {"journal": hashlib.sha256("\n".join(journal.iterdump()).encode()).hexdigest()}
 
 
 def test_an_empty_workspace_says_what_to_type(browser, tmp_path):

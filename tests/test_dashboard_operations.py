@@ -61,9 +61,14 @@ def test_accuracy_draws_what_was_delivered_beside_what_was_expected(show):
     for name in ("accuracy-by-week", "accuracy-by-lead", "accuracy-calibration", "accuracy-by-group", "accuracy-store"):
         expect(page.locator(f".st-key-{name} .main-svg").first).to_be_visible()
     page.get_by_role("radio", name="4", exact=True).focus()
-    page.keyboard.press("Enter")
+    page.keyboard.press("Space")
+    page.wait_for_url("**/accuracy?weeks=4")
     show.settled()
-    assert "weeks=4" in page.url or "4" in page.get_by_role("radio", checked=True).inner_text()
+    page.reload()
+    expect(page.get_by_role("radio", name="4", exact=True)).to_be_checked()
+    page.get_by_label("Model", exact=False).first.click()
+    page.get_by_role("option", name="version 1 (median)").click()
+    expect(page.get_by_text("Version 1 (median),")).to_be_visible()
 
 
 def test_the_timeline_says_what_was_done_about_an_alarm_and_what_it_changed(show):

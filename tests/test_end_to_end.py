@@ -125,11 +125,11 @@ def test_artifacts_name_the_next_pages_that_are_configured(workspace, first_run,
     assert links.training(Settings(), run_id) == ""
     monkeypatch.setenv("ROSSMANN_MLFLOW_URL", "http://127.0.0.1:5000")
     monkeypatch.setenv("ROSSMANN_DASHBOARD_URL", "http://127.0.0.1:8501")
-    run = f"http://127.0.0.1:5000/#/{registry.run_path(model_registry(), run_id)}"
-    expected = (
-        f"Next: [report]({run}/artifacts/report.html) · [MLflow run]({run}) · [dashboard](http://127.0.0.1:8501)\n"
-    )
-    assert links.training(Settings(), run_id) == expected
+    text = links.training(Settings(), run_id)
+    titles, addresses = zip(*re.findall(r"\[(.*?)\]\((.*?)\)", text), strict=True)
+    assert titles == ("report", "MLflow run", "all trainings", "dashboard")
+    assert all(address.startswith("http://127.0.0.1:5000/#/experiments/") for address in addresses[:3])
+    assert addresses[3] == "http://127.0.0.1:8501"
 
 
 @pytest.mark.parametrize("key", ["validation", "leaderboard", "training", "verdict", "forecast"])

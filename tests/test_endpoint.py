@@ -94,6 +94,22 @@ def test_the_smoke_test_passes_only_if_the_endpoint_equals_the_batch(endpoint, f
         deployment.smoke_test(endpoint.serve, replace(first_target, model_version=2), blend, state)
 
 
+def test_the_reasons_of_a_blend_add_up_to_the_forecast_of_a_request(endpoint, first_target, bodies):
+    body = json.loads(bodies[1]) | {"open": True}
+    predicted, explained = (
+        httpx.post(f"{endpoint.serve.url}/{path}", json=body, timeout=30).json() for path in ("predict", "explain")
+    )
+    (forecast,), (explanation,) = predicted["forecasts"], explained["explanations"]
+    assert explanation["forecast"] == pytest.approx(forecast["forecast"], rel=1e-12)
+    assert sum(term["amount"] for term in explanation["terms"]) == pytest.approx(forecast["forecast"], rel=1e-9)
+    trees = next(term for term in explanation["terms"] if term["name"] == "what the trees add")
+    assert len(trees["parts"]) > 3
+
+
+def test_the_replicas_that_run_are_counted(endpoint, first_target):
+    assert deployment.replica_states(endpoint.serve)["RUNNING"] >= 2
+
+
 def test_requests_generated_from_the_openapi_document_get_responses_that_it_allows(endpoint, first_target, tmp_path):
     command = [Path(sys.executable).parent / "schemathesis", "run", f"{endpoint.serve.url}/openapi.json",
                "--checks", CHECKS, "--max-examples", "40", "--seed", "7", "--no-color",

@@ -214,7 +214,7 @@ def test_a_day_is_explained_from_the_newest_evening_before_it(settings, noisy):
     assert not coming.source.evening.is_cut
     assert (past.source.evening.origin, past.reasons.lead_days) == (noisy.origin - 4 * DAY, 1)
     assert past.source.evening.is_cut  # no snapshot ends then
-    assert coming.movement is None
+    assert coming.comparison is None
 
 
 def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from_the_published(
@@ -223,17 +223,19 @@ def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from
     store, day = str(noisy.stores.number[0]), noisy.origin.item() + timedelta(days=5)
     for days, is_cut in ((7, False), (9, True)):
         since = noisy.origin.item() - timedelta(days=days)
-        moved = explain_day(settings, store, day, since=since)
-        assert moved.earlier.evening.is_cut == is_cut
-        assert moved.movement.actuals == pytest.approx(moved.movement.after - moved.movement.before)
+        comparison = explain_day(settings, store, day, since=since).comparison
+        assert comparison.source.evening.is_cut == is_cut
+        moved = comparison.movement
+        assert moved.actuals == pytest.approx(moved.after - moved.before)
     published = features.published_plan(features.fit_state(noisy))
     (promo,) = published.promotion[(published.store == int(store)) & (published.date == np.datetime64(day))]
     file = tmp_path / "plan.csv"
     file.write_text(f"store,date,promo\n{store},{day},{1 - promo}\n")
     planned = explain_day(settings, store, day, plan=str(file))
-    assert planned.movement.plan == pytest.approx(planned.movement.after - planned.movement.before)
-    assert planned.movement.plan != 0
-    assert planned.reasons.forecast == planned.movement.after
+    moved = planned.comparison.movement
+    assert moved.plan == pytest.approx(moved.after - moved.before)
+    assert moved.plan != 0
+    assert planned.reasons.forecast == moved.after
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ BAD = """store,date,open,promo,day_of_week
 
 2,10.02.2015,1,yes,2
 2,2015-02-11,3,0,3
-3,2015-05-01,1,0,5
+3,2015-05-01,1,no,5
 3,2015-02-12,1,0,1
 1,2015-02-10,1,1,2
 ,2015-02-13,1,0,5
@@ -39,6 +39,7 @@ def test_every_row_that_is_wrong_is_named_with_column_value_and_remedy(toy):
         (6, "date", "10.02.2015"),
         (6, "promo", "yes"),
         (7, "open", "3"),
+        (8, "promo", "no"),
         (8, "date", "2015-05-01"),
         (9, "day_of_week", "1"),
         (10, "store, date", "1, 2015-02-10"),
@@ -134,8 +135,8 @@ def test_the_command_names_every_row_and_writes_all_of_them_to_a_file(toy, tmp_p
         main()
     message = capsys.readouterr().err
     assert end.value.code == 2
-    assert "mine.csv has 20 findings in 19 rows; nothing was forecast:" in message
+    assert "mine.csv has 21 findings in 19 rows; nothing was forecast:" in message
     assert "line 6: date 10.02.2015: date is not a valid date → Write dates as 2015-06-13 (year-month-day)." in message
-    assert "… and 8 more" in message
+    assert "… and 9 more" in message
     findings = pd.read_csv(message.splitlines()[-1].removeprefix("all of them: "))
     assert findings.row.tolist()[-10:] == list(range(12, 22))

@@ -226,6 +226,8 @@ def test_value_added_is_what_a_slow_loop_computes(noisy):
     truth = slow_value_added(rows, dict(zip(keys, noisy.take("sales", *store_days), strict=True)))
     table = value_added(scored_overrides(frame, noisy)).set_index(["planner", "direction", "size"])
     assert set(table.index) == set(truth)
+    of_all = table.loc["all"].index
+    assert [size for direction, size in of_all if direction == "up"][1:] == ["below 5 %", "5 to 15 %", "above 15 %"]
     for key, expected in truth.items():
         for name, value in expected.items():
             assert table.loc[key, name] == pytest.approx(value), (key, name)
@@ -246,7 +248,7 @@ def test_few_decisions_have_no_probability_and_many_clear_ones_have_a_large_one(
         for each in ((1.0, 4), (1.0, 25), (1.6, 25))
     )
     assert np.isnan(few.p_closer)
-    assert few.note == "4 decisions: too few to tell from chance"
+    assert few.note == "too few to tell from chance"
     assert (good.p_closer, bad.p_closer) == (1.0, 0.0)
     assert good.note == ""
     assert good.closer > 0 > bad.closer

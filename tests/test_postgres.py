@@ -215,6 +215,8 @@ def test_postgresql_answers_what_sqlite_answers(database, tmp_path):
             journal.read_newest_forecasts(url, *days).sort_values(["date", "store"], ignore_index=True),
             journal.daily_traffic(url, *days).sort_values(["date", "source"], ignore_index=True),
             journal.read_answer(url, "a"),
+            journal.read_newest_forecasts(url, *days, stores=[1, 3]),
+            _overrides(url).drop(columns="id"),
         ]
         answers.append((tables, journal.count_old(url, NOW + timedelta(hours=9)), prune(url, NOW + timedelta(hours=9))))
     (fast, *counts), (slow, *other_counts) = answers
@@ -222,6 +224,17 @@ def test_postgresql_answers_what_sqlite_answers(database, tmp_path):
     for one, other in zip(fast, slow, strict=True):
         assert len(one)
         pd.testing.assert_frame_equal(one, other, check_dtype=False)
+
+
+def _overrides(url: str) -> pd.DataFrame:
+    """A journal's overrides after one was added and withdrawn, and one that is old was deleted."""
+    forecast = {"forecast": 5.5, "model_version": 3, "origin": ORIGIN.item()}
+    signature = {"reason": "fair", "planner": "Ana", "at": NOW}
+    row = {"store": 1, "label": "Ä", "date": date(2015, 2, 12), "amount": 7.25, **forecast, **signature}
+    old = {"at": NOW - timedelta(days=9), "date": date(2015, 2, 2)}
+    journal.add_overrides(url, pd.DataFrame([row, row | {"amount": None, "label": None}, row | old]))
+    assert journal.count_old_overrides(url, NOW) == journal.prune_overrides(url, NOW) == 1
+    return journal.read_overrides(url, date(2015, 1, 1), date.max, stores=[1])
 
 
 @pytest.mark.slow

@@ -105,13 +105,12 @@ def test_the_parent_run_shows_the_scores_of_the_best_candidate_and_what_it_is(co
     assert f"Best: **{best}**" in parent.data.tags["mlflow.note.content"]
 
 
-def test_mlflow_shows_the_runs_and_not_the_traces_of_an_experiment(connection, run_id):
-    client = connection.client
-    experiment = client.get_experiment_by_name(registry.BACKTESTS).experiment_id
-    assert client.get_experiment(experiment).tags["mlflow.experimentKind"] == "custom_model_development"
-    client.set_experiment_tag(experiment, "mlflow.experimentKind", "")  # as an earlier version created it
-    connection.experiment(registry.BACKTESTS)
-    assert client.get_experiment(experiment).tags["mlflow.experimentKind"] == "custom_model_development"
+def test_the_list_of_trainings_is_a_view_with_the_scores(connection, run_id):
+    experiment = connection.client.get_experiment_by_name(registry.BACKTESTS)
+    address = registry.run_pages(connection, run_id)["all trainings"]
+    assert address.startswith(f"/#/experiments/{experiment.experiment_id}/runs?")
+    view = experiment.tags[f"mlflow.sharedViewState.{address.rpartition('=')[2]}"]
+    assert json.loads(view)["selectedColumns"][:2] == ["metrics.`rmspe_capped`", "metrics.`bias`"]
 
 
 def test_the_report_of_a_run_is_replaced(connection, run_id, tmp_path):
@@ -119,8 +118,6 @@ def test_the_report_of_a_run_is_replaced(connection, run_id, tmp_path):
         registry.log_report(connection, run_id, page)
     file = connection.client.download_artifacts(run_id, registry.REPORT_FILE, str(tmp_path))
     assert Path(file).read_bytes() == b"promoted"
-    experiment = connection.client.get_run(run_id).info.experiment_id
-    assert registry.run_path(connection, run_id) == f"experiments/{experiment}/runs/{run_id}"
 
 
 def test_a_recorded_run_has_its_snapshot_and_every_forecast_row(connection, run_id, backtest_run, tmp_path):

@@ -12,12 +12,13 @@ import pytest
 from rossmann import evaluation, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun
+from rossmann.explain import feature_part
 from rossmann.reports import Challenger, Decision, TrainingReport, leaderboard_rows, render_training
-from rossmann.reports.importance import GROUPS, OTHERS, grouped, largest
+from rossmann.reports.importance import grouped, largest
 from rossmann.training import coverage_of_levels
 
 LEVELS = (0.05, 0.5, 0.95)
-IMPORTANCE = {"ridge_sd": 0.3, "promo": 0.2, "flag leaflet": 0.2, 'store_type ["kind", "a"]': 0.2, "weekday": 0.1}
+IMPORTANCE = {"ridge_sd": 0.3, "promotion": 0.2, "flag leaflet": 0.2, 'attribute ["kind", "a"]': 0.2, "weekday": 0.1}
 CHALLENGER = Challenger(7, "ridge", "feedfacefeedface", "2014-10-15", 7, "c0dec0dec0dec0de", "5e1f5e1f5e1f5e1f")
 
 
@@ -53,7 +54,7 @@ def run(noisy) -> BacktestRun:
 @pytest.fixture(scope="module")
 def report(run, noisy) -> TrainingReport:
     levels = coverage_of_levels(run.backtest, "ridge", 0.9, LEVELS)
-    return TrainingReport(run, CHALLENGER, noisy, 0.9, levels, None, "a1b2c3")
+    return TrainingReport(run, CHALLENGER, noisy, 0.9, levels, None, "a1b2c3", feature_part)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +100,8 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
 
 @pytest.mark.parametrize(
     ("title", "column"),
-    [("fold from", "origin"), ("after the origin", "lead_week"), ("weekday", "weekday"),
-     ("store type", "store_type"), ("promo", "promo")],
+    [("fold from", "origin"), ("lead", "lead_week"), ("weekday", "weekday"),
+     ("store type", "attribute"), ("promo", "promotion")],
 )  # fmt: skip
 def test_every_part_has_the_scores_of_the_backtest(page, run, title, column):
     lines, expected = tables(page)[title], run.backtest.by(column).loc["ridge"]
@@ -126,11 +127,11 @@ def test_the_calibration_counts_the_days_below_each_quantile_out_of_sample(repor
 def test_the_worst_row_is_named_with_what_was_special(run, report, noisy):
     (worst, *_) = evaluation.largest_errors(run.backtest, "ridge")
     store, day = noisy.stores.positions(np.array([worst.store]))[0], noisy.calendar.positions(worst.date.to_numpy())
-    holiday = noisy.calendar.state_holiday.copy()
+    holiday = noisy.calendar.holiday_kind.copy()
     holiday[store, day] = 1
     sales = noisy.sales.copy()
     sales[store, day - 5 : day] = 0
-    history = replace(noisy, calendar=replace(noisy.calendar, state_holiday=holiday), sales=sales)
+    history = replace(noisy, calendar=replace(noisy.calendar, holiday_kind=holiday), sales=sales)
     line = tables(render_training(replace(report, history=history)).decode())["store"][0]
     assert line[:5] == [
         str(worst.store), f"{worst.date:%a %-d %b %Y}", f"{worst.sales:,.0f}", f"{worst.forecast:,.0f}", "3.00"
@@ -161,12 +162,10 @@ def test_a_training_that_was_not_judged_says_so_and_a_verdict_has_its_reasons(pa
 
 
 def test_importance_is_summed_by_what_features_describe():
-    assert grouped(IMPORTANCE) == pytest.approx({
-        "forecast and errors of the linear model": 0.3, "promotions": 0.2, OTHERS: 0.2, "the store": 0.2,
-        "weekday and day of the month": 0.1,
-    })  # fmt: skip
-    assert list(largest(IMPORTANCE, 4)) == ["ridge sd", "promo", "leaflet", "kind"]
-    assert OTHERS not in GROUPS
+    assert grouped(IMPORTANCE, feature_part) == pytest.approx(
+        {"correction of the other terms": 0.3, "promotion": 0.2, "leaflet": 0.2, "the store": 0.2, "weekday": 0.1}
+    )
+    assert list(largest(IMPORTANCE, 4)) == ["ridge sd", "promotion", "leaflet", "kind"]
 
 
 def test_the_table_of_the_leaderboard_begins_with_the_columns_that_matter(run):

@@ -21,7 +21,13 @@ PAGES = {  # files outside docs/ that are pages of the site
     "data/README.md": "data.md",
 }
 FOLDERS = {page: posixpath.dirname(file) for file, page in PAGES.items()}  # to which their links are relative
-README_SECTIONS = {"": "index.md", "#quick-start": "quickstart.md", "#layers": "architecture.md#layers"}
+README_SECTIONS = {
+    "": "index.md",
+    "#i-want-to---open-": "index.md",
+    "#quick-start": "quickstart.md",
+    "#layers": "architecture.md#layers",
+}
+INDEXES = {"docs/notebooks": "notebooks/explore_data.ipynb"}  # folders of docs/, and the page that a link to one opens
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".sh": "bash", ".env": "bash", ".sql": "sql"}
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]*)(#[^)\s]*)?(?=\))")
 NO_SEARCH = "---\nsearch:\n  exclude: true\n---\n\n"
@@ -48,8 +54,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         file = _repository_path(link, page.file.src_uri)
         if file == "README.md" and fragment in README_SECTIONS:
             target, fragment = README_SECTIONS[fragment], ""
-        elif file in PAGES:
-            target = PAGES[file]
+        elif file in PAGES or file in INDEXES:
+            target = (PAGES | INDEXES)[file]
         elif not file.startswith("docs/") and (ROOT / file).exists():
             target = _source_uri(file)
         else:

@@ -11,8 +11,8 @@ from flows.cli.options import DAY, AsJson, PlanFile, parse_day
 
 if TYPE_CHECKING:
     from flows.cli.documents import Document
-    from flows.explanation import Explanation, Source
-    from rossmann.explain import Movement, Term
+    from flows.explanation import Comparison, Explanation, Source
+    from rossmann.explain import Term
 
 BAR_WIDTH = 24  # characters of the waterfall
 AXIS_MARGIN = 0.15  # of its range, to the left of its lowest end
@@ -49,8 +49,8 @@ def explain(
 
 
 def document(explanation: "Explanation") -> "Document":
-    """What --json prints. `movement` is null unless an earlier forecast, or a plan, is named."""
-    reasons, movement, earlier = explanation.reasons, explanation.movement, explanation.earlier
+    """What --json prints. `movement` is null unless another forecast, or a plan, is named."""
+    reasons = explanation.reasons
     return {
         "store": explanation.store,
         "date": reasons.date.isoformat(),
@@ -59,17 +59,14 @@ def document(explanation: "Explanation") -> "Document":
         "closed": reasons.closed,
         **_source(explanation.source),
         "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
-        "movement": movement
-        and earlier
-        and {
-            "from": _source(earlier),
-            "before": movement.before,
-            "after": movement.after,
-            "actuals": movement.actuals,
-            "plan": movement.plan,
-            "model": movement.model,
-        },
+        "movement": _movement(explanation.comparison) if explanation.comparison else None,
     }
+
+
+def _movement(comparison: "Comparison") -> "Document":
+    movement = comparison.movement
+    causes = {name: getattr(movement, name) for name in ("before", "after", "actuals", "plan", "model")}
+    return {"from": _source(comparison.source), **causes}
 
 
 def _source(source: "Source") -> "Document":
@@ -99,15 +96,16 @@ def show(explanation: "Explanation") -> None:
         columns = [console.Column("reason"), console.Column(amount, numeric=True)]
         columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
         console.show_table(columns, _waterfall(explanation))
-    if explanation.movement and explanation.earlier:
-        show_movement(explanation.movement, explanation.earlier)
+    if explanation.comparison:
+        show_comparison(explanation.comparison)
 
 
-def show_movement(movement: "Movement", earlier: "Source") -> None:
-    """The difference from the earlier forecast, by cause."""
+def show_comparison(comparison: "Comparison") -> None:
+    """The difference from the other forecast, by cause."""
     from flows.cli import console
 
-    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(earlier)}")
+    movement = comparison.movement
+    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(comparison.source)}")
     columns = [console.Column("why it moved"), console.Column("amount", numeric=True)]
     causes = (("new actuals", movement.actuals), ("changed plan", movement.plan), ("changed model", movement.model))
     rows = [[name, f"{amount:+,.0f}"] for name, amount in (*causes, ("all", movement.after - movement.before))]
@@ -121,7 +119,8 @@ def _sentence(source: "Source") -> str:
 
 def _warnings(explanation: "Explanation") -> list[str]:
     """What the reader must know: what was known on an evening is not exactly there, or the model has seen the day."""
-    sources = [each for each in (explanation.source, explanation.earlier) if each]
+    comparison = explanation.comparison
+    sources = [explanation.source, comparison.source] if comparison else [explanation.source]
     cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
     lines = [
         f"note: no snapshot ends on {day}: sales and plan are those of the current one, with later corrections"

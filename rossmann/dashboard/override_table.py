@@ -13,7 +13,7 @@ CENT = 0.005  # a smaller difference is none: the editor may round
 def override_table(
     history: SalesHistory, store: int, forecasts: pd.DataFrame, earlier: pd.DataFrame, overrides: pd.DataFrame
 ) -> pd.DataFrame:
-    """A row per open day of the plan: date, promo, last_year, earlier, forecast, override, final, planner, reason.
+    """A row per open day of the plan: date, promotion, last_year, earlier, forecast, override, final, planner, reason.
 
     earlier: the forecasts of an earlier origin; NaN where there is none, as in last_year and override.
     Days without a forecast in the journal, or closed in the plan, are left out. Amounts are rounded, for readers.
@@ -23,14 +23,14 @@ def override_table(
     days = pd.DataFrame({
         "date": dates.astype(DTYPES["date"]),
         "is_open": history.take("open", number, dates) == 1,
-        "promo": history.take("promotion", number, dates) == 1,
+        "promotion": history.take("promotion", number, dates) == 1,
         "last_year": history.take("sales", number, dates - WEEKS_YEAR_DAYS * DAY),
     })  # fmt: skip
     values = with_overrides(forecasts[[*KEYS, "forecast"]], overrides).drop(columns="store")
     before = earlier[["date", "forecast"]].rename(columns={"forecast": "earlier"}).astype({"earlier": float})
     table = days[days["is_open"]].drop(columns="is_open").merge(before, on="date", how="left")
     table = table.merge(values, on="date").reset_index(drop=True)
-    columns = ["date", "promo", "last_year", "earlier", "forecast", "override", "final", "planner", "reason"]
+    columns = ["date", "promotion", "last_year", "earlier", "forecast", "override", "final", "planner", "reason"]
     decimals = {"last_year": 0, "earlier": 0, "forecast": 0, "override": 2, "final": 0}
     return table[columns].fillna({"planner": "", "reason": ""}).round(decimals)
 

@@ -21,6 +21,7 @@ from rossmann.journal import NewestRequest
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import LedgerEntry, RegisteredModel
+from rossmann.serving.target import ServingTarget
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
@@ -49,6 +50,13 @@ class EndpointStatus:
     requests: dict[str, float] | None  # Serve's counters since its start
     replicas: Counter[str] | None  # by state
     problem: str | None
+
+    @property
+    def target(self) -> ServingTarget | None:
+        """What it serves; None if it serves nothing."""
+        if self.readiness is None or not self.readiness["ready"]:
+            return None
+        return ServingTarget(self.readiness["model_version"], self.readiness["snapshot"])
 
 
 @st.cache_data(ttl=TTL_S, show_spinner=False)
@@ -121,6 +129,11 @@ def leaderboard(run_key: str) -> pd.DataFrame | None:
 def list_models() -> tuple[RegisteredModel, ...]:
     """All model versions, newest first."""
     return registry.list_models(loading.model_registry())
+
+
+def with_alias(alias: str) -> RegisteredModel | None:
+    """The version with an alias, or None."""
+    return next((each for each in list_models() if alias in each.aliases), None)
 
 
 @st.cache_resource(ttl=TTL_S, show_spinner=False)

@@ -27,7 +27,7 @@ def run(host: str, port: int, allowed_hosts: Sequence[str]) -> None:
         "client.showErrorLinks": False,  # they would lead to search engines
         "runner.magicEnabled": False,
         "theme.light.primaryColor": "#1a8a7d",
-        "theme.dark.primaryColor": "#1a8a7d",
+        "theme.dark.primaryColor": "#2fae9e",
         "theme.paddingTop": "1rem",
         "logger.level": "error",
         "logger.hideWelcomeMessage": True,

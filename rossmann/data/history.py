@@ -16,7 +16,7 @@ from rossmann.validation import DataError
 
 NO_NAMES = np.zeros(0, "U1")
 DEFAULT = cast(np.ndarray, None)  # of fields whose default depends on others: `__post_init__` replaces it
-DEFAULT_ATTRIBUTES = cast(StoreAttributes, None)  # the same
+NOT_KNOWN = cast(StoreAttributes, None)  # the same
 LATER_HOLIDAY_DAYS = 21  # after the published plan, whose holidays have effects on its last days
 CHAIN_PANELS = ("covariate_names", "covariates", "later_holiday_kind", "later_covariates")  # Kaggle's files have none
 
@@ -113,7 +113,7 @@ class Stores:
     attribute_codes: np.ndarray  # int8 [stores, attributes], indices into the categories of the chain's attributes
     label: np.ndarray = DEFAULT  # how the chain's files call the store; default: its number. str
     attributes: np.ndarray = DEFAULT  # the categories, "" where a store has none; default: Kaggle's. str
-    kaggle: StoreAttributes = DEFAULT_ATTRIBUTES  # that only Kaggle's files have; default: nothing is known
+    kaggle: StoreAttributes = NOT_KNOWN  # that only Kaggle's files have; default: nothing is known
 
     def __post_init__(self):
         if self.kaggle is None:

@@ -54,7 +54,8 @@ def parse_plan(file: str, content: bytes, history: SalesHistory) -> tuple[Plan, 
     covariates = [names[name] for name, _ in chain.covariate_columns if names[name] in rows]
     numbers = stores.number if chain.is_kaggle else stores.label
     columns = {name: names[chain.name_of(name)] for name in (*KEYS, *OPTIONAL_COLUMNS)}
-    lines = {line for violation in unreadable for line in violation.rows["line"]}
+    keys = {names[name] for name in KEYS}  # without one of which a row is of no store or no day
+    lines = {line for violation in unreadable if keys & {*violation.columns} for line in violation.rows["line"]}
     readable = rows[~rows["line"].isin(lines)].drop(columns=covariates)
     try:
         check_plan(readable, numbers, history.origin, history.calendar.dates[-1], columns)

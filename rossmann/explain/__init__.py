@@ -10,6 +10,7 @@ evenings   what was known on an evening, from the snapshots
 from rossmann.explain.evenings import Evening, evening_before, find_evening
 from rossmann.explain.movement import Movement, why_it_moved
 from rossmann.explain.reasons import Basis, Reasons, Term, reasons, reasons_of_day
+from rossmann.explain.terms import feature_part
 
 __all__ = [
     "Basis",
@@ -18,6 +19,7 @@ __all__ = [
     "Reasons",
     "Term",
     "evening_before",
+    "feature_part",
     "find_evening",
     "reasons",
     "reasons_of_day",

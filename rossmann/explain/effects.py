@@ -35,7 +35,7 @@ def log_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
 def _mean(effects: list[Effects], rows: int) -> Effects:
     keys = dict.fromkeys(key for each in effects for key in each)
     nothing = np.zeros(rows)
-    return {key: sum((each.get(key, nothing) for each in effects), nothing) / len(effects) for key in keys}
+    return {key: np.mean([each.get(key, nothing) for each in effects], axis=0) for key in keys}
 
 
 def _model_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:

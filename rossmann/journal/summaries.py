@@ -3,11 +3,9 @@
 Everything is read without writing; a journal that does not exist yet is an empty one.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -86,22 +84,23 @@ def read_newest_batches(url: str, model_version: int, first: date, last: date) -
     """
     parts = []
     with read_only_connection(url) as connection:
+        if connection is None:
+            return []
         batches = _batches(connection, model_version, last)
-        starts = [*(origin + ONE_DAY for origin in batches.origin), last + ONE_DAY]
-        every_batch: Iterable[Any] = batches.itertuples(index=False)
-        for batch, (start, end) in zip(every_batch, pairwise(starts), strict=True):
-            if end > first and batch.quantiles:
-                rows = _batch_rows(connection, batch.id, max(start, first), end - ONE_DAY)
-                parts.append((rows, Quantiles.of_document(batch.quantiles)))
+        starts = [*(origin + ONE_DAY for _, origin, _ in batches), last + ONE_DAY]
+        for (batch, _, quantiles), (start, end) in zip(batches, pairwise(starts), strict=True):
+            if end > first and quantiles:
+                rows = _batch_rows(connection, batch, max(start, first), end - ONE_DAY)
+                parts.append((rows, Quantiles.of_document(quantiles)))
     return [(rows, quantiles) for rows, quantiles in parts if len(rows)]
 
 
-def _batches(connection: sa.Connection | None, model_version: int, last: date) -> pd.DataFrame:
-    """The newest stored batch of each origin before `last`, oldest first: id, origin, quantiles."""
+def _batches(connection: sa.Connection, model_version: int, last: date) -> list[tuple[str, date, dict | None]]:
+    """Id, origin and quantiles of the newest stored batch of each origin before `last`, oldest first."""
     is_batch = requests.c.id.startswith(f"{BATCH_PREFIX}{model_version}-", autoescape=True)
     query = sa.select(requests.c.id, requests.c.origin, requests.c.quantiles).where(is_batch, requests.c.origin < last)
-    batches = read_only_frame(connection, query.order_by(requests.c.origin, requests.c.at))
-    return batches.drop_duplicates("origin", keep="last")
+    rows = connection.execute(query.order_by(requests.c.origin, requests.c.at)).all()
+    return [(row.id, row.origin, row.quantiles) for row in {row.origin: row for row in rows}.values()]
 
 
 def _batch_rows(connection: sa.Connection | None, batch: str, first: date, last: date) -> pd.DataFrame:

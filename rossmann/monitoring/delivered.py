@@ -113,10 +113,11 @@ def _group(
 ) -> list[object]:
     """A row of `group_scores`. included: bool [stores of the history]."""
     inside, backtest = (_scores(rows[included[rows.index]]) for rows in (delivered, expected))
-    return [name, int(included.sum()), inside.wape, backtest.wape, inside.bias, inside.coverage, inside["rows"]]
+    own = [inside[column] for column in ("bias", "coverage", "rows")]
+    return [name, int(included.sum()), inside["wape"], backtest["wape"], *own]
 
 
-def _scores(rows: pd.DataFrame) -> pd.Series:
+def _scores(rows: pd.DataFrame) -> dict[str, float]:
     """The scores of all rows together; NaN without any."""
     table = scores_of_sums(rows.assign(all=""), "all")
-    return table.iloc[0] if len(table) else pd.Series(np.nan, table.columns).fillna({"rows": 0.0})
+    return {str(name): float(values.iloc[0]) if len(values) else np.nan for name, values in table.items()}

@@ -32,9 +32,7 @@ class StoreSeries:
     holiday: np.ndarray  # bool, a state holiday
     has_sales: np.ndarray  # bool, open and sales above 0
     log_sales: np.ndarray  # NaN without sales
-    recent_deviation: (
-        np.ndarray
-    )  # log sales minus their mean on days of the same weekday and promotion, USUAL_WEEKS ago
+    recent_deviation: np.ndarray  # log sales minus their mean USUAL_WEEKS ago, on the same weekday and promotion
     year_over_year: np.ndarray  # log sales minus those of 364 days before; NaN if promotion differs, or on holidays
     sales_per_customer_deviation: np.ndarray  # log sales per customer minus their mean over USUAL_DAYS
     traffic_repeated: np.ndarray  # bool, the same traffic as on the day before, sales on both days

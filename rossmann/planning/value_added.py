@@ -12,6 +12,7 @@ import pandas as pd
 from rossmann.data import SalesHistory
 
 SIZES = {"below 5 %": 0.0, "5 to 15 %": 0.05, "above 15 %": 0.15}  # name and smallest change against the forecast
+ORDERED_SIZES = pd.CategoricalDtype([*SIZES], ordered=True)
 UP, DOWN, EQUAL = "up", "down", "equal"  # directions
 GROUPS = (("planner",), ("direction",), ("size",), ("direction", "size"), ("planner", "direction", "size"))
 GROUP_COLUMNS = ("planner", "direction", "size")
@@ -51,7 +52,7 @@ def value_added(scored: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     tables = [pd.DataFrame([_summary(scored)])]
     for columns in GROUPS:
-        groups = scored.groupby(list(columns), observed=True)
+        groups = scored.astype({"size": ORDERED_SIZES}).groupby(list(columns), observed=True)
         tables.append(pd.DataFrame([dict(zip(columns, key, strict=True)) | _summary(rows) for key, rows in groups]))
     table = pd.concat(tables, ignore_index=True)
     values = table.reindex(columns=[*GROUP_COLUMNS, *tables[0].columns])
@@ -91,8 +92,8 @@ def _probability(gains: np.ndarray) -> float:
 
 def _note(decisions: int) -> str:
     if decisions < MIN_DECISIONS:
-        return f"{decisions} decision{'s' if decisions > 1 else ''}: too few to tell from chance"
-    return f"only {decisions} decisions: may change with the next ones" if decisions < FEW_DECISIONS else ""
+        return "too few to tell from chance"
+    return "few: may change" if decisions < FEW_DECISIONS else ""
 
 
 def _relative_change(forecast: np.ndarray, amount: np.ndarray) -> np.ndarray:

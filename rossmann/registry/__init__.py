@@ -33,7 +33,7 @@ from rossmann.registry.ledger import (
     veto_reason,
     withdraw,
 )
-from rossmann.registry.runs import REPORT_FILE, log_report, record_backtests, run_path
+from rossmann.registry.runs import REPORT_FILE, log_report, record_backtests, run_pages
 from rossmann.registry.versions import (
     challenger,
     champion,
@@ -87,7 +87,7 @@ __all__ = [
     "require_champion",
     "require_same_code",
     "rollback",
-    "run_path",
+    "run_pages",
     "set_challenger",
     "veto_reason",
     "withdraw",

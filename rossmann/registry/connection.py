@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 MODEL = "rossmann"  # the registered model
 BACKTESTS = "rossmann-backtests"  # experiment with the backtest runs
 LEDGER = "rossmann-ledger"  # experiment with the ledger of promotions
-KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"  # or MLflow's pages expect traces of an LLM
 RUN_KEY_TAG = "backtest_run"  # tag of MLflow runs and of model versions: the key of their backtest run
 CHALLENGER, CHAMPION = "challenger", "champion"  # aliases of model versions
 
@@ -57,8 +56,6 @@ class Registry:
         """The id of an experiment, which is created with the first use."""
         experiment = self.client.get_experiment_by_name(name)
         if experiment:
-            if experiment.tags.get(KIND_TAG) != KIND:  # of an earlier version of this project
-                self.client.set_experiment_tag(experiment.experiment_id, KIND_TAG, KIND)
             return experiment.experiment_id
         location = None if self.tracking_uri.startswith("http") else f"{self.artifacts}/{name}"
-        return self.client.create_experiment(name, artifact_location=location, tags={KIND_TAG: KIND})
+        return self.client.create_experiment(name, artifact_location=location)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from rossmann import figures
-from rossmann.evaluation import BacktestRun
+from rossmann.evaluation import BacktestRun, Loss
 from rossmann.models import Candidate
 from rossmann.provenance import installed_packages
 from rossmann.registry.connection import BACKTESTS, RUN_KEY_TAG, Registry
@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # importing it takes a second, and reading a registry does no
 
 PARENT_RUN_TAG = "mlflow.parentRunId"  # MLflow shows child runs below their parent by it
 NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of a run
+# By default MLflow's pages expect traces of an LLM, and its list of runs shows no metric: a shared view does.
+MODE, VIEW = "workflowType=machine_learning", "scores"
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 REPORT_FILE = "report.html"  # of a training, among the files of its run
 
 
@@ -34,6 +37,7 @@ def record_backtests(
         return finished_runs[0].info.run_id
     for attempt in client.search_runs([experiment], same_run):
         _end_interrupted(client, experiment, attempt)
+    client.set_experiment_tag(experiment, VIEW_TAG, _view(run.backtest.loss))
     tags = {RUN_KEY_TAG: run.key, "best": run.backtest.best(), NOTE_TAG: _note(run)}
     with _mlflow_run(client, experiment, f"backtests on {snapshot}", tags) as parent:
         client.log_inputs(parent, [_dataset(snapshot, snapshot_address, len(run.backtest.rows))])
@@ -45,9 +49,14 @@ def record_backtests(
     return parent
 
 
-def run_path(registry: Registry, run_id: str) -> str:
-    """The part of the address of a run's page that follows MLflow's own address and /#/."""
-    return f"experiments/{registry.client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+def run_pages(registry: Registry, run_id: str) -> dict[str, str]:
+    """Where MLflow shows a run, by title: what follows MLflow's own address."""
+    experiment = f"/#/experiments/{registry.client.get_run(run_id).info.experiment_id}/runs"
+    return {
+        "report": f"{experiment}/{run_id}/artifacts/{REPORT_FILE}?{MODE}",
+        "MLflow run": f"{experiment}/{run_id}?{MODE}",
+        "all trainings": f"{experiment}?{MODE}&viewStateShareKey={VIEW}",
+    }
 
 
 def log_report(registry: Registry, run_id: str, page: bytes) -> None:
@@ -107,6 +116,12 @@ def _note(run: BacktestRun) -> str:
         f"Best: **{best}** with a capped {loss.label} of {loss.text(score)}, the mean of the folds. Its scores are the "
         f"metrics here; each candidate has a child run. The report is `{REPORT_FILE}` among the artifacts."
     )
+
+
+def _view(loss: Loss) -> str:
+    """The columns of the list of runs, as MLflow stores a view."""
+    names = dict.fromkeys((loss.capped_name, "rmspe_capped", "bias", "coverage", "wql"))
+    return json.dumps({"selectedColumns": [f"metrics.`{name}`" for name in names]})
 
 
 def _dataset(snapshot: str, address: str, rows: int) -> "DatasetInput":

@@ -27,8 +27,8 @@ def percent(share: float, decimals: int = 1) -> str:
 
 
 def signed_percent(share: float) -> str:
-    """The same with its sign; a minus as wide as a plus."""
-    return "–" if math.isnan(share) else f"{share * 100:+.1f} %".replace("-", "−")
+    """The same with its sign, that of zero being a plus; a minus as wide as a plus."""
+    return "–" if math.isnan(share) else f"{round(share * 100, 1) + 0.0:+.1f} %".replace("-", "−")
 
 
 def amount(value: float) -> str:

@@ -37,7 +37,7 @@ class Breakdown:
 def breakdowns(backtest: Backtest, candidate: str, names: Names) -> list[Breakdown]:
     """The candidate's scores by fold, week after the origin, weekday, and by the slices of the release rule."""
     pair = Backtest(backtest.rows[backtest.rows.candidate.isin([candidate, BASELINE])], backtest.loss)
-    columns = {"origin": "fold from", "lead_week": "after the origin", "weekday": "weekday"}
+    columns = {"origin": "fold from", "lead_week": "lead", "weekday": "weekday"}
     columns |= {column: name.replace("_", " ") for column, name in names.slices.items() if column not in columns}
     return [Breakdown(title, _parts(pair, candidate, column)) for column, title in columns.items()]
 

@@ -1,6 +1,6 @@
 """The report of a training: what it is made of, and its page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,7 @@ class TrainingReport:
     coverage_of_levels: Mapping[float, float]  # share of days below the quantile of each level, out of sample
     decision: Decision | None  # None: not judged yet
     mlflow_run: str  # id
+    feature_part: Callable[[str], str]  # what a feature describes, by its name
 
     @property
     def loss(self) -> Loss:
@@ -72,7 +73,7 @@ def render_training(report: TrainingReport) -> bytes:
         worst_stores=scores.worst_stores(backtest, candidate, names),
         cpu_seconds=sum(report.run.cpu_seconds.values()),
         worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),
-        **_importance(report.run, candidate),
+        **_importance(report),
         charts=charts,
     )
 
@@ -95,13 +96,14 @@ def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     return tiles
 
 
-def _importance(run: BacktestRun, candidate: str) -> dict[str, object]:
+def _importance(report: TrainingReport) -> dict[str, object]:
     """The gain of the candidate's features; of the best booster where the candidate has no trees."""
-    ranking = [candidate, *map(str, run.backtest.score().index)]
+    run = report.run
+    ranking = [report.challenger.candidate, *map(str, run.backtest.score().index)]
     source = next((name for name in ranking if run.importance.get(name)), None)
     shares = run.importance[source] if source else {}
     return {
         "importance_source": source,
-        "importance_groups": importance.grouped(shares),
+        "importance_groups": importance.grouped(shares, report.feature_part),
         "importance_features": importance.largest(shares),
     }

@@ -9,6 +9,7 @@ import streamlit as st
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, share
+from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import RegisteredModel
@@ -30,44 +31,71 @@ def page() -> None:
     """The page."""
     st.title("Accuracy")
     now = loading.current()
-    history, champion = loading.history(now.snapshot), now.champion
-    last = to_date(history.origin)
-    weeks = st.segmented_control("Weeks", WEEKS, default=DEFAULT_WEEKS, key="weeks") or DEFAULT_WEEKS
+    history, last = loading.history(now.snapshot), to_date(loading.history(now.snapshot).origin)
+    left, right = st.columns(2)
+    with left:
+        weeks = _weeks()
     first = last - timedelta(days=7 * weeks - 1)
     key = records.journal_key()
     sums = records.accuracy_sums(key, first, last)
-    own = sums[sums.model_version == champion.version]
+    with right:
+        model = _model(sums, now.champion)
     st.caption(
-        f"Version {champion.version} ({champion.card.candidate}), {day(first)} to {day(last)}. Delivered: its "
-        "forecasts beside the sales of these days. Expected: its backtest, on days that it did not see."
+        f"Version {model.version} ({model.card.candidate}), {day(first)} to {day(last)}. Delivered: its forecasts "
+        "beside the sales of these days. Expected: its backtest, on days that it did not see."
     )
+    own = sums[sums.model_version == model.version]
     if own.empty:
         st.info(NO_ACTUALS, icon=":material/info:")
         return
-    reference = _reference(champion)
+    reference = _reference(model)
     weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
-    _headline(weekly, champion, reference)
+    _headline(weekly, model, reference)
     st.subheader("By week")
-    charts.show(operation_charts.weekly_chart(weekly, champion.version, reference), "accuracy-by-week")
-    _leads_and_quantiles(own, key, history, champion, reference, (first, last))
-    stores = records.store_sums(key, champion.version, first, last)
+    charts.show(operation_charts.weekly_chart(weekly, model.version, reference), "accuracy-by-week")
+    _leads_and_quantiles(own, key, history, model, reference, (first, last))
+    stores = records.store_sums(key, model.version, first, last)
     if reference:
         _groups(stores, reference, history)
-        _stores(stores, reference, history, key, champion, (first, last))
+        _stores(stores, reference, history, key, model, (first, last))
 
 
-def _reference(champion: RegisteredModel) -> BacktestReference | None:
-    """What the champion's backtest lets expect; None, with a message, if it cannot be read any more."""
+def _weeks() -> int:
+    """How many weeks back, from the URL or as chosen; then the URL has it."""
+    text = st.query_params.get("weeks", "")
+    default = int(text) if text in map(str, WEEKS) else DEFAULT_WEEKS
+    weeks = st.segmented_control("Weeks", WEEKS, default=default, key="weeks") or DEFAULT_WEEKS
+    st.query_params["weeks"] = str(weeks)
+    return weeks
+
+
+def _model(sums: pd.DataFrame, champion: RegisteredModel) -> RegisteredModel:
+    """The champion if its forecasts have met their sales, else the newest version whose have; others by choice."""
+    scored = set(sums.model_version)
+    models = [each for each in records.list_models() if each.version in scored or each.version == champion.version]
+    ranking = sorted(models, key=lambda each: (each.version in scored, each.version == champion.version, each.version))
+    if len(ranking) < 2:
+        return champion
+    return st.selectbox("Model", ranking[::-1], format_func=lambda each: _name(each, champion), key="model")
+
+
+def _name(model: RegisteredModel, champion: RegisteredModel) -> str:
+    role = ", champion" if model.version == champion.version else ""
+    return f"version {model.version} ({model.card.candidate}){role}"
+
+
+def _reference(model: RegisteredModel) -> BacktestReference | None:
+    """What a backtest lets expect; None, with a message, if it cannot be read any more."""
     try:
-        return records.reference(champion.backtest_run, champion.card.candidate, champion.version)
+        return records.reference(model.backtest_run, model.card.candidate, model.version)
     except (DataError, OSError) as error:
         st.warning(f"Nothing can be expected: the backtest cannot be read ({error})", icon=":material/warning:")
         return None
 
 
-def _headline(weekly: pd.DataFrame, champion: RegisteredModel, reference: BacktestReference | None) -> None:
+def _headline(weekly: pd.DataFrame, model: RegisteredModel, reference: BacktestReference | None) -> None:
     """The newest week in four numbers."""
-    scores = weekly.loc[champion.version]
+    scores = weekly.loc[model.version]
     newest, week = scores.iloc[-1], scores.index[-1]
     median = weekly.wape.get((0, week), np.nan)
     columns = st.columns(4)
@@ -80,15 +108,14 @@ def _headline(weekly: pd.DataFrame, champion: RegisteredModel, reference: Backte
         help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
     )
     columns[1].metric(
-        "Median baseline", share(median), f"{points(newest.wape - median)} for the champion", delta_color="inverse"
+        "Median baseline", share(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
     )
     columns[2].metric("Bias", percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high.")
-    columns[3].metric(
+    fact(
+        columns[3],
         "Sales within the bounds",
         share(newest.coverage),
         f"nominal {share(loading.settings().coverage, 0)}",
-        delta_color="off",
-        delta_arrow="off",
     )
 
 
@@ -96,7 +123,7 @@ def _leads_and_quantiles(
     own: pd.DataFrame,
     key: records.JournalKey,
     history: SalesHistory,
-    champion: RegisteredModel,
+    model: RegisteredModel,
     reference: BacktestReference | None,
     days: tuple[date, date],
 ) -> None:
@@ -104,11 +131,11 @@ def _leads_and_quantiles(
     with left:
         st.subheader("By week after the origin")
         if reference:
-            scores = monitoring.lead_week_scores(own, reference, champion.version)
+            scores = monitoring.lead_week_scores(own, reference, model.version)
             charts.show(operation_charts.lead_week_chart(scores), "accuracy-by-lead")
     with right:
         st.subheader("Quantiles")
-        batches = records.newest_batches(key, champion.version, *days)
+        batches = records.newest_batches(key, model.version, *days)
         table = monitoring.calibration(batches, history)
         if table.empty:
             st.info("The journal has no forecast with quantiles of these days.", icon=":material/info:")
@@ -129,7 +156,7 @@ def _stores(
     reference: BacktestReference,
     history: SalesHistory,
     key: records.JournalKey,
-    champion: RegisteredModel,
+    model: RegisteredModel,
     days: tuple[date, date],
 ) -> None:
     """The stores with the largest error, and what one of them sold."""
@@ -149,7 +176,7 @@ def _stores(
         st.markdown(
             f"**Store {names[position]}**" + ("" if chosen.selection.rows else " (select another in the table)")
         )
-        rows = operation_charts.with_bounds(records.newest_batches(key, champion.version, *days), number)
+        rows = operation_charts.with_bounds(records.newest_batches(key, model.version, *days), number)
         store = int(history.stores.positions(np.array([number]))[0])
         chart = operation_charts.store_chart(history.dates[-HISTORY_DAYS:], history.sales[store, -HISTORY_DAYS:], rows)
         charts.show(chart, "accuracy-store")

@@ -10,12 +10,14 @@ from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
+from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.schema import to_date
 
 WEEKS = 26  # of accuracy, and of findings
 FIRST_ENTRIES = 10
 REPORT_PX = 900
+PAPER = "<style>html { background: white }</style>"  # the report is written in black, also on a dark page
 ICONS = {
     "drift": "trending_up", "performance": "target", "data": "database_off", "endpoint": "cloud_off",
     "journal": "menu_book", "quantiles": "stacked_line_chart", "flow": "error", "stale-data": "hourglass_disabled",
@@ -50,11 +52,9 @@ def _headline(entries: list[TimelineEntry]) -> None:
     alarms = [each for each in entries if each.kind != DECISION]
     waiting = sum(each.is_open for each in alarms)
     columns[0].metric("Alarms that wait for a retraining", waiting)
-    columns[1].metric("Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None,
-                      delta_color="off", delta_arrow="off")  # fmt: skip
+    fact(columns[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
     decisions = [each for each in entries if each.kind == DECISION]
-    columns[2].metric("Decisions about the champion", len(decisions),
-                      moment(decisions[0].at) if decisions else None, delta_color="off", delta_arrow="off")  # fmt: skip
+    fact(columns[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
     if waiting:
         st.warning(
             "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
@@ -122,4 +122,4 @@ def _report() -> None:
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     chosen = left.selectbox("Report of the week up to", days, key="report-day")
     if right.toggle("Open it here", key="report-open"):
-        components.html(records.report_page(chosen), height=REPORT_PX, scrolling=True)
+        components.html(PAPER + records.report_page(chosen), height=REPORT_PX, scrolling=True)

@@ -49,7 +49,7 @@ def page() -> None:
     if not versions:
         st.info(NO_MODELS, icon=":material/info:")
         return
-    champion, challenger = (_with_alias(versions, alias) for alias in (CHAMPION, CHALLENGER))
+    champion, challenger = records.with_alias(CHAMPION), records.with_alias(CHALLENGER)
     left, right = st.columns(2)
     with left:
         _role("Champion", champion, "No version serves: `rossmann release` makes the first one champion.")
@@ -61,10 +61,6 @@ def page() -> None:
     _versions(versions)
     _ledger(entries)
     _actions(versions, champion)
-
-
-def _with_alias(versions: tuple[RegisteredModel, ...], alias: str) -> RegisteredModel | None:
-    return next((each for each in versions if alias in each.aliases), None)
 
 
 def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:

@@ -1,21 +1,21 @@
 """What do planners expect instead of the forecast, and did that help?"""
 
 from datetime import UTC, date, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann.dashboard import charts, formats, loading, loading_planning
 from rossmann.dashboard.override_table import changed_days, override_table
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
 from rossmann.planning.value_added import ALL
-from rossmann.schema import DAY, to_date
 from rossmann.validation import DataError
 
+AMOUNT = "localized"  # with thousands separators
 STORE_KEY, PLANNER_KEY, ROUND_KEY = "store", "planner", "override-round"
 OVERRIDE_COLOUR = "#d6702a"
 NO_FORECASTS = "the journal has no forecast of store {store} for the days to come. Type: rossmann forecast"
@@ -27,20 +27,23 @@ SCORE_NAMES = {
     "mae_forecast": "MAE forecast", "mae_override": "MAE override", "wape_forecast": "WAPE forecast",
     "wape_override": "WAPE override", "closer": "closer by", "p_closer": "P(closer)", "note": "note",
 }  # fmt: skip
-READ_ONLY = ("date", "promo", "last_year", "earlier", "forecast", "final", "planner", "reason")
+READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "final", "planner", "reason")
 
 
 def page() -> None:
     """The page."""
     st.title("Overrides")
-    st.caption("Your amount stands beside the forecast, with your name and reason. The forecast itself never changes.")
+    st.caption(
+        "Type amounts into the column override, paste them from a spreadsheet, or drag a cell's corner down. "
+        "They stand beside the forecast, with your name and reason; the forecast itself never changes."
+    )
     now = loading.current()
     history = loading.history(now.snapshot)
     labels = history.stores.label.tolist()
     left, _ = st.columns([1, 3])
     label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
     store = int(history.stores.number[labels.index(label)])
-    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
+    first, last = loading_planning.days_to_come(history)
     forecasts = loading_planning.forecasts(store, first, last)
     if forecasts.empty:
         st.info(NO_FORECASTS.format(store=label), icon=":material/info:")
@@ -65,7 +68,6 @@ def _edit(history: SalesHistory, label: str, store: int, forecasts: pd.DataFrame
 
 
 def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
-    amount: Any = {"format": "localized"}
     return st.data_editor(
         table,
         key=f"override-editor-{key}",
@@ -75,14 +77,16 @@ def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
         placeholder="",
         column_config={
             "date": _day(),
-            "promo": st.column_config.CheckboxColumn("promotion"),
-            "last_year": st.column_config.NumberColumn("last year", help="Same weekday, 52 weeks before", **amount),
-            "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", **amount),
-            "forecast": st.column_config.NumberColumn(f"forecast, {unit}", help="The baseline", **amount),
-            "override": st.column_config.NumberColumn(
-                "✎ override", help="Type your amount; empty the cell to withdraw it", min_value=0.0, **amount
+            "promotion": st.column_config.CheckboxColumn("promotion"),
+            "last_year": st.column_config.NumberColumn(
+                "last year", help="Same weekday, 52 weeks before", format=AMOUNT
             ),
-            "final": st.column_config.NumberColumn("final", help="The override where there is one", **amount),
+            "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", format=AMOUNT),
+            "forecast": st.column_config.NumberColumn(f"forecast, {unit}", help="The baseline", format=AMOUNT),
+            "override": st.column_config.NumberColumn(
+                "override", help="Type your amount; empty the cell to withdraw it", min_value=0.0, format=AMOUNT
+            ),
+            "final": st.column_config.NumberColumn("final", help="The override where there is one", format=AMOUNT),
             "planner": st.column_config.TextColumn("by"),
             "reason": st.column_config.TextColumn("because", width="medium"),
         },
@@ -94,7 +98,8 @@ def _show_change(before: pd.DataFrame, after: pd.DataFrame, count: int, unit: st
     left, middle, right = st.columns(3)
     left.metric(f"Forecast of all days, {unit}", formats.amount(before["forecast"].sum()))
     difference = final - before["forecast"].sum()
-    middle.metric(f"Final, {unit}", formats.amount(final), formats.change(difference) if difference else None)
+    delta = formats.change(difference) if difference else None
+    middle.metric(f"Final, {unit}", formats.amount(final), delta, delta_color="off")
     right.metric("Days changed, not saved yet", count)
 
 
@@ -157,10 +162,11 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         return
     everything = scores.iloc[0]
     verdict = "closer to the sales than" if everything.closer > 0 else "farther from the sales than"
+    note = f" Of {everything.decisions} decisions, {everything.note}." if everything.note else ""
     st.markdown(
         f"On {everything.days:,} days that are over, overrides were in sum **{formats.amount(abs(everything.closer))} "
         f"{unit} {verdict}** the forecasts that they replaced (MAE {formats.amount(everything.mae_override)} against "
-        f"{formats.amount(everything.mae_forecast)}). {everything.note.capitalize()}"
+        f"{formats.amount(everything.mae_forecast)}).{note}"
     )
     charts.show(_score_chart(scores, unit), "value-added")
     shares = st.column_config.NumberColumn(format="percent")
@@ -171,8 +177,9 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         hide_index=True,
         column_config={
             "WAPE forecast": shares, "WAPE override": shares, "MAE forecast": amounts, "MAE override": amounts,
-            "closer by": amounts,
+            "closer by": amounts, "P(closer)": st.column_config.NumberColumn(format="%.2f"),
         },
+        placeholder="–",
     )  # fmt: skip
 
 
@@ -191,9 +198,9 @@ def _score_chart(scores: pd.DataFrame, unit: str) -> go.Figure:
     return chart
 
 
-def _day() -> Any:
+def _day() -> ColumnConfig:
     return st.column_config.DateColumn("day", format="ddd D MMM YYYY")
 
 
-def _moment() -> Any:
+def _moment() -> ColumnConfig:
     return st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")

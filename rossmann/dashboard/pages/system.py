@@ -8,6 +8,9 @@ from rossmann import data
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import age, amount, day, moment
 from rossmann.dashboard.records import EndpointStatus
+from rossmann.dashboard.widgets import fact
+from rossmann.registry import CHAMPION
+from rossmann.serving.target import ServingTarget
 from rossmann.settings import without_password
 
 TRAFFIC_DAYS = 56
@@ -16,6 +19,7 @@ NO_ENDPOINT = (
     "This workspace has no endpoint: `ROSSMANN_SERVE_ADDRESS` is not set. `make up` starts one and sets it; "
     "`rossmann serve` switches it to the champion."
 )
+OTHER_TARGET = "The endpoint serves something else than the champion on the current snapshot: `rossmann serve`."
 
 
 def page() -> None:
@@ -44,16 +48,17 @@ def _endpoint(status: EndpointStatus | None) -> None:
     if error := status.readiness["load_error"]:
         st.error(f"What was requested last cannot be loaded: {error}", icon=":material/error:")
     columns = st.columns(4)
-    columns[0].metric("State", "ready" if status.readiness["ready"] else "not ready", status.url, delta_color="off",
-                      delta_arrow="off")  # fmt: skip
-    running = status.replicas["RUNNING"] if status.replicas else None
-    columns[1].metric("Replicas that run", "–" if running is None else running, _other_states(status),
-                      delta_color="off", delta_arrow="off")  # fmt: skip
+    fact(columns[0], "State", "ready" if status.readiness["ready"] else "not ready", status.url)
+    running = None if status.replicas is None else status.replicas["RUNNING"]
+    fact(columns[1], "Replicas that run", "–" if running is None else running, _other_states(status))
     counts = status.requests or {}
-    columns[2].metric("Requests since its start", amount(counts.get("requests", float("nan"))))
-    columns[3].metric("Errors since its start", amount(counts.get("errors", float("nan"))),
-                      f"{counts['mean_ms']:.1f} ms each request" if counts else None, delta_color="off",
-                      delta_arrow="off")  # fmt: skip
+    fact(columns[2], "Requests since its start", amount(counts.get("requests", float("nan"))))
+    fact(
+        columns[3],
+        "Errors since its start",
+        amount(counts.get("errors", float("nan"))),
+        f"{counts['mean_ms']:.1f} ms each request" if counts else None,
+    )
 
 
 def _other_states(status: EndpointStatus) -> str | None:
@@ -67,29 +72,22 @@ def _other_states(status: EndpointStatus) -> str | None:
 def _versions(status: EndpointStatus | None) -> None:
     """What should serve, what serves, and how old both are."""
     st.subheader("Model and data")
-    settings = loading.settings()
-    snapshot = data.describe_snapshot(settings.workspace.snapshots, loading.current_snapshot())
-    champion = next((each for each in records.list_models() if "champion" in each.aliases), None)
-    served = status.readiness if status and status.readiness else {}
-    now = datetime.now(UTC)
-    origin_days = (now.date() - datetime.fromisoformat(str(snapshot.origin)).date()).days
+    snapshot = data.describe_snapshot(loading.settings().workspace.snapshots, loading.current_snapshot())
+    champion = records.with_alias(CHAMPION)
+    served = status.target if status else None
+    now, created = datetime.now(UTC), datetime.fromisoformat(snapshot.created)
+    origin = datetime.fromisoformat(str(snapshot.origin)).date()
     columns = st.columns(4)
-    columns[0].metric("Champion", f"version {champion.version}" if champion else "none",
-                      f"trained until {champion.card.train_end}" if champion else "rossmann release",
-                      delta_color="off", delta_arrow="off")  # fmt: skip
-    columns[1].metric("Endpoint serves", f"version {served['model_version']}" if served.get("ready") else "–",
-                      f"snapshot {served['snapshot']}" if served.get("ready") else None, delta_color="off",
-                      delta_arrow="off")  # fmt: skip
-    created = datetime.fromisoformat(snapshot.created)
-    columns[2].metric("Snapshot is", f"{age((now - created).total_seconds())} old", snapshot.fingerprint,
-                      delta_color="off", delta_arrow="off")  # fmt: skip
-    columns[3].metric("Newest sales are", f"{origin_days:,} days old", f"until {day(snapshot.origin)}",
-                      delta_color="off", delta_arrow="off")  # fmt: skip
-    if champion and served.get("ready") and (served["model_version"], served["snapshot"]) != (
-        champion.version, snapshot.fingerprint,
-    ):  # fmt: skip
-        st.warning("The endpoint serves something else than the champion on the current snapshot: `rossmann serve`.",
-                   icon=":material/warning:")  # fmt: skip
+    if champion:
+        fact(columns[0], "Champion", f"version {champion.version}", f"trained until {champion.card.train_end}")
+    else:
+        fact(columns[0], "Champion", "none", "rossmann release")
+    version, note = (f"version {served.model_version}", f"snapshot {served.snapshot}") if served else ("–", None)
+    fact(columns[1], "Endpoint serves", version, note)
+    fact(columns[2], "Snapshot is", f"{age((now - created).total_seconds())} old", snapshot.fingerprint)
+    fact(columns[3], "Newest sales are", f"{(now.date() - origin).days:,} days old", f"until {day(origin)}")
+    if champion and served and served != ServingTarget(champion.version, snapshot.fingerprint):
+        st.warning(OTHER_TARGET, icon=":material/warning:")
 
 
 def _journal(status: EndpointStatus | None) -> None:
@@ -100,17 +98,19 @@ def _journal(status: EndpointStatus | None) -> None:
     now = datetime.now(UTC)
     columns = st.columns(4)
     newest_age = age((now.replace(tzinfo=None) - newest.at).total_seconds()) if newest else None
-    columns[0].metric("Newest entry", f"{newest_age} ago" if newest_age else "none",
-                      moment(newest.at) if newest else "rossmann forecast", delta_color="off",
-                      delta_arrow="off")  # fmt: skip
+    fact(
+        columns[0],
+        "Newest entry",
+        f"{newest_age} ago" if newest_age else "none",
+        moment(newest.at) if newest else "rossmann forecast",
+    )
     lag_s = (now - oldest).total_seconds() if oldest else 0.0
-    columns[1].metric("Lag of the log", age(lag_s) if files else "none", f"{files} files wait", delta_color="off",
-                      delta_arrow="off")  # fmt: skip
-    columns[2].metric("Rows that wait", amount(health["pending_rows"]) if health else "–")
-    columns[3].metric("Rows lost", amount(health["lost_rows"]) if health else "–")
+    fact(columns[1], "Lag of the log", age(lag_s) if files else "none", f"{files} files wait")
+    fact(columns[2], "Rows that wait", amount(health["pending_rows"]) if health else "–")
+    fact(columns[3], "Rows lost", amount(health["lost_rows"]) if health else "–")
     if health and health["problem"]:
         st.error(health["problem"], icon=":material/error:")
-    if oldest and lag_s > LATE_FILE_S and not (status and status.readiness):
+    if oldest and lag_s > LATE_FILE_S and health is None:
         st.warning(f"{files} files wait since {moment(oldest)}: the next endpoint moves them (`make up`).",
                    icon=":material/warning:")  # fmt: skip
 

@@ -1,18 +1,18 @@
 """What is wrong with a plan of mine, row by row; or what will its days sell?"""
 
-from typing import Any
-
+import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann import forecasting
 from rossmann.dashboard import formats, loading
 from rossmann.dashboard.loading import Current
-from rossmann.data import SalesHistory
-from rossmann.planning.plan_upload import PlanUpload, check_upload
-from rossmann.schema import DAY, FORECAST_COLUMNS
+from rossmann.data import Plan, SalesHistory
+from rossmann.planning.plan_upload import check_upload
+from rossmann.schema import DAY, FORECAST_COLUMNS, WEEK_DAYS
 
-MOST_TEMPLATE_STORES = 3
+MOST_EXAMPLE_STORES = 3
 FINDING_NAMES = {"row": "line", "column": "column", "value": "value", "problem": "what is wrong",
                  "what_to_do": "what to do"}  # fmt: skip
 
@@ -29,22 +29,22 @@ def page() -> None:
     )
     uploaded = st.file_uploader("Plan", type=["csv", "parquet"], key="plan")
     if uploaded is None:
-        st.info("Choose a file, or begin with the published plan of some stores.", icon=":material/info:")
+        st.info("Choose a file, or begin with an example: some stores in the next week.", icon=":material/info:")
         st.download_button("Download an example", _example(history), "plan.csv", "text/csv", icon=":material/download:")
         return
     upload = check_upload(uploaded.name, uploaded.getvalue(), history)
     if upload.plan is None:
         _show_findings(upload.findings, uploaded.name)
     else:
-        _show_forecasts(_forecast(upload, now, history), history, uploaded.name)
+        _show_forecasts(_forecast(upload.plan, upload.ids, now, history), history, uploaded.name)
 
 
 def _example(history: SalesHistory) -> bytes:
-    """The next week of some stores as the published plan has it, under our column names."""
-    labels = history.stores.label[:MOST_TEMPLATE_STORES]
-    days = (history.origin + DAY * pd.RangeIndex(1, 8).to_numpy()).astype(str)
-    rows = [f"{label},{day}" for label in labels for day in days]
-    return "\n".join(["store,date", *rows, ""]).encode()
+    """The next week of some stores, under our column names."""
+    labels = history.stores.label[:MOST_EXAMPLE_STORES].tolist()
+    days = [str(history.origin + lead * DAY) for lead in range(1, WEEK_DAYS + 1)]
+    rows = pd.DataFrame([(label, day) for label in labels for day in days], columns=["store", "date"])
+    return rows.to_csv(index=False).encode()
 
 
 def _show_findings(findings: pd.DataFrame, name: str) -> None:
@@ -59,12 +59,11 @@ def _show_findings(findings: pd.DataFrame, name: str) -> None:
     )  # fmt: skip
 
 
-def _forecast(upload: PlanUpload, now: Current, history: SalesHistory) -> pd.DataFrame:
+def _forecast(plan: Plan, ids: np.ndarray | None, now: Current, history: SalesHistory) -> pd.DataFrame:
     """The forecasts of the rows in their order, with store names for readers."""
     forecaster = loading.forecaster(now.snapshot, now.champion.version)
-    assert upload.plan is not None  # it has no findings
-    forecast = forecaster.predict(loading.state(now.snapshot), upload.plan)
-    table = forecasting.forecast_table(upload.plan, forecast, forecaster.require_quantiles(), upload.ids)
+    forecast = forecaster.predict(loading.state(now.snapshot), plan)
+    table = forecasting.forecast_table(plan, forecast, forecaster.require_quantiles(), ids)
     return forecasting.with_store_names(table, history)
 
 
@@ -85,5 +84,5 @@ def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> No
     )  # fmt: skip
 
 
-def _wide() -> Any:
+def _wide() -> ColumnConfig:
     return st.column_config.TextColumn(width="large")

@@ -129,16 +129,16 @@ def _range(total: Difference) -> str:
 def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
     """The differences of the days as bars with their ranges."""
     dates, day = np.unique(comparison.plan.date, return_inverse=True)
-    amount, lower, upper = (
-        np.bincount(day, values)
-        for values in (comparison.alternative - comparison.base, comparison.lower, comparison.upper)
-    )
+    values = (comparison.alternative - comparison.base, comparison.lower, comparison.upper)
+    amount, lower, upper = (np.bincount(day, each) for each in values)
+    amount = np.where(amount == 0, np.nan, amount)  # no bar and no range where nothing differs
     chart = charts.figure(f"difference per day, {formats.unit(history)}", height=300)
     colours = np.where(amount >= 0, charts.BETTER, charts.WORSE)
     reach = {"symmetric": False, "array": upper - amount, "arrayminus": amount - lower, "color": charts.ACTUAL}
     chart.add_bar(
         x=dates, y=amount, marker={"color": colours}, error_y=reach, name="difference", hovertemplate="%{y:+,.0f}"
     )
+    chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
     return chart
 
 
