@@ -44,7 +44,7 @@ PORTS = (
     Port("the endpoint", "ROSSMANN_HTTP_PORT", 8000, "status", "/health"),
     Port("Ray's dashboard", "RAY_DASHBOARD_PORT", 8265, "Ray", "/"),
     Port("Ray's client server", "RAY_CLIENT_PORT", 10001, "ray"),
-    Port("the dashboard", "ROSSMANN_DASHBOARD_PORT", 8501, "ok", "/_stcore/health"),
+    Port("the dashboard", "DASHBOARD_PORT", 8501, "ok", "/_stcore/health"),
 )
 
 
