@@ -80,7 +80,7 @@ def test_every_rossmann_variable_of_the_compose_file_is_a_setting() -> None:
 
 def test_ports_are_published_on_the_loopback_address_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
 
 

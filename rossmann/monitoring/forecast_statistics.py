@@ -13,7 +13,7 @@ from rossmann.schema import WEEKS_YEAR_DAYS
 
 SETTLING_DAYS = 28  # a store that reopened is compared with its forecasts only after so many days with rows
 MAX_STORE_DEVIATION = 3  # standard deviations of a store's weekly mean residual
-MIN_GROUP_STORES = 3  # fewer deviate by chance: of 12 stores two often do
+MIN_GROUP_STORES = 2  # a single store that deviates is a matter of its own
 MIN_RESIDUAL_DAYS = 3  # of a week, for its mean
 PRIOR_DAYS = 30  # weight of all stores' variance in the variance of one store
 
