@@ -168,6 +168,15 @@ def test_importance_is_summed_by_what_features_describe():
     assert list(largest(IMPORTANCE, 4)) == ["ridge sd", "promotion", "leaflet", "kind"]
 
 
+@pytest.mark.parametrize(
+    ("feature", "name"),
+    [("flag promo=Sale [50%]", "promo=Sale [50%]"), ("number price [EUR]", "price [EUR]"),
+     ('attribute ["kind [old]", "a [b]"]', "kind [old]")],
+)  # fmt: skip
+def test_a_bracket_in_the_name_of_a_covariate_is_part_of_its_name(feature, name):
+    assert list(largest({feature: 1.0})) == [name]
+
+
 def test_the_table_of_the_leaderboard_begins_with_the_columns_that_matter(run):
     first, *_, failed = leaderboard_rows(run)
     assert list(first)[:4] == ["candidate", "RMSPE, capped", "bias", "coverage"]

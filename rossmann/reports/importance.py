@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 
+from rossmann.features import ATTRIBUTE
+
 KINDS = ("flag ", "number ", "static ")  # with which the names of a chain's own covariates begin
 
 
@@ -23,7 +25,6 @@ def largest(importance: Mapping[str, float], count: int = 15) -> dict[str, float
 
 def _readable(feature: str) -> str:
     """The name without its kind; an attribute's column has its name and its categories as JSON."""
-    _, bracket, values = feature.partition(" [")
-    if bracket:
-        return str(json.loads(f"[{values}")[0])
+    if feature.startswith(ATTRIBUTE):
+        return str(json.loads(feature.removeprefix(ATTRIBUTE))[0])
     return next((feature.removeprefix(kind) for kind in KINDS if feature.startswith(kind)), feature).replace("_", " ")
