@@ -15,6 +15,7 @@ from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Difference, Kind, Scenario, WeekChoice
 from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
+from rossmann.validation import DataError
 
 KINDS: dict[Kind, str] = {
     "promotion": "promotion", "no promotion": "no promotion", "closed": "closed", "open": "open",
@@ -39,8 +40,7 @@ def page() -> None:
     _add_change(history, selection)
     changes = _list_changes()
     if changes:
-        _show_result(history, loading.comparison(now.snapshot, now.champion.version, changes))
-        _keep(changes)
+        _show_worth(history, changes, now)
     _show_scenarios(history, now)
     _choose_best_weeks(history, selection, now)
 
@@ -105,6 +105,17 @@ def _text(change: Change) -> str:
     )
 
 
+def _show_worth(history: SalesHistory, changes: tuple[Change, ...], now: Current) -> None:
+    """What the changes are worth, or why that cannot be said: the rest of the page is there all the same."""
+    try:
+        comparison = loading.comparison(now.snapshot, now.champion.version, changes)
+    except DataError as error:
+        st.error(formats.bullets([str(error)]), icon=":material/error:")
+        return
+    _show_result(history, comparison)
+    _keep(changes)
+
+
 def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     total = comparison.total()
     count, unit = len(np.unique(comparison.plan.store)), formats.unit(history)
@@ -161,14 +172,28 @@ def _show_scenarios(history: SalesHistory, now: Current) -> None:
     if not stored:
         return
     st.subheader("Scenarios")
-    worth = {each.name: loading.comparison(now.snapshot, now.champion.version, each.changes).total() for each in stored}
-    charts.show(_scenario_chart(history, worth), "scenarios")
+    worth = {each.name: _worth(each, now) for each in stored}
+    if totals := {name: value for name, value in worth.items() if isinstance(value, Difference)}:
+        charts.show(_scenario_chart(history, totals), "scenarios")
     for scenario in stored:
         text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
-        total = worth[scenario.name]
-        text.markdown(f"**{scenario.name}**: {formats.change(total.amount)}, between {_range(total)}")
+        text.markdown(f"**{scenario.name}**: {_worth_text(worth[scenario.name])}")
         use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
         forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario.name,))
+
+
+def _worth(scenario: Scenario, now: Current) -> Difference | str:
+    """What a scenario is worth today, or why that cannot be said: it may name a store that the chain has no more."""
+    try:
+        return loading.comparison(now.snapshot, now.champion.version, scenario.changes).total()
+    except DataError as error:
+        return str(error)
+
+
+def _worth_text(worth: Difference | str) -> str:
+    if isinstance(worth, str):
+        return formats.bullets([worth])
+    return f"{formats.change(worth.amount)}, between {_range(worth)}"
 
 
 def _scenario_chart(history: SalesHistory, worth: dict[str, Difference]) -> go.Figure:
