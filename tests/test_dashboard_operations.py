@@ -37,7 +37,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def dashboard(ops) -> Iterator[str]:
     """The dashboard of the workspace with an API key; its endpoint is not running."""
-    settings = {"ROSSMANN_API_KEYS": KEY, "ROSSMANN_SERVE_ADDRESS": "http://127.0.0.1:1", "ROSSMANN_HTTP_PORT": "9"}
+    settings = {
+        "ROSSMANN_API_KEYS": KEY,
+        "ROSSMANN_SERVE_ADDRESS": "http://127.0.0.1:1",
+        "ROSSMANN_HTTP_PORT": "9",
+        "ROSSMANN_COVERAGE": "0.5",
+    }  # of models to come: those that are there have 0.9
     with running_dashboard(ops.settings.data_dir, **settings) as url:
         yield url
 
@@ -59,6 +64,7 @@ def test_accuracy_draws_what_was_delivered_beside_what_was_expected(show):
     text = main(page)
     assert "Version 2 (ridge)" in text
     assert re.search(r"points against expected", text)
+    assert "nominal 90 %" in text
     for name in ("accuracy-by-week", "accuracy-by-lead", "accuracy-calibration", "accuracy-by-group", "accuracy-store"):
         expect(page.locator(f".st-key-{name} .main-svg").first).to_be_visible()
     page.get_by_role("radio", name="4", exact=True).focus()
