@@ -17,6 +17,7 @@ from flows.delivery import deliver_and_record
 from rossmann.dashboard import formats
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Scenario
+from rossmann.schema import SUNDAY, weekday
 from rossmann.storage import Storage
 from tests.support.browser import headless_chromium, running_dashboard, screen
 from tests.support.operations import Operations, operations
@@ -146,6 +147,14 @@ def test_a_scenario_of_a_store_that_is_gone_says_so_and_can_be_deleted(what_if, 
         what_if.button(key=f"delete-{name}").click().run()
     assert not what_if.exception
     assert scenarios.list_scenarios(folder) == []
+
+
+def test_a_promotion_on_a_sunday_is_said_to_have_no_effect_and_why(what_if, workspace):
+    days = workspace.history.calendar.dates[-workspace.history.horizon_days :]
+    sunday = days[weekday(days) == SUNDAY][0].item()
+    what_if.date_input[0].set_value((sunday, sunday))
+    what_if.button[0].click().run()
+    assert "the chain has no promotions on these weekdays" in what_if.info[0].value
 
 
 def traces(page: Page, chart: int, value: str) -> list:

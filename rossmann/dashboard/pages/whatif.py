@@ -22,6 +22,10 @@ KINDS: dict[Kind, str] = {
 }  # fmt: skip
 CHANGES_KEY, NAME_KEY, BEST_KEY = "changes", "scenario", "best"  # of the session; the name is in the URL, too
 MOST_CHOICES = 5  # of the best promotion weeks that the page lists
+NO_EFFECT = (
+    "These changes have no effect: the plan has them already, the chain has no promotions on these weekdays, or the "
+    "days are closed or over."
+)
 NOTE = (
     "The range takes the errors of both forecasts to be the same days' errors: if a day sells more than forecast, it "
     "would have done so with the other plan, too. The model's bounds are added up over days and stores, so the range "
@@ -126,7 +130,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     share = formats.percent(total.amount / total.base) if total.base > 0 else None
     right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=_range(total))
     if not (comparison.alternative != comparison.base).any():
-        st.info("These changes change nothing: the published plan has the same already.")
+        st.info(NO_EFFECT)
         return
     st.markdown(f"The difference is between **{_range(total)}** {formats.unit(history)}.")
     charts.show(_chart(history, comparison), "what-if")
