@@ -157,6 +157,12 @@ def test_a_promotion_on_a_sunday_is_said_to_have_no_effect_and_why(what_if, work
     assert "the chain has no promotions on these weekdays" in what_if.info[0].value
 
 
+def test_a_change_with_one_end_of_its_days_asks_for_the_other(what_if, workspace):
+    what_if.date_input[0].set_value(((workspace.history.origin + 1).item(),))
+    what_if.button[0].click().run()
+    assert what_if.error[0].value == "Choose a first and a last day."
+
+
 def traces(page: Page, chart: int, value: str) -> list:
     """A value of each trace of a chart, in JavaScript."""
     return page.locator(".js-plotly-plot").nth(chart).evaluate(f"chart => chart.data.map(trace => {value})")

@@ -67,9 +67,12 @@ def _add_change(history: SalesHistory, selection: Selection) -> None:
         days = middle.date_input(
             "on the days", (proposal, min(proposal + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
         )
-        if right.form_submit_button("Add this change", icon=":material/add:") and len(days) == 2:
-            change = Change(kind, *days, _labels(history, selection))
-            st.session_state[CHANGES_KEY] += (change,)
+        if not right.form_submit_button("Add this change", icon=":material/add:"):
+            return
+        if len(days) < 2:
+            st.error("Choose a first and a last day.", icon=":material/error:")
+            return
+        st.session_state[CHANGES_KEY] += (Change(kind, *days, _labels(history, selection)),)
 
 
 def _week_without_promotion(history: SalesHistory) -> date:
