@@ -124,7 +124,10 @@ def test_without_a_key_nothing_can_be_changed_and_an_empty_workspace_says_what_t
     with running_dashboard(tmp_path) as url, screen(browser, url) as empty:
         assert "rossmann ingest" in main(empty.open("accuracy"))
         assert "rossmann train" in main(empty.open("models"))
-        assert "make up" in main(empty.open("system"))
+        system = main(empty.open("system"))
+        assert "make up" in system
+        assert "rossmann ingest" in system
+        assert "Addresses" in system, "what needs no snapshot is there without one"
         assert empty.problems == []
 
 

@@ -12,6 +12,7 @@ from rossmann.dashboard.widgets import fact
 from rossmann.registry import CHAMPION
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import without_password
+from rossmann.validation import DataError
 
 TRAFFIC_DAYS = 56
 LATE_FILE_S = 60  # the journal's log is moved every half second
@@ -72,7 +73,11 @@ def _other_states(status: EndpointStatus) -> str | None:
 def _versions(status: EndpointStatus | None) -> None:
     """What should serve, what serves, and how old both are."""
     st.subheader("Model and data")
-    snapshot = data.describe_snapshot(loading.settings().workspace.snapshots, loading.current_snapshot())
+    try:
+        snapshot = data.describe_snapshot(loading.settings().workspace.snapshots, loading.current_snapshot())
+    except DataError as error:  # there is none yet; the other parts of the page need none
+        st.info(str(error), icon=":material/info:")
+        return
     champion = records.with_alias(CHAMPION)
     served = status.target if status else None
     now, created = datetime.now(UTC), datetime.fromisoformat(snapshot.created)
