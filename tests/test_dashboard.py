@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
+from rossmann import journal
 from rossmann.dashboard import formats
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Scenario
@@ -161,6 +162,14 @@ def test_a_change_with_one_end_of_its_days_asks_for_the_other(what_if, workspace
     what_if.date_input[0].set_value(((workspace.history.origin + 1).item(),))
     what_if.button[0].click().run()
     assert what_if.error[0].value == "Choose a first and a last day."
+
+
+def test_the_forecast_of_today_takes_no_place_among_the_earlier_ones(workspace):
+    """The journal has five forecasts, one at the end of each week; today's is the last one."""
+    today = workspace.history.origin - 7
+    first, last = (today + 1).item(), (today + 14).item()
+    table = journal.read_vintages(workspace.settings.journal_address, None, first, last, before=today.item(), most=2)
+    assert table.origin.unique().tolist() == [pd.Timestamp(today - 7), pd.Timestamp(today - 14)]
 
 
 def traces(page: Page, chart: int, value: str) -> list:

@@ -102,9 +102,8 @@ def _chart(
 
 def _add_vintages(chart: go.Figure, history: SalesHistory, selection: Selection, dates: np.ndarray) -> None:
     stores = None if selection.is_all else tuple(history.stores.number[selection.positions].tolist())
-    table = loading.vintages(stores, dates[0], dates[-1])
-    earlier = table[table.origin < pd.Timestamp(history.origin)]
-    for (origin, version), rows in earlier.groupby(["origin", "model_version"], sort=False):
+    table = loading.vintages(stores, dates[0], dates[-1], history.origin)
+    for (origin, version), rows in table.groupby(["origin", "model_version"], sort=False):
         name = f"forecast of {origin:%-d %b} (v{version})"
         values = _without_closed(rows.forecast.to_numpy())
         charts.add_line(chart, rows.date.to_numpy(), values, name, charts.VINTAGE, width=0.9)
