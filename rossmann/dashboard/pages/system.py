@@ -121,15 +121,15 @@ def _journal(status: EndpointStatus | None) -> None:
 
 
 def _traffic() -> None:
-    now = records.utc_now()
+    end = records.end_of_this_minute()
     st.subheader(f"Requests of the last {records.HOURS} hours")
-    hours = records.hourly_traffic(now)
+    hours = records.hourly_traffic(end)
     if hours.empty:
         st.info("No request in this time. Ask for a forecast with `rossmann forecast`, or over HTTP: "
                 "`curl 127.0.0.1:8000/forecasts/1`.", icon=":material/info:")  # fmt: skip
     else:
         _traffic_pair(hours, "hour")
-    days = records.daily_traffic(now.date() - timedelta(days=TRAFFIC_DAYS))
+    days = records.daily_traffic(end.date() - timedelta(days=TRAFFIC_DAYS))
     if len(days):
         st.subheader("By day (UTC)")
         _traffic_pair(days, "date")
