@@ -5,7 +5,7 @@ A scenario is a question. It is not journaled as a forecast, and the published p
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from itertools import combinations
 from typing import Literal
@@ -183,7 +183,7 @@ def _plan_of(state: State, changes: Sequence[Change]) -> Plan:
     is_in = np.zeros(len(plan), bool)
     for change in changes:
         is_in |= _is_named(plan, change, state)
-    return Plan(*(getattr(plan, field.name)[is_in] for field in fields(Plan)))
+    return plan.at(is_in)
 
 
 def _rows_of(plan: Plan, change: Change, state: State) -> np.ndarray:
