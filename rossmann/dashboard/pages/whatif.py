@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,6 @@ from rossmann.planning.scenarios import Change, Comparison, Difference, Kind, Sc
 from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
 from rossmann.validation import DataError
 
-KINDS: dict[Kind, str] = {
-    "promotion": "promotion", "no promotion": "no promotion", "closed": "closed", "open": "open",
-}  # fmt: skip
 CHANGES_KEY, NAME_KEY, BEST_KEY = "changes", "scenario", "best"  # of the session; the name is in the URL, too
 MOST_CHOICES = 5  # of the best promotion weeks that the page lists
 NO_EFFECT = (
@@ -63,7 +61,7 @@ def _add_change(history: SalesHistory, selection: Selection) -> None:
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
-        kind = left.selectbox("The stores have, or are", [*KINDS], format_func=KINDS.__getitem__)
+        kind = left.selectbox("The stores have, or are", get_args(Kind))
         days = middle.date_input(
             "on the days", (proposal, min(proposal + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
         )
@@ -107,7 +105,7 @@ def _remove(position: int) -> None:
 
 def _text(change: Change) -> str:
     stores = f"{len(change.stores):,} stores" if len(change.stores) > 1 else f"store {''.join(change.stores)}"
-    return f"**{KINDS[change.kind]}**, {formats.day(change.first)} to {formats.day(change.last)}, " + (
+    return f"**{change.kind}**, {formats.day(change.first)} to {formats.day(change.last)}, " + (
         stores if change.stores else "all stores"
     )
 
