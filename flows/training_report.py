@@ -12,8 +12,6 @@ from rossmann.reports import Challenger, Decision, TrainingReport, render_traini
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
-JUDGEMENTS = (registry.PROMOTE, registry.OVERRIDE, registry.REFUSE)  # actions of the ledger that a report shows
-
 
 def folder(settings: Settings) -> Storage:
     """Where the reports are."""
@@ -69,7 +67,7 @@ def _report(settings: Settings, model: RegisteredModel, decision: Decision | Non
 def _decision(model_registry: Registry, version: int) -> Decision | None:
     """The newest judgement on a version; if it was taken back since then, why. None: it was not judged yet."""
     entries = [each for each in registry.ledger(model_registry) if each.version == version and each.done]
-    judgement = next((each for each in entries if each.action in JUDGEMENTS), None)
+    judgement = next((each for each in entries if each.action in registry.JUDGEMENT_ACTIONS), None)
     if veto := registry.find_veto(model_registry, version):
         return Decision("taken back", _time(veto), (*veto.reasons, *(judgement.reasons if judgement else ())))
     if judgement is None:
