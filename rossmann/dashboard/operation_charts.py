@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure
-from rossmann.dashboard.formats import share
+from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure, forecast_colour
+from rossmann.dashboard.formats import percent
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 
 EXPECTED = ACTUAL
-BAND = "rgba(31, 158, 143, {})"  # the color of forecasts with an opacity
 VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
 MOST_FINDINGS, MOST_WEEK_LABELS = 15, 13
@@ -25,7 +24,7 @@ def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReferenc
     if reference:
         low, high = float(reference.weekly_wape.min()), float(reference.weekly_wape.max())
         mean = float(np.mean(reference.weekly_wape))
-        chart.add_hrect(low, high, fillcolor=BAND.format(0.14), line_width=0, layer="below",
+        chart.add_hrect(low, high, fillcolor=forecast_colour(0.14), line_width=0, layer="below",
                         annotation_text="weeks of the backtest", annotation_position="top right")  # fmt: skip
         chart.add_hline(mean, line={"color": EXPECTED, "dash": "dot", "width": 1})
     lines = ((0, "Median baseline", EXPECTED, "dash"), (version, "Delivered", FORECAST, "solid"))
@@ -48,7 +47,7 @@ def calibration_chart(table: pd.DataFrame) -> go.Figure:
     """The share of sales below each quantile beside its level; on the diagonal both are equal."""
     chart = _share_figure("share of sales below the quantile", SMALL_PX)
     chart.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="Nominal", line={"color": EXPECTED, "dash": "dot"})
-    text = [f"q{100 * level:g}: {share(below)}" for level, below in zip(table.level, table.share_below, strict=True)]
+    text = [f"q{100 * level:g}: {percent(below)}" for level, below in zip(table.level, table.share_below, strict=True)]
     chart.add_scatter(x=table.level, y=table.share_below, mode="lines+markers", name="Delivered", text=text,
                       hovertemplate="%{text}<extra></extra>", line={"color": FORECAST})  # fmt: skip
     chart.update_layout(hovermode="closest")
@@ -83,7 +82,7 @@ def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame) ->
     chart = figure("sales", SMALL_PX)
     rows = forecasts[forecasts.forecast > 0].sort_values("date")
     both = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
-    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=BAND.format(0.18), line_width=0,
+    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=forecast_colour(0.18), line_width=0,
                       name="Bounds", hoverinfo="skip")  # fmt: skip
     chart.add_scatter(x=days[sales > 0], y=sales[sales > 0], name="Sales", mode="lines+markers",
                       line={"color": ACTUAL, "width": 1}, marker={"size": 4})  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rossmann import monitoring, registry
 from rossmann.alarms import Alarm, AlarmRecord, RetrainingOutcome
-from rossmann.dashboard.formats import share
+from rossmann.dashboard.formats import percent
 from rossmann.registry import LedgerEntry
 
 ALARM_PREFIX = "rossmann.alarm."
@@ -82,7 +82,7 @@ def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:
     text = f"Retraining {outcome.decision}{version}: {outcome.reason}."
     if np.isnan(after):
         return text
-    return f"{text} WAPE was {share(before)} before and is {share(after)} in the weeks after."
+    return f"{text} WAPE was {percent(before)} before and is {percent(after)} in the weeks after."
 
 
 def _of_decision(entry: LedgerEntry) -> TimelineEntry:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import day, percent, points, share
+from rossmann.dashboard.formats import day, percent, points, signed_percent
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.models import Quantiles
@@ -106,17 +106,19 @@ def _headline(
     expected = float(np.mean(reference.weekly_wape)) if reference else np.nan
     columns[0].metric(
         f"WAPE, week to {week:%-d %b}",
-        share(newest.wape),
+        percent(newest.wape),
         f"{points(newest.wape - expected)} against expected",
         delta_color="inverse",
         help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
     )
     columns[1].metric(
-        "Median baseline", share(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
+        "Median baseline", percent(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
     )
-    columns[2].metric("Bias", percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high.")
-    nominal = None if coverage is None else f"nominal {share(coverage, 0)}"
-    fact(columns[3], "Sales within the bounds", share(newest.coverage), nominal)
+    columns[2].metric(
+        "Bias", signed_percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high."
+    )
+    nominal = None if coverage is None else f"nominal {percent(coverage, 0)}"
+    fact(columns[3], "Sales within the bounds", percent(newest.coverage), nominal)
 
 
 def _leads_and_quantiles(

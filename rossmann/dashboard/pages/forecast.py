@@ -70,7 +70,7 @@ def _show_totals(history: SalesHistory, selection: Selection, days: Fan, sales: 
     st.subheader(selection.title)
     for column, count in zip(st.columns(3), (WEEK_DAYS, 4 * WEEK_DAYS, len(days.dates)), strict=True):
         change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
-        delta = None if np.isnan(change) else f"{formats.percent(change)} on last year"
+        delta = None if np.isnan(change) else f"{formats.signed_percent(change)} on last year"
         label = f"Next {min(count, len(days.dates))} days, {formats.unit(history)}"
         column.metric(label, formats.amount(days.sales[:count].sum()), delta, help=COMPARABLE)
 

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from rossmann.dashboard import charts, commands, loading, operation_charts, records
-from rossmann.dashboard.formats import bullets, moment, share
+from rossmann.dashboard.formats import bullets, moment, percent
 from rossmann.dashboard.timeline import sentence
 from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
@@ -70,8 +70,8 @@ def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:
             return
         columns = st.columns(3)
         columns[0].metric("Version", model.version)
-        columns[1].metric("RMSPE of its backtest", share(_mean_rmspe(model)))
-        columns[2].metric("Sales within bounds", share(model.card.coverage))
+        columns[1].metric("RMSPE of its backtest", percent(_mean_rmspe(model)))
+        columns[2].metric("Sales within bounds", percent(model.card.coverage))
         st.caption(f"{model.card.candidate}, trained on sales up to {model.card.train_end}, for {model.card.loss}")
         if model.code_mismatch:
             st.warning("It was fitted by another code version and cannot forecast: `rossmann retrain`.")

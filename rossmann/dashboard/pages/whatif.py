@@ -128,7 +128,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     left, middle, right = st.columns(3)
     left.metric(f"As planned, {unit}", formats.amount(total.base), help=f"{count:,} stores, all days of the horizon")
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
-    share = formats.percent(total.amount / total.base) if total.base > 0 else None
+    share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
     right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=_range(total))
     if not (comparison.alternative != comparison.base).any():
         st.info(NO_EFFECT)
