@@ -82,7 +82,9 @@ def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
                 "last year", help="Same weekday, 52 weeks before", format=AMOUNT
             ),
             "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", format=AMOUNT),
-            "forecast": st.column_config.NumberColumn(f"forecast, {unit}", help="The baseline", format=AMOUNT),
+            "forecast": st.column_config.NumberColumn(
+                f"forecast, {unit}", help="The newest one in the journal", format=AMOUNT
+            ),
             "override": st.column_config.NumberColumn(
                 "override", help="Type your amount; empty the cell to withdraw it", min_value=0.0, format=AMOUNT
             ),
