@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from rossmann import monitoring, registry
+from rossmann.dashboard import operation_charts
 from rossmann.storage import Storage
 from tests.support.browser import Screen, headless_chromium, running_dashboard, screen
 from tests.support.endpoint import registry_of
@@ -110,6 +113,21 @@ def test_system_says_that_the_endpoint_is_not_running_and_what_to_type(show):
     assert "make up" in text
     assert "version 2" in text
     assert "Requests of the last 24 hours" in text
+
+
+def test_one_request_has_a_day_of_hours_whole_numbers_and_a_latency_without_prefixes():
+    end = datetime(2026, 11, 29, 13, 5)
+    one = pd.DataFrame(
+        [{"hour": end - timedelta(hours=3), "source": "http", "requests": 1, "p50_ms": 0.4, "p99_ms": 0.4}]
+    )
+    requests, latency = operation_charts.traffic_charts(one, "hour", end - timedelta(hours=24), end)
+    assert requests.layout.yaxis.dtick == 1
+    assert requests.data[0].width == pytest.approx(0.9 * 3_600_000)
+    assert latency.layout.yaxis.tickformat == ",~g", "0.4 and not 400m"
+    for chart in (requests, latency):
+        assert chart.layout.xaxis.range == ("2026-11-28 13:05:00", "2026-11-29 13:05:00")
+    many = operation_charts.traffic_charts(one.assign(requests=600), "hour", end - timedelta(hours=24), end)[0]
+    assert many.layout.yaxis.dtick is None
 
 
 def test_a_page_is_readable_in_the_dark_theme(browser, dashboard):

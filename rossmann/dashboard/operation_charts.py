@@ -1,6 +1,7 @@
 """The charts of the pages about operation."""
 
 from collections.abc import Iterable
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
 MOST_FINDINGS, MOST_WEEK_LABELS = 15, 13
 PERCENT = ".0%"
+PERIODS_MS = {"hour": 3_600_000, "date": 86_400_000}
+BAR_SHARE = 0.9  # of its hour or day
+FEW_REQUESTS = 5  # in an hour or day: every whole number has its tick, and no fraction has one
 
 
 def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReference | None) -> go.Figure:
@@ -137,15 +141,29 @@ def fold_chart(rmspe: dict[str, float]) -> go.Figure:
     return chart.update_xaxes(type="category")
 
 
-def traffic_charts(table: pd.DataFrame, time: str) -> tuple[go.Figure, go.Figure]:
-    """Requests, and their latency in ms, by a column of times and by source."""
+def traffic_charts(
+    table: pd.DataFrame, time: str, start: datetime | date, end: datetime
+) -> tuple[go.Figure, go.Figure]:
+    """Requests, and their latency in ms, by source and by hour or date, as the column of times is called.
+
+    start, end: of the axis of time, however few hours or dates have requests; each of them is drawn in its middle.
+    """
     requests, latency = figure("requests", SMALL_PX), figure("ms", SMALL_PX)
+    period = {"xperiod": PERIODS_MS[time], "xperiod0": str(start), "xperiodalignment": "middle"}
     for (source, rows), color in zip(table.groupby("source"), VERSION_COLORS, strict=False):
-        requests.add_bar(x=rows[time], y=rows.requests, name=source, marker_color=color)
+        requests.add_bar(x=rows[time], y=rows.requests, name=source, marker_color=color,
+                         width=BAR_SHARE * PERIODS_MS[time], **period)  # fmt: skip
         for column, name, dash in (("p50_ms", "median", "solid"), ("p99_ms", "99 %", "dot")):
             latency.add_scatter(x=rows[time], y=rows[column], name=f"{source}, {name}", mode="lines+markers",
-                                line={"color": color, "dash": dash})  # fmt: skip
-    return requests.update_layout(barmode="stack"), latency
+                                line={"color": color, "dash": dash}, **period)  # fmt: skip
+    is_few = table.groupby(time).requests.sum().max() <= FEW_REQUESTS
+    requests.update_layout(barmode="stack").update_yaxes(dtick=1 if is_few else None)
+    latency.update_yaxes(tickformat=",~g")
+    for chart in (requests, latency):
+        chart.update_xaxes(range=[str(start), str(end)])
+        if time == "hour":
+            chart.update_xaxes(hoverformat="%H:%M, %-d %b")
+    return requests, latency
 
 
 def _share_figure(title: str, height: int = 380) -> go.Figure:

@@ -1,7 +1,8 @@
 """Is everything running, how fast, and on what?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import pandas as pd
 import streamlit as st
 
 from rossmann import data
@@ -128,16 +129,17 @@ def _traffic() -> None:
         st.info("No request in this time. Ask for a forecast with `rossmann forecast`, or over HTTP: "
                 "`curl 127.0.0.1:8000/forecasts/1`.", icon=":material/info:")  # fmt: skip
     else:
-        _traffic_pair(hours, "hour")
-    days = records.daily_traffic(end.date() - timedelta(days=TRAFFIC_DAYS))
+        _traffic_pair(hours, "hour", end - timedelta(hours=records.HOURS), end)
+    first = end.date() - timedelta(days=TRAFFIC_DAYS)
+    days = records.daily_traffic(first)
     if len(days):
         st.subheader("By day (UTC)")
-        _traffic_pair(days, "date")
+        _traffic_pair(days, "date", first, end)
 
 
-def _traffic_pair(table, time: str) -> None:
+def _traffic_pair(table: pd.DataFrame, time: str, start: datetime | date, end: datetime) -> None:
     for column, chart, name in zip(
-        st.columns(2), operation_charts.traffic_charts(table, time), ("requests", "latency"), strict=True
+        st.columns(2), operation_charts.traffic_charts(table, time, start, end), ("requests", "latency"), strict=True
     ):
         with column:
             charts.show(chart, f"system-{name}-by-{time}")
