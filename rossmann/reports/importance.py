@@ -4,8 +4,9 @@ import json
 from collections.abc import Callable, Mapping
 
 from rossmann.features import ATTRIBUTE
+from rossmann.features.shrinkage import COVARIATE_KINDS
 
-KINDS = ("flag ", "number ", "static ")  # with which the names of a chain's own covariates begin
+KINDS = (*COVARIATE_KINDS, "static")  # the first word of the names of a chain's own covariates
 
 
 def grouped(importance: Mapping[str, float], part_of: Callable[[str], str]) -> dict[str, float]:
@@ -27,4 +28,5 @@ def _readable(feature: str) -> str:
     """The name without its kind; an attribute's column has its name and its categories as JSON."""
     if feature.startswith(ATTRIBUTE):
         return str(json.loads(feature.removeprefix(ATTRIBUTE))[0])
-    return next((feature.removeprefix(kind) for kind in KINDS if feature.startswith(kind)), feature).replace("_", " ")
+    kind, _, name = feature.partition(" ")
+    return (name if kind in KINDS else feature).replace("_", " ")
