@@ -28,8 +28,8 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Another forecast of the same day, and why the explained one is different."""
+class EarlierForecast:
+    """The forecast of the same day from which a movement is counted, and why the explained one is different."""
 
     source: Source
     movement: Movement  # from it to the explained one
@@ -42,7 +42,7 @@ class Explanation:
     store: int | str  # as the chain's files call it
     reasons: Reasons
     source: Source
-    comparison: Comparison | None
+    earlier: EarlierForecast | None
     currency: str  # of all amounts; empty where the chain's files do not tell
 
 
@@ -69,15 +69,15 @@ def explain_day(
     number = _store_number(state, store)
     reasons = explain.reasons_of_day(basis, number, day_number)
     (name,) = data.store_names(state, np.array([number])).tolist()
-    comparison = None
+    earlier = None
     if plan is not None or since is not None or since_version is not None:
-        earlier = _earlier(settings, source, since, since_version)
-        before = _earlier_basis(settings, earlier, source, basis)
-        comparison = Comparison(earlier, explain.why_it_moved(before, basis, number, day_number))
-    return Explanation(name, reasons, source, comparison, KAGGLE_CURRENCY if state.chain.is_kaggle else "")
+        earlier_source = _earlier_source(settings, source, since, since_version)
+        before = _earlier_basis(settings, earlier_source, source, basis)
+        earlier = EarlierForecast(earlier_source, explain.why_it_moved(before, basis, number, day_number))
+    return Explanation(name, reasons, source, earlier, KAGGLE_CURRENCY if state.chain.is_kaggle else "")
 
 
-def _earlier(settings: Settings, source: Source, since: date | None, since_version: int | None) -> Source:
+def _earlier_source(settings: Settings, source: Source, since: date | None, since_version: int | None) -> Source:
     """What is not named is as in the explained forecast; the plan is the published one."""
     evening, model = source.evening, source.model
     if since is not None:

@@ -12,8 +12,6 @@ from rossmann.reports import Challenger, Decision, TrainingReport, render_traini
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 
-JUDGEMENTS = (registry.PROMOTE, registry.OVERRIDE, registry.REFUSE)  # actions of the ledger that a report shows
-
 
 def folder(settings: Settings) -> Storage:
     """Where the reports are."""
@@ -58,17 +56,18 @@ def _report(settings: Settings, model: RegisteredModel, decision: Decision | Non
     challenger = Challenger(
         model.version, card.candidate, card.snapshot, card.train_end, card.seed, card.code_version, card.environment
     )
-    levels = training.coverage_of_levels(run.backtest, card.candidate, settings.coverage, settings.quantile_levels)
+    quantiles = registry.load_forecaster(workspace.registry(settings), model).require_quantiles()
+    levels = training.coverage_of_levels(run.backtest, card.candidate, quantiles.coverage, quantiles.levels)
     history = workspace.history(settings, card.snapshot)
     return TrainingReport(
-        run, challenger, history, settings.coverage, levels, decision, card.run_id, explain.feature_part
+        run, challenger, history, quantiles.coverage, levels, decision, card.run_id, explain.feature_part
     )
 
 
 def _decision(model_registry: Registry, version: int) -> Decision | None:
     """The newest judgement on a version; if it was taken back since then, why. None: it was not judged yet."""
     entries = [each for each in registry.ledger(model_registry) if each.version == version and each.done]
-    judgement = next((each for each in entries if each.action in JUDGEMENTS), None)
+    judgement = next((each for each in entries if each.action in registry.JUDGEMENT_ACTIONS), None)
     if veto := registry.find_veto(model_registry, version):
         return Decision("taken back", _time(veto), (*veto.reasons, *(judgement.reasons if judgement else ())))
     if judgement is None:

@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from playwright.sync_api import Page
+from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
+from rossmann import journal
 from rossmann.dashboard import formats
+from rossmann.planning import scenarios
+from rossmann.planning.scenarios import Change, Scenario
+from rossmann.schema import SUNDAY, weekday
+from rossmann.storage import Storage
 from tests.support.browser import headless_chromium, running_dashboard, screen
 from tests.support.operations import Operations, operations
 
@@ -110,6 +117,59 @@ def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_jo
     assert show.settled().get_by_test_id("stMetricValue").nth(2).inner_text() == amount
     after = contents(workspace)
     assert {path for path in after if after[path] != before.get(path)} == {"scenarios/one week more.json"}
+
+
+@pytest.fixture
+def what_if(workspace, monkeypatch) -> AppTest:
+    """The page on the same workspace, without a browser."""
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", workspace.settings.data_dir)
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return AppTest.from_function(what_if_page, default_timeout=60).run()
+
+
+def what_if_page() -> None:
+    from rossmann.dashboard.pages import whatif
+
+    whatif.page()
+
+
+def test_a_scenario_of_a_store_that_is_gone_says_so_and_can_be_deleted(what_if, workspace):
+    folder = Storage(workspace.settings.workspace.scenarios)
+    first = (workspace.history.origin + 1).item()
+    for name, stores in (("gone", ("nowhere",)), ("there", ())):
+        scenarios.save_scenario(folder, Scenario(name, (Change("closed", first, first, stores),), "2026-11-29"))
+    what_if.run()
+    assert any("there is no store nowhere" in text.value for text in what_if.markdown)
+    assert any(text.value.startswith("**there**: -") for text in what_if.markdown)
+    what_if.button(key="open-gone").click().run()
+    assert "there is no store nowhere" in what_if.error[0].value
+    for name in ("gone", "there"):
+        what_if.button(key=f"delete-{name}").click().run()
+    assert not what_if.exception
+    assert scenarios.list_scenarios(folder) == []
+
+
+def test_a_promotion_on_a_sunday_is_said_to_have_no_effect_and_why(what_if, workspace):
+    days = workspace.history.calendar.dates[-workspace.history.horizon_days :]
+    sunday = days[weekday(days) == SUNDAY][0].item()
+    what_if.date_input[0].set_value((sunday, sunday))
+    what_if.button[0].click().run()
+    assert "the chain has no promotions on these weekdays" in what_if.info[0].value
+
+
+def test_a_change_with_one_end_of_its_days_asks_for_the_other(what_if, workspace):
+    what_if.date_input[0].set_value(((workspace.history.origin + 1).item(),))
+    what_if.button[0].click().run()
+    assert what_if.error[0].value == "Choose a first and a last day."
+
+
+def test_the_forecast_of_today_takes_no_place_among_the_earlier_ones(workspace):
+    """The journal has five forecasts, one at the end of each week; today's is the last one."""
+    today = workspace.history.origin - 7
+    first, last = (today + 1).item(), (today + 14).item()
+    table = journal.read_vintages(workspace.settings.journal_address, None, first, last, before=today.item(), most=2)
+    assert table.origin.unique().tolist() == [pd.Timestamp(today - 7), pd.Timestamp(today - 14)]
 
 
 def traces(page: Page, chart: int, value: str) -> list:

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from rossmann import monitoring, registry
+from rossmann.dashboard import operation_charts
 from rossmann.storage import Storage
 from tests.support.browser import Screen, headless_chromium, running_dashboard, screen
 from tests.support.endpoint import registry_of
@@ -37,7 +40,12 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def dashboard(ops) -> Iterator[str]:
     """The dashboard of the workspace with an API key; its endpoint is not running."""
-    settings = {"ROSSMANN_API_KEYS": KEY, "ROSSMANN_SERVE_ADDRESS": "http://127.0.0.1:1", "ROSSMANN_HTTP_PORT": "9"}
+    settings = {
+        "ROSSMANN_API_KEYS": KEY,
+        "ROSSMANN_SERVE_ADDRESS": "http://127.0.0.1:1",
+        "ROSSMANN_HTTP_PORT": "9",
+        "ROSSMANN_COVERAGE": "0.5",
+    }  # of models to come: those that are there have 0.9
     with running_dashboard(ops.settings.data_dir, **settings) as url:
         yield url
 
@@ -59,6 +67,7 @@ def test_accuracy_draws_what_was_delivered_beside_what_was_expected(show):
     text = main(page)
     assert "Version 2 (ridge)" in text
     assert re.search(r"points against expected", text)
+    assert "nominal 90 %" in text
     for name in ("accuracy-by-week", "accuracy-by-lead", "accuracy-calibration", "accuracy-by-group", "accuracy-store"):
         expect(page.locator(f".st-key-{name} .main-svg").first).to_be_visible()
     page.get_by_role("radio", name="4", exact=True).focus()
@@ -106,6 +115,21 @@ def test_system_says_that_the_endpoint_is_not_running_and_what_to_type(show):
     assert "Requests of the last 24 hours" in text
 
 
+def test_one_request_has_a_day_of_hours_whole_numbers_and_a_latency_without_prefixes():
+    end = datetime(2026, 11, 29, 13, 5)
+    one = pd.DataFrame(
+        [{"hour": end - timedelta(hours=3), "source": "http", "requests": 1, "p50_ms": 0.4, "p99_ms": 0.4}]
+    )
+    requests, latency = operation_charts.traffic_charts(one, "hour", end - timedelta(hours=24), end)
+    assert requests.layout.yaxis.dtick == 1
+    assert requests.data[0].width == pytest.approx(0.9 * 3_600_000)
+    assert latency.layout.yaxis.tickformat == ",~g", "0.4 and not 400m"
+    for chart in (requests, latency):
+        assert chart.layout.xaxis.range == ("2026-11-28 13:05:00", "2026-11-29 13:05:00")
+    many = operation_charts.traffic_charts(one.assign(requests=600), "hour", end - timedelta(hours=24), end)[0]
+    assert many.layout.yaxis.dtick is None
+
+
 def test_a_page_is_readable_in_the_dark_theme(browser, dashboard):
     with screen(browser, dashboard, theme="dark") as dark:
         page = dark.open("accuracy")
@@ -118,7 +142,10 @@ def test_without_a_key_nothing_can_be_changed_and_an_empty_workspace_says_what_t
     with running_dashboard(tmp_path) as url, screen(browser, url) as empty:
         assert "rossmann ingest" in main(empty.open("accuracy"))
         assert "rossmann train" in main(empty.open("models"))
-        assert "make up" in main(empty.open("system"))
+        system = main(empty.open("system"))
+        assert "make up" in system
+        assert "rossmann ingest" in system
+        assert "Addresses" in system, "what needs no snapshot is there without one"
         assert empty.problems == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
+from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
 from rossmann.planning.overrides import Signature, override_rows
@@ -120,7 +121,13 @@ def test_what_overrides_were_worth_is_said_by_planner(show, noisy):
     page = show.open(f"overrides?store={noisy.stores.number[1]}")
     text = page.get_by_test_id("stMain").inner_text()
     assert "On 48 days that are over, overrides were in sum" in text
-    assert "Of 12 decisions, few: may change." in text
+    assert "They come from 12 decisions (few: may change)." in text
+
+
+def test_overrides_that_were_as_close_as_the_forecasts_are_neither_closer_nor_farther():
+    assert overrides._closeness(0.0, "EUR") == "as close to the sales as"
+    assert overrides._closeness(1200.0, "EUR") == "1,200 EUR closer to the sales than"
+    assert overrides._closeness(-1200.0, "EUR") == "1,200 EUR farther from the sales than"
 
 
 def upload(page: Page, name: str, text: str) -> None:

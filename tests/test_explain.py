@@ -214,7 +214,7 @@ def test_a_day_is_explained_from_the_newest_evening_before_it(settings, noisy):
     assert not coming.source.evening.is_cut
     assert (past.source.evening.origin, past.reasons.lead_days) == (noisy.origin - 4 * DAY, 1)
     assert past.source.evening.is_cut  # no snapshot ends then
-    assert coming.comparison is None
+    assert coming.earlier is None
 
 
 def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from_the_published(
@@ -223,16 +223,16 @@ def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from
     store, day = str(noisy.stores.number[0]), noisy.origin.item() + timedelta(days=5)
     for days, is_cut in ((7, False), (9, True)):
         since = noisy.origin.item() - timedelta(days=days)
-        comparison = explain_day(settings, store, day, since=since).comparison
-        assert comparison.source.evening.is_cut == is_cut
-        moved = comparison.movement
+        earlier = explain_day(settings, store, day, since=since).earlier
+        assert earlier.source.evening.is_cut == is_cut
+        moved = earlier.movement
         assert moved.actuals == pytest.approx(moved.after - moved.before)
     published = features.published_plan(features.fit_state(noisy))
     (promo,) = published.promotion[(published.store == int(store)) & (published.date == np.datetime64(day))]
     file = tmp_path / "plan.csv"
     file.write_text(f"store,date,promo\n{store},{day},{1 - promo}\n")
     planned = explain_day(settings, store, day, plan=str(file))
-    moved = planned.comparison.movement
+    moved = planned.earlier.movement
     assert moved.plan == pytest.approx(moved.after - moved.before)
     assert moved.plan != 0
     assert planned.reasons.forecast == moved.after

@@ -3,12 +3,14 @@
 import re
 from dataclasses import replace
 from html import escape
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from flows import training_report
 from rossmann import evaluation, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun
@@ -16,6 +18,7 @@ from rossmann.explain import feature_part
 from rossmann.reports import Challenger, Decision, TrainingReport, leaderboard_rows, render_training
 from rossmann.reports.importance import grouped, largest
 from rossmann.training import coverage_of_levels
+from tests.support.operations import operations
 
 LEVELS = (0.05, 0.5, 0.95)
 IMPORTANCE = {"ridge_sd": 0.3, "promotion": 0.2, "flag leaflet": 0.2, 'attribute ["kind", "a"]': 0.2, "weekday": 0.1}
@@ -168,8 +171,26 @@ def test_importance_is_summed_by_what_features_describe():
     assert list(largest(IMPORTANCE, 4)) == ["ridge sd", "promotion", "leaflet", "kind"]
 
 
+@pytest.mark.parametrize(
+    ("feature", "name"),
+    [("flag promo=Sale [50%]", "promo=Sale [50%]"), ("number price [EUR]", "price [EUR]"),
+     ('attribute ["kind [old]", "a [b]"]', "kind [old]")],
+)  # fmt: skip
+def test_a_bracket_in_the_name_of_a_covariate_is_part_of_its_name(feature, name):
+    assert list(largest({feature: 1.0})) == [name]
+
+
 def test_the_table_of_the_leaderboard_begins_with_the_columns_that_matter(run):
     first, *_, failed = leaderboard_rows(run)
     assert list(first)[:4] == ["candidate", "RMSPE, capped", "bias", "coverage"]
     assert all(len(text) <= 8 for text in first.values())
     assert failed == {"candidate": "lightgbm", **dict.fromkeys(list(first)[1:-1], "–"), "failure": "<out of memory>"}
+
+
+def test_the_bounds_of_a_report_are_those_of_its_model_whatever_is_set_by_now(noisy, tmp_path, new_mlflow_database):
+    new_mlflow_database(tmp_path)
+    settings = operations(tmp_path, noisy).settings  # whose models have bounds with 90 % between them
+    later = settings.model_copy(update={"coverage": 0.5, "quantile_levels": (0.25, 0.75)})
+    text = Path(training_report.write(later, 2)).read_text()
+    assert "90 % nominal" in text
+    assert text == Path(training_report.write(settings, 2)).read_text()

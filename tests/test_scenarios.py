@@ -54,6 +54,14 @@ def test_a_closing_costs_what_the_days_would_have_sold_and_a_range_around_it(for
     assert difference.lower < difference.amount < difference.upper < 0
 
 
+def test_the_plan_of_a_comparison_is_that_of_the_stores_which_its_changes_name(forecaster, state, weeks):
+    first, second = state.stores.label[:2].tolist()
+    one, other = (Change("closed", weeks[0], weeks[0], (label,)) for label in (first, second))
+    everywhere = Change("promotion", weeks[1], weeks[1])
+    for changes, count in (([one, one], 1), ([one, other], 2), ([one, everywhere], len(state.stores.number))):
+        assert len(set(scenarios.compare(forecaster, state, changes).plan.store)) == count
+
+
 def test_the_later_of_two_changes_of_a_day_holds(state, weeks):
     plan = features.published_plan(state)
     week = (weeks[0], weeks[0] + timedelta(days=6))

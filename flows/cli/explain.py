@@ -11,7 +11,7 @@ from flows.cli.options import DAY, AsJson, PlanFile, parse_day
 
 if TYPE_CHECKING:
     from flows.cli.documents import Document
-    from flows.explanation import Comparison, Explanation, Source
+    from flows.explanation import EarlierForecast, Explanation, Source
     from rossmann.explain import Term
 
 BAR_WIDTH = 24  # characters of the waterfall
@@ -59,14 +59,14 @@ def document(explanation: "Explanation") -> "Document":
         "closed": reasons.closed,
         **_source(explanation.source),
         "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
-        "movement": _movement(explanation.comparison) if explanation.comparison else None,
+        "movement": _movement(explanation.earlier) if explanation.earlier else None,
     }
 
 
-def _movement(comparison: "Comparison") -> "Document":
-    movement = comparison.movement
+def _movement(earlier: "EarlierForecast") -> "Document":
+    movement = earlier.movement
     causes = {name: getattr(movement, name) for name in ("before", "after", "actuals", "plan", "model")}
-    return {"from": _source(comparison.source), **causes}
+    return {"from": _source(earlier.source), **causes}
 
 
 def _source(source: "Source") -> "Document":
@@ -96,16 +96,16 @@ def show(explanation: "Explanation") -> None:
         columns = [console.Column("reason"), console.Column(amount, numeric=True)]
         columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
         console.show_table(columns, _waterfall(explanation))
-    if explanation.comparison:
-        show_comparison(explanation.comparison)
+    if explanation.earlier:
+        show_movement(explanation.earlier)
 
 
-def show_comparison(comparison: "Comparison") -> None:
+def show_movement(earlier: "EarlierForecast") -> None:
     """The difference from the other forecast, by cause."""
     from flows.cli import console
 
-    movement = comparison.movement
-    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(comparison.source)}")
+    movement = earlier.movement
+    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(earlier.source)}")
     columns = [console.Column("why it moved"), console.Column("amount", numeric=True)]
     causes = (("new actuals", movement.actuals), ("changed plan", movement.plan), ("changed model", movement.model))
     rows = [[name, f"{amount:+,.0f}"] for name, amount in (*causes, ("all", movement.after - movement.before))]
@@ -119,8 +119,8 @@ def _sentence(source: "Source") -> str:
 
 def _warnings(explanation: "Explanation") -> list[str]:
     """What the reader must know: what was known on an evening is not exactly there, or the model has seen the day."""
-    comparison = explanation.comparison
-    sources = [explanation.source, comparison.source] if comparison else [explanation.source]
+    earlier = explanation.earlier
+    sources = [explanation.source, earlier.source] if earlier else [explanation.source]
     cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
     lines = [
         f"note: no snapshot ends on {day}: sales and plan are those of the current one, with later corrections"

@@ -13,7 +13,6 @@ from rossmann.schema import DAY
 
 # Of medium lightness, so that each stands out from white and from near-black.
 ACTUAL, FORECAST, LAST_YEAR, VINTAGE = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
-BAND = "31, 158, 143"  # FORECAST as red, green, blue
 BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
@@ -38,6 +37,12 @@ def figure(y_title: str, height: int = HEIGHT_PX) -> go.Figure:
     return result
 
 
+def forecast_colour(opacity: float) -> str:
+    """FORECAST that lets through what is below, for bands."""
+    red, green, blue = bytes.fromhex(FORECAST.removeprefix("#"))
+    return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
 def add_line(chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str, colour: str, **line: object) -> None:
     """A line with amounts when the pointer is over it; days without a value are left out."""
     exists = ~np.isnan(values)
@@ -55,7 +60,7 @@ def add_fan(chart: go.Figure, fan: Fan, shown: np.ndarray) -> None:
         chart.add_scatter(x=dates, y=band.lower[shown], showlegend=False, **edges)
         chart.add_scatter(
             x=dates, y=band.upper[shown], name=f"{band.share:.0%}", fill="tonexty",
-            fillcolor=f"rgba({BAND}, {opacity})", **edges,
+            fillcolor=forecast_colour(opacity), **edges,
         )  # fmt: skip
     ranges = np.stack([fan.bands[0].lower, fan.bands[0].upper], axis=1)[shown]
     chart.add_scatter(

@@ -22,8 +22,13 @@ def change(value: float) -> str:
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage with its sign: +3.2 %."""
-    return "–" if np.isnan(share) else f"{100 * share:+.{decimals}f} %"
+    """A share as a percentage: 8.3 %."""
+    return "–" if np.isnan(share) else f"{100 * share:.{decimals}f} %"
+
+
+def signed_percent(share: float) -> str:
+    """The same with its sign: +3.2 %."""
+    return "–" if np.isnan(share) else f"{100 * share:+.1f} %"
 
 
 def day(value: np.datetime64 | date | str) -> str:
@@ -35,11 +40,6 @@ def day(value: np.datetime64 | date | str) -> str:
 def unit(history: SalesHistory) -> str:
     """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
     return "EUR" if history.chain.is_kaggle else history.chain.own_days.sales
-
-
-def share(value: float, decimals: int = 1) -> str:
-    """A share as a percentage without a sign: 8.3 %."""
-    return "–" if np.isnan(value) else f"{100 * value:.{decimals}f} %"
 
 
 def points(value: float) -> str:

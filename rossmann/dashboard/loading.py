@@ -95,9 +95,11 @@ def published(snapshot: str, version: int) -> PublishedForecast:
 
 
 @st.cache_data(ttl=VINTAGES_TTL_S, max_entries=MOST_CHOICES, show_spinner=False)
-def vintages(stores: tuple[int, ...] | None, first: np.datetime64, last: np.datetime64) -> pd.DataFrame:
-    """Earlier forecasts of some days, from the journal: `journal.read_vintages`."""
-    days = to_date(first), to_date(last)
+def vintages(
+    stores: tuple[int, ...] | None, first: np.datetime64, last: np.datetime64, origin: np.datetime64
+) -> pd.DataFrame:
+    """Forecasts of some days from before an origin, from the journal: `journal.read_vintages`."""
+    days = to_date(first), to_date(last), to_date(origin)
     return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)
 
 

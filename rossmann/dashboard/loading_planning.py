@@ -29,7 +29,8 @@ def forecasts(store: int, first: date, last: date) -> pd.DataFrame:
 @st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
 def earlier_forecasts(store: int, first: date, last: date) -> pd.DataFrame:
     """Of each of a store's days the forecast of the origin before the newest one: date, origin and forecast."""
-    table = journal.read_vintages(loading.settings().journal_address, [store], first, last, loading.MOST_VINTAGES)
+    url, most = loading.settings().journal_address, loading.MOST_VINTAGES
+    table = journal.read_vintages(url, [store], first, last, before=last, most=most)
     newest = table["origin"].max()
     older = table[table["origin"] < newest] if len(table) else table
     return older.drop_duplicates("date")[["date", "origin", "forecast"]]

@@ -1,22 +1,25 @@
 """The charts of the pages about operation."""
 
 from collections.abc import Iterable
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure
-from rossmann.dashboard.formats import share
+from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure, forecast_colour
+from rossmann.dashboard.formats import percent
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 
 EXPECTED = ACTUAL
-BAND = "rgba(31, 158, 143, {})"  # the color of forecasts with an opacity
 VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
 MOST_FINDINGS, MOST_WEEK_LABELS = 15, 13
 PERCENT = ".0%"
+PERIODS_MS = {"hour": 3_600_000, "date": 86_400_000}
+BAR_SHARE = 0.9  # of its hour or day
+FEW_REQUESTS = 5  # in an hour or day: every whole number has its tick, and no fraction has one
 
 
 def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReference | None) -> go.Figure:
@@ -25,7 +28,7 @@ def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReferenc
     if reference:
         low, high = float(reference.weekly_wape.min()), float(reference.weekly_wape.max())
         mean = float(np.mean(reference.weekly_wape))
-        chart.add_hrect(low, high, fillcolor=BAND.format(0.14), line_width=0, layer="below",
+        chart.add_hrect(low, high, fillcolor=forecast_colour(0.14), line_width=0, layer="below",
                         annotation_text="weeks of the backtest", annotation_position="top right")  # fmt: skip
         chart.add_hline(mean, line={"color": EXPECTED, "dash": "dot", "width": 1})
     lines = ((0, "Median baseline", EXPECTED, "dash"), (version, "Delivered", FORECAST, "solid"))
@@ -48,7 +51,7 @@ def calibration_chart(table: pd.DataFrame) -> go.Figure:
     """The share of sales below each quantile beside its level; on the diagonal both are equal."""
     chart = _share_figure("share of sales below the quantile", SMALL_PX)
     chart.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="Nominal", line={"color": EXPECTED, "dash": "dot"})
-    text = [f"q{100 * level:g}: {share(below)}" for level, below in zip(table.level, table.share_below, strict=True)]
+    text = [f"q{100 * level:g}: {percent(below)}" for level, below in zip(table.level, table.share_below, strict=True)]
     chart.add_scatter(x=table.level, y=table.share_below, mode="lines+markers", name="Delivered", text=text,
                       hovertemplate="%{text}<extra></extra>", line={"color": FORECAST})  # fmt: skip
     chart.update_layout(hovermode="closest")
@@ -83,7 +86,7 @@ def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame) ->
     chart = figure("sales", SMALL_PX)
     rows = forecasts[forecasts.forecast > 0].sort_values("date")
     both = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
-    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=BAND.format(0.18), line_width=0,
+    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=forecast_colour(0.18), line_width=0,
                       name="Bounds", hoverinfo="skip")  # fmt: skip
     chart.add_scatter(x=days[sales > 0], y=sales[sales > 0], name="Sales", mode="lines+markers",
                       line={"color": ACTUAL, "width": 1}, marker={"size": 4})  # fmt: skip
@@ -138,15 +141,29 @@ def fold_chart(rmspe: dict[str, float]) -> go.Figure:
     return chart.update_xaxes(type="category")
 
 
-def traffic_charts(table: pd.DataFrame, time: str) -> tuple[go.Figure, go.Figure]:
-    """Requests, and their latency in ms, by a column of times and by source."""
+def traffic_charts(
+    table: pd.DataFrame, time: str, start: datetime | date, end: datetime
+) -> tuple[go.Figure, go.Figure]:
+    """Requests, and their latency in ms, by source and by hour or date, as the column of times is called.
+
+    start, end: of the axis of time, however few hours or dates have requests; each of them is drawn in its middle.
+    """
     requests, latency = figure("requests", SMALL_PX), figure("ms", SMALL_PX)
+    period = {"xperiod": PERIODS_MS[time], "xperiod0": str(start), "xperiodalignment": "middle"}
     for (source, rows), color in zip(table.groupby("source"), VERSION_COLORS, strict=False):
-        requests.add_bar(x=rows[time], y=rows.requests, name=source, marker_color=color)
+        requests.add_bar(x=rows[time], y=rows.requests, name=source, marker_color=color,
+                         width=BAR_SHARE * PERIODS_MS[time], **period)  # fmt: skip
         for column, name, dash in (("p50_ms", "median", "solid"), ("p99_ms", "99 %", "dot")):
             latency.add_scatter(x=rows[time], y=rows[column], name=f"{source}, {name}", mode="lines+markers",
-                                line={"color": color, "dash": dash})  # fmt: skip
-    return requests.update_layout(barmode="stack"), latency
+                                line={"color": color, "dash": dash}, **period)  # fmt: skip
+    is_few = table.groupby(time).requests.sum().max() <= FEW_REQUESTS
+    requests.update_layout(barmode="stack").update_yaxes(dtick=1 if is_few else None)
+    latency.update_yaxes(tickformat=",~g")
+    for chart in (requests, latency):
+        chart.update_xaxes(range=[str(start), str(end)])
+        if time == "hour":
+            chart.update_xaxes(hoverformat="%H:%M, %-d %b")
+    return requests, latency
 
 
 def _share_figure(title: str, height: int = 380) -> go.Figure:

@@ -1,4 +1,4 @@
-"""The table that a planner edits: baseline, override and final of a store's open days, beside what is known of them."""
+"""The table that a planner edits: forecast, override and final of a store's open days, beside what is known of them."""
 
 import numpy as np
 import pandas as pd

@@ -185,8 +185,8 @@ def waiting_files() -> tuple[int, datetime | None]:
     return len(files), min((file.modified for file in files), default=None)
 
 
-def utc_now() -> datetime:
-    """This minute in UTC, without a time zone, as the journal has its moments."""
+def end_of_this_minute() -> datetime:
+    """When this minute ends, in UTC without a time zone as the journal has its moments: the same for a whole minute."""
     return datetime.now(UTC).replace(second=0, microsecond=0, tzinfo=None) + timedelta(minutes=1)
 
 

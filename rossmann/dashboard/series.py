@@ -1,12 +1,12 @@
 """What the pages draw: sums of the chosen stores by day and by week, as arrays, without anything of Streamlit."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from rossmann import features, forecasting
-from rossmann.data import Plan, SalesHistory
+from rossmann.data import SalesHistory
 from rossmann.features import State
 from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.schema import DAY, WEEKS_YEAR_DAYS, weekday
@@ -118,10 +118,9 @@ def rows(history: SalesHistory, published: PublishedForecast, positions: np.ndar
     """The forecast of these stores as `forecasting.forecast_table` has it: a row per store and day, every quantile."""
     plan = history.plan(history.origin, history.horizon_days)
     is_chosen = np.isin(plan.store, history.stores.number[positions])
-    chosen = Plan(*(getattr(plan, field.name)[is_chosen] for field in fields(Plan)))
     sales, deviation = published.sales.ravel()[is_chosen], published.standard_deviation.ravel()[is_chosen]
     lower, upper = published.quantiles.bounds(deviation, sales)
-    return forecasting.forecast_table(chosen, Forecast(sales, lower, upper, deviation), published.quantiles)
+    return forecasting.forecast_table(plan.at(is_chosen), Forecast(sales, lower, upper, deviation), published.quantiles)
 
 
 def runs(flags: np.ndarray, dates: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:

@@ -7,19 +7,19 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 
-from rossmann import monitoring
+from rossmann import monitoring, registry
 from rossmann.alarms import Alarm, AlarmRecord, RetrainingOutcome
-from rossmann.dashboard.formats import share
+from rossmann.dashboard.formats import percent
 from rossmann.registry import LedgerEntry
 
 ALARM_PREFIX = "rossmann.alarm."
 DECISION = "decision"  # the kind of an entry that is no alarm
 SENTENCES = {  # of the ledger's actions
-    "promote": "Version {version} became champion",
-    "override": "A person made version {version} champion",
-    "refuse": "Version {version} was refused",
-    "rollback": "Rolled back to version {version}",
-    "withdraw": "The promotion of version {version} was taken back",
+    registry.PROMOTE: "Version {version} became champion",
+    registry.OVERRIDE: "A person made version {version} champion",
+    registry.REFUSE: "Version {version} was refused",
+    registry.ROLLBACK: "Rolled back to version {version}",
+    registry.WITHDRAW: "The promotion of version {version} was taken back",
 }
 
 
@@ -52,7 +52,7 @@ def kind(alarm: Alarm) -> str:
 def sentence(entry: LedgerEntry) -> str:
     """What was decided, without the reasons."""
     before = f" in place of version {entry.previous}" if entry.previous not in (None, entry.version) else ""
-    is_change = entry.action in ("promote", "override", "rollback")
+    is_change = entry.action in (*registry.PROMOTION_ACTIONS, registry.ROLLBACK)
     unfinished = "" if entry.done else " (interrupted: the alias says which version serves)"
     return SENTENCES[entry.action].format(version=entry.version) + (before if is_change else "") + unfinished
 
@@ -62,7 +62,7 @@ def effect(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFr
     outcome, nothing = record.outcome, (np.nan, np.nan)
     if outcome is None or outcome.decision != "promoted" or record.alarm.day is None:
         return nothing
-    promotions = (each for each in ledger if each.version == outcome.model_version and each.action == "promote")
+    promotions = (each for each in ledger if each.version == outcome.model_version and each.action == registry.PROMOTE)
     previous = next((each.previous for each in promotions), None)
     if previous is None or outcome.model_version is None:
         return nothing
@@ -82,7 +82,7 @@ def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:
     text = f"Retraining {outcome.decision}{version}: {outcome.reason}."
     if np.isnan(after):
         return text
-    return f"{text} WAPE was {share(before)} before and is {share(after)} in the weeks after."
+    return f"{text} WAPE was {percent(before)} before and is {percent(after)} in the weeks after."
 
 
 def _of_decision(entry: LedgerEntry) -> TimelineEntry:

@@ -202,6 +202,10 @@ class Plan:
     def __len__(self) -> int:
         return len(self.store)
 
+    def at(self, rows: np.ndarray | slice) -> "Plan":
+        """The rows at these positions, or those that a bool array [rows] selects."""
+        return Plan(**{name: values[rows] for name, values in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Actuals:

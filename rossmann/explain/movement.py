@@ -1,7 +1,7 @@
 """Why the forecast of a store and day moved: new actuals, a changed plan, a changed model."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import permutations, product
 from math import factorial
@@ -11,7 +11,7 @@ import numpy as np
 from rossmann.data import Plan
 from rossmann.explain.reasons import Basis
 from rossmann.features import State
-from rossmann.schema import CALENDAR_COLUMNS, to_date
+from rossmann.schema import to_date
 
 CAUSES = 3  # actuals, plan and model
 Sides = tuple[int, ...]  # of each cause, whether it is as before (0) or as after (1)
@@ -68,13 +68,12 @@ def _forecast(sides: tuple[Basis, Basis], mixture: Sides, store: int, day: np.da
 
 def _store_plan(basis: Basis, state: State, store: int) -> Plan:
     """The plan of a basis for one store, on the days that it and the State forecast, with the State's covariates."""
-    own = basis.rows_of(store)
-    rows = np.flatnonzero((own.date > state.origin) & (own.date <= state.calendar.dates[-1]))
-    dates, position = own.date[rows], int(state.stores.positions(np.array([store]))[0])
-    covariates = state.calendar.covariates[:, position, state.calendar.positions(dates)].T.copy()
+    rows = basis.rows_of(store)
+    rows = rows.at((rows.date > state.origin) & (rows.date <= state.calendar.dates[-1]))
+    position = int(state.stores.positions(np.array([store]))[0])
+    covariates = state.calendar.covariates[:, position, state.calendar.positions(rows.date)].T.copy()
     names = basis.state.calendar.covariate_names.tolist()
     for column, name in enumerate(state.calendar.covariate_names.tolist()):
         if name in names:
-            covariates[:, column] = own.covariates[rows, names.index(name)]
-    columns = {name: getattr(own, name)[rows] for name in CALENDAR_COLUMNS}
-    return Plan(own.store[rows], dates, **columns, covariates=covariates)
+            covariates[:, column] = rows.covariates[:, names.index(name)]
+    return replace(rows, covariates=covariates)

@@ -59,10 +59,9 @@ class Basis:
         """All days of the horizon for one store, with its covariates. DataError for an unknown store."""
         position = int(self.state.stores.positions(np.array([store]))[0])
         rows = features.published_plan(self.state, slice(position, position + 1))
+        own = rows
         if self.plan is not None and (is_own := self.plan.store == store).any():
-            own = Plan(**{name: values[is_own] for name, values in vars(self.plan).items()})
-        else:
-            own = rows
+            own = self.plan.at(is_own)
         calendar, days = features.join_plan(self.state, own).calendar, slice(-self.state.horizon_days, None)
         columns = {name: getattr(calendar, name)[0, days] for name in CALENDAR_COLUMNS}
         return Plan(rows.store, rows.date, **columns, covariates=calendar.covariates[:, 0, days].T)

@@ -6,6 +6,7 @@ name, its kind, unless a whole name is listed; a test fails for a column that is
 
 from rossmann import chain
 from rossmann.features.ridge_design import kind
+from rossmann.features.shrinkage import COVARIATE_KINDS
 
 USUAL = "usual level of the weekday"
 PROMOTION, AFTER_PROMOTION = "promotion", "days after a promotion"
@@ -22,8 +23,6 @@ LAST_YEAR, LEAD, ALL_DAYS, LIMIT = "same season last year", "days ahead", "all d
 FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY, SCHOOL, REFURBISHMENT,
                CONTINUING_PROMOTION)  # fmt: skip
 LAST_TERMS = (SEASON, RECENT, TREES, ALLOWANCE)  # between them: the chain's own covariates
-
-OWN_KINDS = ("flag", "number")  # of a chain's own covariates, whose terms have their names
 
 _BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_BREAK: SCHOOL}  # entries of [known] that are no others
 _BY_DESIGN_NAME = {
@@ -126,7 +125,7 @@ def feature_part(name: str) -> str:
 def covariate(name: str) -> str | None:
     """The term of a chain's own covariate: its name in chain.toml; None if it is no covariate's name."""
     first, _, rest = name.partition(" ")
-    if first not in OWN_KINDS:
+    if first not in COVARIATE_KINDS:
         return None
     entry = rest.partition("=")[0]
     return _BY_ROLE.get(entry, entry)

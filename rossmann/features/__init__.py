@@ -19,12 +19,13 @@ trials         trial_features: features that are not in the table yet
 """
 
 from rossmann.features.plan_rows import PlanRows, join_plan, past_rows, published_plan
-from rossmann.features.spec import CALENDAR_SPEC, FeatureSpec, build, column_names, matrix
+from rossmann.features.spec import ATTRIBUTE, CALENDAR_SPEC, FeatureSpec, build, column_names, matrix
 from rossmann.features.state import State, fit_state
 from rossmann.features.state_files import load_state, save_state
 from rossmann.features.trials import trial_features
 
 __all__ = [
+    "ATTRIBUTE",
     "CALENDAR_SPEC",
     "FeatureSpec",
     "PlanRows",

@@ -5,7 +5,7 @@ A scenario is a question. It is not journaled as a forecast, and the published p
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from itertools import combinations
 from typing import Literal
@@ -86,7 +86,8 @@ class WeekChoice:
 
 def compare(forecaster: Forecaster, state: State, changes: Sequence[Change]) -> Comparison:
     """Forecast the stores that the changes name with and without them. DataError for a store that does not exist."""
-    base_plan = _plan_of(state, changes)
+    named = {store for change in changes for store in change.stores}
+    base_plan = _plan_of(state, tuple(named) if all(change.stores for change in changes) else ())
     base = forecaster.predict(state, base_plan)
     return _comparison(forecaster, state, base, apply_changes(base_plan, changes, state))
 
@@ -146,7 +147,7 @@ def best_weeks(
     choices = list(combinations(weeks, min(BEST_WEEKS, len(weeks))))
     if not weeks:
         raise DataError(f"the horizon of {state.horizon_days} days has no whole week from Monday to Sunday")
-    base_plan = _plan_of(state, [Change("no promotion", weeks[0], weeks[0], stores)])
+    base_plan = _plan_of(state, stores)
     base, result = forecaster.predict(state, base_plan), []
     for number, selection in enumerate(choices):
         progress(number, len(choices))
@@ -177,29 +178,29 @@ def remove_scenario(folder: Storage, name: str) -> None:
     folder.delete_if_exists(_file_name(name))
 
 
-def _plan_of(state: State, changes: Sequence[Change]) -> Plan:
-    """The published plan of all stores that the changes name."""
+def _plan_of(state: State, stores: tuple[str, ...]) -> Plan:
+    """The published plan of these stores, by their labels; of all for none."""
     plan = features.published_plan(state)
-    is_in = np.zeros(len(plan), bool)
-    for change in changes:
-        is_in |= _is_named(plan, change, state)
-    return Plan(*(getattr(plan, field.name)[is_in] for field in fields(Plan)))
+    return plan.at(_is_named(plan, stores, state))
 
 
 def _rows_of(plan: Plan, change: Change, state: State) -> np.ndarray:
     """Which rows a change is about. bool [rows]"""
     of_days = (plan.date >= np.datetime64(change.first)) & (plan.date <= np.datetime64(change.last))
-    return of_days & _is_named(plan, change, state)
+    return of_days & _is_named(plan, change.stores, state)
 
 
-def _is_named(plan: Plan, change: Change, state: State) -> np.ndarray:
-    """Whether the store of each row is one of the change. bool [rows]"""
-    if not change.stores:
+def _is_named(plan: Plan, stores: tuple[str, ...], state: State) -> np.ndarray:
+    """Whether the store of each row is one of these, by their labels; none of them means all. bool [rows]
+
+    DataError for a store that does not exist.
+    """
+    if not stores:
         return np.ones(len(plan), bool)
-    unknown = sorted(set(change.stores) - set(state.stores.label.tolist()))
+    unknown = sorted(set(stores) - set(state.stores.label.tolist()))
     if unknown:
         raise DataError(f"there is no store {', '.join(unknown[:3])}; remove it from the change, or correct it")
-    return np.isin(plan.store, state.stores.number[np.isin(state.stores.label, change.stores)])
+    return np.isin(plan.store, state.stores.number[np.isin(state.stores.label, stores)])
 
 
 def _comparison(forecaster: Forecaster, state: State, base: Forecast, plan: Plan) -> Comparison:

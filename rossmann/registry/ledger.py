@@ -17,6 +17,9 @@ from rossmann.registry.versions import champion, find_champion, find_version, lo
 from rossmann.validation import DataError, UnavailableError
 
 PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
+PROMOTION_ACTIONS = (PROMOTE, OVERRIDE)  # by a release, or by a person
+RELEASE_ACTIONS = (PROMOTE, REFUSE)  # what the verdict of a release leads to
+JUDGEMENT_ACTIONS = (*RELEASE_ACTIONS, OVERRIDE)  # what a release, or a person, decides about a version
 DEPLOYMENT, PENDING, DONE = "deployment", "pending", "done"  # a tag of promotions for an endpoint, and its values
 NO_TAGS: Mapping[str, str] = {}
 
@@ -139,7 +142,7 @@ def find_veto(registry: Registry, version: int) -> LedgerEntry | None:
     A version that was taken back is not released again: with the same data, the same verdict would return it.
     """
     for entry in ledger(registry):
-        if entry.action in (PROMOTE, OVERRIDE) and entry.version == version and entry.done:
+        if entry.action in PROMOTION_ACTIONS and entry.version == version and entry.done:
             return None
         if (entry.action, entry.previous) == (ROLLBACK, version):
             return entry
@@ -175,7 +178,7 @@ def _find_version_before(registry: Registry, version: int) -> int | None:
     """The last champion before a version that is neither vetoed nor this version; None where there is none."""
     replacements = {}  # the champion before the newest promotion of a version, by version
     for entry in reversed(ledger(registry)):
-        if entry.action in (PROMOTE, OVERRIDE) and entry.previous not in (None, entry.version):
+        if entry.action in PROMOTION_ACTIONS and entry.previous not in (None, entry.version):
             replacements[entry.version] = entry.previous
     chain, before = {version}, replacements.get(version)
     while before is not None and before not in chain:

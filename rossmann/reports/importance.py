@@ -3,7 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 
-KINDS = ("flag ", "number ", "static ")  # with which the names of a chain's own covariates begin
+from rossmann.features import ATTRIBUTE
+from rossmann.features.shrinkage import COVARIATE_KINDS
+
+KINDS = (*COVARIATE_KINDS, "static")  # the first word of the names of a chain's own covariates
 
 
 def grouped(importance: Mapping[str, float], part_of: Callable[[str], str]) -> dict[str, float]:
@@ -23,7 +26,7 @@ def largest(importance: Mapping[str, float], count: int = 15) -> dict[str, float
 
 def _readable(feature: str) -> str:
     """The name without its kind; an attribute's column has its name and its categories as JSON."""
-    _, bracket, values = feature.partition(" [")
-    if bracket:
-        return str(json.loads(f"[{values}")[0])
-    return next((feature.removeprefix(kind) for kind in KINDS if feature.startswith(kind)), feature).replace("_", " ")
+    if feature.startswith(ATTRIBUTE):
+        return str(json.loads(feature.removeprefix(ATTRIBUTE))[0])
+    kind, _, name = feature.partition(" ")
+    return (name if kind in KINDS else feature).replace("_", " ")

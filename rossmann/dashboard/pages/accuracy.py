@@ -8,9 +8,10 @@ import streamlit as st
 
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import day, percent, points, share
+from rossmann.dashboard.formats import day, percent, points, signed_percent
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
+from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 from rossmann.registry import RegisteredModel
 from rossmann.schema import to_date
@@ -50,10 +51,11 @@ def page() -> None:
         return
     reference = _reference(model)
     weekly = monitoring.weekly_scores(sums[sums.slice == "all"], history.origin)
-    _headline(weekly, model, reference)
+    batches = records.newest_batches(key, model.version, first, last)
+    _headline(weekly, model, reference, batches[-1][1].coverage if batches else None)
     st.subheader("By week")
     charts.show(operation_charts.weekly_chart(weekly, model.version, reference), "accuracy-by-week")
-    _leads_and_quantiles(own, key, history, model, reference, (first, last))
+    _leads_and_quantiles(own, batches, history, model, reference)
     stores = records.store_sums(key, model.version, first, last)
     if reference:
         _groups(stores, reference, history)
@@ -93,8 +95,10 @@ def _reference(model: RegisteredModel) -> BacktestReference | None:
         return None
 
 
-def _headline(weekly: pd.DataFrame, model: RegisteredModel, reference: BacktestReference | None) -> None:
-    """The newest week in four numbers."""
+def _headline(
+    weekly: pd.DataFrame, model: RegisteredModel, reference: BacktestReference | None, coverage: float | None
+) -> None:
+    """The newest week in four numbers. coverage: nominal, of the model's bounds; None: its forecasts have none."""
     scores = weekly.loc[model.version]
     newest, week = scores.iloc[-1], scores.index[-1]
     median = weekly.wape.get((0, week), np.nan)
@@ -102,30 +106,27 @@ def _headline(weekly: pd.DataFrame, model: RegisteredModel, reference: BacktestR
     expected = float(np.mean(reference.weekly_wape)) if reference else np.nan
     columns[0].metric(
         f"WAPE, week to {week:%-d %b}",
-        share(newest.wape),
+        percent(newest.wape),
         f"{points(newest.wape - expected)} against expected",
         delta_color="inverse",
         help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
     )
     columns[1].metric(
-        "Median baseline", share(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
+        "Median baseline", percent(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
     )
-    columns[2].metric("Bias", percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high.")
-    fact(
-        columns[3],
-        "Sales within the bounds",
-        share(newest.coverage),
-        f"nominal {share(loading.settings().coverage, 0)}",
+    columns[2].metric(
+        "Bias", signed_percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high."
     )
+    nominal = None if coverage is None else f"nominal {percent(coverage, 0)}"
+    fact(columns[3], "Sales within the bounds", percent(newest.coverage), nominal)
 
 
 def _leads_and_quantiles(
     own: pd.DataFrame,
-    key: records.JournalKey,
+    batches: list[tuple[pd.DataFrame, Quantiles]],
     history: SalesHistory,
     model: RegisteredModel,
     reference: BacktestReference | None,
-    days: tuple[date, date],
 ) -> None:
     left, right = st.columns(2)
     with left:
@@ -135,7 +136,6 @@ def _leads_and_quantiles(
             charts.show(operation_charts.lead_week_chart(scores), "accuracy-by-lead")
     with right:
         st.subheader("Quantiles")
-        batches = records.newest_batches(key, model.version, *days)
         table = monitoring.calibration(batches, history)
         if table.empty:
             st.info("The journal has no forecast with quantiles of these days.", icon=":material/info:")

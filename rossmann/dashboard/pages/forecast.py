@@ -70,7 +70,7 @@ def _show_totals(history: SalesHistory, selection: Selection, days: Fan, sales: 
     st.subheader(selection.title)
     for column, count in zip(st.columns(3), (WEEK_DAYS, 4 * WEEK_DAYS, len(days.dates)), strict=True):
         change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
-        delta = None if np.isnan(change) else f"{formats.percent(change)} on last year"
+        delta = None if np.isnan(change) else f"{formats.signed_percent(change)} on last year"
         label = f"Next {min(count, len(days.dates))} days, {formats.unit(history)}"
         column.metric(label, formats.amount(days.sales[:count].sum()), delta, help=COMPARABLE)
 
@@ -102,9 +102,8 @@ def _chart(
 
 def _add_vintages(chart: go.Figure, history: SalesHistory, selection: Selection, dates: np.ndarray) -> None:
     stores = None if selection.is_all else tuple(history.stores.number[selection.positions].tolist())
-    table = loading.vintages(stores, dates[0], dates[-1])
-    earlier = table[table.origin < pd.Timestamp(history.origin)]
-    for (origin, version), rows in earlier.groupby(["origin", "model_version"], sort=False):
+    table = loading.vintages(stores, dates[0], dates[-1], history.origin)
+    for (origin, version), rows in table.groupby(["origin", "model_version"], sort=False):
         name = f"forecast of {origin:%-d %b} (v{version})"
         values = _without_closed(rows.forecast.to_numpy())
         charts.add_line(chart, rows.date.to_numpy(), values, name, charts.VINTAGE, width=0.9)

@@ -7,15 +7,14 @@ import pandas as pd
 import streamlit as st
 
 from rossmann.dashboard import charts, commands, loading, operation_charts, records
-from rossmann.dashboard.formats import bullets, moment, share
+from rossmann.dashboard.formats import bullets, moment, percent
 from rossmann.dashboard.timeline import sentence
-from rossmann.registry import CHALLENGER, CHAMPION, LedgerEntry, RegisteredModel
+from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
 SEEN = "seen-champion"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
-JUDGEMENTS = ("promote", "refuse")  # actions that a verdict led to
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
 NO_KEY = (
     "Nothing can be changed here, because no API key is set. Set `ROSSMANN_API_KEYS` to one or more keys, for the "
@@ -71,8 +70,8 @@ def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:
             return
         columns = st.columns(3)
         columns[0].metric("Version", model.version)
-        columns[1].metric("RMSPE of its backtest", share(_mean_rmspe(model)))
-        columns[2].metric("Sales within bounds", share(model.card.coverage))
+        columns[1].metric("RMSPE of its backtest", percent(_mean_rmspe(model)))
+        columns[2].metric("Sales within bounds", percent(model.card.coverage))
         st.caption(f"{model.card.candidate}, trained on sales up to {model.card.train_end}, for {model.card.loss}")
         if model.code_mismatch:
             st.warning("It was fitted by another code version and cannot forecast: `rossmann retrain`.")
@@ -84,7 +83,7 @@ def _mean_rmspe(model: RegisteredModel) -> float:
 
 def _verdict(entries: tuple[LedgerEntry, ...]) -> None:
     """The newest verdict with all of its reasons."""
-    newest = next((each for each in entries if each.action in JUDGEMENTS), None)
+    newest = next((each for each in entries if each.action in RELEASE_ACTIONS), None)
     if newest is None:
         return
     st.subheader("Newest verdict")

@@ -82,7 +82,9 @@ def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
                 "last year", help="Same weekday, 52 weeks before", format=AMOUNT
             ),
             "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", format=AMOUNT),
-            "forecast": st.column_config.NumberColumn(f"forecast, {unit}", help="The baseline", format=AMOUNT),
+            "forecast": st.column_config.NumberColumn(
+                f"forecast, {unit}", help="The newest one in the journal", format=AMOUNT
+            ),
             "override": st.column_config.NumberColumn(
                 "override", help="Type your amount; empty the cell to withdraw it", min_value=0.0, format=AMOUNT
             ),
@@ -161,12 +163,10 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         st.info(NOTHING_OVER, icon=":material/info:")
         return
     everything = scores.iloc[0]
-    verdict = "closer to the sales than" if everything.closer > 0 else "farther from the sales than"
-    note = f" Of {everything.decisions} decisions, {everything.note}." if everything.note else ""
     st.markdown(
-        f"On {everything.days:,} days that are over, overrides were in sum **{formats.amount(abs(everything.closer))} "
-        f"{unit} {verdict}** the forecasts that they replaced (MAE {formats.amount(everything.mae_override)} against "
-        f"{formats.amount(everything.mae_forecast)}).{note}"
+        f"On {everything.days:,} days that are over, overrides were in sum **{_closeness(everything.closer, unit)}** "
+        f"the forecasts that they replaced (MAE {formats.amount(everything.mae_override)} against "
+        f"{formats.amount(everything.mae_forecast)}).{_reservation(everything.decisions, everything.note)}"
     )
     charts.show(_score_chart(scores, unit), "value-added")
     shares = st.column_config.NumberColumn(format="percent")
@@ -181,6 +181,19 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         },
         placeholder="–",
     )  # fmt: skip
+
+
+def _closeness(closer: float, unit: str) -> str:
+    if round(closer) == 0:
+        return "as close to the sales as"
+    side = "closer to" if closer > 0 else "farther from"
+    return f"{formats.amount(abs(closer))} {unit} {side} the sales than"
+
+
+def _reservation(decisions: int, note: str) -> str:
+    """How little the figures say; nothing where there is no note."""
+    count = "1 decision" if decisions == 1 else f"{decisions:,} decisions"
+    return f" They come from {count} ({note})." if note else ""
 
 
 def _score_chart(scores: pd.DataFrame, unit: str) -> go.Figure:

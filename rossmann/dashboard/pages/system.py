@@ -1,7 +1,8 @@
 """Is everything running, how fast, and on what?"""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
+import pandas as pd
 import streamlit as st
 
 from rossmann import data
@@ -12,6 +13,7 @@ from rossmann.dashboard.widgets import fact
 from rossmann.registry import CHAMPION
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import without_password
+from rossmann.validation import DataError
 
 TRAFFIC_DAYS = 56
 LATE_FILE_S = 60  # the journal's log is moved every half second
@@ -72,7 +74,11 @@ def _other_states(status: EndpointStatus) -> str | None:
 def _versions(status: EndpointStatus | None) -> None:
     """What should serve, what serves, and how old both are."""
     st.subheader("Model and data")
-    snapshot = data.describe_snapshot(loading.settings().workspace.snapshots, loading.current_snapshot())
+    try:
+        snapshot = data.describe_snapshot(loading.settings().workspace.snapshots, loading.current_snapshot())
+    except DataError as error:  # there is none yet; the other parts of the page need none
+        st.info(str(error), icon=":material/info:")
+        return
     champion = records.with_alias(CHAMPION)
     served = status.target if status else None
     now, created = datetime.now(UTC), datetime.fromisoformat(snapshot.created)
@@ -116,23 +122,24 @@ def _journal(status: EndpointStatus | None) -> None:
 
 
 def _traffic() -> None:
-    now = records.utc_now()
+    end = records.end_of_this_minute()
     st.subheader(f"Requests of the last {records.HOURS} hours")
-    hours = records.hourly_traffic(now)
+    hours = records.hourly_traffic(end)
     if hours.empty:
         st.info("No request in this time. Ask for a forecast with `rossmann forecast`, or over HTTP: "
                 "`curl 127.0.0.1:8000/forecasts/1`.", icon=":material/info:")  # fmt: skip
     else:
-        _traffic_pair(hours, "hour")
-    days = records.daily_traffic(now.date() - timedelta(days=TRAFFIC_DAYS))
+        _traffic_pair(hours, "hour", end - timedelta(hours=records.HOURS), end)
+    first = end.date() - timedelta(days=TRAFFIC_DAYS)
+    days = records.daily_traffic(first)
     if len(days):
         st.subheader("By day (UTC)")
-        _traffic_pair(days, "date")
+        _traffic_pair(days, "date", first, end)
 
 
-def _traffic_pair(table, time: str) -> None:
+def _traffic_pair(table: pd.DataFrame, time: str, start: datetime | date, end: datetime) -> None:
     for column, chart, name in zip(
-        st.columns(2), operation_charts.traffic_charts(table, time), ("requests", "latency"), strict=True
+        st.columns(2), operation_charts.traffic_charts(table, time, start, end), ("requests", "latency"), strict=True
     ):
         with column:
             charts.show(chart, f"system-{name}-by-{time}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,14 @@ from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Difference, Kind, Scenario, WeekChoice
 from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
+from rossmann.validation import DataError
 
-KINDS: dict[Kind, str] = {
-    "promotion": "promotion", "no promotion": "no promotion", "closed": "closed", "open": "open",
-}  # fmt: skip
 CHANGES_KEY, NAME_KEY, BEST_KEY = "changes", "scenario", "best"  # of the session; the name is in the URL, too
 MOST_CHOICES = 5  # of the best promotion weeks that the page lists
+NO_EFFECT = (
+    "These changes have no effect: the plan has them already, the chain has no promotions on these weekdays, or the "
+    "days are closed or over."
+)
 NOTE = (
     "The range takes the errors of both forecasts to be the same days' errors: if a day sells more than forecast, it "
     "would have done so with the other plan, too. The model's bounds are added up over days and stores, so the range "
@@ -39,8 +42,7 @@ def page() -> None:
     _add_change(history, selection)
     changes = _list_changes()
     if changes:
-        _show_result(history, loading.comparison(now.snapshot, now.champion.version, changes))
-        _keep(changes)
+        _show_worth(history, changes, now)
     _show_scenarios(history, now)
     _choose_best_weeks(history, selection, now)
 
@@ -59,13 +61,16 @@ def _add_change(history: SalesHistory, selection: Selection) -> None:
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
-        kind = left.selectbox("The stores have, or are", [*KINDS], format_func=KINDS.__getitem__)
+        kind = left.selectbox("The stores have, or are", get_args(Kind))
         days = middle.date_input(
             "on the days", (proposal, min(proposal + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
         )
-        if right.form_submit_button("Add this change", icon=":material/add:") and len(days) == 2:
-            change = Change(kind, *days, _labels(history, selection))
-            st.session_state[CHANGES_KEY] += (change,)
+        if not right.form_submit_button("Add this change", icon=":material/add:"):
+            return
+        if len(days) < 2:
+            st.error("Choose a first and a last day.", icon=":material/error:")
+            return
+        st.session_state[CHANGES_KEY] += (Change(kind, *days, _labels(history, selection)),)
 
 
 def _week_without_promotion(history: SalesHistory) -> date:
@@ -100,9 +105,20 @@ def _remove(position: int) -> None:
 
 def _text(change: Change) -> str:
     stores = f"{len(change.stores):,} stores" if len(change.stores) > 1 else f"store {''.join(change.stores)}"
-    return f"**{KINDS[change.kind]}**, {formats.day(change.first)} to {formats.day(change.last)}, " + (
+    return f"**{change.kind}**, {formats.day(change.first)} to {formats.day(change.last)}, " + (
         stores if change.stores else "all stores"
     )
+
+
+def _show_worth(history: SalesHistory, changes: tuple[Change, ...], now: Current) -> None:
+    """What the changes are worth, or why that cannot be said: the rest of the page is there all the same."""
+    try:
+        comparison = loading.comparison(now.snapshot, now.champion.version, changes)
+    except DataError as error:
+        st.error(formats.bullets([str(error)]), icon=":material/error:")
+        return
+    _show_result(history, comparison)
+    _keep(changes)
 
 
 def _show_result(history: SalesHistory, comparison: Comparison) -> None:
@@ -112,10 +128,10 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     left, middle, right = st.columns(3)
     left.metric(f"As planned, {unit}", formats.amount(total.base), help=f"{count:,} stores, all days of the horizon")
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
-    share = formats.percent(total.amount / total.base) if total.base > 0 else None
+    share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
     right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=_range(total))
     if not (comparison.alternative != comparison.base).any():
-        st.info("These changes change nothing: the published plan has the same already.")
+        st.info(NO_EFFECT)
         return
     st.markdown(f"The difference is between **{_range(total)}** {formats.unit(history)}.")
     charts.show(_chart(history, comparison), "what-if")
@@ -161,14 +177,28 @@ def _show_scenarios(history: SalesHistory, now: Current) -> None:
     if not stored:
         return
     st.subheader("Scenarios")
-    worth = {each.name: loading.comparison(now.snapshot, now.champion.version, each.changes).total() for each in stored}
-    charts.show(_scenario_chart(history, worth), "scenarios")
+    worth = {each.name: _worth(each, now) for each in stored}
+    if totals := {name: value for name, value in worth.items() if isinstance(value, Difference)}:
+        charts.show(_scenario_chart(history, totals), "scenarios")
     for scenario in stored:
         text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
-        total = worth[scenario.name]
-        text.markdown(f"**{scenario.name}**: {formats.change(total.amount)}, between {_range(total)}")
+        text.markdown(f"**{scenario.name}**: {_worth_text(worth[scenario.name])}")
         use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
         forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario.name,))
+
+
+def _worth(scenario: Scenario, now: Current) -> Difference | str:
+    """What a scenario is worth today, or why that cannot be said: it may name a store that the chain has no more."""
+    try:
+        return loading.comparison(now.snapshot, now.champion.version, scenario.changes).total()
+    except DataError as error:
+        return str(error)
+
+
+def _worth_text(worth: Difference | str) -> str:
+    if isinstance(worth, str):
+        return formats.bullets([worth])
+    return f"{formats.change(worth.amount)}, between {_range(worth)}"
 
 
 def _scenario_chart(history: SalesHistory, worth: dict[str, Difference]) -> go.Figure:
