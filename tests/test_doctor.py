@@ -99,6 +99,30 @@ def test_a_port_on_which_its_own_program_answers_is_ok_and_another_program_is_no
         assert [each.status for each in network.ports(environment, (other,))] == [WRONG]
 
 
+def test_a_port_without_http_is_recognised_by_the_command_line_of_its_process(surroundings, tmp_path):
+    module = tmp_path / "ray" / "util" / "client" / "server.py"  # the name that Ray's client server is started by
+    module.parent.mkdir(parents=True)
+    for package in list(module.parents)[:3]:
+        (package / "__init__.py").write_text("")
+    module.write_text(
+        "import socket, sys\n"
+        "with socket.create_server(('127.0.0.1', 0)) as listener:\n"
+        "    print(listener.getsockname()[1], flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    (own,) = [each for each in network.PORTS if each.variable == "RAY_CLIENT_PORT"]
+    command = [sys.executable, "-m", "ray.util.client.server"]
+    with subprocess.Popen(
+        command, env={"PYTHONPATH": str(tmp_path)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        environment = surroundings(RAY_CLIENT_PORT=process.stdout.readline().strip())
+        statuses = [each.status for each in network.ports(environment, (own,))]
+        process.stdin.close()
+    assert statuses == [OK]
+    with silent_listener() as port:
+        assert [each.status for each in network.ports(surroundings(RAY_CLIENT_PORT=str(port)), (own,))] == [WRONG]
+
+
 @pytest.mark.parametrize("text", ["http", "0", "70000"])
 def test_a_port_that_is_no_number_is_wrong(surroundings, text):
     (finding,) = network.ports(surroundings(PREFECT_PORT=text), (Port("the server", "PREFECT_PORT", 4200, ""),))
