@@ -221,6 +221,25 @@ def test_a_token_that_others_may_read_or_that_is_empty_is_wrong(surroundings, tm
     assert [each.status for each in keys.keys(surroundings()) if str(token) in each.text] == statuses
 
 
+def test_an_empty_file_of_keys_is_not_replaced_by_make_up(surroundings, tmp_path):
+    for name in (".pgpass", "ray-token"):
+        (tmp_path / name).touch(0o600)
+    advice = {
+        Path(each.text.split()[0]).name: each.advice for each in keys.keys(surroundings()) if "empty" in each.text
+    }
+    assert advice[".pgpass"] == "fill it in or delete it"
+    assert "`make up` writes a new token" in advice["ray-token"]
+
+
+def test_secrets_are_looked_for_in_the_repository_from_any_folder(surroundings, tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    file = repository / "deployments" / "compose.env"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    monkeypatch.chdir(tmp_path)
+    assert keys.secret_files(surroundings(), repository) == [file]
+
+
 def test_an_impossible_setting_is_wrong_and_an_unknown_one_is_a_warning(surroundings):
     (impossible,) = installation.settings(surroundings(ROSSMANN_COVERAGE="1.5"))
     assert (impossible.status, impossible.text.startswith("ROSSMANN_COVERAGE = 1.5: ")) == (WRONG, True)
@@ -269,10 +288,15 @@ def test_a_check_that_fails_or_does_not_end_is_a_finding_and_the_others_report(s
     def fails(_):
         raise ValueError(SECRET)
 
-    checks = {"fails": fails, "hangs": lambda _: [never.wait()], "works": lambda _: [Finding("works", OK, "fine")]}
+    def hangs(_):
+        yield Finding("hangs", OK, "fine so far")
+        never.wait()
+
+    checks = {"fails": fails, "hangs": hangs, "works": lambda _: [Finding("works", OK, "fine")]}
     findings = run_checks(surroundings(), checks, 0.5)
     never.set()
-    assert [(each.check, each.status) for each in findings] == [("fails", WRONG), ("hangs", WRONG), ("works", OK)]
+    statuses = [(each.check, each.status) for each in findings]
+    assert statuses == [("fails", WRONG), ("hangs", OK), ("hangs", WRONG), ("works", OK)]
     assert SECRET not in f"{findings}"
 
 
