@@ -26,7 +26,10 @@ ROLE_NAMES: Mapping[str, str] = {
 }
 PROMOTION, SCHOOL_BREAK = ROLE_NAMES["promotion"], ROLE_NAMES["school_break"]  # of [known]
 KAGGLE_ATTRIBUTES = {"store type": STORE_TYPES, "assortment": ASSORTMENTS}  # categories of its stores, by name
-REQUEST_FIELDS = ("store", "date", "plan", "quantiles")  # no names for [known]
+# No names for [known]: fields of requests, and columns of plans and days with a meaning of their own.
+RESERVED_NAMES = frozenset({"store", "date", "plan", "quantiles", "id", "day_of_week", "open", "sales"}).union(
+    name for role, name in ROLE_NAMES.items() if role not in ("promotion", "school_break")
+)
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
 _STORE_AND_DATE = re.compile(r".+@\d{4}-\d{2}-\d{2}")
@@ -174,8 +177,10 @@ class _File(_Table):
     @field_validator("known")
     @classmethod
     def _other_names(cls, known: dict[str, Column]) -> dict[str, Column]:
-        if clashes := [name for name in known if name in REQUEST_FIELDS]:
-            raise ValueError(f"{clashes[0]} has another meaning in plans and requests; give the entry another name")
+        for name in known:
+            if name in RESERVED_NAMES:
+                advice = f"give the entry another name, as {name}_value"
+                raise ValueError(f"{name} has another meaning in plans and requests; {advice}")
         return known
 
     @model_validator(mode="after")

@@ -233,8 +233,19 @@ def test_a_long_unknown_label_costs_little(client):
 
 
 def test_an_entry_of_known_has_no_name_of_a_request():
-    for name in ("store", "date", "plan", "quantiles"):
-        with pytest.raises(DataError, match=f"{name} has another meaning"):
+    for name in (
+        "store",
+        "date",
+        "plan",
+        "quantiles",
+        "id",
+        "day_of_week",
+        "open",
+        "sales",
+        "state_holiday",
+        "customers",
+    ):
+        with pytest.raises(DataError, match=f"{name} has another meaning .* another name, as {name}_value"):
             parse_chain(CHAIN.replace("temp =", f"{name} ="))
 
 

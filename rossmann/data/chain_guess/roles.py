@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rossmann.chain import RESERVED_NAMES
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import EXAMPLES, Cells
 from rossmann.data.chain_guess.keys import StoreDays, find_days, missing_days, store_days
@@ -243,7 +244,7 @@ def _unique_names(columns: Iterable[CovariateGuess]) -> Iterator[CovariateGuess]
     """The same with names of their own: a second `promo` gets the name of its column."""
     previous: set[str] = set()
     for each in columns:
-        name = each.name if each.name not in previous else each.column
+        name = each.column if each.name in previous and each.column not in RESERVED_NAMES else each.name
         while name in previous:
             name += "_2"
         previous.add(name)
