@@ -45,6 +45,11 @@ class DateColumn(_Table):
     column: str
     format: str = ISO_DATE  # of strptime
 
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
     @field_validator("format")
     @classmethod
     def _has_directives(cls, value: str) -> str:
@@ -63,11 +68,6 @@ class Column(_Table):
     date: DateColumn | None = None  # the same of the date
     stores: Literal["all"] | None = None  # "all": the file has a row per day, without a store, for all stores
 
-    @field_validator("date", mode="before")
-    @classmethod
-    def _text_is_a_column(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _keys_of_a_file(self) -> "Column":
         for name in ("store", "date", "stores"):
@@ -78,10 +78,23 @@ class Column(_Table):
         return self
 
 
-class Days(_Table):
+class _Files(_Table):
+    files: tuple[str, ...] = Field(min_length=1)  # .csv, .csv.gz, .parquet, or folders of them
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, table: Any) -> Any:
+        """`file = "a.csv"` is short for `files = ["a.csv"]`."""
+        if not isinstance(table, Mapping) or "file" not in table:
+            return table
+        if "files" in table:
+            raise ValueError("write either file or files")
+        return {"files": [table["file"]], **{name: value for name, value in table.items() if name != "file"}}
+
+
+class Days(_Files):
     """The files with one row per store and day."""
 
-    files: tuple[str, ...] = Field(min_length=1)  # .csv, .csv.gz, .parquet, or folders of them
     store: str
     date: DateColumn
     sales: str
@@ -98,16 +111,6 @@ class Days(_Table):
             raise ValueError(f'{", ".join(wrong)} is not like "STORE@2014-05-01"')
         return entries
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_file_is_a_list(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _with_file_as_list(table)
-
-    @field_validator("date", mode="before")
-    @classmethod
-    def _text_is_a_column(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _columns_of_their_own(self) -> "Days":
         names = [name for name in (self.store, self.date.column, self.sales, self.open, self.customers) if name]
@@ -116,15 +119,8 @@ class Days(_Table):
         return self
 
 
-class PlanFiles(_Table):
+class PlanFiles(_Files):
     """The files with the known covariates of the coming days, with the same columns as those of the days."""
-
-    files: tuple[str, ...] = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_file_is_a_list(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _with_file_as_list(table)
 
 
 class Place(_Table):
@@ -144,11 +140,6 @@ class Holidays(_Table):
     date: DateColumn = DateColumn(column="date")
     name: str = "name"  # column of the file
     place: Place | None = None  # None: every row of the file counts for all stores
-
-    @field_validator("date", mode="before")
-    @classmethod
-    def _text_is_a_column(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_source(self) -> "Holidays":
@@ -345,12 +336,3 @@ def _table_of(location: tuple[int | str, ...]) -> type[_Table]:
         "forecast": Forecast,
     }
     return tables[location[0]]
-
-
-def _with_file_as_list(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`file = "a.csv"` is short for `files = ["a.csv"]`."""
-    if not isinstance(table, Mapping) or "file" not in table:
-        return table
-    if "files" in table:
-        raise ValueError("write either file or files")
-    return {"files": [table["file"]], **{name: value for name, value in table.items() if name != "file"}}

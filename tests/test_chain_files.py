@@ -15,8 +15,8 @@ from flows.cli.environment import run_flow
 from flows.ingest import ingest
 from rossmann import features, models
 from rossmann.data import IngestResult, load_snapshot, read_history, require_raw_files, save_snapshot
-from rossmann.data.chain_files.cells import HEADER_BYTES
 from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
+from rossmann.data.csv_parsing import HEADER_BYTES
 from rossmann.data.day_rules import MIN_MEDIAN_DAYS, far_above_median
 from rossmann.monitoring.slices import store_slices
 from rossmann.validation import DataError, ValidationError

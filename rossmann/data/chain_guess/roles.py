@@ -19,12 +19,11 @@ from rossmann.data.chain_guess.values import (
     HolidaysGuess,
     PlanGuess,
 )
-from rossmann.data.csv_parsing import header_names
+from rossmann.data.csv_parsing import HEADER_BYTES, header_names
 from rossmann.data.kaggle.columns import STORE_COLUMNS, STORE_FILE, TRAIN_COLUMNS, TRAIN_FILE
 from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE, to_date
 from rossmann.storage import Storage
 
-HEADER_BYTES = 10_000
 MAX_CATEGORIES = 50  # of a covariate; more different texts are no groups
 
 
