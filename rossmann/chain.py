@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -37,6 +37,7 @@ _STORE_AND_DATE = re.compile(r".+@\d{4}-\d{2}-\d{2}")
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    example: ClassVar[str] = 'column = "…"'
 
 
 class DateColumn(_Table):
@@ -79,6 +80,7 @@ class Column(_Table):
 
 
 class _Files(_Table):
+    example: ClassVar[str] = 'file = "…"'
     files: tuple[str, ...] = Field(min_length=1)  # .csv, .csv.gz, .parquet, or folders of them
 
     @model_validator(mode="before")
@@ -95,6 +97,7 @@ class _Files(_Table):
 class Days(_Files):
     """The files with one row per store and day."""
 
+    example: ClassVar[str] = 'file = "…", store = "…", date = "…", sales = "…"'
     store: str
     date: DateColumn
     sales: str
@@ -126,6 +129,7 @@ class PlanFiles(_Files):
 class Place(_Table):
     """Where a holiday of a file is one: a column with values of the stores' attributes."""
 
+    example: ClassVar[str] = 'column = "…", static = ["…"]'
     column: str  # of the file of holidays; an empty cell: everywhere
     static: tuple[str, ...] = Field(min_length=1)  # names of [static], as the city and the state of a store
     everywhere: tuple[str, ...] = ()  # values of the column that mean all stores, as the country
@@ -134,6 +138,7 @@ class Place(_Table):
 class Holidays(_Table):
     """Public holidays with names: of a country, by the package `holidays`, or of a file."""
 
+    example: ClassVar[str] = 'country = "…"'
     country: str | None = None  # ISO code
     subdivision: str | None = None  # a name of [static] with the subdivision of each store
     file: str | None = None
@@ -153,6 +158,7 @@ class Holidays(_Table):
 class Forecast(_Table):
     """Settings of the chain; without them those of the installation hold."""
 
+    example: ClassVar[str] = "horizon_days = 28"
     horizon_days: int | None = Field(None, ge=1, le=MAX_HORIZON_DAYS)
     loss: LossName | None = None
 
@@ -311,28 +317,32 @@ def _problem(key: str, detail: ErrorDetails) -> str:
     """What is wrong with a key, and what to do."""
     match detail["type"]:
         case "extra_forbidden":
-            keys = ", ".join(_table_of(detail["loc"]).model_fields)
+            keys = ", ".join(_table_of(detail["loc"][:-1]).model_fields)
             return f"there is no key {key}; correct it to one of {keys}, or leave it out"
         case "missing":
             return f"{key} is missing; add it"
         case "model_type" | "model_attributes_type":
-            return f'{key} needs a table, as {{ column = "…" }}'
+            return f"{key} needs a table, as {{ {_table_of(detail['loc']).example} }}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
 
 def _table_of(location: tuple[int | str, ...]) -> type[_Table]:
-    """The table in which a key is."""
-    if len(location) == 1:
-        return _File
-    if location[1] == "date" and len(location) > 2:
-        return DateColumn
-    tables: dict[int | str, type[_Table]] = {
-        "known": Column,
-        "static": Column,
-        "days": Days,
-        "plan": PlanFiles,
-        "holidays": Holidays,
-        "forecast": Forecast,
-    }
-    return tables[location[0]]
+    """The table at a place in chain.toml, found through the fields of the tables around it."""
+    table: type[_Table] = _File
+    entries: type[_Table] | None = None  # of a table like [known], whose keys are names
+    for key in location:
+        if entries is not None:
+            table, entries = entries, None
+            continue
+        annotation = table.model_fields[str(key)].annotation
+        (inner,) = (each for each in (annotation, *get_args(annotation)) if _is_table(each))
+        if get_origin(annotation) is dict:
+            entries = inner
+        else:
+            table = inner
+    return table
+
+
+def _is_table(annotation: Any) -> TypeGuard[type[_Table]]:
+    return isinstance(annotation, type) and issubclass(annotation, _Table)

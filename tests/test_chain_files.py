@@ -478,6 +478,23 @@ MISTAKES = {
         MINIMAL + '[known]\nheat = { column = "heat", sort = "flag" }\n',
         "there is no key known.heat.sort; correct it to one of column, kind, file",
     ),
+    "unknown key of a place": (
+        MINIMAL + '[holidays]\nfile = "h.csv"\nplace = { column = "c", static = ["s"], city = "x" }\n',
+        "there is no key holidays.place.city; correct it to one of column, static, everywhere, or",
+    ),
+    "unknown key of a date": (
+        MINIMAL + '[known]\nheat = { file = "h.csv", column = "heat", date = { column = "d", form = "%d" } }\n',
+        "there is no key known.heat.date.form; correct it to one of column, format, or",
+    ),
+    "unknown key of an attribute called date": (
+        MINIMAL + '[static]\ndate = { file = "s.csv", column = "heat", kinds = "flag" }\n',
+        "there is no key static.date.kinds; correct it to one of column, kind, file",
+    ),
+    "a number for a table of files": ("plan = 3\n" + MINIMAL, 'plan needs a table, as { file = "…" }'),
+    "a text for a place": (
+        MINIMAL + '[holidays]\nfile = "h.csv"\nplace = "c"\n',
+        r'holidays.place needs a table, as { column = "…", static = \["…"\] }',
+    ),
     "kind misspelled": (
         MINIMAL + '[known]\nheat = { column = "heat", kind = "flags" }\n',
         "known.heat.kind: Input should be 'flag', 'number' or 'category'",
