@@ -220,6 +220,16 @@ def test_covariates_are_not_called_like_columns_with_another_meaning(tmp_path: P
     parse_chain((tmp_path / CHAIN_FILE).read_text())
 
 
+@pytest.mark.parametrize(("count", "is_told"), [(20, False), (21, True)])
+def test_of_many_texts_the_guess_says_how_many_have_an_effect(count: int, is_told: bool, tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days["umsatz"] = amounts(days, 100, 900)
+    days["weather"] = [f"kind {number}" for number in RANDOM.permutation(np.arange(len(days)) % count)]
+    days.to_csv(tmp_path / "days.csv", index=False)
+    init(tmp_path)
+    assert ("the 20 most common have an effect" in comments(tmp_path)) == is_told
+
+
 def test_a_file_of_covariates_and_a_plan_are_told_from_the_sales(tmp_path: Path) -> None:
     days = store_days("shop", "day", ["a", "b", "c"])
     past, coming = days[days.day <= "2016-04-15"], days[days.day > "2016-04-15"]
