@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -26,7 +26,10 @@ ROLE_NAMES: Mapping[str, str] = {
 }
 PROMOTION, SCHOOL_BREAK = ROLE_NAMES["promotion"], ROLE_NAMES["school_break"]  # of [known]
 KAGGLE_ATTRIBUTES = {"store type": STORE_TYPES, "assortment": ASSORTMENTS}  # categories of its stores, by name
-REQUEST_FIELDS = ("store", "date", "plan", "quantiles")  # no names for [known]
+# No names for [known]: fields of requests, and columns of plans and days with a meaning of their own.
+RESERVED_NAMES = frozenset({"store", "date", "plan", "quantiles", "id", "day_of_week", "open", "sales"}).union(
+    name for role, name in ROLE_NAMES.items() if role not in ("promotion", "school_break")
+)
 Kind = Literal["flag", "number", "category"]
 Missing = Literal["unknown", "closed", "refuse"]
 _STORE_AND_DATE = re.compile(r".+@\d{4}-\d{2}-\d{2}")
@@ -34,6 +37,7 @@ _STORE_AND_DATE = re.compile(r".+@\d{4}-\d{2}-\d{2}")
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+    example: ClassVar[str] = 'column = "…"'
 
 
 class DateColumn(_Table):
@@ -41,6 +45,11 @@ class DateColumn(_Table):
 
     column: str
     format: str = ISO_DATE  # of strptime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_column(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
 
     @field_validator("format")
     @classmethod
@@ -60,11 +69,6 @@ class Column(_Table):
     date: DateColumn | None = None  # the same of the date
     stores: Literal["all"] | None = None  # "all": the file has a row per day, without a store, for all stores
 
-    @field_validator("date", mode="before")
-    @classmethod
-    def _text_is_a_column(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _keys_of_a_file(self) -> "Column":
         for name in ("store", "date", "stores"):
@@ -75,10 +79,25 @@ class Column(_Table):
         return self
 
 
-class Days(_Table):
+class _Files(_Table):
+    example: ClassVar[str] = 'file = "…"'
+    files: tuple[str, ...] = Field(min_length=1)  # .csv, .csv.gz, .parquet, or folders of them
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_file_is_a_list(cls, table: Any) -> Any:
+        """`file = "a.csv"` is short for `files = ["a.csv"]`."""
+        if not isinstance(table, Mapping) or "file" not in table:
+            return table
+        if "files" in table:
+            raise ValueError("write either file or files")
+        return {"files": [table["file"]], **{name: value for name, value in table.items() if name != "file"}}
+
+
+class Days(_Files):
     """The files with one row per store and day."""
 
-    files: tuple[str, ...] = Field(min_length=1)  # .csv, .csv.gz, .parquet, or folders of them
+    example: ClassVar[str] = 'file = "…", store = "…", date = "…", sales = "…"'
     store: str
     date: DateColumn
     sales: str
@@ -95,16 +114,6 @@ class Days(_Table):
             raise ValueError(f'{", ".join(wrong)} is not like "STORE@2014-05-01"')
         return entries
 
-    @model_validator(mode="before")
-    @classmethod
-    def _one_file_is_a_list(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _with_file_as_list(table)
-
-    @field_validator("date", mode="before")
-    @classmethod
-    def _text_is_a_column(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
-
     @model_validator(mode="after")
     def _columns_of_their_own(self) -> "Days":
         names = [name for name in (self.store, self.date.column, self.sales, self.open, self.customers) if name]
@@ -113,20 +122,14 @@ class Days(_Table):
         return self
 
 
-class PlanFiles(_Table):
+class PlanFiles(_Files):
     """The files with the known covariates of the coming days, with the same columns as those of the days."""
-
-    files: tuple[str, ...] = Field(min_length=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_file_is_a_list(cls, table: Mapping[str, Any]) -> Mapping[str, Any]:
-        return _with_file_as_list(table)
 
 
 class Place(_Table):
     """Where a holiday of a file is one: a column with values of the stores' attributes."""
 
+    example: ClassVar[str] = 'column = "…", static = ["…"]'
     column: str  # of the file of holidays; an empty cell: everywhere
     static: tuple[str, ...] = Field(min_length=1)  # names of [static], as the city and the state of a store
     everywhere: tuple[str, ...] = ()  # values of the column that mean all stores, as the country
@@ -135,17 +138,13 @@ class Place(_Table):
 class Holidays(_Table):
     """Public holidays with names: of a country, by the package `holidays`, or of a file."""
 
+    example: ClassVar[str] = 'country = "…"'
     country: str | None = None  # ISO code
     subdivision: str | None = None  # a name of [static] with the subdivision of each store
     file: str | None = None
     date: DateColumn = DateColumn(column="date")
     name: str = "name"  # column of the file
     place: Place | None = None  # None: every row of the file counts for all stores
-
-    @field_validator("date", mode="before")
-    @classmethod
-    def _text_is_a_column(cls, value: Any) -> Any:
-        return {"column": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _one_source(self) -> "Holidays":
@@ -159,6 +158,7 @@ class Holidays(_Table):
 class Forecast(_Table):
     """Settings of the chain; without them those of the installation hold."""
 
+    example: ClassVar[str] = "horizon_days = 28"
     horizon_days: int | None = Field(None, ge=1, le=MAX_HORIZON_DAYS)
     loss: LossName | None = None
 
@@ -174,8 +174,10 @@ class _File(_Table):
     @field_validator("known")
     @classmethod
     def _other_names(cls, known: dict[str, Column]) -> dict[str, Column]:
-        if clashes := [name for name in known if name in REQUEST_FIELDS]:
-            raise ValueError(f"{clashes[0]} has another meaning in plans and requests; give the entry another name")
+        for name in known:
+            if name in RESERVED_NAMES:
+                advice = f"give the entry another name, as {name}_value"
+                raise ValueError(f"{name} has another meaning in plans and requests; {advice}")
         return known
 
     @model_validator(mode="after")
@@ -315,37 +317,32 @@ def _problem(key: str, detail: ErrorDetails) -> str:
     """What is wrong with a key, and what to do."""
     match detail["type"]:
         case "extra_forbidden":
-            keys = ", ".join(_table_of(detail["loc"]).model_fields)
+            keys = ", ".join(_table_of(detail["loc"][:-1]).model_fields)
             return f"there is no key {key}; correct it to one of {keys}, or leave it out"
         case "missing":
             return f"{key} is missing; add it"
         case "model_type" | "model_attributes_type":
-            return f'{key} needs a table, as {{ column = "…" }}'
+            return f"{key} needs a table, as {{ {_table_of(detail['loc']).example} }}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 
 
 def _table_of(location: tuple[int | str, ...]) -> type[_Table]:
-    """The table in which a key is."""
-    if len(location) == 1:
-        return _File
-    if location[1] == "date" and len(location) > 2:
-        return DateColumn
-    tables: dict[int | str, type[_Table]] = {
-        "known": Column,
-        "static": Column,
-        "days": Days,
-        "plan": PlanFiles,
-        "holidays": Holidays,
-        "forecast": Forecast,
-    }
-    return tables[location[0]]
+    """The table at a place in chain.toml, found through the fields of the tables around it."""
+    table: type[_Table] = _File
+    entries: type[_Table] | None = None  # of a table like [known], whose keys are names
+    for key in location:
+        if entries is not None:
+            table, entries = entries, None
+            continue
+        annotation = table.model_fields[str(key)].annotation
+        (inner,) = (each for each in (annotation, *get_args(annotation)) if _is_table(each))
+        if get_origin(annotation) is dict:
+            entries = inner
+        else:
+            table = inner
+    return table
 
 
-def _with_file_as_list(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`file = "a.csv"` is short for `files = ["a.csv"]`."""
-    if not isinstance(table, Mapping) or "file" not in table:
-        return table
-    if "files" in table:
-        raise ValueError("write either file or files")
-    return {"files": [table["file"]], **{name: value for name, value in table.items() if name != "file"}}
+def _is_table(annotation: Any) -> TypeGuard[type[_Table]]:
+    return isinstance(annotation, type) and issubclass(annotation, _Table)

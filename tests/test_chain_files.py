@@ -15,8 +15,8 @@ from flows.cli.environment import run_flow
 from flows.ingest import ingest
 from rossmann import features, models
 from rossmann.data import IngestResult, load_snapshot, read_history, require_raw_files, save_snapshot
-from rossmann.data.chain_files.cells import HEADER_BYTES
 from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
+from rossmann.data.csv_parsing import HEADER_BYTES
 from rossmann.data.day_rules import MIN_MEDIAN_DAYS, far_above_median
 from rossmann.monitoring.slices import store_slices
 from rossmann.validation import DataError, ValidationError
@@ -477,6 +477,23 @@ MISTAKES = {
     "unknown key of a covariate": (
         MINIMAL + '[known]\nheat = { column = "heat", sort = "flag" }\n',
         "there is no key known.heat.sort; correct it to one of column, kind, file",
+    ),
+    "unknown key of a place": (
+        MINIMAL + '[holidays]\nfile = "h.csv"\nplace = { column = "c", static = ["s"], city = "x" }\n',
+        "there is no key holidays.place.city; correct it to one of column, static, everywhere, or",
+    ),
+    "unknown key of a date": (
+        MINIMAL + '[known]\nheat = { file = "h.csv", column = "heat", date = { column = "d", form = "%d" } }\n',
+        "there is no key known.heat.date.form; correct it to one of column, format, or",
+    ),
+    "unknown key of an attribute called date": (
+        MINIMAL + '[static]\ndate = { file = "s.csv", column = "heat", kinds = "flag" }\n',
+        "there is no key static.date.kinds; correct it to one of column, kind, file",
+    ),
+    "a number for a table of files": ("plan = 3\n" + MINIMAL, 'plan needs a table, as { file = "…" }'),
+    "a text for a place": (
+        MINIMAL + '[holidays]\nfile = "h.csv"\nplace = "c"\n',
+        r'holidays.place needs a table, as { column = "…", static = \["…"\] }',
     ),
     "kind misspelled": (
         MINIMAL + '[known]\nheat = { column = "heat", kind = "flags" }\n',

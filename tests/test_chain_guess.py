@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.commands import app
+from rossmann.chain import parse_chain
 from rossmann.data import read_history
 from rossmann.data.chain_guess import CHAIN_FILE, guess_chain, write_chain_file
 from rossmann.simulation import write_restaurants, write_sample
@@ -207,6 +208,26 @@ def test_covariates_are_told_from_amounts_of_the_day_and_from_parts_of_the_date(
     assert 'waste = { column = "waste", kind = "number" }' in text
     assert "Other amounts: kunden" in text
     assert "it follows from the date" in text
+
+
+def test_covariates_are_not_called_like_columns_with_another_meaning(tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days["umsatz"] = amounts(days, 100, 900)
+    days["StateHoliday"] = RANDOM.choice(["0", "a"], len(days))
+    days["Open"] = RANDOM.choice(["early", "late"], len(days))
+    days.to_csv(tmp_path / "days.csv", index=False)
+    assert set(init(tmp_path)["known"]) == {"state_holiday_value", "open_value"}
+    parse_chain((tmp_path / CHAIN_FILE).read_text())
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(20, False), (21, True)])
+def test_of_many_texts_the_guess_says_how_many_have_an_effect(count: int, is_told: bool, tmp_path: Path) -> None:
+    days = store_days("shop", "day", ["a", "b", "c"])
+    days["umsatz"] = amounts(days, 100, 900)
+    days["weather"] = [f"kind {number}" for number in RANDOM.permutation(np.arange(len(days)) % count)]
+    days.to_csv(tmp_path / "days.csv", index=False)
+    init(tmp_path)
+    assert ("the 20 most common have an effect" in comments(tmp_path)) == is_told
 
 
 def test_a_file_of_covariates_and_a_plan_are_told_from_the_sales(tmp_path: Path) -> None:

@@ -99,6 +99,30 @@ def test_a_port_on_which_its_own_program_answers_is_ok_and_another_program_is_no
         assert [each.status for each in network.ports(environment, (other,))] == [WRONG]
 
 
+def test_a_port_without_http_is_recognised_by_the_command_line_of_its_process(surroundings, tmp_path):
+    module = tmp_path / "ray" / "util" / "client" / "server.py"  # the name that Ray's client server is started by
+    module.parent.mkdir(parents=True)
+    for package in list(module.parents)[:3]:
+        (package / "__init__.py").write_text("")
+    module.write_text(
+        "import socket, sys\n"
+        "with socket.create_server(('127.0.0.1', 0)) as listener:\n"
+        "    print(listener.getsockname()[1], flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    (own,) = [each for each in network.PORTS if each.variable == "RAY_CLIENT_PORT"]
+    command = [sys.executable, "-m", "ray.util.client.server"]
+    with subprocess.Popen(
+        command, env={"PYTHONPATH": str(tmp_path)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        environment = surroundings(RAY_CLIENT_PORT=process.stdout.readline().strip())
+        statuses = [each.status for each in network.ports(environment, (own,))]
+        process.stdin.close()
+    assert statuses == [OK]
+    with silent_listener() as port:
+        assert [each.status for each in network.ports(surroundings(RAY_CLIENT_PORT=str(port)), (own,))] == [WRONG]
+
+
 @pytest.mark.parametrize("text", ["http", "0", "70000"])
 def test_a_port_that_is_no_number_is_wrong(surroundings, text):
     (finding,) = network.ports(surroundings(PREFECT_PORT=text), (Port("the server", "PREFECT_PORT", 4200, ""),))
@@ -197,6 +221,25 @@ def test_a_token_that_others_may_read_or_that_is_empty_is_wrong(surroundings, tm
     assert [each.status for each in keys.keys(surroundings()) if str(token) in each.text] == statuses
 
 
+def test_an_empty_file_of_keys_is_not_replaced_by_make_up(surroundings, tmp_path):
+    for name in (".pgpass", "ray-token"):
+        (tmp_path / name).touch(0o600)
+    advice = {
+        Path(each.text.split()[0]).name: each.advice for each in keys.keys(surroundings()) if "empty" in each.text
+    }
+    assert advice[".pgpass"] == "fill it in or delete it"
+    assert "`make up` writes a new token" in advice["ray-token"]
+
+
+def test_secrets_are_looked_for_in_the_repository_from_any_folder(surroundings, tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    file = repository / "deployments" / "compose.env"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    monkeypatch.chdir(tmp_path)
+    assert keys.secret_files(surroundings(), repository) == [file]
+
+
 def test_an_impossible_setting_is_wrong_and_an_unknown_one_is_a_warning(surroundings):
     (impossible,) = installation.settings(surroundings(ROSSMANN_COVERAGE="1.5"))
     assert (impossible.status, impossible.text.startswith("ROSSMANN_COVERAGE = 1.5: ")) == (WRONG, True)
@@ -245,10 +288,15 @@ def test_a_check_that_fails_or_does_not_end_is_a_finding_and_the_others_report(s
     def fails(_):
         raise ValueError(SECRET)
 
-    checks = {"fails": fails, "hangs": lambda _: [never.wait()], "works": lambda _: [Finding("works", OK, "fine")]}
+    def hangs(_):
+        yield Finding("hangs", OK, "fine so far")
+        never.wait()
+
+    checks = {"fails": fails, "hangs": hangs, "works": lambda _: [Finding("works", OK, "fine")]}
     findings = run_checks(surroundings(), checks, 0.5)
     never.set()
-    assert [(each.check, each.status) for each in findings] == [("fails", WRONG), ("hangs", WRONG), ("works", OK)]
+    statuses = [(each.check, each.status) for each in findings]
+    assert statuses == [("fails", WRONG), ("hangs", OK), ("hangs", WRONG), ("works", OK)]
     assert SECRET not in f"{findings}"
 
 

@@ -24,6 +24,7 @@ from rossmann.data import (
     read_history,
     read_plan,
     row_labels,
+    store_numbers,
 )
 from rossmann.journal import QUESTION, ForecastRows, JournalEntry
 from rossmann.journal.encoding import decode_entry, encode_entry
@@ -233,9 +234,24 @@ def test_a_long_unknown_label_costs_little(client):
 
 
 def test_an_entry_of_known_has_no_name_of_a_request():
-    for name in ("store", "date", "plan", "quantiles"):
-        with pytest.raises(DataError, match=f"{name} has another meaning"):
+    for name in (
+        "store",
+        "date",
+        "plan",
+        "quantiles",
+        "id",
+        "day_of_week",
+        "open",
+        "sales",
+        "state_holiday",
+        "customers",
+    ):
+        with pytest.raises(DataError, match=f"{name} has another meaning .* another name, as {name}_value"):
             parse_chain(CHAIN.replace("temp =", f"{name} ="))
+
+
+def test_spaces_around_the_label_of_a_store_do_not_count(history):
+    assert store_numbers(history, [" shop-b "]).tolist() == store_numbers(history, ["shop-b"]).tolist() != [0]
 
 
 def test_a_path_with_an_unknown_label_names_the_nearest(client):

@@ -16,6 +16,7 @@ from rossmann.journal import OPERATIONAL, ForecastRows, JournalEntry
 from rossmann.models import Forecast
 from rossmann.planning.overrides import (
     Signature,
+    days_in_force,
     open_days,
     override_rows,
     overrides_in_force,
@@ -112,6 +113,8 @@ def test_a_correction_and_a_withdrawal_are_new_rows_and_the_last_one_counts(url,
     assert with_overrides(forecasts, all_rows).override.isna().all()
     with pytest.raises(DataError, match="store 1 has no override on 2015-02-11 that could be withdrawn"):
         withdrawal_rows(toy, all_rows, day, signed())
+    with pytest.raises(DataError, match="store 99 has no history; there are"):
+        days_in_force(toy, all_rows, 99, date(2015, 2, 11), date(2015, 2, 11))
 
 
 @pytest.mark.parametrize(

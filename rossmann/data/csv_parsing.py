@@ -14,6 +14,7 @@ from pyarrow import csv as arrow_csv
 from rossmann.schema import ACTUAL_COLUMNS, CALENDAR_COLUMNS, HOLIDAY_KINDS
 from rossmann.validation import DataError, ValidationError, Violation
 
+HEADER_BYTES = 1 << 16  # more than any first line has, and than most footers of Parquet files
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
 MAX_MALFORMED_LINES = 1000  # parsing stops here
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -52,10 +52,11 @@ def numbers_of_labels(stores: Stores, labels: Sequence[str]) -> np.ndarray:
 
 def store_numbers(source: StoresOfChain, names: Sequence[object]) -> np.ndarray:
     """The numbers of the stores that a reader knows by these names; UNKNOWN_STORE where there is none. int32 [names]"""
+    texts = [str(name).strip() for name in names]
     if not source.chain.is_kaggle:
-        return numbers_of_labels(source.stores, [str(name) for name in names])
+        return numbers_of_labels(source.stores, texts)
     by_name = {str(number): number for number in source.stores.number.tolist()}
-    return np.array([by_name.get(str(name).strip(), UNKNOWN_STORE) for name in names], np.int32)
+    return np.array([by_name.get(text, UNKNOWN_STORE) for text in texts], np.int32)
 
 
 def unknown_store(source: StoresOfChain, name: object) -> str:

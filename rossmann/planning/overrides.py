@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann import validation
-from rossmann.data import SalesHistory, row_labels, store_names, store_numbers
+from rossmann.data import SalesHistory, row_labels, store_labels, store_names, store_numbers
 from rossmann.schema import DAY, DTYPES, KEYS
 from rossmann.validation import DataError
 
@@ -122,8 +122,10 @@ def amounts_of_days(
 def days_in_force(
     history: SalesHistory, overrides: pd.DataFrame, store: object, first: date, last: date
 ) -> pd.DataFrame:
-    """The days from first to last on which a store has an override: store, date. DataError if there is none."""
+    """The days from first to last on which a store has an override: store, date. DataError for none, or no such store."""
     number = store_numbers(history, [store])[0]
+    if number == store_labels.UNKNOWN_STORE:
+        raise DataError(store_labels.unknown_store(history, store))
     rows = overrides_in_force(overrides)
     dates = rows["date"][(rows["store"] == number) & rows["date"].between(str(first), str(last))].to_numpy()
     if not len(dates):

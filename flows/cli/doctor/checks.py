@@ -36,9 +36,9 @@ def diagnose(environment: Mapping[str, str] = os.environ) -> list[Finding]:
 
 def run_checks(surroundings: Surroundings, checks: Mapping[str, Check], deadline_s: float) -> list[Finding]:
     """Each check in a thread of its own. One that does not end in time, or fails, is a finding, too."""
-    findings: dict[str, list[Finding]] = {}
+    findings: dict[str, list[Finding]] = {name: [] for name in checks}
     threads = {
-        name: threading.Thread(target=_run, args=(name, check, surroundings, findings), daemon=True)
+        name: threading.Thread(target=_run, args=(name, check, surroundings, findings[name]), daemon=True)
         for name, check in checks.items()
     }
     end = time.monotonic() + deadline_s
@@ -46,14 +46,17 @@ def run_checks(surroundings: Surroundings, checks: Mapping[str, Check], deadline
         thread.start()
     for thread in threads.values():
         thread.join(max(end - time.monotonic(), 0))
-    unfinished = f"this check did not end within {deadline_s:g} s"
+    text = f"this check did not end within {deadline_s:g} s"
     advice = "look for a disk, a name server or an address that does not respond"
-    return [each for name in checks for each in findings.get(name, [Finding(name, WRONG, unfinished, advice)])]
+    unfinished = {name: [Finding(name, WRONG, text, advice)] for name, thread in threads.items() if thread.is_alive()}
+    return [each for name in checks for each in (*findings[name], *unfinished.get(name, []))]
 
 
-def _run(name: str, check: Check, surroundings: Surroundings, findings: dict[str, list[Finding]]) -> None:
+def _run(name: str, check: Check, surroundings: Surroundings, findings: list[Finding]) -> None:
+    """Append each finding as it comes: those of a check that does not end count, too."""
     try:
-        findings[name] = list(check(surroundings))
+        for each in check(surroundings):
+            findings.append(each)
     except Exception as error:  # a check that cannot run has failed; its message could show a secret
         text = f"this check failed ({type(error).__name__})"
-        findings[name] = [Finding(name, WRONG, text, "report it, with the output of `rossmann doctor`")]
+        findings.append(Finding(name, WRONG, text, "report it, with the output of `rossmann doctor`"))

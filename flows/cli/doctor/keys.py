@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.cli.doctor.findings import OK, WARNING, WRONG, Finding, Surroundings
+from flows.cli.doctor.findings import OK, REPOSITORY, WARNING, WRONG, Finding, Surroundings
 
 MIN_KEY_LENGTH = 20  # characters; shorter keys can be guessed
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -19,8 +19,9 @@ def keys(surroundings: Surroundings) -> Iterator[Finding]:
     """An endpoint that others reach has keys, and they are long."""
     yield from api_keys(surroundings)
     yield from aws_keys(surroundings)
+    tokens = token_files(surroundings)
     for file in secret_files(surroundings):
-        yield from file_mode(file)
+        yield from file_mode(file, is_token=file in tokens)
 
 
 def api_keys(surroundings: Surroundings) -> Iterator[Finding]:
@@ -51,22 +52,21 @@ def aws_keys(surroundings: Surroundings) -> Iterator[Finding]:
         )
 
 
-def secret_files(surroundings: Surroundings) -> list[Path]:
+def token_files(surroundings: Surroundings) -> set[Path]:
+    """Where `make up` writes Ray's token, and where the environment says that it is."""
+    other = surroundings.environment.get("RAY_AUTH_TOKEN_PATH")
+    return {Path(surroundings.workspace) / "ray-token"} | ({Path(other)} if other else set())
+
+
+def secret_files(surroundings: Surroundings, repository: Path = REPOSITORY) -> list[Path]:
     """Files with secrets of this installation that exist."""
-    workspace, home = Path(surroundings.workspace), Path(os.path.expanduser("~"))
-    token = surroundings.environment.get("RAY_AUTH_TOKEN_PATH")
-    files = {
-        Path(token) if token else workspace / "ray-token",
-        workspace / "ray-token",
-        Path("compose.env"),
-        Path("deployments/compose.env"),
-        home / ".aws" / "credentials",
-        home / ".pgpass",
-    }
+    home = Path(os.path.expanduser("~"))
+    compose = {repository / "compose.env", repository / "deployments" / "compose.env"}
+    files = token_files(surroundings) | compose | {home / ".aws" / "credentials", home / ".pgpass"}
     return sorted(file for file in files if file.is_file())
 
 
-def file_mode(file: Path) -> Iterator[Finding]:
+def file_mode(file: Path, is_token: bool) -> Iterator[Finding]:
     """A file with a secret can be read by its owner only, and is not empty."""
     status = file.stat()
     if status.st_mode & OTHERS_MAY_READ:
@@ -77,4 +77,5 @@ def file_mode(file: Path) -> Iterator[Finding]:
             "keys", WRONG, f"{file} cannot be read by this user", f"chown it to the user that runs the stack: {file}"
         )
     elif status.st_size == 0:
-        yield Finding("keys", WRONG, f"{file} is empty", f"delete it; `make up` writes a new token: rm {file}")
+        advice = f"delete it; `make up` writes a new token: rm {file}" if is_token else "fill it in or delete it"
+        yield Finding("keys", WRONG, f"{file} is empty", advice)

@@ -28,7 +28,7 @@ AWS_ADDRESS = "https://s3.amazonaws.com"
 class Port:
     """A port of `make up`: who listens, which variable changes it, and how its owner is recognised.
 
-    `path` is asked by HTTP and its answer contains `answer`; without a path, the command of the process contains it.
+    `path` is asked by HTTP and its answer contains `answer`; without a path, the process's command line contains it.
     """
 
     owner: str
@@ -43,7 +43,7 @@ PORTS = (
     Port("MLflow", "MLFLOW_PORT", 5000, "OK", "/health"),
     Port("the endpoint", "ROSSMANN_HTTP_PORT", 8000, "status", "/health"),
     Port("Ray's dashboard", "RAY_DASHBOARD_PORT", 8265, "Ray", "/"),
-    Port("Ray's client server", "RAY_CLIENT_PORT", 10001, "ray"),
+    Port("Ray's client server", "RAY_CLIENT_PORT", 10001, "ray.util.client.server"),
     Port("the dashboard", "DASHBOARD_PORT", 8501, "ok", "/_stcore/health"),
 )
 
@@ -82,20 +82,31 @@ def _occupied(port: Port, number: int) -> Finding:
     process = listening_process(number)
     if _is_own(port, number, process):
         return Finding("ports", OK, f"{number}: {port.owner} answers there")
-    owner = f"by {process}" if process else "by a program of another user or in a container"
+    owner = (
+        f"by {process.name} (process {process.number})" if process else "by a program of another user or in a container"
+    )
     advice = f"end it, or give another port to both make up and make env: {port.variable}={number + 100}"
     return Finding("ports", WRONG, f"{number}, for {port.owner}, is in use {owner}", advice)
 
 
-def _is_own(port: Port, number: int, process: str) -> bool:
+def _is_own(port: Port, number: int, process: Process | None) -> bool:
     if not port.path:
-        return port.answer in process.lower()
+        return process is not None and port.answer in process.command_line
     answer = ask(urlsplit(f"http://{LOOPBACK}:{number}"), port.path)
     return answer is not None and port.answer in answer.text
 
 
-def listening_process(number: int) -> str:
-    """Command and number of the process that listens on a port; empty if it cannot be seen."""
+@dataclass(frozen=True)
+class Process:
+    """A process of this machine. Its command line may contain secrets: it is no part of a finding."""
+
+    number: str
+    name: str
+    command_line: str  # the arguments with spaces between them
+
+
+def listening_process(number: int) -> Process | None:
+    """The process that listens on a port; None if it cannot be seen."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         if os.path.exists(table):
@@ -106,10 +117,11 @@ def listening_process(number: int) -> str:
             if any(
                 os.readlink(file) in {f"socket:[{inode}]" for inode in inodes} for file in (process / "fd").iterdir()
             ):
-                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (process {process.name})"
+                name, arguments = ((process / file).read_text("utf-8", "replace") for file in ("comm", "cmdline"))
+                return Process(process.name, name.strip(), arguments.replace("\0", " ").strip())
         except OSError:  # it has ended, or belongs to another user
             continue
-    return ""
+    return None
 
 
 def addresses(surroundings: Surroundings) -> Iterator[Finding]:

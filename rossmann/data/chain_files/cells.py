@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from rossmann.chain import CHAIN_FILE, ISO_DATE, Column, DateColumn
-from rossmann.data.csv_parsing import DATES, NUMBERS, TEXT, CellType, CsvCells, check_header, read_cells
+from rossmann.data.csv_parsing import DATES, HEADER_BYTES, NUMBERS, TEXT, CellType, CsvCells, check_header, read_cells
 from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
-HEADER_BYTES = 1 << 16  # more than any first line has, and than most footers of Parquet files
 FOOTER_LENGTH_BYTES = 8  # at the end of a Parquet file: the length of the footer before it, and a mark
 PARQUET_MARK = b"PAR1"  # at the start
 DATE_LENGTH = len("2015-06-13")

@@ -18,7 +18,7 @@ from rossmann.data.history import Stores
 from rossmann.schema import CLOSURE_DAYS, DTYPES, KEYS
 from rossmann.validation import DataError
 
-MAX_CATEGORIES = 20  # of a covariate: rarer ones have no value of their own
+MAX_ENCODED_TEXTS = 20  # of a covariate: rarer ones have no value of their own
 MAX_NUMBER = 1e30  # of a covariate; float32 has no larger ones than 3e38
 MAX_STORE_CATEGORIES = 100  # of an attribute of stores
 TEXT_NUMBERS_FROM = 1 << 30  # the numbers of stores whose labels are no numbers
@@ -181,7 +181,7 @@ def _encoded(name: str, values: pd.Series, column: Column) -> list[tuple[str, np
         if (largest := values.abs().max()) > MAX_NUMBER:
             raise DataError(f"known.{name}: {largest:g} is too large for a covariate. Correct the cell.")
         return [(f"{column.kind} {name}", values.to_numpy(dtype=float), column.kind == "flag")]
-    common = sorted(values[values != ""].value_counts().index[:MAX_CATEGORIES].tolist())
+    common = sorted(values[values != ""].value_counts().index[:MAX_ENCODED_TEXTS].tolist())
     return [
         (f"flag {name}={text}", np.where(values.isna(), np.nan, values == text).astype(float), True) for text in common
     ]

@@ -2,6 +2,8 @@
 
 import re
 
+from rossmann.chain import RESERVED_NAMES
+
 SALES = (
     "sales", "revenue", "turnover", "umsatz", "ventas", "venta", "ventes", "vendas", "vendite", "fatturato", "omzet",
     "chiffre", "importe", "montant", "売上", "销售", "매출", "продаж", "выручк", "amount", "total", "net", "gross",
@@ -54,12 +56,16 @@ def matches(name: str, words: tuple[str, ...]) -> bool:
 
 
 def covariate_name(column: str) -> str:
-    """The name of a covariate in chain.toml: `promo` and `school_holiday` have features of their own."""
+    """The name of a covariate in chain.toml: `promo` and `school_holiday` have features of their own.
+
+    Never one of RESERVED_NAMES.
+    """
     if matches(column, SCHOOL_HOLIDAYS):
         return "school_holiday"
     if matches(column, PROMOTIONS):
         return "promo"
-    return plain_name(column)
+    name = plain_name(column)
+    return f"{name}_value" if name in RESERVED_NAMES else name
 
 
 def plain_name(column: str) -> str:

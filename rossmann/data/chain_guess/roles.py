@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from rossmann.chain import RESERVED_NAMES
+from rossmann.data.chain_files.tables import MAX_ENCODED_TEXTS
 from rossmann.data.chain_guess import names
 from rossmann.data.chain_guess.cells import EXAMPLES, Cells
 from rossmann.data.chain_guess.keys import StoreDays, find_days, missing_days, store_days
@@ -18,13 +20,12 @@ from rossmann.data.chain_guess.values import (
     HolidaysGuess,
     PlanGuess,
 )
-from rossmann.data.csv_parsing import header_names
+from rossmann.data.csv_parsing import HEADER_BYTES, header_names
 from rossmann.data.kaggle.columns import STORE_COLUMNS, STORE_FILE, TRAIN_COLUMNS, TRAIN_FILE
 from rossmann.schema import DAY, MAX_SET_ASIDE_SHARE, to_date
 from rossmann.storage import Storage
 
-HEADER_BYTES = 10_000
-MAX_CATEGORIES = 50  # of a covariate; more different texts are no groups
+MAX_GUESSED_TEXTS = 50  # of a covariate; more different texts are no groups
 
 
 def is_kaggle_format(folder: str) -> bool:
@@ -225,8 +226,10 @@ def _covariate(cells: Cells, days: np.ndarray, file: str | None, why: tuple[bool
         is_likely, reason = False, "it follows from the date, which the models see anyway"
     elif len(cells.values) == 1:
         is_likely, reason = False, "it is always the same"
-    elif kind == "category" and len(cells.values) > MAX_CATEGORIES:
-        is_likely, reason = False, f"more than {MAX_CATEGORIES} different texts are no groups"
+    elif kind == "category" and len(cells.values) > MAX_GUESSED_TEXTS:
+        is_likely, reason = False, f"more than {MAX_GUESSED_TEXTS} different texts are no groups"
+    elif kind == "category" and len(cells.values) > MAX_ENCODED_TEXTS:
+        reason = f"the {MAX_ENCODED_TEXTS} most common have an effect; {reason}"
     return CovariateGuess(names.covariate_name(cells.name), cells.name, kind, file, f"{look}; {reason}", is_likely)
 
 
@@ -243,7 +246,7 @@ def _unique_names(columns: Iterable[CovariateGuess]) -> Iterator[CovariateGuess]
     """The same with names of their own: a second `promo` gets the name of its column."""
     previous: set[str] = set()
     for each in columns:
-        name = each.name if each.name not in previous else each.column
+        name = each.column if each.name in previous and each.column not in RESERVED_NAMES else each.name
         while name in previous:
             name += "_2"
         previous.add(name)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann.chain import CHAIN_FILE
-from rossmann.data.csv_parsing import CsvCells, check_header, header_names, parse_columns, read_cells
+from rossmann.data.csv_parsing import HEADER_BYTES, CsvCells, check_header, header_names, parse_columns, read_cells
 from rossmann.data.kaggle.columns import (
     KAGGLE_CELL_TYPES,
     RAW_KEYS,
@@ -30,7 +30,6 @@ NEEDS_CHAIN_FILE = (
     f"Files of another shape need a {CHAIN_FILE} beside them: copy that of the last delivery, or run rossmann init"
     " FOLDER."
 )
-HEADER_BYTES = 1 << 16  # more than any first line has
 
 
 @dataclass(frozen=True)
