@@ -147,7 +147,7 @@ def test_a_scenario_of_a_store_that_is_gone_says_so_and_can_be_deleted(what_if, 
     for name in ("gone", "there"):
         what_if.button(key=f"delete-{name}").click().run()
     assert not what_if.exception
-    assert scenarios.list_scenarios(folder) == []
+    assert {"gone", "there"}.isdisjoint(scenario.name for scenario in scenarios.list_scenarios(folder))
 
 
 def test_a_promotion_on_a_sunday_is_said_to_have_no_effect_and_why(what_if, workspace):
