@@ -60,6 +60,7 @@ def document(explanation: "Explanation") -> "Document":
         **_source(explanation.source),
         "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
         "movement": _movement(explanation.comparison) if explanation.comparison else None,
+        "notes": _notes(explanation),
     }
 
 
@@ -71,7 +72,13 @@ def _movement(comparison: "Comparison") -> "Document":
 
 def _source(source: "Source") -> "Document":
     evening = source.evening
-    return {"model_version": source.model.version, "snapshot": evening.snapshot, "origin": str(evening.origin)}
+    return {
+        "model_version": source.model.version,
+        "snapshot": evening.snapshot,
+        "origin": str(evening.origin),
+        "is_cut": evening.is_cut,
+        "plan": source.plan,
+    }
 
 
 def _term(term: "Term") -> "Document":
@@ -87,7 +94,7 @@ def show(explanation: "Explanation") -> None:
     console.show(
         f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}",
         f"from {_sentence(explanation.source)}, {days} ahead",
-        *_warnings(explanation),
+        *(f"note: {note}" for note in _notes(explanation)),
     )
     if reasons.closed:
         console.show("closed: the plan says that the store does not open on this day")
@@ -117,17 +124,20 @@ def _sentence(source: "Source") -> str:
     return f"the evening of {source.evening.origin}, model version {source.model.version}{plan}"
 
 
-def _warnings(explanation: "Explanation") -> list[str]:
-    """What the reader must know: what was known on an evening is not exactly there, or the model has seen the day."""
+def _notes(explanation: "Explanation") -> list[str]:
+    """What the reader must know: what was known on an evening is not exactly there, or a model has seen the day."""
     comparison = explanation.comparison
     sources = [explanation.source, comparison.source] if comparison else [explanation.source]
     cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
     lines = [
-        f"note: no snapshot ends on {day}: sales and plan are those of the current one, with later corrections"
-        for day in cut
+        f"no snapshot ends on {day}: sales and plan are those of the current one, with later corrections" for day in cut
     ]
-    if explanation.source.model.card.train_end >= explanation.reasons.date.isoformat():
-        lines.append(f"note: the model was trained until {explanation.source.model.card.train_end}: it knows this day")
+    ends = {each.model.version: each.model.card.train_end for each in sources}
+    lines += [
+        f"model version {version} was trained until {end}: it knows this day"
+        for version, end in ends.items()
+        if end >= explanation.reasons.date.isoformat()
+    ]
     return lines
 
 
