@@ -50,15 +50,10 @@ def explain(
 
 def document(explanation: "Explanation") -> "Document":
     """What --json prints. `movement` is null unless another forecast, or a plan, is named."""
-    reasons = explanation.reasons
     return {
         "store": explanation.store,
-        "date": reasons.date.isoformat(),
-        "lead_days": reasons.lead_days,
-        "forecast": reasons.forecast,
-        "closed": reasons.closed,
+        **explanation.reasons.document(),
         **_source(explanation.source),
-        "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
         "movement": _movement(explanation.comparison) if explanation.comparison else None,
         "notes": _notes(explanation),
     }
@@ -79,10 +74,6 @@ def _source(source: "Source") -> "Document":
         "is_cut": evening.is_cut,
         "plan": source.plan,
     }
-
-
-def _term(term: "Term") -> "Document":
-    return {"name": term.name, "log_effect": term.log_effect, "amount": term.amount}
 
 
 def show(explanation: "Explanation") -> None:

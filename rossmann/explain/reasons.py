@@ -30,6 +30,10 @@ class Term:
         """By which share the term raises sales, whatever the others do; of the first term of no use."""
         return float(np.expm1(self.log_effect))
 
+    def document(self) -> dict[str, object]:
+        """The term for JSON, without its parts."""
+        return {"name": self.name, "log_effect": self.log_effect, "amount": self.amount}
+
 
 @dataclass(frozen=True)
 class Reasons:
@@ -45,6 +49,16 @@ class Reasons:
     def closed(self) -> bool:
         """Whether the plan says that the store is closed."""
         return not self.terms
+
+    def document(self) -> dict[str, object]:
+        """The reasons for JSON, on the command line and over HTTP. The store is left to those who know its label."""
+        return {
+            "date": self.date.isoformat(),
+            "lead_days": self.lead_days,
+            "forecast": self.forecast,
+            "closed": self.closed,
+            "terms": [term.document() | {"parts": [part.document() for part in term.parts]} for term in self.terms],
+        }
 
 
 @dataclass(frozen=True)
