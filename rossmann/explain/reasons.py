@@ -18,7 +18,7 @@ from rossmann.validation import DataError
 
 @dataclass(frozen=True)
 class Term:
-    """A cause of a forecast. The first one is the level from which all others are counted."""
+    """A part of a forecast. The first one is the level from which all others are counted."""
 
     name: str
     log_effect: float  # the sum over all terms is the logarithm of the forecast
