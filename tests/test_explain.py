@@ -265,6 +265,7 @@ def test_the_command_prints_a_waterfall_and_the_same_as_json(settings, noisy, mo
     document = json.loads(document)
     assert sum(term["amount"] for term in document["terms"]) == pytest.approx(document["forecast"])
     lines = text.splitlines()
+    assert "amount, EUR" in text
     assert lines[0] == f"store {store}, {day:%A} {day}: forecast {document['forecast']:,.0f}"
     assert [line.split("\t")[0] for line in lines if line.startswith(tuple(t["name"] for t in document["terms"]))] == [
         term["name"] for term in document["terms"]

@@ -90,8 +90,7 @@ def show(explanation: "Explanation") -> None:
     if reasons.closed:
         console.show("closed: the plan says that the store does not open on this day")
     else:
-        amount = f"amount, {explanation.currency}" if explanation.currency else "amount"
-        columns = [console.Column("reason"), console.Column(amount, numeric=True)]
+        columns = [console.Column("reason"), console.Column(f"amount, {explanation.unit}", numeric=True)]
         columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
         console.show_table(columns, _waterfall(explanation))
     if explanation.comparison:
