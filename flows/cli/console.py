@@ -222,7 +222,7 @@ def show_alarms(records: "Sequence[AlarmRecord]") -> None:
 
 def _alarm_row(record: "AlarmRecord") -> list[str]:
     alarm, outcome = record.alarm, record.outcome
-    name = " ".join(filter(None, [alarm.event.removeprefix("rossmann.alarm."), getattr(alarm, "name", None)]))
+    name = " ".join(filter(None, [alarm.event_kind, alarm.statistic]))
     row = [f"{alarm.at:%Y-%m-%d %H:%M:%S}", name, alarm.reason]
     if outcome is None:
         return [*row, "", "", "open" if alarm.starts_retraining else "", ""]
