@@ -15,8 +15,6 @@ from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 from rossmann.validation import DataError
 
-KAGGLE_CURRENCY = "EUR"
-
 
 @dataclass(frozen=True)
 class Source:
@@ -43,7 +41,7 @@ class Explanation:
     reasons: Reasons
     source: Source
     earlier: EarlierForecast | None
-    currency: str  # of all amounts; empty where the chain's files do not tell
+    unit: str  # of all amounts
 
 
 def explain_day(
@@ -74,7 +72,7 @@ def explain_day(
         earlier_source = _earlier_source(settings, source, since, since_version)
         before = _earlier_basis(settings, earlier_source, source, basis)
         earlier = EarlierForecast(earlier_source, explain.why_it_moved(before, basis, number, day_number))
-    return Explanation(name, reasons, source, earlier, KAGGLE_CURRENCY if state.chain.is_kaggle else "")
+    return Explanation(name, reasons, source, earlier, state.chain.unit)
 
 
 def _earlier_source(settings: Settings, source: Source, since: date | None, since_version: int | None) -> Source:

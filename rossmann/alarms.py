@@ -1,4 +1,4 @@
-"""Alarms: what is wrong with data, forecasts or operation, each a file with the outcome that closed it.
+"""Alarms and their outcomes, each in a file of its own.
 
 Whether an alarm starts a retraining is written once, in its class. An alarm's id follows from its cause and its
 snapshot, so an alarm that is stored twice is one alarm. `folder` is the workspace's `alarms`.
@@ -18,6 +18,7 @@ from rossmann.validation import DataError
 
 REASON_LENGTH = 1000  # characters of a reason that is the text of an error
 FILE_TIME = "%Y-%m-%dT%H-%M-%S-%f"  # file names sort by time
+ALARM_PREFIX = "rossmann.alarm."  # of the events of alarms
 OUTCOME = ".outcome"  # in the name of the file of an outcome, after the id of the alarm
 
 
@@ -46,6 +47,16 @@ class Alarm(Event, frozen=True):
         """What is wrong. An alarm of the same cause repeats this one."""
         return self.event
 
+    @property
+    def event_kind(self) -> str:
+        """The event without its prefix, like drift or stale-data."""
+        return self.event.removeprefix(ALARM_PREFIX)
+
+    @property
+    def statistic(self) -> str | None:
+        """The name of the statistic that is beyond its limit; None for an alarm about something else."""
+        return None
+
     @model_validator(mode="after")
     def _derive_id(self) -> Self:
         if not self.id:
@@ -58,7 +69,7 @@ class Alarm(Event, frozen=True):
 class DriftDetected(Alarm, frozen=True):
     """One drift statistic is beyond its limit, and has been for some days."""
 
-    event: ClassVar[str] = "rossmann.alarm.drift"
+    event: ClassVar[str] = f"{ALARM_PREFIX}drift"
     starts_retraining: ClassVar[bool] = True
     snapshot: str
     kind: str
@@ -73,11 +84,15 @@ class DriftDetected(Alarm, frozen=True):
     def cause(self) -> str:
         return f"{self.event} {self.name}"
 
+    @property
+    def statistic(self) -> str:
+        return self.name
+
 
 class PerformanceDegraded(Alarm, frozen=True):
     """The champion's forecasts are worse than those of its backtest."""
 
-    event: ClassVar[str] = "rossmann.alarm.performance"
+    event: ClassVar[str] = f"{ALARM_PREFIX}performance"
     starts_retraining: ClassVar[bool] = True
     snapshot: str
     model_version: int
@@ -90,7 +105,7 @@ class PerformanceDegraded(Alarm, frozen=True):
 class DataRejected(Alarm, frozen=True):
     """Raw files that were refused, or newest days that are wrong and must be corrected at their source."""
 
-    event: ClassVar[str] = "rossmann.alarm.data"
+    event: ClassVar[str] = f"{ALARM_PREFIX}data"
     raw: str  # folder of the raw files, or the snapshot with the wrong days
     name: str | None = None  # of the statistic that found the wrong days; None for raw files that were refused
 
@@ -98,18 +113,22 @@ class DataRejected(Alarm, frozen=True):
     def cause(self) -> str:
         return f"{self.event} {self.name or self.raw}"
 
+    @property
+    def statistic(self) -> str | None:
+        return self.name
+
 
 class EndpointFailed(Alarm, frozen=True):
     """The endpoint is not ready, not reachable, does not return the batch's forecasts, or serves something else."""
 
-    event: ClassVar[str] = "rossmann.alarm.endpoint"
+    event: ClassVar[str] = f"{ALARM_PREFIX}endpoint"
     url: str
 
 
 class JournalGap(Alarm, frozen=True):
     """Forecasts of the endpoint are missing in the journal, or it cannot be written now."""
 
-    event: ClassVar[str] = "rossmann.alarm.journal"
+    event: ClassVar[str] = f"{ALARM_PREFIX}journal"
     lost_rows: int
     failures: int  # failed attempts to write
 
@@ -117,13 +136,13 @@ class JournalGap(Alarm, frozen=True):
 class QuantilesNotUpdated(Alarm, frozen=True):
     """The quantiles from a snapshot are those of the training: they could not follow the outcomes."""
 
-    event: ClassVar[str] = "rossmann.alarm.quantiles"
+    event: ClassVar[str] = f"{ALARM_PREFIX}quantiles"
 
 
 class FlowFailed(Alarm, frozen=True):
     """A run of a deployment failed."""
 
-    event: ClassVar[str] = "rossmann.alarm.flow"
+    event: ClassVar[str] = f"{ALARM_PREFIX}flow"
     run: str  # id
 
     @property
@@ -134,7 +153,7 @@ class FlowFailed(Alarm, frozen=True):
 class StaleData(Alarm, frozen=True):
     """No new snapshot for ROSSMANN_STALE_DATA_DAYS."""
 
-    event: ClassVar[str] = "rossmann.alarm.stale-data"
+    event: ClassVar[str] = f"{ALARM_PREFIX}stale-data"
     days: int
 
 
@@ -164,8 +183,8 @@ class AlarmRecord:
 
 
 # The classes that are stored as files, by the name of their event.
-CLASSES: list[type[Event]] = [*Alarm.__subclasses__(), RetrainingOutcome]
-STORED = {each.event: each for each in CLASSES}
+EVENT_CLASSES: list[type[Event]] = [*Alarm.__subclasses__(), RetrainingOutcome]
+CLASS_BY_EVENT = {each.event: each for each in EVENT_CLASSES}
 
 
 def store(folder: str, event: Alarm | RetrainingOutcome) -> str:
@@ -220,8 +239,8 @@ def parse(storage: Storage, name: str) -> Event:
     try:
         content = json.loads(storage.read(name))
         event = content.pop("event")
-        if event in STORED:
-            return STORED[event](**content)
+        if event in CLASS_BY_EVENT:
+            return CLASS_BY_EVENT[event](**content)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise DataError(f"{storage.address(name)} is damaged ({error}): restore it, or move it away") from error
     raise DataError(f"{storage.address(name)}: no alarm is called {event}; move this file of another version away")

@@ -276,6 +276,11 @@ class Chain:
         return self.days is None
 
     @property
+    def unit(self) -> str:
+        """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
+        return KAGGLE_UNIT if self.days is None else self.days.sales
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the stores' categories, in the order of Stores.attributes."""
         if self.is_kaggle:
@@ -289,6 +294,7 @@ class Chain:
 
 
 KAGGLE_COUNTRY = "DE"
+KAGGLE_UNIT = "EUR"
 KAGGLE_CHAIN = Chain(text="", country=KAGGLE_COUNTRY)
 
 

@@ -14,6 +14,7 @@ import pytest
 from flows.cli.environment import run_flow
 from flows.ingest import ingest
 from rossmann import features, models
+from rossmann.chain import parse_chain
 from rossmann.data import IngestResult, load_snapshot, read_history, require_raw_files, save_snapshot
 from rossmann.data.chain_files.tables import TEXT_NUMBERS_FROM
 from rossmann.data.csv_parsing import HEADER_BYTES
@@ -684,3 +685,8 @@ def test_two_rows_of_a_covariate_of_all_stores_on_one_day_are_refused(side_files
     side_files.others["events.csv"] = pd.concat([events, events.iloc[:1]])
     with pytest.raises(ValidationError, match="more than one row for the day"):
         side_files.read()
+
+
+def test_amounts_are_in_euros_for_kaggles_files_and_in_the_sales_of_another_chain():
+    assert parse_chain("").unit == "EUR"
+    assert parse_chain('[days]\nfile = "d.csv"\nstore = "s"\ndate = "d"\nsales = "umsatz"\n').unit == "umsatz"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli import explain as command_line
 from flows.cli.commands import app
 from flows.explanation import explain_day
 from rossmann import explain, features, models
@@ -264,9 +265,23 @@ def test_the_command_prints_a_waterfall_and_the_same_as_json(settings, noisy, mo
     document = json.loads(document)
     assert sum(term["amount"] for term in document["terms"]) == pytest.approx(document["forecast"])
     lines = text.splitlines()
+    assert "amount, EUR" in text
     assert lines[0] == f"store {store}, {day:%A} {day}: forecast {document['forecast']:,.0f}"
     assert [line.split("\t")[0] for line in lines if line.startswith(tuple(t["name"] for t in document["terms"]))] == [
         term["name"] for term in document["terms"]
     ]
     assert "changed model\t+0" in text
     assert document["movement"]["before"] == document["forecast"]
+    assert (document["plan"], document["is_cut"], document["notes"]) == (None, False, [])
+
+
+def test_each_model_of_a_movement_that_has_seen_the_day_is_noted(settings, noisy):
+    store, day = str(noisy.stores.number[0]), noisy.origin.item() + timedelta(days=5)
+    explanation = explain_day(settings, store, day, since_version=1)
+    model = explanation.comparison.source.model
+    later = replace(model, version=7, card=replace(model.card, train_end=f"{day}"))
+    source = replace(explanation.comparison.source, model=later)
+    notes = command_line.document(replace(explanation, comparison=replace(explanation.comparison, source=source)))[
+        "notes"
+    ]
+    assert notes == [f"model version 7 was trained until {day}: it knows this day"]

@@ -33,6 +33,8 @@ next steps: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
   rossmann forecast --plan PLAN.csv --out OUT.csv  forecast days of your choice
   rossmann refresh --raw DIR                       newer files of the chain; then rossmann monitor
   rossmann init DIR                                files of another chain, with another ROSSMANN_DATA_DIR
+  rossmann dashboard                               forecasts, their reasons and what-if, in a browser
+  rossmann explain --store STORE --date DAY        why a forecast is what it is
   make up, and in another terminal make deploy     the same runs in the Prefect UI, all models in MLflow's"""
 
 
@@ -222,7 +224,7 @@ def show_alarms(records: "Sequence[AlarmRecord]") -> None:
 
 def _alarm_row(record: "AlarmRecord") -> list[str]:
     alarm, outcome = record.alarm, record.outcome
-    name = " ".join(filter(None, [alarm.event.removeprefix("rossmann.alarm."), getattr(alarm, "name", None)]))
+    name = " ".join(filter(None, [alarm.event_kind, alarm.statistic]))
     row = [f"{alarm.at:%Y-%m-%d %H:%M:%S}", name, alarm.reason]
     if outcome is None:
         return [*row, "", "", "open" if alarm.starts_retraining else "", ""]

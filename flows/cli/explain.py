@@ -50,16 +50,12 @@ def explain(
 
 def document(explanation: "Explanation") -> "Document":
     """What --json prints. `movement` is null unless another forecast, or a plan, is named."""
-    reasons = explanation.reasons
     return {
         "store": explanation.store,
-        "date": reasons.date.isoformat(),
-        "lead_days": reasons.lead_days,
-        "forecast": reasons.forecast,
-        "closed": reasons.closed,
+        **explanation.reasons.document(),
         **_source(explanation.source),
-        "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
         "movement": _movement(explanation.earlier) if explanation.earlier else None,
+        "notes": _notes(explanation),
     }
 
 
@@ -71,11 +67,13 @@ def _movement(earlier: "EarlierForecast") -> "Document":
 
 def _source(source: "Source") -> "Document":
     evening = source.evening
-    return {"model_version": source.model.version, "snapshot": evening.snapshot, "origin": str(evening.origin)}
-
-
-def _term(term: "Term") -> "Document":
-    return {"name": term.name, "log_effect": term.log_effect, "amount": term.amount}
+    return {
+        "model_version": source.model.version,
+        "snapshot": evening.snapshot,
+        "origin": str(evening.origin),
+        "is_cut": evening.is_cut,
+        "plan": source.plan,
+    }
 
 
 def show(explanation: "Explanation") -> None:
@@ -87,13 +85,12 @@ def show(explanation: "Explanation") -> None:
     console.show(
         f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}",
         f"from {_sentence(explanation.source)}, {days} ahead",
-        *_warnings(explanation),
+        *(f"note: {note}" for note in _notes(explanation)),
     )
     if reasons.closed:
         console.show("closed: the plan says that the store does not open on this day")
     else:
-        amount = f"amount, {explanation.currency}" if explanation.currency else "amount"
-        columns = [console.Column("reason"), console.Column(amount, numeric=True)]
+        columns = [console.Column("reason"), console.Column(f"amount, {explanation.unit}", numeric=True)]
         columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
         console.show_table(columns, _waterfall(explanation))
     if explanation.earlier:
@@ -117,17 +114,20 @@ def _sentence(source: "Source") -> str:
     return f"the evening of {source.evening.origin}, model version {source.model.version}{plan}"
 
 
-def _warnings(explanation: "Explanation") -> list[str]:
-    """What the reader must know: what was known on an evening is not exactly there, or the model has seen the day."""
+def _notes(explanation: "Explanation") -> list[str]:
+    """What the reader must know: what was known on an evening is not exactly there, or a model has seen the day."""
     earlier = explanation.earlier
     sources = [explanation.source, earlier.source] if earlier else [explanation.source]
     cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
     lines = [
-        f"note: no snapshot ends on {day}: sales and plan are those of the current one, with later corrections"
-        for day in cut
+        f"no snapshot ends on {day}: sales and plan are those of the current one, with later corrections" for day in cut
     ]
-    if explanation.source.model.card.train_end >= explanation.reasons.date.isoformat():
-        lines.append(f"note: the model was trained until {explanation.source.model.card.train_end}: it knows this day")
+    ends = {each.model.version: each.model.card.train_end for each in sources}
+    lines += [
+        f"model version {version} was trained until {end}: it knows this day"
+        for version, end in ends.items()
+        if end >= explanation.reasons.date.isoformat()
+    ]
     return lines
 
 

@@ -39,7 +39,7 @@ def day(value: np.datetime64 | date | str) -> str:
 
 def unit(history: SalesHistory) -> str:
     """What sales are counted in: Kaggle's in euros; those of another chain as its files call them."""
-    return "EUR" if history.chain.is_kaggle else history.chain.own_days.sales
+    return history.chain.unit
 
 
 def points(value: float) -> str:

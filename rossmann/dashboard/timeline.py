@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from rossmann import monitoring, registry
-from rossmann.alarms import Alarm, AlarmRecord, RetrainingOutcome
+from rossmann.alarms import AlarmRecord, RetrainingOutcome
 from rossmann.dashboard.formats import percent
 from rossmann.registry import LedgerEntry
 
-ALARM_PREFIX = "rossmann.alarm."
 DECISION = "decision"  # the kind of an entry that is no alarm
 SENTENCES = {  # of the ledger's actions
     registry.PROMOTE: "Version {version} became champion",
@@ -44,11 +43,6 @@ def timeline(
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
 
 
-def kind(alarm: Alarm) -> str:
-    """The last part of the event's name: drift, performance, data, …"""
-    return alarm.event.removeprefix(ALARM_PREFIX)
-
-
 def sentence(entry: LedgerEntry) -> str:
     """What was decided, without the reasons."""
     before = f" in place of version {entry.previous}" if entry.previous not in (None, entry.version) else ""
@@ -71,10 +65,10 @@ def effect(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFr
 
 def _of_alarm(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFrame) -> TimelineEntry:
     alarm = record.alarm
-    name = getattr(alarm, "name", None)
-    title = f"{kind(alarm).replace('-', ' ').capitalize()} alarm" + (f": {name}" if name else "")
+    statistic = f": {alarm.statistic}" if alarm.statistic else ""
+    title = f"{alarm.event_kind.replace('-', ' ').capitalize()} alarm{statistic}"
     answer = _answer(record.outcome, *effect(record, ledger, weekly)) if record.outcome else ""
-    return TimelineEntry(alarm.at, kind(alarm), title, (alarm.reason,), alarm.day, record.is_open, answer)
+    return TimelineEntry(alarm.at, alarm.event_kind, title, (alarm.reason,), alarm.day, record.is_open, answer)
 
 
 def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:

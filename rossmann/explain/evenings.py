@@ -32,9 +32,10 @@ class Evening:
 
 
 def find_evening(snapshots: str, origin: np.datetime64) -> Evening:
-    """The evening of a day: of the current snapshot where it ends then, else of the newest one that does.
+    """The evening of the day `origin`.
 
-    Where none does, or is no longer there, it is the current one without its later days.
+    Uses a snapshot whose last day is `origin`: the current one if it matches, else the newest match. Without a match,
+    the current snapshot is cut at `origin`.
     """
     current = current_snapshot(snapshots)
     ends_then = [each.fingerprint for each in list_snapshots(snapshots) if np.datetime64(each.origin) == origin]

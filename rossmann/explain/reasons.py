@@ -18,7 +18,7 @@ from rossmann.validation import DataError
 
 @dataclass(frozen=True)
 class Term:
-    """A cause of a forecast. The first one is the level from which all others are counted."""
+    """A part of a forecast. The first one is the level from which all others are counted."""
 
     name: str
     log_effect: float  # the sum over all terms is the logarithm of the forecast
@@ -29,6 +29,10 @@ class Term:
     def change(self) -> float:
         """By which share the term raises sales, whatever the others do; of the first term of no use."""
         return float(np.expm1(self.log_effect))
+
+    def document(self) -> dict[str, object]:
+        """The term for JSON, without its parts."""
+        return {"name": self.name, "log_effect": self.log_effect, "amount": self.amount}
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,16 @@ class Reasons:
     def closed(self) -> bool:
         """Whether the plan says that the store is closed."""
         return not self.terms
+
+    def document(self) -> dict[str, object]:
+        """The reasons for JSON, on the command line and over HTTP. The store is left to those who know its label."""
+        return {
+            "date": self.date.isoformat(),
+            "lead_days": self.lead_days,
+            "forecast": self.forecast,
+            "closed": self.closed,
+            "terms": [term.document() | {"parts": [part.document() for part in term.parts]} for term in self.terms],
+        }
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def amounts_of_days(
 def days_in_force(
     history: SalesHistory, overrides: pd.DataFrame, store: object, first: date, last: date
 ) -> pd.DataFrame:
-    """The days from first to last on which a store has an override: store, date. DataError for none, or no such store."""
+    """The days from first to last on which a store has an override: store, date. DataError for none, or no store."""
     number = store_numbers(history, [store])[0]
     if number == store_labels.UNKNOWN_STORE:
         raise DataError(store_labels.unknown_store(history, store))

@@ -152,7 +152,7 @@ def _call(words: list[str], environment: Mapping[str, str], folder: Path, output
 def differences(command: Command, output: str) -> list[str]:
     """What a page shows as the output of a command and the command does not print.
 
-    Words are compared line by line and in their order, without numbers, paths and JSON, which may differ; `…` stands for
+    Words are compared line by line and in their order, without numbers, paths and JSON, which may differ; `…` is
     anything. Fingerprints, keys of JSON and lines with nothing but a number must be the same.
     """
     shown = "\n".join(command.output)

@@ -9,7 +9,7 @@ import streamlit.components.v1 as components
 from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, day, moment
-from rossmann.dashboard.timeline import DECISION, TimelineEntry, kind, timeline
+from rossmann.dashboard.timeline import DECISION, TimelineEntry, timeline
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.schema import to_date
@@ -68,7 +68,7 @@ def _accuracy(weekly: pd.DataFrame, first) -> None:
     marks: dict[pd.Timestamp, set[str]] = {}
     for record in records.list_alarms():
         if record.alarm.day and record.alarm.day >= first:
-            marks.setdefault(pd.Timestamp(record.alarm.day), set()).add(kind(record.alarm))
+            marks.setdefault(pd.Timestamp(record.alarm.day), set()).add(record.alarm.event_kind)
     st.subheader("Accuracy and alarms")
     lines = [(each, ", ".join(sorted(kinds))) for each, kinds in marks.items()]
     charts.show(operation_charts.version_chart(weekly, lines), "alarms-accuracy")

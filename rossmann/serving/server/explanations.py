@@ -4,7 +4,6 @@ from pydantic_core import to_json
 
 from rossmann import explain
 from rossmann.data import store_names
-from rossmann.explain import Reasons, Term
 from rossmann.serving.server import parsing, requests
 from rossmann.serving.server.loaded_model import LoadedModel
 
@@ -23,21 +22,6 @@ def explanations_json(model: LoadedModel, body: bytes, max_rows: int, request_id
             "snapshot": model.snapshot.fingerprint,
             "origin": str(model.state.origin),
             "request_id": request_id,
-            "explanations": [_document(name, each) for name, each in zip(names, reasons, strict=True)],
+            "explanations": [{"store": name, **each.document()} for name, each in zip(names, reasons, strict=True)],
         }
     )
-
-
-def _document(store: int | str, reasons: Reasons) -> dict[str, object]:
-    return {
-        "store": store,
-        "date": reasons.date,
-        "lead_days": reasons.lead_days,
-        "forecast": reasons.forecast,
-        "closed": reasons.closed,
-        "terms": [_term(term) | {"parts": [_term(part) for part in term.parts]} for term in reasons.terms],
-    }
-
-
-def _term(term: Term) -> dict[str, object]:
-    return {"name": term.name, "log_effect": term.log_effect, "amount": term.amount}
