@@ -40,6 +40,7 @@ def test_a_notebook_is_small_shows_no_machine_and_no_warning(file):
 def test_a_notebook_runs_and_prints_what_is_stored(file, monkeypatch):
     """After a change of numbers: .venv/bin/jupyter execute --inplace docs/notebooks/*.ipynb"""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # another test's, which draws into no cell
     stored = nbformat.read(file, as_version=4)
     fresh = nbformat.read(file, as_version=4)
     kernel = NotebookClient(

@@ -52,7 +52,8 @@ class Screen:
 def running_dashboard(workspace: Path | str, **settings: str) -> Iterator[str]:
     """The `rossmann dashboard` of a workspace in a process of its own. Yields its URL."""
     (port,) = free_ports(1)
-    environment = os.environ | settings | {"ROSSMANN_DATA_DIR": str(workspace), "PYTHONPATH": str(REPOSITORY)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ROSSMANN_")}  # of other tests
+    environment = others | settings | {"ROSSMANN_DATA_DIR": str(workspace), "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "flows.cli", "dashboard", "--port", str(port)]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL)
     try:

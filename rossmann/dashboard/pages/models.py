@@ -152,7 +152,7 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     if not loading.settings().api_keys:
         st.info(NO_KEY, icon=":material/lock:")
         return
-    if result := st.session_state.pop("change-result", None):
+    if result := st.session_state.get("change-result"):
         (st.success if result.succeeded else st.error)(result.text)
     current = champion.version if champion else None
     seen = st.session_state.get(SEEN, current)  # when the button was pressed; another may be champion by now

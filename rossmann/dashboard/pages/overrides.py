@@ -16,7 +16,7 @@ from rossmann.planning.value_added import ALL
 from rossmann.validation import DataError
 
 AMOUNT = "localized"  # with thousands separators
-STORE_KEY, PLANNER_KEY, ROUND_KEY = "store", "planner", "override-round"
+STORE_KEY, PLANNER_KEY, ROUND_KEY, SAVED_KEY = "store", "planner", "override-round", "override-saved"
 OVERRIDE_COLOUR = "#d6702a"
 NO_FORECASTS = "the journal has no forecast of store {store} for the days to come. Type: rossmann forecast"
 NOTHING_OVER = (
@@ -62,6 +62,9 @@ def _edit(history: SalesHistory, label: str, store: int, forecasts: pd.DataFrame
     amounts, removed = changed_days(table, edited)
     _show_change(table, edited, len(amounts) + len(removed), formats.unit(history))
     _ask_and_save(history, label, forecasts, overrides, amounts, removed)
+    saved_label, text = st.session_state.get(SAVED_KEY, ("", ""))
+    if saved_label == label:  # until the next save, or another store
+        st.success(text, icon=":material/check:")
     if len(overrides):
         with st.expander(f"All {len(overrides)} entries of these days, withdrawn and replaced ones too"):
             st.dataframe(_log(overrides), hide_index=True, column_config={"at (UTC)": _moment(), "day": _day()})
@@ -132,7 +135,7 @@ def _ask_and_save(
         return
     loading_planning.add_overrides(changed, withdrawn)
     st.session_state[ROUND_KEY] = round_number + 1
-    st.toast(f"{count} day{'s' if count > 1 else ''} of store {label} saved", icon=":material/check:")
+    st.session_state[SAVED_KEY] = label, f"{count} day{'s' if count > 1 else ''} of store {label} saved"
     st.rerun()
 
 
