@@ -13,7 +13,8 @@ from prefect.settings import PREFECT_API_URL
 from tests.support.docs import REPOSITORY, QuickTerminal, differences, read_commands
 from tests.support.docs_places import JOURNEY, is_server_block, place_of
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(900)]  # some forty runs of flows, two of them trainings
+# Some forty runs of flows, two of them trainings on all cores.
+pytestmark = [pytest.mark.proof, pytest.mark.alone, pytest.mark.timeout(900)]
 
 # The pages show eight folds, which take four times as long. On these two of them the blend is the best candidate, too.
 SETTINGS = {"ROSSMANN_FOLDS": "2", "ROSSMANN_FOLD_STEP_DAYS": "144", "ROSSMANN_DATA_DIR": "data/demo"}
