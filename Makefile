@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 INSTALLED := .venv/installed-from-lock
 EDITABLE := .venv/installed-project
 
-.PHONY: help install demo up deploy env test proof check docs bench benchmark-fev lock screenshots
+.PHONY: help install demo up deploy env test proof docs-proof check docs bench benchmark-fev lock screenshots
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
@@ -63,6 +63,9 @@ test: install ## all tests except the proofs
 proof: install ## the tests that take minutes: a cluster of three hosts, a week with drift through the whole stack
 	@$(BIN)/python -m pytest -m "proof and not alone" --numprocesses 2 --dist loadfile --durations 10
 	@$(BIN)/python -m pytest -m "proof and alone" --durations 15
+
+docs-proof: install ## the commands of the pages that need servers, typed on a whole stack: five minutes
+	@$(BIN)/python -m pytest -m docs_stack
 
 check: install ## format, lint and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -18,7 +18,7 @@ from tests.support.docs import REPOSITORY, Command, Terminal, differences, read_
 from tests.support.docs_places import is_server_block, place_of
 from tests.test_docs_journey import SETTINGS
 
-pytestmark = [pytest.mark.proof, pytest.mark.alone, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.docs_stack, pytest.mark.timeout(1200)]
 
 PAGES = ("docs/deployment.md", "README.md", "docs/http.md", "docs/operations.md", "docs/runbook.md")
 DEFAULTS = {"PREFECT_PORT": 4200, "MLFLOW_PORT": 5000, "ROSSMANN_HTTP_PORT": 8000}
