@@ -1,4 +1,4 @@
-"""Every command, option, setting and file that the documentation names exists, and every command is run by a test.
+"""Every command, option, setting and file that the documentation names exists, and a test runs each command.
 
 The commands of the pages of JOURNEY are run by `test_docs_journey.py`, those that need servers by `test_docs_stack.py`,
 and those of ELSEWHERE by the test that is named beside them.

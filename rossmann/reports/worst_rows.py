@@ -66,11 +66,11 @@ def _unusual_sales(history: SalesHistory, store: int, day: int) -> list[str]:
 
 def _holidays(history: SalesHistory, store: int, day: int) -> list[str]:
     """The holiday of the day, of the day before, and of the day after."""
-    found = []
+    remarks = []
     for offset, words in ((0, "{}"), (-1, "day after {}"), (1, "day before {}")):
         if name := _holiday_name(history, store, day + offset):
-            found.append(words.format(name))
-    return found
+            remarks.append(words.format(name))
+    return remarks
 
 
 def _holiday_name(history: SalesHistory, store: int, day: int) -> str:

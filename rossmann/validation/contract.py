@@ -119,8 +119,8 @@ def _failing_rules(contract: Contract, table: pd.DataFrame) -> list[Violation]:
         failing = ~rule(table)
         if failing.any():
             rows = table[failing]
-            found = _violation(contract, rows, rule.name, rule.problem, rule.remedy, rule.columns)
-            violations.append(replace(found, row_problem=rule.row_problem))
+            violation = _violation(contract, rows, rule.name, rule.problem, rule.remedy, rule.columns)
+            violations.append(replace(violation, row_problem=rule.row_problem))
     return violations
 
 

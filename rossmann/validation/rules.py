@@ -46,25 +46,14 @@ def one_row_per_store_and_day(store: str, date: str, *others: str) -> Rule:
     )
 
 
-def one_row_per_day(date: str) -> Rule:
-    """No two rows have the same date."""
+def one_row_per(key: str, what: str) -> Rule:
+    """No two rows have the same value in the column `key`, which is a store or a day: `what` says which."""
     return Rule(
-        "one_row_per_day",
-        "more than one row for the day",
+        f"one_row_per_{what}",
+        f"more than one row for the {what}",
         "Keep one of them.",
-        (date,),
-        lambda table: ~table[date].duplicated(keep=False) | table[date].isna(),
-    )
-
-
-def one_row_per_store(store: str) -> Rule:
-    """No two rows have the same store."""
-    return Rule(
-        "one_row_per_store",
-        "more than one row for the store",
-        "Keep one of them.",
-        (store,),
-        lambda table: ~table[store].duplicated(keep=False) | table[store].isna(),
+        (key,),
+        lambda table: ~table[key].duplicated(keep=False) | table[key].isna(),
     )
 
 

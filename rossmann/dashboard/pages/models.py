@@ -13,7 +13,7 @@ from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
-SEEN = "seen-champion"  # in the session: the version that the forms name
+DISPLAYED = "displayed-champion"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
 NO_KEY = (
@@ -155,26 +155,26 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     if result := st.session_state.get("change-result"):
         (st.success if result.succeeded else st.error)(result.text)
     current = champion.version if champion else None
-    seen = st.session_state.get(SEEN, current)  # when the button was pressed; another may be champion by now
-    st.session_state[SEEN] = current
+    displayed = st.session_state.get(DISPLAYED, current)  # when the button was pressed; another may be champion by now
+    st.session_state[DISPLAYED] = current
     left, right = st.columns(2)
     with left:
-        _rollback_form(champion, seen)
+        _rollback_form(champion, displayed)
     with right:
-        _promotion_form([each.version for each in versions if each != champion], seen)
+        _promotion_form([each.version for each in versions if each != champion], displayed)
 
 
-def _rollback_form(champion: RegisteredModel | None, seen: int | None) -> None:
+def _rollback_form(champion: RegisteredModel | None, displayed: int | None) -> None:
     if champion is None:
         return
     with st.form("rollback"):
         st.markdown(f"**Roll back from version {champion.version}** to the champion before it")
         consent = _consent("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
-            _change(["rollback"], consent, seen)
+            _change(["rollback"], consent, displayed)
 
 
-def _promotion_form(others: list[int], seen: int | None) -> None:
+def _promotion_form(others: list[int], displayed: int | None) -> None:
     if not others:
         return
     with st.form("promotion"):
@@ -182,7 +182,7 @@ def _promotion_form(others: list[int], seen: int | None) -> None:
         version = st.selectbox("Version", others, key="promotion-version")
         consent = _consent("promotion", "It serves whatever its verdict, and the endpoint follows")
         if st.form_submit_button("Promote", icon=":material/publish:"):
-            _change(["promote", str(version)], consent, seen)
+            _change(["promote", str(version)], consent, displayed)
 
 
 def _consent(name: str, consequence: str) -> Consent:
@@ -192,15 +192,15 @@ def _consent(name: str, consequence: str) -> Consent:
     return Consent(reason.strip(), confirmed, st.text_input("API key", type="password", key=f"{name}-key").strip())
 
 
-def _change(command: list[str], consent: Consent, seen: int | None) -> None:
+def _change(command: list[str], consent: Consent, displayed: int | None) -> None:
     """Change the champion by the command that an operator would type, and show the page anew.
 
-    seen: the champion that the person has seen; if another one serves by now, nothing is changed.
+    displayed: the champion that the person has seen; if another one serves by now, nothing is changed.
     """
     if problem := consent.problem(each.get_secret_value() for each in loading.settings().api_keys):
         st.error(problem)
         return
-    instead_of = ["--instead-of", str(seen)] if seen else []
+    instead_of = ["--instead-of", str(displayed)] if displayed else []
     with st.spinner("Changing the champion; an endpoint needs up to five minutes …"):
         result = commands.run("models", *command, "--because", consent.reason, *instead_of)
     st.session_state["change-result"] = result

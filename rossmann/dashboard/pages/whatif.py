@@ -42,7 +42,7 @@ def page() -> None:
     _add_change(history, selection)
     changes = _list_changes()
     if changes:
-        _show_worth(history, changes, now)
+        _show_difference(history, changes, now)
     _show_scenarios(history, now)
     _choose_best_weeks(history, selection, now)
 
@@ -110,7 +110,7 @@ def _text(change: Change) -> str:
     )
 
 
-def _show_worth(history: SalesHistory, changes: tuple[Change, ...], now: Current) -> None:
+def _show_difference(history: SalesHistory, changes: tuple[Change, ...], now: Current) -> None:
     """What the changes are worth, or why that cannot be said: the rest of the page is there all the same."""
     try:
         comparison = loading.comparison(now.snapshot, now.champion.version, changes)
@@ -177,17 +177,17 @@ def _show_scenarios(history: SalesHistory, now: Current) -> None:
     if not stored:
         return
     st.subheader("Scenarios")
-    worth = {each.name: _worth(each, now) for each in stored}
-    if totals := {name: value for name, value in worth.items() if isinstance(value, Difference)}:
+    differences = {each.name: _difference_today(each, now) for each in stored}
+    if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
         charts.show(_scenario_chart(history, totals), "scenarios")
     for scenario in stored:
         text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
-        text.markdown(f"**{scenario.name}**: {_worth_text(worth[scenario.name])}")
+        text.markdown(f"**{scenario.name}**: {_difference_text(differences[scenario.name])}")
         use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
         forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario.name,))
 
 
-def _worth(scenario: Scenario, now: Current) -> Difference | str:
+def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
     """What a scenario is worth today, or why that cannot be said: it may name a store that the chain has no more."""
     try:
         return loading.comparison(now.snapshot, now.champion.version, scenario.changes).total()
@@ -195,15 +195,15 @@ def _worth(scenario: Scenario, now: Current) -> Difference | str:
         return str(error)
 
 
-def _worth_text(worth: Difference | str) -> str:
-    if isinstance(worth, str):
-        return formats.bullets([worth])
-    return f"{formats.change(worth.amount)}, between {_range(worth)}"
+def _difference_text(difference: Difference | str) -> str:
+    if isinstance(difference, str):
+        return formats.bullets([difference])
+    return f"{formats.change(difference.amount)}, between {_range(difference)}"
 
 
-def _scenario_chart(history: SalesHistory, worth: dict[str, Difference]) -> go.Figure:
-    totals = list(worth.values())
-    chart = charts.figure("", height=90 + 40 * len(worth))
+def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -> go.Figure:
+    totals = list(differences.values())
+    chart = charts.figure("", height=90 + 40 * len(differences))
     reach = {
         "symmetric": False, "color": charts.ACTUAL,
         "array": [total.upper - total.amount for total in totals],
@@ -211,8 +211,8 @@ def _scenario_chart(history: SalesHistory, worth: dict[str, Difference]) -> go.F
     }  # fmt: skip
     colours = [charts.BETTER if total.amount >= 0 else charts.WORSE for total in totals]
     chart.add_bar(
-        y=list(worth), x=[total.amount for total in totals], orientation="h", marker={"color": colours}, error_x=reach,
-        name="difference", hovertemplate="%{x:+,.0f}",
+        y=list(differences), x=[total.amount for total in totals], orientation="h", marker={"color": colours},
+        error_x=reach, name="difference", hovertemplate="%{x:+,.0f}",
     )  # fmt: skip
     chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed", "type": "category"})
     chart.update_xaxes(title=f"difference from the published plan, {formats.unit(history)}", tickformat="~s")

@@ -33,7 +33,7 @@ from rossmann.validation import (
     check_contracts,
 )
 from rossmann.validation.contract import DATE, NUMBER, TEXT
-from rossmann.validation.rules import flags_are_0_or_1, one_row_per_day, one_row_per_store, one_row_per_store_and_day
+from rossmann.validation.rules import flags_are_0_or_1, one_row_per, one_row_per_store_and_day
 
 OPTIONAL = Column(NUMBER, may_be_empty=True)
 MAX_CHAIN_GAP_DAYS = 366  # a chain that had no row for longer has dates with a wrong year
@@ -113,7 +113,7 @@ def _plan_contract(chain: Chain) -> Contract:
 def _known_contract(chain: Chain, name: str) -> Contract:
     *store, date = keys = known_keys(chain.own_days, dict(chain.known)[name])
     columns = dict.fromkeys(store, Column(TEXT)) | {date: Column(DATE)}
-    one_row = one_row_per_store_and_day(*keys) if store else one_row_per_day(date)
+    one_row = one_row_per_store_and_day(*keys) if store else one_row_per(date, "day")
     return Contract(f"known.{name}", columns, (one_row,), ("file", *keys))
 
 
@@ -139,7 +139,7 @@ def _has_store(store: str) -> Rule:
 
 def _static_contract(chain: Chain, name: str) -> Contract:
     store = static_key(chain.own_days, dict(chain.static)[name])
-    return Contract(f"static.{name}", {store: Column(TEXT)}, (one_row_per_store(store),), (store,))
+    return Contract(f"static.{name}", {store: Column(TEXT)}, (one_row_per(store, "store"),), (store,))
 
 
 def _refuse_missing_days(days: pd.DataFrame, chain: Chain) -> None:

@@ -12,7 +12,7 @@ from rossmann.validation.contract import DATE, NUMBER, TEXT
 from rossmann.validation.rules import (
     day_of_week_agrees,
     flags_are_0_or_1,
-    one_row_per_store,
+    one_row_per,
     one_row_per_store_and_day,
     store_exists,
 )
@@ -95,7 +95,7 @@ def _plan_contract(numbers: np.ndarray) -> Contract:
 def _stores_contract() -> Contract:
     rules = (
         _whole_store_number(),
-        one_row_per_store("Store"),
+        one_row_per("Store", "store"),
         *flags_are_0_or_1(("Promo2",)),
         Rule(
             "competition_distance_plausible",
