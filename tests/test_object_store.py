@@ -1,6 +1,7 @@
 """A workspace in a bucket gives the same numbers as in a folder, although every tenth request to the store fails."""
 
 import asyncio
+import html
 import io
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from boto3.exceptions import S3UploadFailedError
+from streamlit.testing.v1 import AppTest
 from test_journal import counts, entry
 
 from flows import workspace
@@ -206,6 +209,24 @@ def test_all_files_of_the_workspace_are_in_the_bucket(results, object_store):
 
 
 @pytest.mark.slow
+def test_the_report_of_the_training_is_in_the_bucket_and_has_the_verdict(results, object_store):
+    (report,) = object_store.keys("whole/reports/training/")
+    page = _read(f"s3://{BUCKET}/{report}").decode()
+    assert "promoted" in page
+    assert html.escape(results["bucket"].verdict.reasons[0]) in page
+
+
+@pytest.mark.slow
+def test_the_dashboard_draws_the_forecast_from_the_bucket(results):
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    page = AppTest.from_function(forecast_page, default_timeout=60).run()
+    assert not page.exception
+    total = pd.read_csv(io.BytesIO(_read(results["bucket"].forecast.file))).forecast.sum()
+    assert [each.value for each in page.metric][2] == f"{total:,.0f}"
+
+
+@pytest.mark.slow
 def test_the_endpoint_forecasts_from_the_bucket_the_same_as_the_batch(results, object_store):
     failed_before = object_store.failed
     host, _ = build_host(Settings())
@@ -255,6 +276,13 @@ def test_a_model_without_its_files_does_not_count_as_registered(results, store):
     assert registry.find_registered(models, backtest_run, version.card.candidate) is None
     with pytest.raises(DataError, match=f"cannot be read from {ADDRESS}/whole/models/.*rollback"):
         registry.load_forecaster(models, version)
+
+
+def forecast_page() -> None:
+    """The script of AppTest, which imports what it needs."""
+    from rossmann.dashboard.pages import forecast
+
+    forecast.page()
 
 
 def _read(address: str) -> bytes:
