@@ -104,6 +104,12 @@ def test_every_command_and_option_exists() -> None:
     assert wrong == []
 
 
+def test_the_table_of_commands_has_every_command() -> None:
+    table = [line.split("|")[1] for line in TEXTS["docs/operations.md"].splitlines() if line.startswith("| `")]
+    rows = {span.split()[0] for cell in table for span in re.findall(r"`([^`]+)`", cell)}
+    assert set(typer.main.get_command(app).commands) - rows == set()
+
+
 def exists(command: TyperGroup, words: list[str]) -> bool:
     """Whether the words are a command and its options; COMMAND stands for any."""
     while isinstance(command, TyperGroup) and words and words[0] in command.commands:

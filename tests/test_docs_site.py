@@ -67,6 +67,17 @@ def _loaded(page: Path) -> list[str]:
     return parser.loaded
 
 
+def test_no_link_leads_to_a_folder(site: Path) -> None:
+    """A browser that opens the pages as files would list the folder's files."""
+    links = [
+        (page, href)
+        for page in site.rglob("*.html")
+        for href in re.findall(r'<a[^>]* href="([^"]*)"', page.read_text())
+    ]
+    local = [(page, href.split("#")[0]) for page, href in links if not re.match(r"[a-z]+:", href)]
+    assert [(str(page), href) for page, href in local if href and (page.parent / href).is_dir()] == []
+
+
 def test_the_http_reference_has_every_path_and_the_library_every_package(site: Path) -> None:
     reference = (site / "http-reference.html").read_text()
     for path in ("POST /predict", "GET /forecasts/{store}", "GET /model", "GET /ready", "GET /health", "GET /metrics"):

@@ -20,6 +20,9 @@ from http_reference import http_reference, openapi
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = "reference"
+LESS_RELEVANT = (
+    "---\nsearch:\n  boost: 0.3\n---\n"  # in a search, a page that explains a word comes before its functions
+)
 SUBPACKAGES = ("rossmann.serving.server",)  # without names of their own in the package above them
 
 
@@ -31,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "openapi.json": json.dumps(document, indent=2),
         "command-reference.md": command_reference(),
         f"{LIBRARY}/index.md": _library_index(),
-        **{f"{LIBRARY}/{name}.md": f"# rossmann.{name}\n\n::: rossmann.{name}\n" for name in packages()},
+        **{f"{LIBRARY}/{name}.md": f"{LESS_RELEVANT}# rossmann.{name}\n\n::: rossmann.{name}\n" for name in packages()},
     }
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))

@@ -336,12 +336,13 @@ def serve() -> None:
 @app.command()
 def dashboard(
     host: Annotated[str, typer.Option(help="The address on which it listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, envvar="DASHBOARD_PORT", help="Its port.")] = 8501,
 ) -> None:
     """Start the dashboard in the foreground: forecasts, what-if, accuracy, alarms. It has no log-in: keep it local."""
     settings = prepare_environment()
     from rossmann.dashboard import server
 
+    typer.echo(f"dashboard of {settings.data_dir}: http://{host}:{port} (Ctrl-C ends it)")
     server.run(host, port, settings.allowed_hosts)
 
 

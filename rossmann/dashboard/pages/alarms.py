@@ -23,8 +23,8 @@ ICONS = {
     DECISION: "deployed_code",
 }  # fmt: skip
 NOTHING = (
-    "No alarm was ever raised, and no model was released. `rossmann monitor` looks for drift and for bad forecasts; "
-    "`make up` runs it after every ingest and once a day."
+    "No alarm was ever raised, and no model was released. `rossmann monitor` looks for drift and for bad forecasts. "
+    "With `make up` and `make deploy` it runs after every ingest, and daily once its schedule is activated in Prefect."
 )
 
 
