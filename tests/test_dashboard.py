@@ -150,6 +150,54 @@ def test_a_scenario_of_a_store_that_is_gone_says_so_and_can_be_deleted(what_if, 
     assert {"gone", "there"}.isdisjoint(scenario.name for scenario in scenarios.list_scenarios(folder))
 
 
+def test_a_scenario_is_replaced_only_after_a_question_and_comes_back_after_its_deletion(what_if, workspace):
+    folder = Storage(workspace.settings.workspace.scenarios)
+    first = (workspace.history.origin + 1).item()
+    old = Scenario("old", (Change("closed", first, first),), "2026-11-29")
+    scenarios.save_scenario(folder, old)
+    what_if.session_state["changes"] = (Change("promotion", first, first),)
+    what_if.run()
+    for name, message in (("x" * 81, "this one has 81"), ("  ", "1 to 80 characters")):
+        keep_as(what_if, name)
+        assert message in what_if.error[0].value
+        assert "Scenarios" in [each.value for each in what_if.subheader], "the rest of the page is there"
+    keep_as(what_if, "old")
+    assert scenarios.list_scenarios(folder) == [old]
+    button(what_if, "Replace it").click().run()
+    (new,) = scenarios.list_scenarios(folder)
+    assert new.changes == (Change("promotion", first, first),)
+    button(what_if, "Delete").click().run()
+    assert scenarios.list_scenarios(folder) == []
+    button(what_if, "Undo").click().run()
+    assert scenarios.list_scenarios(folder) == [new]
+    button(what_if, "Delete").click().run()
+
+
+def keep_as(what_if: AppTest, name: str) -> None:
+    what_if.text_input[0].set_value(name)
+    button(what_if, "Keep").click().run()
+
+
+def button(page: AppTest, label: str):
+    return next(each for each in page.button if each.label == label)
+
+
+def test_the_changes_are_in_the_address_and_are_read_from_it(what_if, workspace):
+    first = (workspace.history.origin + 1).item()
+    changes = (Change("closed", first, first),)
+    what_if.session_state["changes"] = changes
+    what_if.run()
+    address = what_if.query_params["changes"][0]
+    del what_if.session_state["changes"]
+    what_if.run()
+    assert what_if.session_state["changes"] == changes
+    del what_if.session_state["changes"]
+    what_if.query_params["changes"] = address[:-3]
+    what_if.run()
+    assert what_if.session_state["changes"] == ()
+    assert "cannot be read" in what_if.warning[0].value
+
+
 def test_a_promotion_on_a_sunday_is_said_to_have_no_effect_and_why(what_if, workspace):
     days = workspace.history.calendar.dates[-workspace.history.horizon_days :]
     sunday = days[weekday(days) == SUNDAY][0].item()

@@ -123,6 +123,29 @@ def test_a_scenario_needs_a_name(tmp_path, name):
         scenarios.save_scenario(Storage(str(tmp_path)), Scenario(name, (), "2015-07-31"))
 
 
+def test_a_name_may_have_any_characters_as_long_as_it_fits_a_file(tmp_path):
+    folder = Storage(str(tmp_path))
+    scenarios.save_scenario(folder, Scenario("Umbau 🎉 / " + "ü" * 25, (), "2015-07-31"))
+    with pytest.raises(DataError, match="give it a shorter one"):
+        scenarios.save_scenario(folder, Scenario("🎉" * 40, (), "2015-07-31"))
+
+
+def test_changes_survive_in_an_address():
+    changes = (
+        Change("closed", date(2015, 8, 3), date(2015, 8, 9), ("262", "Köln, 1")),
+        Change("open", *[date.max] * 2),
+    )
+    assert scenarios.changes_of_json(scenarios.changes_to_json(changes)) == changes
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "1", '[["closed"]]', '[["closed","a","b"]]', '[["burnt","2015-08-03","2015-08-03"]]']
+)
+def test_changes_that_cannot_be_read_are_refused(text):
+    with pytest.raises(DataError):
+        scenarios.changes_of_json(text)
+
+
 def test_a_file_that_is_no_scenario_is_named(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(DataError, match=r"a\.json is no scenario"):

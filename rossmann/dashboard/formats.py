@@ -6,6 +6,7 @@ from datetime import date, datetime
 import numpy as np
 
 from rossmann.data import SalesHistory
+from rossmann.planning.scenarios import Difference
 from rossmann.schema import to_date
 
 ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
@@ -35,6 +36,11 @@ def day(value: np.datetime64 | date | str) -> str:
     """A day with its weekday: Mon 3 Aug 2015."""
     moment = to_date(np.datetime64(value))
     return f"{moment:%a} {moment.day} {moment:%b %Y}"
+
+
+def difference_range(difference: Difference) -> str:
+    """The bounds of a difference of two plans: +1,200 and +1,900."""
+    return f"{change(difference.lower)} and {change(difference.upper)}"
 
 
 def unit(history: SalesHistory) -> str:

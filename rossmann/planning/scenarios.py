@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from itertools import combinations
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from rossmann import features
 from rossmann.data import Plan
@@ -23,7 +24,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 Kind = Literal["promotion", "no promotion", "closed", "open"]
-NAME_LENGTH = 80
+NAME_LENGTH, FILE_NAME_LENGTH = 80, 240  # characters; the file system allows 255, and writing needs some
 BEST_OF_WEEKS, BEST_WEEKS = 6, 2  # so many promotion weeks are chosen among so many
 WEEK_END = timedelta(days=WEEK_DAYS - 1)
 
@@ -74,6 +75,13 @@ class Comparison:
         """
         base, alternative = self.base[rows].sum(), self.alternative[rows].sum()
         return Difference(float(base), float(alternative - base), self.lower[rows].sum(), self.upper[rows].sum())
+
+    def table(self) -> pd.DataFrame:
+        """A row per store and day: store, date, planned, changed, difference, and its lower and upper."""
+        return pd.DataFrame({
+            "store": self.plan.store, "date": self.plan.date, "planned": self.base, "changed": self.alternative,
+            "difference": self.alternative - self.base, "lower": self.lower, "upper": self.upper,
+        })  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -168,6 +176,26 @@ def save_scenario(folder: Storage, scenario: Scenario) -> None:
     folder.write(_file_name(scenario.name), json.dumps(asdict(scenario), indent=2, default=str).encode())
 
 
+def changes_to_json(changes: Iterable[Change]) -> str:
+    """Changes as short JSON: what `changes_of_json` reads."""
+    rows = [[each.kind, each.first.isoformat(), each.last.isoformat(), *each.stores] for each in changes]
+    return json.dumps(rows, separators=(",", ":"))
+
+
+def changes_of_json(text: str) -> tuple[Change, ...]:
+    """The changes of `changes_to_json`. DataError for other text."""
+    try:
+        rows = [
+            (kind, date.fromisoformat(first), date.fromisoformat(last), stores)
+            for kind, first, last, *stores in json.loads(text)
+        ]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{text[:60]} is no list of changes ({error})") from error
+    if unknown := sorted({str(kind) for kind, *_ in rows} - set(get_args(Kind))):
+        raise DataError(f"there is no change {', '.join(unknown)}; there are {', '.join(get_args(Kind))}")
+    return tuple(Change(kind, first, last, tuple(map(str, stores))) for kind, first, last, stores in rows)
+
+
 def list_scenarios(folder: Storage) -> list[Scenario]:
     """All scenarios by name. DataError for a file that is none."""
     return [_read(folder, name) for name in sorted(folder.file_names()) if name.endswith(".json")]
@@ -211,8 +239,12 @@ def _comparison(forecaster: Forecaster, state: State, base: Forecast, plan: Plan
 
 def _file_name(name: str) -> str:
     if not name.strip() or len(name) > NAME_LENGTH:
-        raise DataError(f"give the scenario a name of 1 to {NAME_LENGTH} characters")
-    return f"{quote(name.strip(), safe=' ')}.json"
+        length = f"; this one has {len(name)}" if name.strip() else ""
+        raise DataError(f"give the scenario a name of 1 to {NAME_LENGTH} characters{length}")
+    file = f"{quote(name.strip(), safe=' ')}.json"
+    if len(file) > FILE_NAME_LENGTH:
+        raise DataError("the name of the scenario has too many special characters for a file: give it a shorter one")
+    return file
 
 
 def _read(folder: Storage, file: str) -> Scenario:

@@ -1,25 +1,25 @@
 """What would another plan sell? Changes of promotions and opening, their worth, and scenarios kept by name."""
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import get_args
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from rossmann import forecasting
 from rossmann.dashboard import charts, formats, loading, series
+from rossmann.dashboard.best_weeks import show_best_weeks
 from rossmann.dashboard.loading import Current
+from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, keep, show_scenarios
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
-from rossmann.planning.scenarios import Change, Comparison, Difference, Kind, Scenario, WeekChoice
+from rossmann.planning.scenarios import Change, Comparison, Kind
 from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
 from rossmann.validation import DataError
 
-CHANGES_KEY, NAME_KEY, BEST_KEY = "changes", "scenario", "best"  # of the session; the name is in the URL, too
-MOST_CHOICES = 5  # of the best promotion weeks that the page lists
+MOST_URL_CHARACTERS = 6000  # of the changes: browsers and proxies refuse an address that is much longer
 NO_EFFECT = (
     "These changes have no effect: the plan has them already, the chain has no promotions on these weekdays, or the "
     "days are closed or over."
@@ -41,19 +41,39 @@ def page() -> None:
     selection = choose_stores(history)
     _add_change(history, selection)
     changes = _list_changes()
+    _write_address(changes)
     if changes:
         _show_difference(history, changes, now)
-    _show_scenarios(history, now)
-    _choose_best_weeks(history, selection, now)
+    show_scenarios(history, now)
+    show_best_weeks(history, selection, _labels(history, selection), now)
 
 
 def _open_scenario() -> None:
-    """Take the changes of the scenario in the URL, when the session begins."""
+    """Take the changes of the URL, else those of the scenario that it names, when the session begins."""
     if CHANGES_KEY in st.session_state:
         return
-    name = st.query_params.get(NAME_KEY)
-    by_name = {each.name: each.changes for each in loading.scenarios()} if name else {}
-    st.session_state[CHANGES_KEY] = by_name.get(name or "", ())
+    st.session_state[CHANGES_KEY] = ()
+    if text := st.query_params.get(CHANGES_KEY):
+        try:
+            st.session_state[CHANGES_KEY] = scenarios.changes_of_json(text)
+        except DataError as error:
+            st.warning(f"The changes in the address cannot be read: {error}", icon=":material/warning:")
+    elif name := st.query_params.get(NAME_KEY):
+        by_name = {each.name: each.changes for each in loading.scenarios()}
+        if name in by_name:
+            st.session_state[CHANGES_KEY] = by_name[name]
+        else:
+            text = formats.bullets([f"There is no scenario {name}: it may have been deleted."])
+            st.warning(text, icon=":material/warning:")
+
+
+def _write_address(changes: tuple[Change, ...]) -> None:
+    """Put the changes into the URL, so that a reload and a colleague have them too."""
+    text = scenarios.changes_to_json(changes)
+    if changes and len(text) <= MOST_URL_CHARACTERS:
+        st.query_params[CHANGES_KEY] = text
+    elif CHANGES_KEY in st.query_params:
+        del st.query_params[CHANGES_KEY]
 
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
@@ -117,11 +137,12 @@ def _show_difference(history: SalesHistory, changes: tuple[Change, ...], now: Cu
     except DataError as error:
         st.error(formats.bullets([str(error)]), icon=":material/error:")
         return
-    _show_result(history, comparison)
-    _keep(changes)
+    coverage = loading.published(now.snapshot, now.champion.version).quantiles.coverage
+    _show_result(history, comparison, coverage)
+    keep(changes)
 
 
-def _show_result(history: SalesHistory, comparison: Comparison) -> None:
+def _show_result(history: SalesHistory, comparison: Comparison, coverage: float) -> None:
     total = comparison.total()
     count, unit = len(np.unique(comparison.plan.store)), formats.unit(history)
     st.subheader("Difference")
@@ -129,17 +150,29 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     left.metric(f"As planned, {unit}", formats.amount(total.base), help=f"{count:,} stores, all days of the horizon")
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
-    right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=_range(total))
+    right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=formats.difference_range(total))
     if not (comparison.alternative != comparison.base).any():
         st.info(NO_EFFECT)
         return
-    st.markdown(f"The difference is between **{_range(total)}** {formats.unit(history)}.")
+    bounds = formats.difference_range(total)
+    st.markdown(f"With the model's {coverage:.0%} bounds the difference is between **{bounds}** {unit}.")
     charts.show(_chart(history, comparison), "what-if")
     st.caption(NOTE)
+    _show_stores(history, comparison)
 
 
-def _range(total: Difference) -> str:
-    return f"{formats.change(total.lower)} and {formats.change(total.upper)}"
+def _show_stores(history: SalesHistory, comparison: Comparison) -> None:
+    """The difference of each store, and all days of all stores as CSV."""
+    unit = formats.unit(history)
+    rows = forecasting.with_store_names(comparison.table(), history)
+    by_store = rows.groupby("store", sort=False)[["planned", "changed", "difference"]].sum().round().reset_index()
+    names = {name: f"{name}, {unit}" for name in ("planned", "changed", "difference")}
+    with st.expander(f"By store ({len(by_store):,})"):
+        amounts = dict.fromkeys(names.values(), st.column_config.NumberColumn(format="localized"))
+        st.dataframe(by_store.rename(columns=names), hide_index=True, column_config=amounts)
+    st.download_button(
+        "Download as CSV", lambda: forecasting.to_csv_bytes(rows), "what-if.csv", "text/csv", icon=":material/download:"
+    )
 
 
 def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
@@ -156,123 +189,3 @@ def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
     )
     chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
     return chart
-
-
-def _keep(changes: tuple[Change, ...]) -> None:
-    with st.form("keep", border=False):
-        left, right = st.columns([3, 1], vertical_alignment="bottom")
-        name = left.text_input(
-            "Name of the scenario", st.query_params.get(NAME_KEY, ""), max_chars=scenarios.NAME_LENGTH
-        )
-        if right.form_submit_button("Keep", icon=":material/save:"):
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            scenarios.save_scenario(loading.scenario_folder(), Scenario(name.strip(), changes, created))
-            st.query_params[NAME_KEY] = name.strip()
-            st.toast(f"Scenario {name.strip()} is kept")
-
-
-def _show_scenarios(history: SalesHistory, now: Current) -> None:
-    """The scenarios beside each other, and what they are worth with today's model and plan."""
-    stored = loading.scenarios()
-    if not stored:
-        return
-    st.subheader("Scenarios")
-    differences = {each.name: _difference_today(each, now) for each in stored}
-    if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
-        charts.show(_scenario_chart(history, totals), "scenarios")
-    for scenario in stored:
-        text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
-        text.markdown(f"**{scenario.name}**: {_difference_text(differences[scenario.name])}")
-        use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
-        forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario.name,))
-
-
-def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
-    """What a scenario is worth today, or why that cannot be said: it may name a store that the chain has no more."""
-    try:
-        return loading.comparison(now.snapshot, now.champion.version, scenario.changes).total()
-    except DataError as error:
-        return str(error)
-
-
-def _difference_text(difference: Difference | str) -> str:
-    if isinstance(difference, str):
-        return formats.bullets([difference])
-    return f"{formats.change(difference.amount)}, between {_range(difference)}"
-
-
-def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -> go.Figure:
-    totals = list(differences.values())
-    chart = charts.figure("", height=90 + 40 * len(differences))
-    reach = {
-        "symmetric": False, "color": charts.ACTUAL,
-        "array": [total.upper - total.amount for total in totals],
-        "arrayminus": [total.amount - total.lower for total in totals],
-    }  # fmt: skip
-    colours = [charts.BETTER if total.amount >= 0 else charts.WORSE for total in totals]
-    chart.add_bar(
-        y=list(differences), x=[total.amount for total in totals], orientation="h", marker={"color": colours},
-        error_x=reach, name="difference", hovertemplate="%{x:+,.0f}",
-    )  # fmt: skip
-    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed", "type": "category"})
-    chart.update_xaxes(title=f"difference from the published plan, {formats.unit(history)}", tickformat="~s")
-    return chart
-
-
-def _use(changes: tuple[Change, ...], name: str) -> None:
-    st.session_state[CHANGES_KEY] = changes
-    st.query_params[NAME_KEY] = name
-
-
-def _forget(name: str) -> None:
-    scenarios.remove_scenario(loading.scenario_folder(), name)
-    if st.query_params.get(NAME_KEY) == name:
-        del st.query_params[NAME_KEY]
-
-
-def _choose_best_weeks(history: SalesHistory, selection: Selection, now: Current) -> None:
-    weeks = scenarios.whole_weeks(loading.state(now.snapshot))[: scenarios.BEST_OF_WEEKS]
-    if len(weeks) <= scenarios.BEST_WEEKS:
-        return
-    st.subheader(f"Best {scenarios.BEST_WEEKS} promotion weeks of the next {len(weeks)}")
-    st.caption(
-        f"{selection.title}: every choice is forecast, with promotions in these weeks and in no other of the "
-        f"{len(weeks)} weeks from {formats.day(weeks[0])}, and compared with the published plan."
-    )
-    stores = _labels(history, selection)
-    if st.button("Try every choice", icon=":material/search:"):
-        st.session_state[BEST_KEY] = (now, stores, _try_all(now, stores))
-    if st.session_state.get(BEST_KEY, ())[:2] == (now, stores):
-        _show_choices(history, st.session_state[BEST_KEY][2], weeks, stores)
-
-
-def _try_all(now: Current, stores: tuple[str, ...]) -> list[WeekChoice]:
-    bar = st.progress(0.0)
-    forecaster, state = loading.forecaster(now.snapshot, now.champion.version), loading.state(now.snapshot)
-    choices = scenarios.best_weeks(
-        forecaster, state, stores, lambda done, total: bar.progress(done / total, f"{done} of {total} forecast")
-    )
-    bar.empty()
-    return choices
-
-
-def _show_choices(
-    history: SalesHistory, choices: Sequence[WeekChoice], weeks: Sequence[date], stores: tuple[str, ...]
-) -> None:
-    rows = [
-        {
-            "weeks from": " and ".join(formats.day(monday) for monday in choice.weeks),
-            f"difference, {formats.unit(history)}": round(choice.difference.amount),
-            "from": round(choice.difference.lower),
-            "to": round(choice.difference.upper),
-        }
-        for choice in choices[:MOST_CHOICES]
-    ]
-    amounts = dict.fromkeys(list(rows[0])[1:], st.column_config.NumberColumn(format="localized"))
-    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=amounts)
-    best = scenarios.weeks_as_changes(choices[0].weeks, weeks, stores)
-    st.button("Use the best one as the change", on_click=_use_best, args=(best,))
-
-
-def _use_best(changes: tuple[Change, ...]) -> None:
-    st.session_state[CHANGES_KEY] = changes

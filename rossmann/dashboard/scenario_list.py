@@ -1,0 +1,130 @@
+"""The scenarios of the What-if page: kept by name, listed with what they are worth today, opened and deleted."""
+
+from datetime import UTC, datetime
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from rossmann.dashboard import charts, formats, loading
+from rossmann.dashboard.loading import Current
+from rossmann.data import SalesHistory
+from rossmann.planning import scenarios
+from rossmann.planning.scenarios import Change, Difference, Scenario
+from rossmann.validation import DataError
+
+CHANGES_KEY, NAME_KEY = "changes", "scenario"  # of the session and of the URL
+REPLACE_KEY, DELETED_KEY = "scenario-to-replace", "scenario-deleted"  # of the session
+
+
+def keep(changes: tuple[Change, ...]) -> None:
+    """Keep the changes under a name; before one of the same name is replaced, ask."""
+    with st.form("keep", border=False):
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        name = left.text_input("Name of the scenario", st.query_params.get(NAME_KEY, "")).strip()
+        if right.form_submit_button("Keep", icon=":material/save:"):
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            _keep_or_ask(Scenario(name, changes, created))
+    if scenario := st.session_state.get(REPLACE_KEY):
+        _ask_before_replacing(scenario)
+
+
+def _keep_or_ask(scenario: Scenario) -> None:
+    st.session_state.pop(REPLACE_KEY, None)
+    stored = {each.name: each.changes for each in loading.scenarios()}
+    if stored.get(scenario.name, scenario.changes) != scenario.changes:
+        st.session_state[REPLACE_KEY] = scenario
+        return
+    try:
+        _save(scenario)
+    except DataError as error:
+        st.error(f"Nothing was kept: {error}.", icon=":material/error:")
+
+
+def _ask_before_replacing(scenario: Scenario) -> None:
+    text, replace, cancel = st.columns([6, 1, 1], vertical_alignment="center")
+    text.warning(
+        formats.bullets([f"There is a scenario {scenario.name} with other changes."]), icon=":material/warning:"
+    )
+    replace.button("Replace it", on_click=_save, args=(scenario,))
+    cancel.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
+
+
+def _save(scenario: Scenario) -> None:
+    scenarios.save_scenario(loading.scenario_folder(), scenario)
+    st.session_state.pop(REPLACE_KEY, None)
+    st.query_params[NAME_KEY] = scenario.name
+    st.toast(f"Scenario {scenario.name} is kept")
+
+
+def show_scenarios(history: SalesHistory, now: Current) -> None:
+    """The scenarios beside each other, and what they are worth with today's model and plan."""
+    _offer_undo()
+    stored = loading.scenarios()
+    if not stored:
+        return
+    st.subheader("Scenarios")
+    differences = {each.name: _difference_today(each, now) for each in stored}
+    if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
+        charts.show(_scenario_chart(history, totals), "scenarios")
+    for scenario in stored:
+        text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
+        text.markdown(f"**{scenario.name}**: {_difference_text(differences[scenario.name])}")
+        use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
+        forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
+
+
+def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
+    """What a scenario is worth today, or why that cannot be said: it may name a store that the chain has no more."""
+    try:
+        return loading.comparison(now.snapshot, now.champion.version, scenario.changes).total()
+    except DataError as error:
+        return str(error)
+
+
+def _difference_text(difference: Difference | str) -> str:
+    if isinstance(difference, str):
+        return formats.bullets([difference])
+    return f"{formats.change(difference.amount)}, between {formats.difference_range(difference)}"
+
+
+def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -> go.Figure:
+    totals = list(differences.values())
+    chart = charts.figure("", height=90 + 40 * len(differences))
+    reach = {
+        "symmetric": False, "color": charts.ACTUAL,
+        "array": [total.upper - total.amount for total in totals],
+        "arrayminus": [total.amount - total.lower for total in totals],
+    }  # fmt: skip
+    colours = [charts.BETTER if total.amount >= 0 else charts.WORSE for total in totals]
+    chart.add_bar(
+        y=list(differences), x=[total.amount for total in totals], orientation="h", marker={"color": colours},
+        error_x=reach, name="difference", hovertemplate="%{x:+,.0f}",
+    )  # fmt: skip
+    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed", "type": "category"})
+    chart.update_xaxes(title=f"difference from the published plan, {formats.unit(history)}", tickformat="~s")
+    return chart
+
+
+def _use(changes: tuple[Change, ...], name: str) -> None:
+    st.session_state[CHANGES_KEY] = changes
+    st.query_params[NAME_KEY] = name
+
+
+def _offer_undo() -> None:
+    """One click brings back the scenario that was deleted last."""
+    if scenario := st.session_state.get(DELETED_KEY):
+        text, undo = st.columns([7, 1], vertical_alignment="center")
+        text.info(formats.bullets([f"Scenario {scenario.name} is deleted."]), icon=":material/delete:")
+        undo.button("Undo", on_click=_restore, args=(scenario,))
+
+
+def _restore(scenario: Scenario) -> None:
+    scenarios.save_scenario(loading.scenario_folder(), scenario)
+    del st.session_state[DELETED_KEY]
+
+
+def _forget(scenario: Scenario) -> None:
+    scenarios.remove_scenario(loading.scenario_folder(), scenario.name)
+    st.session_state[DELETED_KEY] = scenario
+    if st.query_params.get(NAME_KEY) == scenario.name:
+        del st.query_params[NAME_KEY]
