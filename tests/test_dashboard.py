@@ -120,11 +120,15 @@ def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_jo
 
 
 @pytest.fixture
-def what_if(workspace, monkeypatch) -> AppTest:
-    """The page on the same workspace, without a browser."""
+def without_browser(workspace, monkeypatch) -> None:
+    """Pages that run in this process show the same workspace."""
     monkeypatch.setenv("ROSSMANN_DATA_DIR", workspace.settings.data_dir)
     st.cache_resource.clear()
     st.cache_data.clear()
+
+
+@pytest.fixture
+def what_if(without_browser) -> AppTest:
     return AppTest.from_function(what_if_page, default_timeout=60).run()
 
 
@@ -132,6 +136,21 @@ def what_if_page() -> None:
     from rossmann.dashboard.pages import whatif
 
     whatif.page()
+
+
+def forecast_page() -> None:
+    from rossmann.dashboard.pages import forecast
+
+    forecast.page()
+
+
+def test_a_week_without_sales_last_year_shows_a_dash(without_browser, workspace):
+    """A year before the first two weeks of the forecast, this store had no rows yet."""
+    page = AppTest.from_function(forecast_page, default_timeout=60)
+    page.query_params["stores"] = str(workspace.history.stores.label[7])
+    (table,) = page.run().dataframe
+    assert table.value["same days last year"].isna().tolist()[:3] == [True, True, False]
+    assert table.proto.placeholder == "–"
 
 
 def test_a_scenario_of_a_store_that_is_gone_says_so_and_can_be_deleted(what_if, workspace):

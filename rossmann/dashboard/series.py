@@ -99,7 +99,7 @@ def weeks(days: Fan, sales: np.ndarray, before: np.ndarray) -> pd.DataFrame:
     sales, before: the forecast of each store, and `last_year` of the same days. [stores, days]
     lower, upper: of the widest band, added up over the days like over the stores.
     change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
-    The first and the last week may have fewer than seven days, and last_year has the same ones.
+    The first and the last week may have fewer than seven days, and last_year has the same ones; NaN without any row.
     """
     week = (days.dates - weekday(days.dates) * DAY).astype("datetime64[D]")
     table = []
@@ -108,7 +108,7 @@ def weeks(days: Fan, sales: np.ndarray, before: np.ndarray) -> pd.DataFrame:
         table.append({
             "first": days.dates[own][0], "last": days.dates[own][-1], "days": own.sum(),
             "forecast": days.sales[own].sum(), "lower": days.bands[0].lower[own].sum(),
-            "upper": days.bands[0].upper[own].sum(), "last_year": np.nansum(before[:, own]),
+            "upper": days.bands[0].upper[own].sum(), "last_year": _sum(before[:, own]),
             "change": forecasting.year_over_year(sales[:, own].ravel(), before[:, own].ravel()),
         })  # fmt: skip
     return pd.DataFrame(table)
@@ -127,6 +127,11 @@ def runs(flags: np.ndarray, dates: np.ndarray) -> list[tuple[np.datetime64, np.d
     """First and last day of every run of consecutive days with a flag."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     return [(dates[first], dates[stop - 1]) for first, stop in edges.reshape(-1, 2)]
+
+
+def _sum(amounts: np.ndarray) -> float:
+    """The sum of the amounts that exist; NaN if none does."""
+    return np.nan if np.isnan(amounts).all() else float(np.nansum(amounts))
 
 
 def _most(panel: np.ndarray, history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:

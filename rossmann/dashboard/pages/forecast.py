@@ -161,6 +161,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
     st.dataframe(
         table.round({"forecast": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
         hide_index=True,
+        placeholder=formats.NO_NUMBER,
         column_config={
             "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
             names["upper"]: amounts, names["last_year"]: amounts,
