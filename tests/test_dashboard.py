@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
 from rossmann import journal
-from rossmann.dashboard import formats
+from rossmann.dashboard import formats, series
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Scenario
 from rossmann.schema import SUNDAY, weekday
@@ -67,6 +67,9 @@ def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(sho
     names = traces(page, 0, "trace.name")
     assert {"actual", "forecast", "90%", "80%", "60%", "same weekday last year"} <= set(names)
     assert sum(name.startswith("forecast of ") for name in names if name) > 2
+    texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
+    kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
+    assert [names for names in texts if names] == [[series.HOLIDAY_NAMES[kind] for kind in kinds[kinds > 0]]]
     drawn = page.locator(".js-plotly-plot").first.evaluate(
         "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
     )

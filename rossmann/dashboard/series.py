@@ -7,12 +7,14 @@ import pandas as pd
 
 from rossmann import features, forecasting
 from rossmann.data import SalesHistory
+from rossmann.data.chain_files.holidays import NO_NAME
 from rossmann.features import State
 from rossmann.models import Forecast, Forecaster, Quantiles
 from rossmann.schema import DAY, WEEKS_YEAR_DAYS, weekday
 
 SHARES = (0.95, 0.8, 0.5)  # of days that the bands of a fan should have; the model's nearest ones are taken
 MAJORITY = 0.5  # of the chosen stores that have a promotion or a holiday
+HOLIDAY_NAMES = ("", "public holiday", "Easter", "Christmas")  # of schema.HOLIDAY_KINDS, for readers
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,17 @@ def promotion_days(history: SalesHistory, positions: np.ndarray, dates: np.ndarr
 
 
 def holidays(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Whether most of these stores have a public holiday on each of these days. bool, same shape"""
-    return _most(history.calendar.holiday_kind > 0, history, positions, dates)
+    """Which public holiday each of these days is for most of these stores; "" if they have none. str, same shape
+
+    Its names in the chain's files or of its country; where they have no names, its kind.
+    """
+    calendar, names = history.calendar, np.full(len(dates), "", object)
+    kind = calendar.holiday_kind[np.ix_(positions, calendar.positions(dates))]
+    for day in np.flatnonzero((kind > 0).mean(axis=0) > MAJORITY):
+        of_stores = kind[:, day]
+        own_names = _calendar_names(history, positions[of_stores > 0], dates[day])
+        names[day] = own_names or HOLIDAY_NAMES[np.bincount(of_stores[of_stores > 0]).argmax()]
+    return names.astype(str)
 
 
 def weeks(days: Fan, sales: np.ndarray, before: np.ndarray) -> pd.DataFrame:
@@ -132,6 +143,14 @@ def runs(flags: np.ndarray, dates: np.ndarray) -> list[tuple[np.datetime64, np.d
 def _sum(amounts: np.ndarray) -> float:
     """The sum of the amounts that exist; NaN if none does."""
     return np.nan if np.isnan(amounts).all() else float(np.nansum(amounts))
+
+
+def _calendar_names(history: SalesHistory, positions: np.ndarray, date: np.datetime64) -> str:
+    """The names in the calendar that a day has for most of the stores at these positions; "" without any."""
+    calendar = history.calendar
+    flags = calendar.covariates[np.ix_(np.flatnonzero(calendar.is_holiday), positions, [calendar.positions(date)])]
+    columns = calendar.covariate_names[calendar.is_holiday][(flags > 0).mean(axis=(1, 2)) > MAJORITY]
+    return " and ".join(name for each in columns.tolist() if (name := each.removeprefix("holiday ")) != NO_NAME)
 
 
 def _most(panel: np.ndarray, history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:

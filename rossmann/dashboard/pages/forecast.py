@@ -86,8 +86,10 @@ def _chart(
         flags = series.promotion_days(history, positions, dates)
         charts.add_days(chart, series.runs(flags, dates), "promotion", charts.PROMOTION)
     if HOLIDAYS in layers:
-        flags = series.holidays(history, positions, dates)
-        charts.add_days(chart, series.runs(flags, dates), "holiday", charts.HOLIDAY)
+        names = series.holidays(history, positions, dates)
+        is_holiday = names != ""
+        charts.add_days(chart, series.runs(is_holiday, dates), "holiday", charts.HOLIDAY)
+        charts.add_names(chart, dates[is_holiday], names[is_holiday], "holiday")
     if LAST_YEAR in layers:
         before = _without_closed(np.nansum(series.last_year(history, positions, dates), axis=0))
         charts.add_line(chart, dates, before, "same weekday last year", charts.LAST_YEAR, dash="dot", width=1.2)
