@@ -18,6 +18,7 @@ from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.reports import leaderboard_rows
+from rossmann.schema import FAN_SHARES
 from rossmann.settings import Settings
 
 
@@ -126,7 +127,8 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         return version
     history = workspace.history(settings, snapshot)
     quantiles = training.backtest_quantiles(run.backtest, candidate.name, settings.coverage, settings.quantile_levels)
-    forecaster = training.fit_final(history, candidate, quantiles, seed=settings.seed, ray_address=settings.ray_address)
+    fan = training.backtest_quantiles(run.backtest, candidate.name, FAN_SHARES[0], models.fan_levels())
+    fitted = training.fit_final(history, candidate, quantiles, seed=settings.seed, ray_address=settings.ray_address)
     card = registry.ModelCard(
         candidate=candidate.name,
         snapshot=snapshot,
@@ -139,7 +141,7 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         run_id=run_id,
         loss=run.backtest.loss.name,
     )
-    return registry.register_model(model_registry, forecaster, card, run.key)
+    return registry.register_model(model_registry, fitted.with_fan(fan), card, run.key)
 
 
 @task(**retries.OVER_NETWORK)

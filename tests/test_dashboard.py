@@ -65,7 +65,7 @@ def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(sho
     page = show.open(f"?stores={label}&past=4")
     assert page.get_by_role("heading", name=f"Store {label}").is_visible()
     names = traces(page, 0, "trace.name")
-    assert {"actual", "forecast", "90%", "80%", "60%", "same weekday last year"} <= set(names)
+    assert {"actual", "forecast", "95%", "80%", "50%", "same weekday last year"} <= set(names)
     assert sum(name.startswith("forecast of ") for name in names if name) > 2
     texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
     kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]

@@ -1,9 +1,12 @@
 """What the pages draw, without a browser: sums of stores by day and by week."""
 
 import numpy as np
+import pytest
 
+from rossmann import models
 from rossmann.dashboard import series
-from rossmann.dashboard.series import Band, Fan
+from rossmann.dashboard.series import Band, Fan, PublishedForecast
+from rossmann.models import Quantiles
 from tests.support.chains import calendar_days, chain_history
 
 
@@ -43,3 +46,23 @@ def test_a_holiday_of_kaggles_files_has_the_name_of_its_kind(noisy):
     words = np.array(["", "public holiday", "Easter", "Christmas"])
     np.testing.assert_array_equal(shown, words[kinds])
     assert set(kinds) == {0, 1, 2, 3}
+
+
+def test_the_bands_of_a_fan_are_those_calibrated_for_it():
+    """50, 80 and 95 % of the errors are between their edges, whatever levels tables have."""
+    errors = np.random.default_rng(3).gamma(2, 1, 5_000) - 2
+    published, edges = (
+        models.calibrate(np.ones(5_000), errors, *each) for each in ((0.9,), (0.95, models.fan_levels()))
+    )
+    forecast = PublishedForecast(np.ones((1, 1)), np.ones((1, 1)), published, edges)
+    fan = series.fan(forecast, np.array(["2015-08-01"], "M8[D]"), np.array([0]))
+    assert [band.share for band in fan.bands] == [0.95, 0.8, 0.5]
+    for band in fan.bands:
+        inside = (np.log(band.lower) <= errors) & (errors <= np.log(band.upper))
+        assert inside.mean() == pytest.approx(band.share, abs=0.002)
+
+
+def test_a_model_without_a_fan_shows_its_bands_nearest_to_one():
+    levels = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
+    bands = series.fan_shares(Quantiles(levels, tuple(range(9)), 0.9))
+    assert bands == ((0.9, "q05", "q95"), (0.8, "q10", "q90"), (0.6, "q20", "q80"))

@@ -83,8 +83,9 @@ def add_days(chart: go.Figure, periods: Sequence[tuple[np.datetime64, np.datetim
 def add_names(chart: go.Figure, dates: np.ndarray, texts: np.ndarray, name: str) -> None:
     """What these days are called, when the pointer is over them; nothing is drawn."""
     chart.add_scatter(
-        x=dates, y=np.zeros(len(dates)), name=name, mode="markers", marker={"opacity": 0}, showlegend=False,
-        customdata=texts, hovertemplate="%{customdata}",
+        x=dates, y=np.zeros(len(dates)), name=name, mode="markers", marker={"opacity": 0, "color": HOLIDAY},
+        showlegend=False, hovertemplate="%{customdata}",
+        customdata=texts,
     )  # fmt: skip
 
 

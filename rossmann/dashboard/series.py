@@ -10,9 +10,8 @@ from rossmann.data import SalesHistory
 from rossmann.data.chain_files.holidays import NO_NAME
 from rossmann.features import State
 from rossmann.models import Forecast, Forecaster, Quantiles
-from rossmann.schema import DAY, WEEKS_YEAR_DAYS, weekday
+from rossmann.schema import DAY, FAN_SHARES, WEEKS_YEAR_DAYS, weekday
 
-SHARES = (0.95, 0.8, 0.5)  # of days that the bands of a fan should have; the model's nearest ones are taken
 MAJORITY = 0.5  # of the chosen stores that have a promotion or a holiday
 HOLIDAY_NAMES = ("", "public holiday", "Easter", "Christmas")  # of schema.HOLIDAY_KINDS, for readers
 
@@ -23,7 +22,8 @@ class PublishedForecast:
 
     sales: np.ndarray  # float64 [stores, days]
     standard_deviation: np.ndarray  # of the error of log sales. float64 [stores, days]
-    quantiles: Quantiles
+    quantiles: Quantiles  # those of tables
+    fan: Quantiles  # those of charts
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,16 @@ def publish(forecaster: Forecaster, state: State) -> PublishedForecast:
     forecast = forecaster.predict(state, features.published_plan(state))
     shape = (len(state.store_numbers), state.horizon_days)
     return PublishedForecast(
-        forecast.sales.reshape(shape), forecast.standard_deviation.reshape(shape), forecaster.require_quantiles()
+        forecast.sales.reshape(shape),
+        forecast.standard_deviation.reshape(shape),
+        forecaster.require_quantiles(),
+        forecaster.require_fan(),
     )
 
 
 def fan_shares(quantiles: Quantiles) -> tuple[tuple[float, str, str], ...]:
-    """Of the model's bands those nearest to SHARES, the widest first: share and two names of quantiles."""
-    nearest = {min(quantiles.bands, key=lambda band: abs(band[0] - share)) for share in SHARES}
+    """The bands nearest to FAN_SHARES, the widest first: share and two names of quantiles."""
+    nearest = {min(quantiles.bands, key=lambda band: abs(band[0] - share)) for share in FAN_SHARES}
     return tuple(sorted(nearest, reverse=True))
 
 
@@ -66,9 +69,9 @@ def fan(published: PublishedForecast, dates: np.ndarray, positions: np.ndarray) 
     errors cancel each other in part, the band is wider than it need be.
     """
     sales, deviation = published.sales[positions], published.standard_deviation[positions]
-    edges = published.quantiles.by_name(deviation.ravel(), sales.ravel())
+    edges = published.fan.by_name(deviation.ravel(), sales.ravel())
     sums = {name: values.reshape(sales.shape).sum(axis=0) for name, values in edges.items()}
-    bands = (Band(share, sums[lower], sums[upper]) for share, lower, upper in fan_shares(published.quantiles))
+    bands = (Band(share, sums[lower], sums[upper]) for share, lower, upper in fan_shares(published.fan))
     return Fan(dates, sales.sum(axis=0), tuple(bands))
 
 

@@ -11,7 +11,7 @@ candidate         named configurations, those that a search tries, and the produ
 forecaster        fit, predict, save and load; blends
 adaptive_quantiles    the quantiles that a snapshot has for a model: they follow the outcomes of the forecasts
 trials            a learner that is not in the table yet, and a backtest in this process, for a notebook
-quantiles         quantiles of a forecast, and the lower and upper bound, which are two of them
+quantiles         quantiles of a forecast: the lower and upper bound are two of them; others are the edges of a fan
 """
 
 from rossmann.models.adaptive_quantiles import AdaptiveQuantiles, adapt, follow_outcomes, load_adaptive_quantiles
@@ -35,7 +35,7 @@ from rossmann.models.forecaster import (
 from rossmann.models.learner import Learner, TrainingInput
 from rossmann.models.learners import LEARNERS
 from rossmann.models.past_windows import past_window
-from rossmann.models.quantiles import Quantiles, calibrate
+from rossmann.models.quantiles import Quantiles, calibrate, fan_levels
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 from rossmann.models.trials import backtest, trial_learner
 
@@ -57,6 +57,7 @@ __all__ = [
     "calibrate",
     "candidates",
     "default_candidate",
+    "fan_levels",
     "fit",
     "follow_outcomes",
     "geometric_mean",

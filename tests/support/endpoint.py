@@ -52,8 +52,10 @@ def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecas
     origins = models.window_origins(history.dates[0], history.origin)
     training_windows = [models.training_window(history, origin) for origin in origins]
     training_windows.append(models.past_window(history, history.origin))
-    quantiles = models.calibrate(np.ones(3), [1.5, -2.0, 0.5], coverage=0.9)
-    return models.fit(candidate, training_windows, history.origin, seed).with_quantiles(quantiles)
+    residuals = np.ones(3), [1.5, -2.0, 0.5]
+    fitted = models.fit(candidate, training_windows, history.origin, seed)
+    quantiles, fan = models.calibrate(*residuals, 0.9), models.calibrate(*residuals, 0.95, models.fan_levels())
+    return fitted.with_quantiles(quantiles).with_fan(fan)
 
 
 def register(
