@@ -1,5 +1,6 @@
 """What the pages draw: sums of the chosen stores by day and by week, as arrays, without anything of Streamlit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from rossmann import features, forecasting
 from rossmann.data import SalesHistory
 from rossmann.data.chain_files.holidays import NO_NAME
 from rossmann.features import State
-from rossmann.models import Forecast, Forecaster, Quantiles
+from rossmann.models import ErrorShares, Forecast, Forecaster, Quantiles
 from rossmann.schema import DAY, FAN_SHARES, WEEKS_YEAR_DAYS, weekday
 
 MAJORITY = 0.5  # of the chosen stores that have a promotion or a holiday
@@ -24,11 +25,12 @@ class PublishedForecast:
     standard_deviation: np.ndarray  # of the error of log sales. float64 [stores, days]
     quantiles: Quantiles  # those of tables
     fan: Quantiles  # those of charts
+    error_shares: ErrorShares | None  # None: the bounds of sums are those of their rows, added up
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a fan: between its edges are about `share` of the days. float64 [days] each"""
+    """One band of a fan: between its edges are about `share` of the sums. float64 [periods] each"""
 
     share: float
     lower: np.ndarray
@@ -37,10 +39,10 @@ class Band:
 
 @dataclass(frozen=True)
 class Fan:
-    """The forecast of the sum of some stores by day; the widest band first."""
+    """The forecast of the sum of some stores by day, or by longer period; the widest band first."""
 
-    dates: np.ndarray  # datetime64[D] [days]
-    sales: np.ndarray  # float64 [days]
+    dates: np.ndarray  # the first day of each period. datetime64[D] [periods]
+    sales: np.ndarray  # float64 [periods]
     bands: tuple[Band, ...]
 
 
@@ -53,6 +55,7 @@ def publish(forecaster: Forecaster, state: State) -> PublishedForecast:
         forecast.standard_deviation.reshape(shape),
         forecaster.require_quantiles(),
         forecaster.require_fan(),
+        forecaster.error_shares,
     )
 
 
@@ -62,17 +65,33 @@ def fan_shares(quantiles: Quantiles) -> tuple[tuple[float, str, str], ...]:
     return tuple(sorted(nearest, reverse=True))
 
 
-def fan(published: PublishedForecast, dates: np.ndarray, positions: np.ndarray) -> Fan:
-    """The fan of the sum of the stores at these positions.
+def fan(
+    published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, periods: Sequence[np.ndarray] | None = None
+) -> Fan:
+    """The fan of the sum of the stores at these positions in each period.
 
-    The edges of a band are the sums of the stores' own, as if all stores erred in the same direction on a day: where
-    errors cancel each other in part, the band is wider than it need be.
+    dates: of the horizon. periods: of each one the positions of its days; by default every day is a period.
     """
-    sales, deviation = published.sales[positions], published.standard_deviation[positions]
-    edges = published.fan.by_name(deviation.ravel(), sales.ravel())
-    sums = {name: values.reshape(sales.shape).sum(axis=0) for name, values in edges.items()}
-    bands = (Band(share, sums[lower], sums[upper]) for share, lower, upper in fan_shares(published.fan))
-    return Fan(dates, sales.sum(axis=0), tuple(bands))
+    days = np.arange(len(dates))[:, None] if periods is None else periods
+    sums = np.stack([_quantiles_of_sum(published, positions, own, dates) for own in days], axis=-1)
+    edges = dict(zip(published.fan.columns, sums, strict=True))
+    bands = (Band(share, edges[lower], edges[upper]) for share, lower, upper in fan_shares(published.fan))
+    by_day = published.sales[positions].sum(axis=0)
+    return Fan(dates[[own[0] for own in days]], np.array([by_day[own].sum() for own in days]), tuple(bands))
+
+
+def _quantiles_of_sum(
+    published: PublishedForecast, positions: np.ndarray, days: np.ndarray, dates: np.ndarray
+) -> np.ndarray:
+    """The quantiles of the sum of some stores on some days. [levels]
+
+    Without shares of errors, those of the rows added up, as if all erred in the same direction: too wide.
+    """
+    chosen = np.ix_(positions, days)
+    sales, deviation = published.sales[chosen], published.standard_deviation[chosen]
+    if published.error_shares is None:
+        return published.fan.around(deviation.ravel(), sales.ravel()).sum(axis=0)
+    return published.error_shares.quantiles_of_sum(published.fan, sales, deviation, dates[days])
 
 
 def actuals(history: SalesHistory, positions: np.ndarray, days: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,25 +126,23 @@ def holidays(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) ->
     return names.astype(str)
 
 
-def weeks(days: Fan, sales: np.ndarray, before: np.ndarray) -> pd.DataFrame:
-    """The weeks of a fan from Monday to Sunday: first and last day, days, forecast, lower, upper, last_year, change.
+def weeks(published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, before: np.ndarray) -> pd.DataFrame:
+    """The weeks from Monday to Sunday: first and last day, days, forecast, lower, upper, last_year, change.
 
-    sales, before: the forecast of each store, and `last_year` of the same days. [stores, days]
-    lower, upper: of the widest band, added up over the days like over the stores.
+    before: `last_year` of these stores. [stores, dates]
+    lower, upper: of the widest band of the `fan` of weeks.
     change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
     The first and the last week may have fewer than seven days, and last_year has the same ones; NaN without any row.
     """
-    week = (days.dates - weekday(days.dates) * DAY).astype("datetime64[D]")
-    table = []
-    for monday in np.unique(week):
-        own = week == monday
-        table.append({
-            "first": days.dates[own][0], "last": days.dates[own][-1], "days": own.sum(),
-            "forecast": days.sales[own].sum(), "lower": days.bands[0].lower[own].sum(),
-            "upper": days.bands[0].upper[own].sum(), "last_year": _sum(before[:, own]),
-            "change": forecasting.year_over_year(sales[:, own].ravel(), before[:, own].ravel()),
-        })  # fmt: skip
-    return pd.DataFrame(table)
+    monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
+    periods = [np.flatnonzero(monday == each) for each in np.unique(monday)]
+    sums, sales = fan(published, dates, positions, periods), published.sales[positions]
+    changes = [forecasting.year_over_year(sales[:, own].ravel(), before[:, own].ravel()) for own in periods]
+    return pd.DataFrame({
+        "first": sums.dates, "last": [dates[own[-1]] for own in periods], "days": [len(own) for own in periods],
+        "forecast": sums.sales, "lower": sums.bands[0].lower, "upper": sums.bands[0].upper,
+        "last_year": [_sum(before[:, own]) for own in periods], "change": changes,
+    })  # fmt: skip
 
 
 def rows(history: SalesHistory, published: PublishedForecast, positions: np.ndarray) -> pd.DataFrame:

@@ -10,9 +10,10 @@ import numpy as np
 from rossmann import features
 from rossmann.data import Plan
 from rossmann.features import PlanRows, State
-from rossmann.models import quantiles
+from rossmann.models import error_shares, quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
+from rossmann.models.error_shares import ErrorShares
 from rossmann.models.learner import Booster, FittedModel, Rule, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
@@ -46,6 +47,7 @@ class Forecaster:
     members: tuple["Forecaster", ...] = ()
     quantiles: Quantiles | None = None  # those that tables, responses and the journal have
     fan: Quantiles | None = None  # the edges of the bands that a chart shows
+    error_shares: ErrorShares | None = None  # how the errors of its rows go together
 
     @property
     def booster(self) -> Booster:
@@ -87,6 +89,10 @@ class Forecaster:
         """A copy with these quantiles for the bands of a fan."""
         return replace(self, fan=fan)
 
+    def with_error_shares(self, shares: ErrorShares) -> "Forecaster":
+        """A copy with these shares for the ranges of sums."""
+        return replace(self, error_shares=shares)
+
     def require_fan(self) -> Quantiles:
         """The quantiles for the bands of a fan; where it has none, its others. ValueError as of `require_quantiles`."""
         return self.fan or self.require_quantiles()
@@ -113,6 +119,8 @@ class Forecaster:
             self.quantiles.save(folder / quantiles.FILE)
         if self.fan:
             self.fan.save(folder / quantiles.FAN_FILE)
+        if self.error_shares:
+            self.error_shares.save(folder)
 
     def _sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by their names: the members of a blend share them. [rows]"""
@@ -191,7 +199,7 @@ def load(folder: Path | str) -> Forecaster:
     members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
     model = None if members else LEARNERS[candidate.learner].load(folder)
     published, fan = (quantiles.load(folder / name) for name in (quantiles.FILE, quantiles.FAN_FILE))
-    return Forecaster(candidate, model, members, published, fan)
+    return Forecaster(candidate, model, members, published, fan, error_shares.load(folder))
 
 
 def _member_folder(folder: Path, number: int) -> Path:

@@ -13,13 +13,14 @@ import yaml
 from rossmann import models, registry
 from rossmann.data import SalesHistory, save_snapshot
 from rossmann.evaluation import Verdict
-from rossmann.models import Forecaster
+from rossmann.models import ErrorShares, Forecaster
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard, Registry
 from rossmann.serving.deployment import ServeCluster
 from tests.support.cluster import processes_named, running_cluster
 
 REPOSITORY = Path(__file__).parents[2]
+ERROR_SHARES = ErrorShares(0.05, 0.05, 0.1, 0.1, 0.1, 0.6)  # arbitrary
 PROMOTION = Verdict(True, ("test",), ())
 
 
@@ -55,7 +56,7 @@ def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecas
     residuals = np.ones(3), [1.5, -2.0, 0.5]
     fitted = models.fit(candidate, training_windows, history.origin, seed)
     quantiles, fan = models.calibrate(*residuals, 0.9), models.calibrate(*residuals, 0.95, models.fan_levels())
-    return fitted.with_quantiles(quantiles).with_fan(fan)
+    return fitted.with_quantiles(quantiles).with_fan(fan).with_error_shares(ERROR_SHARES)
 
 
 def register(
