@@ -1,5 +1,6 @@
 """The champion's quantiles after the newest outcomes, in a file beside the State of a snapshot. `ingest` writes it."""
 
+from dataclasses import replace
 from datetime import date
 
 from prefect import task
@@ -9,7 +10,7 @@ from flows import alarms, workspace
 from rossmann import journal, models, registry
 from rossmann.alarms import REASON_LENGTH, QuantilesNotUpdated
 from rossmann.data import SalesHistory, is_snapshot
-from rossmann.models import AdaptiveQuantiles, Quantiles
+from rossmann.models import AdaptiveQuantiles, Forecaster
 from rossmann.schema import to_date
 from rossmann.settings import Settings
 
@@ -33,22 +34,23 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
     champion = registry.find_champion(workspace.registry(settings))
     if champion is None or champion.code_mismatch:
         return
-    model = registry.load_forecaster(workspace.registry(settings), champion).quantiles
+    forecaster = registry.load_forecaster(workspace.registry(settings), champion)
     snapshots, fingerprint = settings.workspace.snapshots, history.fingerprint
-    if model is None or is_snapshot(snapshots, fingerprint):
+    if forecaster.quantiles is None or is_snapshot(snapshots, fingerprint):
         return
     origin = to_date(history.origin)
-    start = _start(settings, model, previous, origin)
+    start = _start(settings, forecaster, previous, origin)
     days = journal.read_scaled_errors(settings.journal_address, champion.version, history, start.until, origin)
-    AdaptiveQuantiles(model, models.follow_outcomes(start.current, days), origin).save(snapshots, fingerprint)
+    start.after(days, origin).save(snapshots, fingerprint)
 
 
-def _start(settings: Settings, model: Quantiles, previous: str | None, origin: date) -> AdaptiveQuantiles:
+def _start(settings: Settings, forecaster: Forecaster, previous: str | None, origin: date) -> AdaptiveQuantiles:
     """The quantiles of the snapshot before; without them those of the model, before the outcomes of LOOK_BACK.
 
     A snapshot that corrects days up to the same origin keeps them: each outcome is followed once, as first known.
     """
+    model = forecaster.require_quantiles()
     stored = models.load_adaptive_quantiles(settings.workspace.snapshots, previous, model) if previous else None
     if stored and origin - workspace.LOOK_BACK <= stored.until <= origin:
-        return stored
-    return AdaptiveQuantiles(model, model, origin - workspace.LOOK_BACK)
+        return replace(stored, fan=stored.fan or forecaster.fan)
+    return AdaptiveQuantiles(model, model, origin - workspace.LOOK_BACK, forecaster.fan)

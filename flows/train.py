@@ -18,6 +18,7 @@ from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.reports import leaderboard_rows
+from rossmann.schema import FAN_SHARES
 from rossmann.settings import Settings
 
 
@@ -126,6 +127,8 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         return version
     history = workspace.history(settings, snapshot)
     quantiles = training.backtest_quantiles(run.backtest, candidate.name, settings.coverage, settings.quantile_levels)
+    fan = training.backtest_quantiles(run.backtest, candidate.name, FAN_SHARES[0], models.fan_levels())
+    error_shares = training.backtest_error_shares(run.backtest, candidate.name)
     forecaster = training.fit_final(history, candidate, quantiles, seed=settings.seed, ray_address=settings.ray_address)
     card = registry.ModelCard(
         candidate=candidate.name,
@@ -139,7 +142,9 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         run_id=run_id,
         loss=run.backtest.loss.name,
     )
-    return registry.register_model(model_registry, forecaster, card, run.key)
+    return registry.register_model(
+        model_registry, forecaster.with_fan(fan).with_error_shares(error_shares), card, run.key
+    )
 
 
 @task(**retries.OVER_NETWORK)

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
 from rossmann import journal
-from rossmann.dashboard import formats
+from rossmann.dashboard import formats, series
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Scenario
 from rossmann.schema import SUNDAY, weekday
@@ -65,8 +65,11 @@ def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(sho
     page = show.open(f"?stores={label}&past=4")
     assert page.get_by_role("heading", name=f"Store {label}").is_visible()
     names = traces(page, 0, "trace.name")
-    assert {"actual", "forecast", "90%", "80%", "60%", "same weekday last year"} <= set(names)
+    assert {"actual", "forecast", "95%", "80%", "50%", "same weekday last year"} <= set(names)
     assert sum(name.startswith("forecast of ") for name in names if name) > 2
+    texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
+    kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
+    assert [names for names in texts if names] == [[series.HOLIDAY_NAMES[kind] for kind in kinds[kinds > 0]]]
     drawn = page.locator(".js-plotly-plot").first.evaluate(
         "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
     )
@@ -120,11 +123,15 @@ def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_jo
 
 
 @pytest.fixture
-def what_if(workspace, monkeypatch) -> AppTest:
-    """The page on the same workspace, without a browser."""
+def without_browser(workspace, monkeypatch) -> None:
+    """Pages that run in this process show the same workspace."""
     monkeypatch.setenv("ROSSMANN_DATA_DIR", workspace.settings.data_dir)
     st.cache_resource.clear()
     st.cache_data.clear()
+
+
+@pytest.fixture
+def what_if(without_browser) -> AppTest:
     return AppTest.from_function(what_if_page, default_timeout=60).run()
 
 
@@ -132,6 +139,21 @@ def what_if_page() -> None:
     from rossmann.dashboard.pages import whatif
 
     whatif.page()
+
+
+def forecast_page() -> None:
+    from rossmann.dashboard.pages import forecast
+
+    forecast.page()
+
+
+def test_a_week_without_sales_last_year_shows_a_dash(without_browser, workspace):
+    """A year before the first two weeks of the forecast, this store had no rows yet."""
+    page = AppTest.from_function(forecast_page, default_timeout=60)
+    page.query_params["stores"] = str(workspace.history.stores.label[7])
+    (table,) = page.run().dataframe
+    assert table.value["same days last year"].isna().tolist()[:3] == [True, True, False]
+    assert table.proto.placeholder == "–"
 
 
 def test_a_scenario_of_a_store_that_is_gone_says_so_and_can_be_deleted(what_if, workspace):

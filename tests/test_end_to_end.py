@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from html import escape
 from pathlib import Path
@@ -208,7 +208,8 @@ def test_too_many_folds_are_refused(workspace, first_run):
 def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace, first_run, snapshots, tmp_path):
     """The days since the first forecast, one by one, from its own rows beside the sales that are known now."""
     champion = registry.champion(model_registry())
-    model = registry.load_forecaster(model_registry(), champion).quantiles
+    forecaster = registry.load_forecaster(model_registry(), champion)
+    model, fan = forecaster.require_quantiles(), forecaster.require_fan()
     snapshot = ingest()
     before, history = load_snapshot(snapshots, first_run.snapshot), load_snapshot(snapshots, snapshot)
     plan = before.plan(before.origin, 30)
@@ -224,6 +225,9 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     assert (adaptive.model, adaptive.until) == (model, history.origin.item())
     assert adaptive.current.offsets == pytest.approx(models.follow_outcomes(model, days).offsets)
     assert adaptive.current != model
+    assert fan.levels == models.fan_levels()
+    assert sum(asdict(forecaster.error_shares).values()) == pytest.approx(1)
+    assert adaptive.fan.offsets == pytest.approx(models.follow_outcomes(fan, days).offsets)
     table = pd.read_csv(forecast(out=str(tmp_path / "out.csv")).file)
     state = features.load_state(snapshots, snapshot)
     rows = features.join_plan(state, history.plan(history.origin, 48))

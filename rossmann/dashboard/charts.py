@@ -80,6 +80,15 @@ def add_days(chart: go.Figure, periods: Sequence[tuple[np.datetime64, np.datetim
         chart.add_scatter(x=[str(periods[0][0])], y=[None], name=name, mode="markers", marker=marker, hoverinfo="skip")
 
 
+def add_names(chart: go.Figure, dates: np.ndarray, texts: np.ndarray, name: str) -> None:
+    """What these days are called, when the pointer is over them; nothing is drawn."""
+    chart.add_scatter(
+        x=dates, y=np.zeros(len(dates)), name=name, mode="markers", marker={"opacity": 0, "color": HOLIDAY},
+        showlegend=False, hovertemplate="%{customdata}",
+        customdata=texts,
+    )  # fmt: skip
+
+
 def add_day(chart: go.Figure, day: np.datetime64, text: str) -> None:
     """A thin dotted line at a day, with a text at its top."""
     position = str(day)

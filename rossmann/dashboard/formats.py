@@ -9,27 +9,28 @@ from rossmann.data import SalesHistory
 from rossmann.planning.scenarios import Difference
 from rossmann.schema import to_date
 
+NO_NUMBER = "–"
 ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
 
 
 def amount(value: float) -> str:
     """Sales with thousands separators and without decimals: 1,234,568; – where there is no number."""
-    return "–" if np.isnan(value) else f"{value:,.0f}"
+    return NO_NUMBER if np.isnan(value) else f"{value:,.0f}"
 
 
 def change(value: float) -> str:
     """An amount with its sign: +1,234."""
-    return "–" if np.isnan(value) else f"{value:+,.0f}"
+    return NO_NUMBER if np.isnan(value) else f"{value:+,.0f}"
 
 
 def percent(share: float, decimals: int = 1) -> str:
     """A share as a percentage: 8.3 %."""
-    return "–" if np.isnan(share) else f"{100 * share:.{decimals}f} %"
+    return NO_NUMBER if np.isnan(share) else f"{100 * share:.{decimals}f} %"
 
 
 def signed_percent(share: float) -> str:
     """The same with its sign: +3.2 %."""
-    return "–" if np.isnan(share) else f"{100 * share:+.1f} %"
+    return NO_NUMBER if np.isnan(share) else f"{100 * share:+.1f} %"
 
 
 def day(value: np.datetime64 | date | str) -> str:
@@ -50,7 +51,7 @@ def unit(history: SalesHistory) -> str:
 
 def points(value: float) -> str:
     """A difference of two shares in percentage points: -0.3 points."""
-    return "–" if np.isnan(value) else f"{100 * value:+.1f} points"
+    return NO_NUMBER if np.isnan(value) else f"{100 * value:+.1f} points"
 
 
 def bullets(texts: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """What the pages draw: sums of the chosen stores by day and by week, as arrays, without anything of Streamlit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +8,13 @@ import pandas as pd
 
 from rossmann import features, forecasting
 from rossmann.data import SalesHistory
+from rossmann.data.chain_files.holidays import NO_NAME
 from rossmann.features import State
-from rossmann.models import Forecast, Forecaster, Quantiles
-from rossmann.schema import DAY, WEEKS_YEAR_DAYS, weekday
+from rossmann.models import ErrorShares, Forecast, Forecaster, Quantiles
+from rossmann.schema import DAY, FAN_SHARES, WEEKS_YEAR_DAYS, weekday
 
-SHARES = (0.95, 0.8, 0.5)  # of days that the bands of a fan should have; the model's nearest ones are taken
 MAJORITY = 0.5  # of the chosen stores that have a promotion or a holiday
+HOLIDAY_NAMES = ("", "public holiday", "Easter", "Christmas")  # of schema.HOLIDAY_KINDS, for readers
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class PublishedForecast:
 
     sales: np.ndarray  # float64 [stores, days]
     standard_deviation: np.ndarray  # of the error of log sales. float64 [stores, days]
-    quantiles: Quantiles
+    quantiles: Quantiles  # those of tables
+    fan: Quantiles  # those of charts
+    error_shares: ErrorShares | None  # None: the bounds of sums are those of their rows, added up
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a fan: between its edges are about `share` of the days. float64 [days] each"""
+    """One band of a fan: between its edges are about `share` of the sums. float64 [periods] each"""
 
     share: float
     lower: np.ndarray
@@ -35,10 +39,10 @@ class Band:
 
 @dataclass(frozen=True)
 class Fan:
-    """The forecast of the sum of some stores by day; the widest band first."""
+    """The forecast of the sum of some stores by day, or by longer period; the widest band first."""
 
-    dates: np.ndarray  # datetime64[D] [days]
-    sales: np.ndarray  # float64 [days]
+    dates: np.ndarray  # the first day of each period. datetime64[D] [periods]
+    sales: np.ndarray  # float64 [periods]
     bands: tuple[Band, ...]
 
 
@@ -47,27 +51,47 @@ def publish(forecaster: Forecaster, state: State) -> PublishedForecast:
     forecast = forecaster.predict(state, features.published_plan(state))
     shape = (len(state.store_numbers), state.horizon_days)
     return PublishedForecast(
-        forecast.sales.reshape(shape), forecast.standard_deviation.reshape(shape), forecaster.require_quantiles()
+        forecast.sales.reshape(shape),
+        forecast.standard_deviation.reshape(shape),
+        forecaster.require_quantiles(),
+        forecaster.require_fan(),
+        forecaster.error_shares,
     )
 
 
 def fan_shares(quantiles: Quantiles) -> tuple[tuple[float, str, str], ...]:
-    """Of the model's bands those nearest to SHARES, the widest first: share and two names of quantiles."""
-    nearest = {min(quantiles.bands, key=lambda band: abs(band[0] - share)) for share in SHARES}
+    """The bands nearest to FAN_SHARES, the widest first: share and two names of quantiles."""
+    nearest = {min(quantiles.bands, key=lambda band: abs(band[0] - share)) for share in FAN_SHARES}
     return tuple(sorted(nearest, reverse=True))
 
 
-def fan(published: PublishedForecast, dates: np.ndarray, positions: np.ndarray) -> Fan:
-    """The fan of the sum of the stores at these positions.
+def fan(
+    published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, periods: Sequence[np.ndarray] | None = None
+) -> Fan:
+    """The fan of the sum of the stores at these positions in each period.
 
-    The edges of a band are the sums of the stores' own, as if all stores erred in the same direction on a day: where
-    errors cancel each other in part, the band is wider than it need be.
+    dates: of the horizon. periods: of each one the positions of its days; by default every day is a period.
     """
-    sales, deviation = published.sales[positions], published.standard_deviation[positions]
-    edges = published.quantiles.by_name(deviation.ravel(), sales.ravel())
-    sums = {name: values.reshape(sales.shape).sum(axis=0) for name, values in edges.items()}
-    bands = (Band(share, sums[lower], sums[upper]) for share, lower, upper in fan_shares(published.quantiles))
-    return Fan(dates, sales.sum(axis=0), tuple(bands))
+    days = np.arange(len(dates))[:, None] if periods is None else periods
+    sums = np.stack([_quantiles_of_sum(published, positions, own, dates) for own in days], axis=-1)
+    edges = dict(zip(published.fan.columns, sums, strict=True))
+    bands = (Band(share, edges[lower], edges[upper]) for share, lower, upper in fan_shares(published.fan))
+    by_day = published.sales[positions].sum(axis=0)
+    return Fan(dates[[own[0] for own in days]], np.array([by_day[own].sum() for own in days]), tuple(bands))
+
+
+def _quantiles_of_sum(
+    published: PublishedForecast, positions: np.ndarray, days: np.ndarray, dates: np.ndarray
+) -> np.ndarray:
+    """The quantiles of the sum of some stores on some days. [levels]
+
+    Without shares of errors, those of the rows added up, as if all erred in the same direction: too wide.
+    """
+    chosen = np.ix_(positions, days)
+    sales, deviation = published.sales[chosen], published.standard_deviation[chosen]
+    if published.error_shares is None:
+        return published.fan.around(deviation.ravel(), sales.ravel()).sum(axis=0)
+    return published.error_shares.quantiles_of_sum(published.fan, sales, deviation, dates[days])
 
 
 def actuals(history: SalesHistory, positions: np.ndarray, days: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,29 +113,36 @@ def promotion_days(history: SalesHistory, positions: np.ndarray, dates: np.ndarr
 
 
 def holidays(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
-    """Whether most of these stores have a public holiday on each of these days. bool, same shape"""
-    return _most(history.calendar.holiday_kind > 0, history, positions, dates)
+    """Which public holiday each of these days is for most of these stores; "" if they have none. str, same shape
 
-
-def weeks(days: Fan, sales: np.ndarray, before: np.ndarray) -> pd.DataFrame:
-    """The weeks of a fan from Monday to Sunday: first and last day, days, forecast, lower, upper, last_year, change.
-
-    sales, before: the forecast of each store, and `last_year` of the same days. [stores, days]
-    lower, upper: of the widest band, added up over the days like over the stores.
-    change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
-    The first and the last week may have fewer than seven days, and last_year has the same ones.
+    Its names in the chain's files or of its country; where they have no names, its kind.
     """
-    week = (days.dates - weekday(days.dates) * DAY).astype("datetime64[D]")
-    table = []
-    for monday in np.unique(week):
-        own = week == monday
-        table.append({
-            "first": days.dates[own][0], "last": days.dates[own][-1], "days": own.sum(),
-            "forecast": days.sales[own].sum(), "lower": days.bands[0].lower[own].sum(),
-            "upper": days.bands[0].upper[own].sum(), "last_year": np.nansum(before[:, own]),
-            "change": forecasting.year_over_year(sales[:, own].ravel(), before[:, own].ravel()),
-        })  # fmt: skip
-    return pd.DataFrame(table)
+    calendar, names = history.calendar, np.full(len(dates), "", object)
+    kind = calendar.holiday_kind[np.ix_(positions, calendar.positions(dates))]
+    for day in np.flatnonzero((kind > 0).mean(axis=0) > MAJORITY):
+        of_stores = kind[:, day]
+        own_names = _calendar_names(history, positions[of_stores > 0], dates[day])
+        names[day] = own_names or HOLIDAY_NAMES[np.bincount(of_stores[of_stores > 0]).argmax()]
+    return names.astype(str)
+
+
+def weeks(published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, before: np.ndarray) -> pd.DataFrame:
+    """The weeks from Monday to Sunday: first and last day, days, forecast, lower, upper, last_year, change.
+
+    before: `last_year` of these stores. [stores, dates]
+    lower, upper: of the widest band of the `fan` of weeks.
+    change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
+    The first and the last week may have fewer than seven days, and last_year has the same ones; NaN without any row.
+    """
+    monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
+    periods = [np.flatnonzero(monday == each) for each in np.unique(monday)]
+    sums, sales = fan(published, dates, positions, periods), published.sales[positions]
+    changes = [forecasting.year_over_year(sales[:, own].ravel(), before[:, own].ravel()) for own in periods]
+    return pd.DataFrame({
+        "first": sums.dates, "last": [dates[own[-1]] for own in periods], "days": [len(own) for own in periods],
+        "forecast": sums.sales, "lower": sums.bands[0].lower, "upper": sums.bands[0].upper,
+        "last_year": [_sum(before[:, own]) for own in periods], "change": changes,
+    })  # fmt: skip
 
 
 def rows(history: SalesHistory, published: PublishedForecast, positions: np.ndarray) -> pd.DataFrame:
@@ -127,6 +158,19 @@ def runs(flags: np.ndarray, dates: np.ndarray) -> list[tuple[np.datetime64, np.d
     """First and last day of every run of consecutive days with a flag."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     return [(dates[first], dates[stop - 1]) for first, stop in edges.reshape(-1, 2)]
+
+
+def _sum(amounts: np.ndarray) -> float:
+    """The sum of the amounts that exist; NaN if none does."""
+    return np.nan if np.isnan(amounts).all() else float(np.nansum(amounts))
+
+
+def _calendar_names(history: SalesHistory, positions: np.ndarray, date: np.datetime64) -> str:
+    """The names in the calendar that a day has for most of the stores at these positions; "" without any."""
+    calendar = history.calendar
+    flags = calendar.covariates[np.ix_(np.flatnonzero(calendar.is_holiday), positions, [calendar.positions(date)])]
+    columns = calendar.covariate_names[calendar.is_holiday][(flags > 0).mean(axis=(1, 2)) > MAJORITY]
+    return " and ".join(name for each in columns.tolist() if (name := each.removeprefix("holiday ")) != NO_NAME)
 
 
 def _most(panel: np.ndarray, history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:

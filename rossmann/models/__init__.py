@@ -10,8 +10,9 @@ day_corrections   what their trees add to the whole chain on a day, which is cli
 candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
 adaptive_quantiles    the quantiles that a snapshot has for a model: they follow the outcomes of the forecasts
+error_shares      how the errors of the rows go together: the quantiles of sums
 trials            a learner that is not in the table yet, and a backtest in this process, for a notebook
-quantiles         quantiles of a forecast, and the lower and upper bound, which are two of them
+quantiles         quantiles of a forecast: the lower and upper bound are two of them; others are the edges of a fan
 """
 
 from rossmann.models.adaptive_quantiles import AdaptiveQuantiles, adapt, follow_outcomes, load_adaptive_quantiles
@@ -24,6 +25,7 @@ from rossmann.models.candidate import (
     replace_members,
     trial_candidate,
 )
+from rossmann.models.error_shares import ErrorShares, estimate_error_shares
 from rossmann.models.forecaster import (
     Forecast,
     Forecaster,
@@ -35,7 +37,7 @@ from rossmann.models.forecaster import (
 from rossmann.models.learner import Learner, TrainingInput
 from rossmann.models.learners import LEARNERS
 from rossmann.models.past_windows import past_window
-from rossmann.models.quantiles import Quantiles, calibrate
+from rossmann.models.quantiles import Quantiles, calibrate, fan_levels
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 from rossmann.models.trials import backtest, trial_learner
 
@@ -45,6 +47,7 @@ __all__ = [
     "LEARNERS",
     "AdaptiveQuantiles",
     "Candidate",
+    "ErrorShares",
     "Forecast",
     "Forecaster",
     "Learner",
@@ -57,6 +60,8 @@ __all__ = [
     "calibrate",
     "candidates",
     "default_candidate",
+    "estimate_error_shares",
+    "fan_levels",
     "fit",
     "follow_outcomes",
     "geometric_mean",

@@ -25,11 +25,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AdaptiveQuantiles:
-    """The quantiles of a model and what has become of them."""
+    """The quantiles of a model and what has become of them, and of those for its fan."""
 
     model: Quantiles  # as calibrated with the model
     current: Quantiles
     until: date  # the last day whose outcomes they follow
+    fan: Quantiles | None = None  # current; None: the model has none, or the file is older than fans
+
+    def after(self, days: Iterable[np.ndarray], until: date) -> "AdaptiveQuantiles":
+        """These after the outcomes of the days up to `until`, as `follow_outcomes` takes them."""
+        outcomes = list(days)
+        fan = follow_outcomes(self.fan, outcomes) if self.fan else None
+        return AdaptiveQuantiles(self.model, follow_outcomes(self.current, outcomes), until, fan)
 
     def save(self, snapshots: str, fingerprint: str) -> None:
         """Write the file of the model beside the State of a snapshot."""
@@ -48,13 +55,17 @@ def load_adaptive_quantiles(snapshots: str, fingerprint: str, model: Quantiles) 
         return None
     fields = json.loads(content)
     model, current = (Quantiles.of_document(fields[name]) for name in ("model", "current"))
-    return AdaptiveQuantiles(model, current, date.fromisoformat(fields["until"]))
+    fan = Quantiles.of_document(fields["fan"]) if fields.get("fan") else None
+    return AdaptiveQuantiles(model, current, date.fromisoformat(fields["until"]), fan)
 
 
 def adapt(forecaster: Forecaster, snapshots: str, fingerprint: str) -> Forecaster:
     """The forecaster with the quantiles that a snapshot has for it; as it is where the snapshot has none."""
     stored = load_adaptive_quantiles(snapshots, fingerprint, forecaster.quantiles) if forecaster.quantiles else None
-    return forecaster.with_quantiles(stored.current) if stored else forecaster
+    if stored is None:
+        return forecaster
+    adapted = forecaster.with_quantiles(stored.current)
+    return adapted.with_fan(stored.fan) if stored.fan else adapted
 
 
 def follow_outcomes(quantiles: Quantiles, days: Iterable[np.ndarray]) -> Quantiles:

@@ -10,9 +10,10 @@ import numpy as np
 from rossmann import features
 from rossmann.data import Plan
 from rossmann.features import PlanRows, State
-from rossmann.models import quantiles
+from rossmann.models import error_shares, quantiles
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
+from rossmann.models.error_shares import ErrorShares
 from rossmann.models.learner import Booster, FittedModel, Rule, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
@@ -44,7 +45,9 @@ class Forecaster:
     candidate: Candidate
     model: FittedModel | None  # None for a blend
     members: tuple["Forecaster", ...] = ()
-    quantiles: Quantiles | None = None
+    quantiles: Quantiles | None = None  # those that tables, responses and the journal have
+    fan: Quantiles | None = None  # the edges of the bands that a chart shows
+    error_shares: ErrorShares | None = None  # how the errors of its rows go together
 
     @property
     def booster(self) -> Booster:
@@ -82,6 +85,18 @@ class Forecaster:
         """A copy with these quantiles."""
         return replace(self, quantiles=quantiles)
 
+    def with_fan(self, fan: Quantiles) -> "Forecaster":
+        """A copy with these quantiles for the bands of a fan."""
+        return replace(self, fan=fan)
+
+    def with_error_shares(self, shares: ErrorShares) -> "Forecaster":
+        """A copy with these shares for the ranges of sums."""
+        return replace(self, error_shares=shares)
+
+    def require_fan(self) -> Quantiles:
+        """The quantiles for the bands of a fan; where it has none, its others. ValueError as of `require_quantiles`."""
+        return self.fan or self.require_quantiles()
+
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, share of the gain), largest first. Of a blend the mean of its boosters; empty without boosters."""
         total: dict[str, float] = {}
@@ -101,7 +116,11 @@ class Forecaster:
         if self.model:
             self.model.save(folder)
         if self.quantiles:
-            self.quantiles.save(folder)
+            self.quantiles.save(folder / quantiles.FILE)
+        if self.fan:
+            self.fan.save(folder / quantiles.FAN_FILE)
+        if self.error_shares:
+            self.error_shares.save(folder)
 
     def _sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by their names: the members of a blend share them. [rows]"""
@@ -179,7 +198,8 @@ def load(folder: Path | str) -> Forecaster:
     candidate = Candidate.parse((folder / CANDIDATE_FILE).read_text())
     members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
     model = None if members else LEARNERS[candidate.learner].load(folder)
-    return Forecaster(candidate, model, members, quantiles.load(folder))
+    published, fan = (quantiles.load(folder / name) for name in (quantiles.FILE, quantiles.FAN_FILE))
+    return Forecaster(candidate, model, members, published, fan, error_shares.load(folder))
 
 
 def _member_folder(folder: Path, number: int) -> Path:

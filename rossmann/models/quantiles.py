@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rossmann.schema import QUANTILE_LEVELS
+from rossmann.schema import FAN_SHARES, QUANTILE_LEVELS
 from rossmann.validation import DataError
 
-FILE = "quantiles.npz"
+FILE, FAN_FILE = "quantiles.npz", "fan.npz"
 DECIMALS = 6  # of a level: (1 - 0.9) / 2 is 0.05
 
 
@@ -61,16 +61,16 @@ class Quantiles:
         lower, upper = (self.offsets[self.levels.index(level)] for level in bound_levels(self.coverage))
         return _shifted(forecast, standard_deviation, lower), _shifted(forecast, standard_deviation, upper)
 
-    def save(self, folder: Path) -> None:
-        """Write FILE into an existing folder."""
-        np.savez(Path(folder) / FILE, **vars(self))
+    def save(self, file: Path) -> None:
+        """Write a file of this name into an existing folder."""
+        np.savez(file, **vars(self))
 
 
-def load(folder: Path) -> Quantiles | None:
-    """What `save` wrote; None if the folder has no quantiles."""
-    if not (Path(folder) / FILE).exists():
+def load(file: Path) -> Quantiles | None:
+    """What `save` wrote; None if there is no file."""
+    if not file.exists():
         return None
-    with np.load(Path(folder) / FILE, allow_pickle=False) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         levels, offsets = (tuple(arrays[name].tolist()) for name in ("levels", "offsets"))
         return Quantiles(levels, offsets, float(arrays["coverage"]))
 
@@ -104,6 +104,11 @@ def clip_to_bounds(levels: np.ndarray, offsets: np.ndarray, coverage: float) -> 
 def bound_levels(coverage: float) -> tuple[float, float]:
     """The levels of the lower and of the upper bound: 0.05 and 0.95 for 0.9."""
     return round((1 - coverage) / 2, DECIMALS), round((1 + coverage) / 2, DECIMALS)
+
+
+def fan_levels() -> tuple[float, ...]:
+    """The levels of the edges of a fan's bands, and of its middle: 0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975."""
+    return tuple(sorted({0.5, *(level for share in FAN_SHARES for level in bound_levels(share))}))
 
 
 def column_name(level: float) -> str:

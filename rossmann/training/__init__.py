@@ -9,6 +9,7 @@ files       finished fits and backtest runs in a storage: what was computed once
 
 from rossmann.training.backtests import (
     BacktestEntry,
+    backtest_error_shares,
     backtest_quantiles,
     coverage_of_levels,
     possible_staleness_days,
@@ -32,6 +33,7 @@ __all__ = [
     "FitResult",
     "FitTask",
     "Trial",
+    "backtest_error_shares",
     "backtest_quantiles",
     "coverage_of_levels",
     "fit_cpu_seconds",

@@ -9,7 +9,7 @@ import pandas as pd
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import LOSSES, Backtest, BacktestRun, Fold, Loss
-from rossmann.models import Candidate, Quantiles
+from rossmann.models import Candidate, ErrorShares, Quantiles
 from rossmann.schema import DAY, DEFAULT_LOSS, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.storage import Storage
 from rossmann.training import files
@@ -93,6 +93,11 @@ def backtest_quantiles(
 ) -> Quantiles:
     """Quantiles calibrated on all folds of the candidate's backtest."""
     return _calibrate(backtest.of(candidate), coverage, levels)
+
+
+def backtest_error_shares(backtest: Backtest, candidate: str) -> ErrorShares:
+    """How the errors of the candidate go together, on all folds of its backtest."""
+    return models.estimate_error_shares(_error_panel(rows) for _, rows in backtest.of(candidate).groupby("origin"))
 
 
 def quantiles_of_folds(
@@ -196,6 +201,19 @@ def _with_quantiles(rows: pd.DataFrame, coverage: float, levels: Sequence[float]
 
 
 def _calibrate(rows: pd.DataFrame, coverage: float, levels: Sequence[float]) -> Quantiles:
-    sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
-    log_residual = np.log(sold.sales.to_numpy() / sold.forecast.to_numpy())
+    sold, log_residual = _log_residuals(rows)
     return models.calibrate(sold.standard_deviation.to_numpy(), log_residual, coverage, levels)
+
+
+def _error_panel(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The errors of one fold in standard deviations [stores, dates], NaN without sales, and the dates."""
+    sold, log_residual = _log_residuals(rows)
+    errors = sold[["store", "date"]].assign(error=log_residual / sold.standard_deviation)
+    panel = errors.pivot(index="store", columns="date", values="error")
+    return panel.to_numpy(), panel.columns.to_numpy()
+
+
+def _log_residuals(rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """The rows with sales and a forecast, and log(sales / forecast) of each."""
+    sold = rows[(rows.sales > 0) & (rows.forecast > 0)]
+    return sold, np.log(sold.sales.to_numpy() / sold.forecast.to_numpy())

@@ -13,13 +13,14 @@ import yaml
 from rossmann import models, registry
 from rossmann.data import SalesHistory, save_snapshot
 from rossmann.evaluation import Verdict
-from rossmann.models import Forecaster
+from rossmann.models import ErrorShares, Forecaster
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard, Registry
 from rossmann.serving.deployment import ServeCluster
 from tests.support.cluster import processes_named, running_cluster
 
 REPOSITORY = Path(__file__).parents[2]
+ERROR_SHARES = ErrorShares(0.05, 0.05, 0.1, 0.1, 0.1, 0.6)  # arbitrary
 PROMOTION = Verdict(True, ("test",), ())
 
 
@@ -52,8 +53,10 @@ def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecas
     origins = models.window_origins(history.dates[0], history.origin)
     training_windows = [models.training_window(history, origin) for origin in origins]
     training_windows.append(models.past_window(history, history.origin))
-    quantiles = models.calibrate(np.ones(3), [1.5, -2.0, 0.5], coverage=0.9)
-    return models.fit(candidate, training_windows, history.origin, seed).with_quantiles(quantiles)
+    residuals = np.ones(3), [1.5, -2.0, 0.5]
+    fitted = models.fit(candidate, training_windows, history.origin, seed)
+    quantiles, fan = models.calibrate(*residuals, 0.9), models.calibrate(*residuals, 0.95, models.fan_levels())
+    return fitted.with_quantiles(quantiles).with_fan(fan).with_error_shares(ERROR_SHARES)
 
 
 def register(

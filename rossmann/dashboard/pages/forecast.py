@@ -21,6 +21,12 @@ PAST_WEEKS = (4, 8, 13, 26, 52)
 LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
 LAYERS = (LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS)
 COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
+CANCELLING = (
+    "errors of stores and days cancel each other as much as they did in the backtest, so a sum is surer than its parts."
+)
+ADDED_UP = (
+    "the bounds of stores and days are added up, so the true range is at most this wide; a new training mends it."
+)
 CHART_KEY, DAY_KEY, CLICK_KEY = "forecast", "day", "click"  # of the session; the day is in the URL, too
 
 
@@ -35,18 +41,15 @@ def page() -> None:
     past_days, layers = _choose_view()
     days = series.fan(published, history.calendar.dates[-history.horizon_days :], selection.positions)
     before = series.last_year(history, selection.positions, days.dates)
-    sales = published.sales[selection.positions]
-    _show_totals(history, selection, days, sales, before)
+    _show_totals(history, selection, published, days.dates, before)
     event = charts.show(
         _chart(history, selection, days, past_days, layers), CHART_KEY, on_select="rerun", selection_mode="points"
     )
     if len(selection.positions) > 1:
-        st.caption(
-            "The band of several stores adds up the bounds of each, as if all erred in the same direction: errors that "
-            "cancel each other make the true range narrower."
-        )
+        st.caption(f"The bands of several stores: {_about_sums(published)}")
     _show_reasons(history, selection, now, event)
-    _show_weeks(history, series.weeks(days, sales, before), f"{days.bands[0].share:.0%}")
+    weeks = series.weeks(published, days.dates, selection.positions, before)
+    _show_weeks(history, weeks, f"{days.bands[0].share:.0%}", _about_sums(published))
     _offer_csv(history, published, selection, now)
 
 
@@ -66,13 +69,24 @@ def _choose_view() -> tuple[int, Collection[str]]:
     return weeks * WEEK_DAYS, layers
 
 
-def _show_totals(history: SalesHistory, selection: Selection, days: Fan, sales: np.ndarray, before: np.ndarray) -> None:
+def _about_sums(published: PublishedForecast) -> str:
+    return CANCELLING if published.error_shares else ADDED_UP
+
+
+def _show_totals(
+    history: SalesHistory, selection: Selection, published: PublishedForecast, dates: np.ndarray, before: np.ndarray
+) -> None:
     st.subheader(selection.title)
-    for column, count in zip(st.columns(3), (WEEK_DAYS, 4 * WEEK_DAYS, len(days.dates)), strict=True):
+    counts = [min(count, len(dates)) for count in (WEEK_DAYS, 4 * WEEK_DAYS, len(dates))]
+    totals = series.fan(published, dates, selection.positions, [np.arange(count) for count in counts])
+    sales, widest = published.sales[selection.positions], totals.bands[0]
+    for number, (column, count) in enumerate(zip(st.columns(3), counts, strict=True)):
         change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
         delta = None if np.isnan(change) else f"{formats.signed_percent(change)} on last year"
-        label = f"Next {min(count, len(days.dates))} days, {formats.unit(history)}"
-        column.metric(label, formats.amount(days.sales[:count].sum()), delta, help=COMPARABLE)
+        label = f"Next {count} days, {formats.unit(history)}"
+        column.metric(label, formats.amount(totals.sales[number]), delta, help=COMPARABLE)
+        lower, upper = formats.amount(widest.lower[number]), formats.amount(widest.upper[number])
+        column.caption(f"{widest.share:.0%}: {lower} to {upper}")
 
 
 def _chart(
@@ -86,8 +100,10 @@ def _chart(
         flags = series.promotion_days(history, positions, dates)
         charts.add_days(chart, series.runs(flags, dates), "promotion", charts.PROMOTION)
     if HOLIDAYS in layers:
-        flags = series.holidays(history, positions, dates)
-        charts.add_days(chart, series.runs(flags, dates), "holiday", charts.HOLIDAY)
+        names = series.holidays(history, positions, dates)
+        is_holiday = names != ""
+        charts.add_days(chart, series.runs(is_holiday, dates), "holiday", charts.HOLIDAY)
+        charts.add_names(chart, dates[is_holiday], names[is_holiday], "holiday")
     if LAST_YEAR in layers:
         before = _without_closed(np.nansum(series.last_year(history, positions, dates), axis=0))
         charts.add_line(chart, dates, before, "same weekday last year", charts.LAST_YEAR, dash="dot", width=1.2)
@@ -150,7 +166,7 @@ def _show_reasons(history: SalesHistory, selection: Selection, now: Current, eve
         st.caption("The usual level, and what each cause adds to it or takes away: together they are the forecast.")
 
 
-def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
+def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_sums: str) -> None:
     st.subheader("By week")
     names = {
         "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
@@ -161,13 +177,14 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
     st.dataframe(
         table.round({"forecast": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
         hide_index=True,
+        placeholder=formats.NO_NUMBER,
         column_config={
             "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
             names["upper"]: amounts, names["last_year"]: amounts,
             "change": st.column_config.NumberColumn(format="percent"),
         },
     )  # fmt: skip
-    st.caption(f"{share} from/to adds up the bounds of the days: the range of a week is at most this wide.")
+    st.caption(f"{share} from/to: {about_sums}")
 
 
 def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current) -> None:
