@@ -40,12 +40,14 @@ from rossmann.serving.server.auth import Limits
 from rossmann.serving.server.blocks import BlockForecaster
 from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.errors import MAX_PROBLEMS
+from rossmann.serving.server.explanations import earlier_reading
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.target import ServingTarget
 from rossmann.validation import DataError
 from tests.support.cluster import wait
+from tests.support.endpoint import registry_of
 
 KEY = "a key that is long enough"
 FIRST, LAST = "2015-02-10", "2015-03-29"  # of toy's 48 days after its origin
@@ -95,7 +97,8 @@ class Client:
 @contextmanager
 def running_host(load, folder: Path, journal_url: str | None = None) -> Iterator[ModelHost]:
     """A host that has loaded no model yet."""
-    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
+    reading = earlier_reading(registry_of(folder), f"{folder}/snapshots")
+    host = ModelHost(load, reading, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
                      Metrics())  # fmt: skip
     yield host
     host.journal.close(5)
