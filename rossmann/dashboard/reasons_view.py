@@ -100,20 +100,13 @@ def _choose_earlier(history: SalesHistory, now: Current, store: int, day: date) 
     )
     versions = list(loading_movement.versions())
     version = st.selectbox(
-        "Model version then",
+        "Model version",
         versions,
         versions.index(usual_version),
         key=VERSION_KEY,
         bind="query-params",
-        format_func=lambda number: _version_name(number, now),
     )
     return since, version
-
-
-def _version_name(number: int, now: Current) -> str:
-    """For example "2 (blend), champion"."""
-    suffix = ", champion" if number == now.champion.version else ""
-    return f"{number} ({loading_movement.versions()[number].card.candidate}){suffix}"
 
 
 def _movement_chart(moved: Movement, unit: str) -> go.Figure:
