@@ -8,29 +8,10 @@ import numpy as np
 from flows import workspace
 from rossmann import data, explain, registry
 from rossmann.data import Plan, store_labels
-from rossmann.explain import Basis, Evening, Movement, Reasons
+from rossmann.explain import Basis, EarlierForecast, Evening, Reading, Reasons, Source
 from rossmann.features import State
-from rossmann.models import Forecaster
-from rossmann.registry import RegisteredModel
 from rossmann.settings import Settings
 from rossmann.validation import DataError
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a forecast was made from."""
-
-    model: RegisteredModel
-    evening: Evening
-    plan: str | None  # the file of a caller's plan; None: as published
-
-
-@dataclass(frozen=True)
-class EarlierForecast:
-    """The forecast of the same day from which a movement is counted, and why the explained one is different."""
-
-    source: Source
-    movement: Movement  # from it to the explained one
 
 
 @dataclass(frozen=True)
@@ -42,6 +23,10 @@ class Explanation:
     source: Source
     earlier: EarlierForecast | None
     unit: str  # of all amounts
+
+    def notes(self) -> list[str]:
+        """What the reader must know."""
+        return explain.notes(self.reasons.date, self.source, self.earlier.source if self.earlier else None)
 
 
 def explain_day(
@@ -60,47 +45,31 @@ def explain_day(
     DataError for an unknown store, for a day that cannot be forecast, and for what the workspace lacks.
     """
     day_number, snapshots = np.datetime64(day), settings.workspace.snapshots
+    current, reading = data.current_snapshot(snapshots), _reading(settings)
     model = registry.champion(workspace.registry(settings))
-    source = Source(model, explain.evening_before(snapshots, day_number), plan)
-    state = source.evening.state()
-    basis = Basis(_forecaster(settings, model), state, _read_plan(source))
-    number = _store_number(state, store)
+    evening = explain.evening_before(snapshots, current, day_number)
+    source = Source(model.version, model.card.train_end, evening, plan)
+    basis = Basis(reading.forecaster(model.version), reading.state(evening), _read_plan(source))
+    number = _store_number(basis.state, store)
     reasons = explain.reasons_of_day(basis, number, day_number)
-    (name,) = data.store_names(state, np.array([number])).tolist()
+    (name,) = data.store_names(basis.state, np.array([number])).tolist()
     earlier = None
     if plan is not None or since is not None or since_version is not None:
-        earlier_source = _earlier_source(settings, source, since, since_version)
-        before = _earlier_basis(settings, earlier_source, source, basis)
-        earlier = EarlierForecast(earlier_source, explain.why_it_moved(before, basis, number, day_number))
-    return Explanation(name, reasons, source, earlier, state.chain.unit)
+        other = explain.earlier_source(source, current, since, since_version, reading)
+        before = explain.earlier_basis(other, source, basis, reading)
+        earlier = EarlierForecast(other, explain.why_it_moved(before, basis, number, day_number))
+    return Explanation(name, reasons, source, earlier, basis.state.chain.unit)
 
 
-def _earlier_source(settings: Settings, source: Source, since: date | None, since_version: int | None) -> Source:
-    """What is not named is as in the explained forecast; the plan is the published one."""
-    evening, model = source.evening, source.model
-    if since is not None:
-        if np.datetime64(since) > evening.origin:
-            raise DataError(
-                f"since {since}: the forecast is from the evening of {evening.origin}; choose an earlier one"
-            )
-        evening = explain.find_evening(settings.workspace.snapshots, np.datetime64(since))
-    if since_version is not None:
-        model = registry.find_version(workspace.registry(settings), since_version)
-    return Source(model, evening, None)
-
-
-def _earlier_basis(settings: Settings, earlier: Source, source: Source, basis: Basis) -> Basis:
-    """What is the same as in the explained forecast is not loaded again."""
-    forecaster, state = basis.forecaster, basis.state
-    if earlier.model.version != source.model.version:
-        forecaster = _forecaster(settings, earlier.model)
-    if earlier.evening != source.evening:
-        state = earlier.evening.state()
-    return Basis(forecaster, state)
-
-
-def _forecaster(settings: Settings, model: RegisteredModel) -> Forecaster:
-    return registry.load_forecaster(workspace.registry(settings), model)
+def _reading(settings: Settings) -> Reading:
+    """From the registry and the snapshots, each time anew."""
+    models = workspace.registry(settings)
+    return Reading(
+        settings.workspace.snapshots,
+        train_end=lambda version: registry.find_version(models, version).card.train_end,
+        forecaster=lambda version: registry.load_forecaster(models, registry.find_version(models, version)),
+        state=Evening.state,
+    )
 
 
 def _read_plan(source: Source) -> Plan | None:

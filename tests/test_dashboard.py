@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
+from flows.explanation import explain_day
 from rossmann import journal
 from rossmann.dashboard import formats, series
 from rossmann.planning import scenarios
@@ -103,6 +104,24 @@ def test_a_click_on_a_day_shows_its_reasons_and_puts_it_into_the_url(show, label
     chart.click(position={"x": x, "y": y})
     page.wait_for_url(f"**day={day}*")
     assert show.settled().get_by_text(f"Forecast of {formats.day(np.datetime64(day))}").is_visible()
+
+
+def test_why_a_forecast_moved_is_shown_when_asked_for_as_the_command_says_it_and_is_in_the_url(show, workspace, label):
+    since, first = ((workspace.history.origin + days).item() for days in (-9, 1))
+    address = f"?stores={label}&since={since}&since-version=1"
+    page = show.open(address)
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    page.get_by_text("Why it moved since an earlier evening").click()
+    page.wait_for_url("**moved=true*")
+    page.get_by_text(f"no snapshot ends on {since}").wait_for()
+    ((*causes, change),) = traces(show.settled(), 2, "Array.from(trace.x)")
+    moved = explain_day(workspace.settings, label, first, since=since, since_version=1).earlier.movement
+    assert causes == pytest.approx([moved.actuals, moved.plan, moved.model])
+    assert moved.model != 0
+    assert sum(causes) == pytest.approx(change) == pytest.approx(moved.after - moved.before)
+    page.reload()
+    page.get_by_text(f"Before, from the evening of {formats.day(since)}").wait_for()
+    assert traces(show.settled(), 2, "Array.from(trace.x)") == [[*causes, change]]
 
 
 def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_journal(show, workspace):

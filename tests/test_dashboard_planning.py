@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
+from rossmann.dashboard import formats
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
@@ -115,6 +116,14 @@ def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_f
     assert (row.amount, row.planner, row.reason, row.model_version) == (1234.0, "Cleo", "road works", 1)
     assert row.forecast == before[(before.store == store) & (before.date == row.date)].forecast.item()
     pd.testing.assert_frame_equal(newest(settings, noisy), before)
+
+
+def test_a_forecast_moved_since_the_newest_earlier_one_in_the_journal(show, noisy):
+    store, last = noisy.stores.number[0], noisy.calendar.dates[-1]
+    not_in_journal = (last, last - noisy.horizon_days)
+    for day, since in ((noisy.origin + 2, noisy.origin - 21), not_in_journal):
+        page = show.open(f"?stores={store}&moved=true&day={day}")
+        expect(page.get_by_text(f"Before, from the evening of {formats.day(since)}")).to_be_visible()
 
 
 def test_what_overrides_were_worth_is_said_by_planner(show, noisy):

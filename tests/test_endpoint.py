@@ -21,7 +21,9 @@ from prefect import flow
 
 from benchmarks.load import background_load
 from flows import workspace
+from flows.cli import explain as command_line
 from flows.endpoint import champion_target, switch_endpoint, sync_endpoint, system_alarms
+from flows.explanation import explain_day
 from flows.refresh import refresh
 from rossmann import features, registry
 from rossmann.alarms import list_alarms
@@ -104,6 +106,32 @@ def test_the_reasons_of_a_blend_add_up_to_the_forecast_of_a_request(endpoint, fi
     assert sum(term["amount"] for term in explanation["terms"]) == pytest.approx(forecast["forecast"], rel=1e-9)
     trees = next(term for term in explanation["terms"] if term["name"] == "what the trees add")
     assert len(trees["parts"]) > 3
+
+
+def test_why_a_forecast_moved_is_what_the_command_says_and_a_refusal_says_what_to_choose(endpoint, first_target):
+    origin, last = endpoint.history.origin, endpoint.history.calendar.dates[-1]
+    body = {"store": int(endpoint.history.stores.number[1]), "date": str(origin + 5), "since": str(origin - 9)}
+
+    def explain(**changes: object) -> httpx.Response:
+        return httpx.post(f"{endpoint.serve.url}/explain", json=body | changes, timeout=30)
+
+    (explained,) = explain().json()["explanations"]
+    settings, since = Settings(data_dir=str(endpoint.workspace)), (origin - 9).item()
+    document = command_line.document(explain_day(settings, str(body["store"]), (origin + 5).item(), since=since))
+    source, numbers = explained["movement"].pop("from"), explained["movement"]
+    assert (source, explained["notes"]) == (document["movement"].pop("from"), document["notes"])
+    assert numbers == pytest.approx(document["movement"])
+    assert numbers["actuals"] == pytest.approx(numbers["after"] - numbers["before"]) != 0
+    for changes, message in (
+        ({"since": str(origin + 1)}, "choose an earlier one"),
+        ({"since": "2000-01-01"}, "2000-01-01 is outside the history, which covers"),
+        ({"since_version": 99}, "there is no model version 99"),
+        ({"date": str(last)}, "choose one of them, or another evening"),
+        ({"since": "yesterday"}, "expected an evening"),
+        ({"since_version": 0}, "expected the number of a model version"),
+    ):
+        response = explain(**changes)
+        assert (response.status_code, message in response.json()["error"]) == (422, True), response.text
 
 
 def test_the_replicas_that_run_are_counted(endpoint, first_target):

@@ -278,8 +278,6 @@ def test_the_command_prints_a_waterfall_and_the_same_as_json(settings, noisy, mo
 def test_each_model_of_a_movement_that_has_seen_the_day_is_noted(settings, noisy):
     store, day = str(noisy.stores.number[0]), noisy.origin.item() + timedelta(days=5)
     explanation = explain_day(settings, store, day, since_version=1)
-    model = explanation.earlier.source.model
-    later = replace(model, version=7, card=replace(model.card, train_end=f"{day}"))
-    source = replace(explanation.earlier.source, model=later)
+    source = replace(explanation.earlier.source, model_version=7, train_end=f"{day}")
     notes = command_line.document(replace(explanation, earlier=replace(explanation.earlier, source=source)))["notes"]
     assert notes == [f"model version 7 was trained until {day}: it knows this day"]

@@ -40,12 +40,15 @@ from rossmann.serving.server.auth import Limits
 from rossmann.serving.server.blocks import BlockForecaster
 from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.errors import MAX_PROBLEMS
+from rossmann.serving.server.explanations import earlier_reading
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
+from rossmann.serving.server.turns import Turns
 from rossmann.serving.target import ServingTarget
 from rossmann.validation import DataError
 from tests.support.cluster import wait
+from tests.support.endpoint import registry_of
 
 KEY = "a key that is long enough"
 FIRST, LAST = "2015-02-10", "2015-03-29"  # of toy's 48 days after its origin
@@ -95,7 +98,8 @@ class Client:
 @contextmanager
 def running_host(load, folder: Path, journal_url: str | None = None) -> Iterator[ModelHost]:
     """A host that has loaded no model yet."""
-    host = ModelHost(load, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
+    reading = earlier_reading(registry_of(folder), f"{folder}/snapshots")
+    host = ModelHost(load, reading, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
                      Metrics())  # fmt: skip
     yield host
     host.journal.close(5)
@@ -301,6 +305,24 @@ def test_few_rows_are_explained_in_one_request_and_the_errors_are_those_of_a_for
         explained, predicted = (client.request("POST", path, json=body) for path in ("/explain", "/predict"))
         assert explained.status_code == predicted.status_code == 422
         assert explained.json()["problems"] == predicted.json()["problems"]
+
+
+def test_few_comparisons_wait_and_further_ones_are_refused():
+    async def outcomes() -> list[object]:
+        turns, release = Turns(), asyncio.Event()
+
+        async def work() -> None:
+            async with turns.turn():
+                await release.wait()
+
+        tasks = [asyncio.create_task(work()) for _ in range(5)]
+        await asyncio.sleep(0)
+        release.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return [*results, await work()]
+
+    results = asyncio.run(outcomes())
+    assert [getattr(each, "status", None) for each in results] == [None, None, None, 429, 429, None]
 
 
 INVALID = [

@@ -11,8 +11,8 @@ from flows.cli.options import DAY, AsJson, PlanFile, parse_day
 
 if TYPE_CHECKING:
     from flows.cli.documents import Document
-    from flows.explanation import EarlierForecast, Explanation, Source
-    from rossmann.explain import Term
+    from flows.explanation import Explanation
+    from rossmann.explain import EarlierForecast, Source, Term
 
 BAR_WIDTH = 24  # characters of the waterfall
 AXIS_MARGIN = 0.15  # of its range, to the left of its lowest end
@@ -53,26 +53,9 @@ def document(explanation: "Explanation") -> "Document":
     return {
         "store": explanation.store,
         **explanation.reasons.document(),
-        **_source(explanation.source),
-        "movement": _movement(explanation.earlier) if explanation.earlier else None,
-        "notes": _notes(explanation),
-    }
-
-
-def _movement(earlier: "EarlierForecast") -> "Document":
-    movement = earlier.movement
-    causes = {name: getattr(movement, name) for name in ("before", "after", "actuals", "plan", "model")}
-    return {"from": _source(earlier.source), **causes}
-
-
-def _source(source: "Source") -> "Document":
-    evening = source.evening
-    return {
-        "model_version": source.model.version,
-        "snapshot": evening.snapshot,
-        "origin": str(evening.origin),
-        "is_cut": evening.is_cut,
-        "plan": source.plan,
+        **explanation.source.document(),
+        "movement": explanation.earlier.document() if explanation.earlier else None,
+        "notes": explanation.notes(),
     }
 
 
@@ -85,7 +68,7 @@ def show(explanation: "Explanation") -> None:
     console.show(
         f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}",
         f"from {_sentence(explanation.source)}, {days} ahead",
-        *(f"note: {note}" for note in _notes(explanation)),
+        *(f"note: {note}" for note in explanation.notes()),
     )
     if reasons.closed:
         console.show("closed: the plan says that the store does not open on this day")
@@ -111,24 +94,7 @@ def show_movement(earlier: "EarlierForecast") -> None:
 
 def _sentence(source: "Source") -> str:
     plan = f", plan {source.plan}" if source.plan else ""
-    return f"the evening of {source.evening.origin}, model version {source.model.version}{plan}"
-
-
-def _notes(explanation: "Explanation") -> list[str]:
-    """What the reader must know: what was known on an evening is not exactly there, or a model has seen the day."""
-    earlier = explanation.earlier
-    sources = [explanation.source, earlier.source] if earlier else [explanation.source]
-    cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
-    lines = [
-        f"no snapshot ends on {day}: sales and plan are those of the current one, with later corrections" for day in cut
-    ]
-    ends = {each.model.version: each.model.card.train_end for each in sources}
-    lines += [
-        f"model version {version} was trained until {end}: it knows this day"
-        for version, end in ends.items()
-        if end >= explanation.reasons.date.isoformat()
-    ]
-    return lines
+    return f"the evening of {source.evening.origin}, model version {source.model_version}{plan}"
 
 
 def _waterfall(explanation: "Explanation") -> list[list[str]]:

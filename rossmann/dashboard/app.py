@@ -1,9 +1,10 @@
 """Navigation over the pages, and one place for their errors.
 
-To add a page, write a module with a function `page()` in `rossmann.dashboard.pages` and a line in `main`.
+To add a page, write a module with a function `page()` in `rossmann.dashboard.pages` and a line in PAGES.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -15,29 +16,43 @@ ICON = (  # Streamlit's own icons would be fetched from another site
 )
 
 
+@dataclass(frozen=True)
+class DashboardPage:
+    """One page, as the navigation shows it."""
+
+    content: Callable[[], None]
+    title: str
+    icon: str  # of Material Symbols
+    path: str
+
+
+PAGES = {
+    "Plan": (
+        DashboardPage(forecast.page, "Forecast", "show_chart", "forecast"),
+        DashboardPage(whatif.page, "What-if", "alt_route", "what-if"),
+        DashboardPage(overrides.page, "Overrides", "edit_note", "overrides"),
+        DashboardPage(upload.page, "Upload a plan", "upload_file", "upload"),
+    ),
+    "Operate": (
+        DashboardPage(accuracy.page, "Accuracy", "target", "accuracy"),
+        DashboardPage(alarms.page, "Drift and alarms", "notifications", "alarms"),
+        DashboardPage(models.page, "Models", "deployed_code", "models"),
+        DashboardPage(system.page, "System", "monitor_heart", "system"),
+    ),
+}
+DEFAULT = PAGES["Plan"][0]  # at the address of the dashboard itself
+SUB_PATHS = tuple(page.path for group in PAGES.values() for page in group if page is not DEFAULT)
+
+
 def main() -> None:
     """Run the page of the URL."""
     st.set_page_config(page_title="rossmann", page_icon=ICON, layout="wide")
-    st.navigation(
-        {
-            "Plan": [
-                _page(forecast.page, "Forecast", "show_chart", "forecast", default=True),
-                _page(whatif.page, "What-if", "alt_route", "what-if"),
-                _page(overrides.page, "Overrides", "edit_note", "overrides"),
-                _page(upload.page, "Upload a plan", "upload_file", "upload"),
-            ],
-            "Operate": [
-                _page(accuracy.page, "Accuracy", "target", "accuracy"),
-                _page(alarms.page, "Drift and alarms", "notifications", "alarms"),
-                _page(models.page, "Models", "deployed_code", "models"),
-                _page(system.page, "System", "monitor_heart", "system"),
-            ],
-        }
-    ).run()
+    st.navigation({title: [_streamlit_page(page) for page in group] for title, group in PAGES.items()}).run()
 
 
-def _page(page: Callable[[], None], title: str, icon: str, path: str, default: bool = False):
-    return st.Page(_with_messages(page), title=title, icon=f":material/{icon}:", url_path=path, default=default)
+def _streamlit_page(page: DashboardPage):
+    content, icon = _with_messages(page.content), f":material/{page.icon}:"
+    return st.Page(content, title=page.title, icon=icon, url_path=page.path, default=page is DEFAULT)
 
 
 def _with_messages(page: Callable[[], None]) -> Callable[[], None]:

@@ -1,13 +1,20 @@
 """Starts the dashboard: Streamlit on one address of this machine, without telemetry and without other sites."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamlit import config
-from streamlit.web import bootstrap
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from streamlit import config, file_util
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SCRIPT = str(Path(__file__).parent / "script" / "main.py")
+# Opened at the address of a page, Streamlit's client looks for the server below that address first, where it is not.
+# The server is beside the page, also behind a proxy that serves the dashboard under a path.
+SERVER_ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: String(new URL('.', location.href))}</script>"
 
 
 def run(host: str, port: int, allowed_hosts: Sequence[str]) -> None:
@@ -33,8 +40,20 @@ def run(host: str, port: int, allowed_hosts: Sequence[str]) -> None:
         "logger.hideWelcomeMessage": True,
     }
     config.get_config_options(force_reparse=True, options_from_flags=options)
-    from rossmann.dashboard import loading, records  # with the options set: it logs that no server runs yet
+    from rossmann.dashboard import app, loading, records  # with the options set: it logs that no server runs yet
 
     loading.warm()
     records.warm()
-    bootstrap.run(SCRIPT, False, [], options)
+    sys.argv = [SCRIPT]  # Streamlit looks for modules and options in the folder of this file
+    st.App(SCRIPT, routes=[_page_route(path) for path in app.SUB_PATHS]).run(config=options)
+
+
+def _page_route(path: str) -> Route:
+    """The HTML of Streamlit at the address of a page, which says where the server is."""
+    index = Path(file_util.get_static_dir(), "index.html").read_text()
+    html = index.replace("<head>", f"<head>{SERVER_ADDRESS}", 1)
+
+    def page(_: Request) -> Response:
+        return HTMLResponse(html, headers={"Cache-Control": "no-cache"})
+
+    return Route(f"/{path}", page)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rossmann import features
-from rossmann.data import SalesHistory, current_snapshot, describe_snapshot, list_snapshots, load_snapshot
+from rossmann.data import SalesHistory, describe_snapshot, list_snapshots, load_snapshot
 from rossmann.features import State
 from rossmann.schema import DAY
 
@@ -31,19 +31,18 @@ class Evening:
         return features.load_state(self.snapshots, self.snapshot)
 
 
-def find_evening(snapshots: str, origin: np.datetime64) -> Evening:
+def find_evening(snapshots: str, current: str, origin: np.datetime64) -> Evening:
     """The evening of the day `origin`.
 
     Uses a snapshot whose last day is `origin`: the current one if it matches, else the newest match. Without a match,
     the current snapshot is cut at `origin`.
     """
-    current = current_snapshot(snapshots)
-    ends_then = [each.fingerprint for each in list_snapshots(snapshots) if np.datetime64(each.origin) == origin]
-    snapshot = current if current in ends_then or not ends_then else ends_then[-1]
-    return Evening(origin, snapshots, snapshot, is_cut=not ends_then)
+    matches = [each.fingerprint for each in list_snapshots(snapshots) if np.datetime64(each.origin) == origin]
+    snapshot = current if current in matches or not matches else matches[-1]
+    return Evening(origin, snapshots, snapshot, is_cut=not matches)
 
 
-def evening_before(snapshots: str, day: np.datetime64) -> Evening:
+def evening_before(snapshots: str, current: str, day: np.datetime64) -> Evening:
     """The newest evening before a day: that of the current snapshot, or the day before of a past day."""
-    origin = np.datetime64(describe_snapshot(snapshots, current_snapshot(snapshots)).origin)
-    return find_evening(snapshots, min(origin, day - DAY))
+    origin = np.datetime64(describe_snapshot(snapshots, current).origin)
+    return find_evening(snapshots, current, min(origin, day - DAY))

@@ -23,8 +23,6 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 START_TIMEOUT_S, DRAW_TIMEOUT_MS = 60, 30_000
-# Opened at the address of a page, Streamlit looks for these below that address first, where they are not.
-PROBES = ("_stcore/health", "_stcore/host-config")
 expect.set_options(timeout=DRAW_TIMEOUT_MS)
 
 
@@ -90,7 +88,7 @@ def _collect_problems(result: Screen) -> None:
             result.problems.append(f"request to {request.url}")
 
     def collect_errors(line) -> None:
-        if line.type == "error" and not line.location["url"].endswith(PROBES):
+        if line.type == "error":
             result.problems.append(f"{line.text} ({line.location['url']})")
 
     result.page.on("request", collect_foreign)

@@ -1,21 +1,20 @@
 """What will these stores sell, how sure is that, and why?"""
 
 from collections.abc import Collection
-from datetime import date
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
-from streamlit.elements.plotly_chart import PlotlyState
 
 from rossmann import forecasting
 from rossmann.dashboard import charts, formats, loading, series
 from rossmann.dashboard.loading import Current
+from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import Fan, PublishedForecast
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, WEEK_DAYS, to_date
+from rossmann.schema import DAY, WEEK_DAYS
 
 PAST_WEEKS = (4, 8, 13, 26, 52)
 LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
@@ -27,7 +26,7 @@ CANCELLING = (
 ADDED_UP = (
     "the bounds of stores and days are added up, so the true range is at most this wide; a new training mends it."
 )
-CHART_KEY, DAY_KEY, CLICK_KEY = "forecast", "day", "click"  # of the session; the day is in the URL, too
+CHART_KEY = "forecast"  # of the session
 
 
 def page() -> None:
@@ -47,7 +46,7 @@ def page() -> None:
     )
     if len(selection.positions) > 1:
         st.caption(f"The bands of several stores: {_about_sums(published)}")
-    _show_reasons(history, selection, now, event)
+    show_reasons(history, selection, now, event)
     weeks = series.weeks(published, days.dates, selection.positions, before)
     _show_weeks(history, weeks, f"{days.bands[0].share:.0%}", _about_sums(published))
     _offer_csv(history, published, selection, now)
@@ -128,42 +127,6 @@ def _add_vintages(chart: go.Figure, history: SalesHistory, selection: Selection,
 def _without_closed(values: np.ndarray) -> np.ndarray:
     """NaN instead of the 0 of closed days, on which a line would fall to the ground every week."""
     return np.where(values > 0, values, np.nan)
-
-
-def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
-    """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
-    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
-    clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
-    if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
-        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
-    return st.date_input(
-        "Day, also by a click on it in the chart",
-        first,
-        first,
-        last,
-        key=DAY_KEY,
-        bind="query-params",
-        format="YYYY-MM-DD",
-    )
-
-
-def _show_reasons(history: SalesHistory, selection: Selection, now: Current, event: PlotlyState) -> None:
-    st.subheader("Reasons")
-    if len(selection.positions) > 1:
-        st.info("Choose one store above: then the reasons of a day's forecast stand here.")
-        return
-    left, right = st.columns([1, 3])
-    with left:
-        day = _choose_day(history, event)
-    store = int(history.stores.number[selection.positions[0]])
-    reasons = loading.reasons(now.snapshot, now.champion.version, store, day)
-    left.metric(f"Forecast of {formats.day(day)}, {formats.unit(history)}", formats.amount(reasons.forecast))
-    if reasons.closed:
-        right.info("The plan says that the store is closed on this day, so that the forecast is 0.")
-        return
-    with right:
-        charts.show(charts.waterfall(reasons, f"{formats.unit(history)}"), "reasons")
-        st.caption("The usual level, and what each cause adds to it or takes away: together they are the forecast.")
 
 
 def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_sums: str) -> None:

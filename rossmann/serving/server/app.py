@@ -24,10 +24,11 @@ from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
 from rossmann.serving.server.docs_page import add_docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
-from rossmann.serving.server.explanations import explanations_json
+from rossmann.serving.server.explanations import explanations_json, parse_question
 from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openapi_document
+from rossmann.serving.server.turns import Turns
 from rossmann.serving.target import PURPOSE_HEADER
 from rossmann.validation import DataError
 
@@ -147,17 +148,21 @@ def _add_forecast_routes(app: FastAPI, host: ModelHost, limits: Limits) -> None:
 
 
 def _add_explain_route(app: FastAPI, host: ModelHost, limits: Limits) -> None:
-    one_at_a_time = asyncio.Semaphore(1)  # so that forecasts need not wait
+    one_at_a_time, comparisons = asyncio.Semaphore(1), Turns()  # so that forecasts need not wait
     described: dict[str, Any] = {
         "response_model": responses.Explanations,
         "responses": error_responses(400, 401, 413, 422, 503),
     }
 
     async def explain(request: Request) -> Response:
-        """Say why the forecast of one day of a store, or of the rows of a plan, is what it is. Nothing is recorded."""
+        """Say why the forecast of one day of a store, or of the rows of a plan, is what it is. Nothing is recorded.
+
+        With `since` or `since_version` also why it moved from the forecast of that evening or model version.
+        """
         model, body = _loaded_model(host), await read_body(request, limits.max_body_bytes)
-        arguments = (model, body, limits.max_rows, request.scope["request_id"])
-        async with one_at_a_time:
+        question = await asyncio.to_thread(parse_question, model, body, limits.max_rows)
+        async with comparisons.turn() if question.earlier.is_named else one_at_a_time:
+            arguments = (model, question, request.scope["request_id"], host.reading)
             content = await asyncio.to_thread(explanations_json, *arguments)
         return Response(content, media_type=JSON)
 

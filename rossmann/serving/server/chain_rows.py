@@ -13,10 +13,10 @@ from rossmann.data.known_values import KnownValues
 from rossmann.data.store_labels import unknown_store
 from rossmann.features import State
 from rossmann.serving.server.errors import ApiError, Problem, quote
-from rossmann.serving.server.requests import FIELDS, ROW_COLUMNS
+from rossmann.serving.server.requests import FIELDS, ROW_COLUMNS, Earlier
 
 STORE_FIELDS = tuple(name for name in ("store", *FIELDS) if FIELDS.get(name, name) == "store")
-ROW_FIELDS = ROW_COLUMNS.keys() | FIELDS.keys() | {"quantiles", "plan"}
+ROW_FIELDS = ROW_COLUMNS.keys() | FIELDS.keys() | {"quantiles", "plan", *Earlier.model_fields}
 MAX_NUMBER = float(np.finfo(np.float32).max)
 KINDS = {"number": "a number, or null", "flag": "true or false, or 1 or 0", "category": "a text, or null"}
 SCHEMAS = {

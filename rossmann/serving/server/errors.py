@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import Scope
 
 QUOTED_LENGTH = 40  # of a value in a message
+HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "5"}}  # of responses with a status
 MAX_PROBLEMS = 20  # that one response lists; nobody looks for further ones
 
 
@@ -54,5 +55,4 @@ def error_response(scope: Scope, error: ApiError, headers: Mapping[str, str] | N
         "problems": [asdict(problem) for problem in error.problems],
         "request_id": scope["request_id"],
     }
-    challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    return JSONResponse(content, error.status, {**challenge, **(headers or {})})
+    return JSONResponse(content, error.status, {**HEADERS.get(error.status, {}), **(headers or {})})

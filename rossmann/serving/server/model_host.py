@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rossmann.data import Plan, row_labels
+from rossmann.explain import Reading
 from rossmann.journal import (
     OPERATIONAL,
     QUESTION,
@@ -29,11 +30,13 @@ class ModelHost:
     """One per process.
 
     A request reads `model` once and uses that value to its end, so no response mixes two models. `load_error` says why
-    the last target could not be loaded; None if it could.
+    the last target could not be loaded; None if it could. `reading` is how earlier models and snapshots are read.
     """
 
-    def __init__(self, load: Callable[[ServingTarget], LoadedModel], journal: Journal, metrics: Metrics):
-        self._load, self.journal, self.metrics = load, journal, metrics
+    def __init__(
+        self, load: Callable[[ServingTarget], LoadedModel], reading: Reading, journal: Journal, metrics: Metrics
+    ):
+        self._load, self.reading, self.journal, self.metrics = load, reading, journal, metrics
         self.model: LoadedModel | None = None
         self.load_error: str | None = "no model has been loaded yet"
         self._lock = asyncio.Lock()

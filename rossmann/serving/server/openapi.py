@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 
 from rossmann.data import store_names
 from rossmann.data.kaggle.columns import KAGGLE_NAMES
@@ -9,7 +10,15 @@ from rossmann.schema import DAY
 from rossmann.serving.server.auth import is_public
 from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.loaded_model import LoadedModel
-from rossmann.serving.server.requests import REQUEST_BODY, STORE_NUMBER, PlanRow, SingleRow, field_name
+from rossmann.serving.server.requests import (
+    QUESTION_BODY,
+    REQUEST_BODY,
+    STORE_NUMBER,
+    PlanRow,
+    SingleQuestion,
+    SingleRow,
+    field_name,
+)
 from rossmann.serving.server.responses import Error
 
 DESCRIPTION = f"""Daily sales of every store, on the days of the published plan after the last day with known sales.
@@ -18,6 +27,7 @@ A row names a store and a date. Fields that it leaves out (open, {field_name("pr
 published plan; fields that it contains replace the published ones, also as neighbours of the other rows of the same
 store. A request gets forecasts for all of its rows, or an error. They have their quantiles if it says
 "quantiles": true."""
+ROW_SCHEMAS = tuple(each.__name__ for each in (PlanRow, SingleRow, SingleQuestion))
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 ERROR_DESCRIPTIONS = {
     400: "Without API keys: the Host header names another machine.",
@@ -38,13 +48,11 @@ def error_responses(*statuses: int) -> dict[int | str, dict]:
 def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -> dict:
     """The document of an application. The examples are of the loaded model's stores and days."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    body = REQUEST_BODY.json_schema(ref_template=SCHEMA_REFERENCE)
-    components = document["components"]
-    components["schemas"] |= body.pop("$defs")
+    components, examples = document["components"], _examples(model) if model else {}
+    comparison = _comparison_example(model) if model else {}
+    _describe_body(document, "/predict", REQUEST_BODY, examples)
+    _describe_body(document, "/explain", QUESTION_BODY, examples | comparison)
     _describe_stores(document, model.fields if model else None)
-    content = {"schema": {"anyOf": body["oneOf"]}} | ({"examples": _examples(model)} if model else {})
-    for path in ("/predict", "/explain"):
-        document["paths"][path]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
         document["security"] = [{"key": []}]
@@ -54,6 +62,14 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     return document
 
 
+def _describe_body(document: dict, path: str, adapter: TypeAdapter, examples: dict[str, dict]) -> None:
+    """Complete a route, in place, by the schema of its body."""
+    body = adapter.json_schema(ref_template=SCHEMA_REFERENCE)
+    document["components"]["schemas"] |= body.pop("$defs")
+    content = {"schema": {"anyOf": body["oneOf"]}} | ({"examples": examples} if examples else {})
+    document["paths"][path]["post"]["requestBody"] = {"required": True, "content": {"application/json": content}}
+
+
 def _describe_stores(document: dict, fields: ChainFields | None) -> None:
     """Complete the schemas, in place, by what a store is called, and by the covariates of the chain."""
     (path,) = (each for each in document["paths"]["/forecasts/{store}"]["get"]["parameters"] if each["name"] == "store")
@@ -61,7 +77,7 @@ def _describe_stores(document: dict, fields: ChainFields | None) -> None:
         path["schema"] |= STORE_NUMBER.json_schema()
         return
     schemas = document["components"]["schemas"]
-    schemas |= {name: fields.schema(schemas[name]) for name in (PlanRow.__name__, SingleRow.__name__)}
+    schemas |= {name: fields.schema(schemas[name]) for name in ROW_SCHEMAS}
 
 
 def _examples(model: LoadedModel) -> dict[str, dict]:
@@ -82,3 +98,11 @@ def _examples(model: LoadedModel) -> dict[str, dict]:
         "a plan": {"value": {"plan": [{"store": store, "date": day, change: True} for day in days]}},
         "Kaggle's names": {"value": kaggle},
     }
+
+
+def _comparison_example(model: LoadedModel) -> dict[str, dict]:
+    """Of the loaded evening and version: an example that works whatever else the workspace has."""
+    (store,) = store_names(model.state, model.state.store_numbers[:1]).tolist()
+    first, origin = str(model.state.origin + DAY), str(model.state.origin)
+    value = {"store": store, "date": first, "since": origin, "since_version": model.version}
+    return {"why it moved": {"value": value}}

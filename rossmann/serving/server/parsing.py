@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from rossmann.data.known_values import KnownValues
@@ -22,9 +22,11 @@ from rossmann.serving.server.errors import ApiError, Problem, quote
 from rossmann.serving.server.requests import (
     EXPECTED,
     FIELDS,
+    QUESTION_BODY,
     REQUEST_BODY,
     ROW_COLUMNS,
     TAGS,
+    Earlier,
     PlanRequest,
     PlanRow,
     RequestRows,
@@ -41,22 +43,42 @@ def parse_body(body: bytes, max_rows: int, fields: ChainFields | None = None) ->
     fields: those of a chain with a chain.toml. Raises ApiError (422) with the first problems of a body that is not
     valid.
     """
+    document = _read_document(body, max_rows, fields)
+    wants_quantiles, request = _take_quantiles(document)
+    return _parse_rows(body, document, request, fields, REQUEST_BODY), wants_quantiles
+
+
+def parse_question(body: bytes, max_rows: int, fields: ChainFields | None = None) -> tuple[RequestRows, Earlier]:
+    """The rows of a body that asks for reasons, and the forecast to compare with; else as `parse_body`."""
+    document = _read_document(body, max_rows, fields)
+    earlier, request = _take_earlier(_take_quantiles(document)[1])
+    return _parse_rows(body, document, request, fields, QUESTION_BODY), earlier
+
+
+def _read_document(body: bytes, max_rows: int, fields: ChainFields | None) -> Any:
+    """The JSON of a body that is not larger than any valid one. Raises ApiError (422)."""
     _check_counts(body, max_rows, MAX_ROW_FIELDS + (len(fields.covariates) if fields else 0))
     try:
         document = from_json(body)
     except ValueError as error:
         raise ApiError(422, [Problem(f"the body is not JSON ({error})")]) from None
+    _check_fields(document, _rows_of_plan(document))
+    return document
+
+
+def _parse_rows(
+    body: bytes, document: Any, request: Any, fields: ChainFields | None, schema: TypeAdapter
+) -> RequestRows:
+    """The rows of a request, which is the document of a body without its valid fields beside the rows."""
     rows = _rows_of_plan(document)
-    _check_fields(document, rows)
-    wants_quantiles, request = _take_quantiles(document)
     request, known = _translate(request, rows, fields) if fields else (request, {})
     plain_rows = _rows_of_plan(request) if fields else rows
     valid_rows = read_usual_rows(plain_rows or [request]) if not rows or len(request) == 1 else None
     if valid_rows is None:
-        valid_rows = _validate(request, plain_rows)
+        valid_rows = _validate(request, plain_rows, schema)
     if body.count(b":") != len(document) + sum(map(len, rows)):
         _refuse_repeated_keys(body)
-    return replace(valid_rows, known=known) if known else valid_rows, wants_quantiles
+    return replace(valid_rows, known=known) if known else valid_rows
 
 
 def _translate(request: Any, rows: list, fields: ChainFields) -> tuple[Any, KnownValues]:
@@ -68,10 +90,10 @@ def _translate(request: Any, rows: list, fields: ChainFields) -> tuple[Any, Know
     return request | {"plan": plain_rows}, known
 
 
-def _validate(document: Any, rows: list) -> RequestRows:
+def _validate(document: Any, rows: list, schema: TypeAdapter) -> RequestRows:
     """The rows by pydantic; raises ApiError (422)."""
     try:
-        request = REQUEST_BODY.validate_python(document)
+        request = schema.validate_python(document)
     except ValidationError as error:
         raise ApiError(422, _problems(document, rows, error)) from None
     return RequestRows.of(request.plan if isinstance(request, PlanRequest) else [request])
@@ -107,6 +129,18 @@ def _take_quantiles(document: Any) -> tuple[bool, Any]:
     if not isinstance(wants_quantiles, bool):
         return False, document
     return wants_quantiles, {name: value for name, value in document.items() if name != "quantiles"}
+
+
+def _take_earlier(document: Any) -> tuple[Earlier, Any]:
+    """The forecast to compare with, and the document without those fields if their values are valid."""
+    fields = document if isinstance(document, dict) else {}
+    try:
+        earlier = Earlier.model_validate({name: fields[name] for name in Earlier.model_fields if name in fields})
+    except ValidationError:  # the validation of the whole request names the problem beside all others
+        return Earlier(), document
+    if not fields.keys() & Earlier.model_fields.keys():
+        return earlier, document
+    return earlier, {name: value for name, value in fields.items() if name not in Earlier.model_fields}
 
 
 def _problems(document: Any, rows: list, error: ValidationError) -> Iterator[Problem]:

@@ -42,6 +42,8 @@ EXPECTED = {  # by the name of a field
     "id": "a whole number, or null",
     "plan": "a list of at least one row",
     "quantiles": "true or false",
+    "since": 'an evening, like "2015-07-10", or null',
+    "since_version": "the number of a model version, like 1, or null",
 }
 FIELDS = {kaggle: field_name(name) for name, kaggle in KAGGLE_NAMES.items() if field_name(name) in EXPECTED}
 NOT_IN_ROW = -1  # code of a field that a row leaves out
@@ -121,6 +123,37 @@ def _tag(body: object) -> str:
 TAGS = ("single_row", "plan_request")  # pydantic puts them into the locations of its errors
 REQUEST_BODY: TypeAdapter[SingleRow | PlanRequest] = TypeAdapter(
     Annotated[Annotated[SingleRow, Tag(TAGS[0])] | Annotated[PlanRequest, Tag(TAGS[1])], Discriminator(_tag)]
+)
+
+
+class Earlier(BaseModel):
+    """The forecast to compare with. What is not named is as in the explained one; its plan is the published one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    since: Annotated[dt.date, BeforeValidator(parse_day)] | None = Field(
+        None, description="Also say why the forecast moved since this evening."
+    )
+    since_version: Annotated[int, Field(ge=1, le=MAX_STORE)] | None = Field(
+        None, description="Also say why it moved from that of this model version."
+    )
+
+    @property
+    def is_named(self) -> bool:
+        """Whether there is anything to compare with."""
+        return self.since is not None or self.since_version is not None
+
+
+class SingleQuestion(SingleRow, Earlier):
+    """A request for the reasons of one day of one store."""
+
+
+class PlanQuestion(PlanRequest, Earlier):
+    """A request for the reasons of several rows."""
+
+
+QUESTION_BODY: TypeAdapter[SingleQuestion | PlanQuestion] = TypeAdapter(
+    Annotated[Annotated[SingleQuestion, Tag(TAGS[0])] | Annotated[PlanQuestion, Tag(TAGS[1])], Discriminator(_tag)]
 )
 
 

@@ -59,6 +59,29 @@ class TermOfForecast(PartOfTerm):
     parts: list[PartOfTerm]
 
 
+class EarlierSource(BaseModel):
+    """What the forecast to compare with is made from."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: int
+    snapshot: str
+    origin: date = Field(description="The evening.")
+    is_cut: bool = Field(description="No snapshot ends on the evening: the loaded one is cut there.")
+    plan: str | None = Field(description="Null: the published plan.")
+
+
+class Movement(BaseModel):
+    """Why a forecast moved. Its causes are new actuals, a changed plan and a changed model; their sum is the change."""
+
+    source: EarlierSource = Field(alias="from")
+    before: float
+    after: float
+    actuals: float
+    plan: float
+    model: float
+
+
 class Explanation(BaseModel):
     """Why the forecast of a store's day is what it is. It is the sum of the amounts of its terms."""
 
@@ -68,6 +91,8 @@ class Explanation(BaseModel):
     forecast: float
     closed: bool
     terms: list[TermOfForecast] = Field(description="The usual level first; none on a closed day.")
+    movement: Movement | None = Field(None, description="Only if the request names since or since_version.")
+    notes: list[str] | None = Field(None, description="What a reader of the movement must know; only with it.")
 
 
 class Explanations(BaseModel):

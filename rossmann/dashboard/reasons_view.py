@@ -1,0 +1,128 @@
+"""Why the forecast of a store's day is what it is, and why it moved. Day, evening and version are in the URL."""
+
+from datetime import date
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.elements.plotly_chart import PlotlyState
+
+from rossmann.dashboard import charts, formats, loading, loading_movement
+from rossmann.dashboard.loading import Current
+from rossmann.dashboard.selection import Selection
+from rossmann.data import SalesHistory
+from rossmann.explain import Movement
+from rossmann.schema import DAY, to_date
+from rossmann.validation import DataError
+
+DAY_KEY, CLICK_KEY = "day", "click"  # of the session; the day is in the URL, too
+MOVED_KEY, SINCE_KEY, VERSION_KEY = "moved", "since", "since-version"  # of the session and of the URL
+MARGIN = 0.35  # of the range of a movement, beside it, for the amounts
+
+
+def show_reasons(history: SalesHistory, selection: Selection, now: Current, event: PlotlyState) -> None:
+    """The reasons of one store's day, and, when the reader asks for it, why it moved. event: a click in the chart."""
+    st.subheader("Reasons")
+    if len(selection.positions) > 1:
+        st.info("Choose one store above: then the reasons of a day's forecast stand here.")
+        return
+    left, right = st.columns([1, 3])
+    with left:
+        day = _choose_day(history, event)
+    store = int(history.stores.number[selection.positions[0]])
+    reasons = loading.reasons(now.snapshot, now.champion.version, store, day)
+    left.metric(f"Forecast of {formats.day(day)}, {formats.unit(history)}", formats.amount(reasons.forecast))
+    if reasons.closed:
+        right.info("The plan says that the store is closed on this day, so that the forecast is 0.")
+    else:
+        with right:
+            charts.show(charts.waterfall(reasons, f"{formats.unit(history)}"), "reasons")
+            st.caption("The usual level, and what each cause adds to it or takes away: together they are the forecast.")
+    if st.toggle("Why it moved since an earlier evening", key=MOVED_KEY, bind="query-params"):
+        _show_movement(history, now, store, day)
+
+
+def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
+    """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
+    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
+    clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
+    if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
+        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
+    return st.date_input(
+        "Day, also by a click on it in the chart",
+        first,
+        first,
+        last,
+        key=DAY_KEY,
+        bind="query-params",
+        format="YYYY-MM-DD",
+    )
+
+
+def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -> None:
+    """Choose an evening and a version; the forecast before and now, and by how much each cause moved it."""
+    left, right = st.columns([1, 3])
+    with left:
+        since, version = _choose_earlier(history, now, store, day)
+    with right:
+        try:
+            earlier, notes = loading_movement.movement(now, store, day, since, version)
+        except DataError as error:
+            st.info(str(error), icon=":material/info:")
+            return
+        moved, unit = earlier.movement, formats.unit(history)
+        before, after = st.columns(2)
+        before.metric(f"Before, from the evening of {formats.day(since)}, {unit}", formats.amount(moved.before))
+        change = formats.change(moved.after - moved.before)
+        after.metric(f"Now, from the evening of {formats.day(history.origin)}, {unit}", formats.amount(moved.after),
+                     change, delta_color="off")  # fmt: skip
+        charts.show(_movement_chart(moved, unit), "movement")
+        st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")
+        if notes:
+            st.caption(formats.bullets([f"Note: {note}." for note in notes]))
+
+
+def _choose_earlier(history: SalesHistory, now: Current, store: int, day: date) -> tuple[date, int]:
+    """The evening and the model version of the forecast to compare with."""
+    usual, usual_version = loading_movement.usual_comparison(history, now.champion.version, store, day)
+    first, last = loading_movement.first_evening(history, day), to_date(history.origin)
+    if SINCE_KEY in st.session_state and not first <= st.session_state[SINCE_KEY] <= last:
+        st.session_state[SINCE_KEY] = usual  # chosen for another day
+    since = st.date_input(
+        "Earlier evening",
+        usual,
+        first,
+        last,
+        key=SINCE_KEY,
+        bind="query-params",
+        format="YYYY-MM-DD",
+        help="The newest earlier forecast of the day in the journal, unless you choose another one",
+    )
+    versions = list(loading_movement.versions())
+    version = st.selectbox(
+        "Model version",
+        versions,
+        versions.index(usual_version),
+        key=VERSION_KEY,
+        bind="query-params",
+    )
+    return since, version
+
+
+def _movement_chart(moved: Movement, unit: str) -> go.Figure:
+    """The causes of a movement, each a step from where the one before it ends, and their sum."""
+    names = ["new actuals", "changed plan", "changed model", "all"]
+    amounts = [moved.actuals, moved.plan, moved.model, moved.after - moved.before]
+    chart = charts.figure("", height=210)
+    chart.add_waterfall(
+        y=names, x=amounts, orientation="h", measure=["relative"] * 3 + ["total"],
+        text=[f"{amount:+,.0f}" for amount in amounts], textposition="outside", cliponaxis=False, hoverinfo="skip",
+        increasing={"marker": {"color": charts.BETTER}}, decreasing={"marker": {"color": charts.WORSE}},
+        totals={"marker": {"color": charts.ACTUAL}}, connector={"line": {"color": charts.ACTUAL, "width": 0.8}},
+        showlegend=False,
+    )  # fmt: skip
+    ends = np.cumsum([0.0, *amounts[:3]])
+    margin = MARGIN * max(float(np.ptp(ends)), 1.0)
+    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
+    chart.update_xaxes(title=f"change, {unit}", tickformat="~s", range=[ends.min() - margin, ends.max() + margin])
+    return chart
