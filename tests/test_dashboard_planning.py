@@ -1,5 +1,6 @@
 """The planners' pages in a real browser: an override is kept beside the forecast, a bad upload is explained."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
 from rossmann.dashboard import formats
+from rossmann.dashboard.override_table import fill_days
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
 from rossmann.planning.overrides import Signature, override_rows
 from rossmann.settings import Settings
+from rossmann.validation import DataError
 from tests.support.browser import headless_chromium, running_dashboard, screen
 from tests.support.endpoint import registry_of, save_with_champion
 
@@ -116,6 +119,65 @@ def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_f
     assert (row.amount, row.planner, row.reason, row.model_version) == (1234.0, "Cleo", "road works", 1)
     assert row.forecast == before[(before.store == store) & (before.date == row.date)].forecast.item()
     pd.testing.assert_frame_equal(newest(settings, noisy), before)
+
+
+def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(show, settings, noisy):
+    store = int(noisy.stores.number[5])  # closed for a refurbishment in the plan
+    page = show.open(f"overrides?store={store}")
+    page.get_by_label("Per cent or amount").fill("10")
+    page.get_by_role("button", name="Fill in").click()
+    forecasts = newest(settings, noisy)
+    open_days = forecasts[(forecasts.store == store) & (forecasts.open == 1)]
+    expect(page.get_by_test_id("stMetric").nth(2)).to_contain_text(str(len(open_days)))
+    page.get_by_label("Who").fill("Cleo")
+    page.get_by_label("Why").fill("a new bus line")
+    page.get_by_label("Why").press("Enter")
+    show.settled()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(f"{len(open_days)} days of store {store} saved")).to_be_visible()
+    overrides = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store])
+    saved = overrides[overrides.reason == "a new bus line"]
+    assert set(saved.date) == set(open_days.date)
+    assert len(open_days) < noisy.horizon_days - 14
+    np.testing.assert_allclose(saved.amount, 1.1 * saved.forecast, atol=0.56)  # of the forecasts as they are shown
+
+
+def test_only_days_between_first_and_last_are_filled():
+    table = pd.DataFrame({"date": pd.to_datetime(["2015-08-03", "2015-08-05", "2015-08-07"]), "override": [1.0, 2, 3]})
+    filled = fill_days(table, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8.125, 9]))
+    assert filled["override"].tolist() == [1.0, 8.12, 3]
+    with pytest.raises(DataError, match="no day from 2015-08-06 to 2015-08-04 is in the table"):
+        fill_days(table, date(2015, 8, 6), date(2015, 8, 4), filled["override"])
+
+
+def test_the_keyboard_alone_chooses_a_store_and_a_day_and_saves_an_override(show, settings, noisy):
+    label, day = noisy.stores.label[7], noisy.origin + 2
+    page = show.open("")
+    show.tab_to("Stores")
+    page.keyboard.type(label)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**stores={label}*")
+    show.settled()
+    show.tab_to("day, Day, also by a click")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_url(f"**day={day}*")
+    expect(page.get_by_text(f"Forecast of {formats.day(day)}")).to_be_visible()
+    show.tab_to("Overrides")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Overrides")).to_be_visible()
+    show.settled()
+    show.tab_to("Per cent or amount")
+    page.keyboard.type("5")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("stMetric").nth(2)).not_to_contain_text("not saved yet\n\n0")
+    for field, text in (("Who", "Dora"), ("Why", "a concert")):
+        show.tab_to(field)
+        page.keyboard.type(text)
+    page.keyboard.press("Enter")
+    show.settled()
+    show.tab_to("Save")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(re.compile(r"\d+ days of store \d+ saved"))).to_be_visible()
 
 
 def test_a_forecast_moved_since_the_newest_earlier_one_in_the_journal(show, noisy):

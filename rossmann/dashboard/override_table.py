@@ -1,11 +1,14 @@
 """The table that a planner edits: forecast, override and final of a store's open days, beside what is known of them."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import with_overrides
 from rossmann.schema import DAY, DTYPES, KEYS, WEEKS_YEAR_DAYS
+from rossmann.validation import DataError
 
 CENT = 0.005  # a smaller difference is none: the editor may round
 
@@ -33,6 +36,17 @@ def override_table(
     columns = ["date", "promotion", "last_year", "earlier", "forecast", "override", "final", "planner", "reason"]
     decimals = {"last_year": 0, "earlier": 0, "forecast": 0, "override": 2, "final": 0}
     return table[columns].fillna({"planner": "", "reason": ""}).round(decimals)
+
+
+def fill_days(table: pd.DataFrame, first: date, last: date, amounts: pd.Series) -> pd.DataFrame:
+    """The table with these amounts as overrides of the days first … last that it has: closed days are not in it.
+
+    DataError if it has none of them.
+    """
+    is_chosen = table["date"].between(pd.Timestamp(first), pd.Timestamp(last))
+    if not is_chosen.any():
+        raise DataError(f"no day from {first} to {last} is in the table: choose a first day and a later last one")
+    return table.assign(override=table["override"].mask(is_chosen, amounts.round(2)))
 
 
 def changed_days(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

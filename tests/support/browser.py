@@ -23,6 +23,8 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 START_TIMEOUT_S, DRAW_TIMEOUT_MS = 60, 30_000
+MOST_TABS = 80
+FOCUS = "document.activeElement.ariaLabel || document.activeElement.innerText || ''"  # what has the keyboard
 expect.set_options(timeout=DRAW_TIMEOUT_MS)
 
 
@@ -38,6 +40,16 @@ class Screen:
         """Open a page of the dashboard and wait until Streamlit has run it to its end."""
         self.page.goto(f"{self.url}/{path}")
         return self.settled()
+
+    def tab_to(self, name: str) -> Page:
+        """Press Tab until what has this label, or text, has the keyboard."""
+        labels = []
+        for _ in range(MOST_TABS):
+            self.page.keyboard.press("Tab")
+            labels.append(self.page.evaluate(FOCUS))
+            if name in labels[-1]:
+                return self.page
+        raise AssertionError(f"Tab reaches {labels}, but not {name}")
 
     def settled(self) -> Page:
         """The page after the run that is going on."""

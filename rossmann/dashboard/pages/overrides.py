@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann.dashboard import charts, formats, loading, loading_planning
+from rossmann.dashboard.override_fill import ask_and_fill, editor_key, with_draft
 from rossmann.dashboard.override_table import changed_days, override_table
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
@@ -34,7 +35,7 @@ def page() -> None:
     """The page."""
     st.title("Overrides")
     st.caption(
-        "Type amounts into the column override, paste them from a spreadsheet, or drag a cell's corner down. "
+        "Type amounts into the column override, paste them from a spreadsheet, or fill in several days at once. "
         "They stand beside the forecast, with your name and reason; the forecast itself never changes."
     )
     now = loading.current()
@@ -58,7 +59,9 @@ def _edit(history: SalesHistory, label: str, store: int, forecasts: pd.DataFrame
     earlier = loading_planning.earlier_forecasts(store, first, last)
     table = override_table(history, store, forecasts, earlier, overrides)
     charts.show(_chart(history, table), "overrides")
-    edited = _editor(table, f"{store}-{st.session_state.get(ROUND_KEY, 0)}", formats.unit(history))
+    identity, form = f"{store}-{st.session_state.get(ROUND_KEY, 0)}", st.container()
+    edited = _editor(with_draft(table, identity), editor_key(identity), formats.unit(history))
+    ask_and_fill(form, edited, identity)
     amounts, removed = changed_days(table, edited)
     _show_change(table, edited, len(amounts) + len(removed), formats.unit(history))
     _ask_and_save(history, label, forecasts, overrides, amounts, removed)
@@ -73,7 +76,7 @@ def _edit(history: SalesHistory, label: str, store: int, forecasts: pd.DataFrame
 def _editor(table: pd.DataFrame, key: str, unit: str) -> pd.DataFrame:
     return st.data_editor(
         table,
-        key=f"override-editor-{key}",
+        key=key,
         hide_index=True,
         disabled=READ_ONLY,
         height=390,
