@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
 from rossmann.dashboard import formats
-from rossmann.dashboard.override_table import fill_days
+from rossmann.dashboard.override_table import fill_texts, for_editing, read_edits, unsaved_texts
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
@@ -94,7 +94,7 @@ def type_override(page: Page, text: str) -> None:
         expect(selected).to_have_attribute("aria-colindex", str(column + 1))
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    editor = page.locator("#portal input")
+    editor = page.locator("#portal textarea")
     editor.fill(text)
     editor.press("Enter")
 
@@ -102,7 +102,7 @@ def type_override(page: Page, text: str) -> None:
 def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_forecast(show, settings, noisy):
     store, before = int(noisy.stores.number[0]), newest(settings, noisy)
     page = show.open(f"overrides?store={store}")
-    type_override(page, "1234")
+    type_override(page, "+10%")
     expect(page.get_by_test_id("stMetric").nth(2)).to_contain_text("1")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_test_id("stAlert")).to_contain_text("an override has no planner: say who")
@@ -112,13 +112,54 @@ def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_f
     show.settled()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"1 day of store {store} saved")).to_be_visible()
-    expect(page.get_by_text("All 1 entries of these days")).to_be_visible()
+    expect(page.get_by_text("The entry of these days")).to_be_visible()
     page.reload()
-    expect(page.get_by_text("All 1 entries of these days")).to_be_visible()
+    expect(page.get_by_text("The entry of these days")).to_be_visible()
     (row,) = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store]).tail(1).itertuples()
-    assert (row.amount, row.planner, row.reason, row.model_version) == (1234.0, "Cleo", "road works", 1)
+    assert (row.planner, row.reason, row.model_version) == ("Cleo", "road works", 1)
+    assert row.amount == pytest.approx(1.1 * row.forecast)
     assert row.forecast == before[(before.store == store) & (before.date == row.date)].forecast.item()
     pd.testing.assert_frame_equal(newest(settings, noisy), before)
+
+
+def test_an_amount_that_is_hardly_meant_and_one_of_another_planner_are_asked_about(show, settings, noisy):
+    store = int(noisy.stores.number[9])
+    page = show.open(f"overrides?store={store}")
+    type_override(page, "12.345,67")
+    expect(page.get_by_test_id("stAlert")).to_contain_text('"12.345,67" is no amount: write it like 8500')
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    type_override(page, "12")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("12.00 instead of a forecast of")
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    page.get_by_text("1 of the amounts are far from the forecast, and meant").click()
+    page.get_by_label("Who").fill("Ana")
+    page.get_by_label("Why").fill("a fair")
+    page.get_by_label("Why").press("Enter")
+    show.settled()
+    forecasts = newest(settings, noisy)
+    day = forecasts[(forecasts.store == store) & (forecasts.open == 1)].head(1)
+    other = Signature("Ben", "road works", datetime.now(UTC))
+    amounts = pd.DataFrame({"store": noisy.stores.label[9], "date": day.date, "amount": 4444.0})
+    journal.add_overrides(settings.journal_address, override_rows(noisy, forecasts, amounts, other))
+    page.get_by_role("button", name="Save").click()
+    warning = re.compile("Ben has set .* to 4,444 since this table was opened: road works")
+    expect(page.get_by_text(warning)).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(f"1 day of store {store} saved")).to_be_visible()
+    saved = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store])
+    assert saved.amount.tolist()[-2:] == [4444.0, 12.0]
+
+
+def test_what_is_typed_stays_while_another_store_is_shown(show, noisy):
+    page = show.open(f"overrides?store={noisy.stores.number[11]}")
+    page.get_by_label("Per cent or amount").fill("10")
+    page.get_by_role("button", name="Fill in").click()
+    expect(page.get_by_test_id("stMetricValue").nth(2)).not_to_have_text("0")
+    count = page.get_by_test_id("stMetricValue").nth(2).inner_text()
+    for label, typed in ((noisy.stores.label[10], "0"), (noisy.stores.label[11], count)):
+        page.get_by_label("Store", exact=True).click()
+        page.get_by_role("option", name=str(label), exact=True).click()
+        expect(page.get_by_test_id("stMetricValue").nth(2)).to_have_text(typed)
 
 
 def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(show, settings, noisy):
@@ -139,15 +180,38 @@ def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(
     saved = overrides[overrides.reason == "a new bus line"]
     assert set(saved.date) == set(open_days.date)
     assert len(open_days) < noisy.horizon_days - 14
-    np.testing.assert_allclose(saved.amount, 1.1 * saved.forecast, atol=0.56)  # of the forecasts as they are shown
+    np.testing.assert_allclose(saved.amount, 1.1 * saved.forecast, atol=0.006)  # to the cent
+
+
+TABLE = pd.DataFrame({
+    "date": pd.to_datetime(["2015-08-03", "2015-08-05", "2015-08-07"]), "promotion": False, "last_year": np.nan,
+    "earlier": np.nan, "forecast": [1000.4, 2000.0, 3000.0], "override": [np.nan, 2100.25, 12.3456],
+    "planner": "", "reason": "",
+})  # fmt: skip
 
 
 def test_only_days_between_first_and_last_are_filled():
-    table = pd.DataFrame({"date": pd.to_datetime(["2015-08-03", "2015-08-05", "2015-08-07"]), "override": [1.0, 2, 3]})
-    filled = fill_days(table, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8.125, 9]))
-    assert filled["override"].tolist() == [1.0, 8.12, 3]
+    texts = fill_texts(TABLE, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8125.125, 9]))
+    assert texts == {TABLE["date"][1]: "8,125.12"}
     with pytest.raises(DataError, match="no day from 2015-08-06 to 2015-08-04 is in the table"):
-        fill_days(table, date(2015, 8, 6), date(2015, 8, 4), filled["override"])
+        fill_texts(TABLE, date(2015, 8, 6), date(2015, 8, 4), TABLE["forecast"])
+
+
+def test_what_is_typed_is_read_as_a_whole_or_named_and_nothing_else_changes():
+    edited = for_editing(TABLE, {}).assign(override=["+10%", None, "12.35"])
+    texts = unsaved_texts(TABLE, edited)
+    edits = read_edits(TABLE, texts)
+    assert set(texts) == {TABLE["date"][0], TABLE["date"][1]}, "the third one is the saved amount as it is shown"
+    assert edits.changed["amount"].tolist() == [pytest.approx(1100.44)]
+    assert edits.removed["date"].tolist() == [TABLE["date"][1]]
+    assert edits.override[2] == 12.3456
+    assert (edits.problems, edits.unlikely) == ((), ())
+    edits = read_edits(TABLE, {TABLE["date"][0]: "8.100,50", TABLE["date"][1]: "12"})
+    assert edits.problems == ('Mon 3 Aug 2015: "8.100,50" is no amount: write it like 8500 or 8500.50, or as a change '
+                              "like +10%",)  # fmt: skip
+    assert edits.unlikely == ("Wed 5 Aug 2015: 12.00 instead of a forecast of 2,000",)
+    assert edits.changed["date"].tolist() == [TABLE["date"][1]]
+    assert edits.count == 1
 
 
 def test_the_keyboard_alone_chooses_a_store_and_a_day_and_saves_an_override(show, settings, noisy):
@@ -169,7 +233,7 @@ def test_the_keyboard_alone_chooses_a_store_and_a_day_and_saves_an_override(show
     show.tab_to("Per cent or amount")
     page.keyboard.type("5")
     page.keyboard.press("Enter")
-    expect(page.get_by_test_id("stMetric").nth(2)).not_to_contain_text("not saved yet\n\n0")
+    expect(page.get_by_test_id("stMetricValue").nth(2)).not_to_have_text("0")
     for field, text in (("Who", "Dora"), ("Why", "a concert")):
         show.tab_to(field)
         page.keyboard.type(text)

@@ -42,6 +42,12 @@ def overrides(store: int, first: date, last: date) -> pd.DataFrame:
     return journal.read_overrides(loading.settings().journal_address, first, last, [store])
 
 
+def overrides_now(store: int, first: date, last: date) -> pd.DataFrame:
+    """The same, read again: another planner may have written since."""
+    overrides.clear()
+    return overrides(store, first, last)
+
+
 def add_overrides(*rows: pd.DataFrame) -> None:
     """Write rows of overrides; all sessions see them at once."""
     filled = [each for each in rows if len(each)]

@@ -7,13 +7,10 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
-from rossmann.dashboard.override_table import fill_days
+from rossmann.dashboard.override_table import Texts, fill_texts
 from rossmann.schema import to_date
 from rossmann.validation import DataError
-
-DRAFT_KEY, FILLS_KEY = "override-draft", "override-fills"  # of the session
 
 
 def _by_percentage(table: pd.DataFrame, percent: float) -> pd.Series:
@@ -33,36 +30,19 @@ def _to_amount(table: pd.DataFrame, amount: float) -> pd.Series:
 WAYS: Mapping[str, Callable[[pd.DataFrame, float], pd.Series]] = {"change by %": _by_percentage, "set to": _to_amount}
 
 
-def editor_key(identity: str) -> str:
-    """The key of the table: another one after each fill, since the editor keeps what was typed by its key."""
-    return f"override-editor-{identity}-{st.session_state.get(FILLS_KEY, 0)}"
-
-
-def with_draft(table: pd.DataFrame, identity: str) -> pd.DataFrame:
-    """The table with what was filled into it and not saved yet. identity: of the table, which a draft belongs to."""
-    owner, draft = st.session_state.get(DRAFT_KEY, ("", None))
-    if owner != identity:
-        return table
-    amounts = table["date"].map(draft)
-    return table.assign(override=table["override"].where(~table["date"].isin(draft.index), amounts))
-
-
-def ask_and_fill(area: DeltaGenerator, edited: pd.DataFrame, identity: str) -> None:
-    """The form, in an area above the table. edited: the table with what was typed into it."""
-    first_day, last_day = (to_date(edited["date"].to_numpy()[position]) for position in (0, -1))
-    with area, st.form("override-fill", border=False):
+def ask_texts(table: pd.DataFrame) -> Texts:
+    """The form. What it fills in, by day; nothing before it is submitted."""
+    first_day, last_day = (to_date(table["date"].to_numpy()[position]) for position in (0, -1))
+    with st.form("override-fill", border=False):
         columns = st.columns([1, 1, 1, 1, 1], vertical_alignment="bottom")
         first = columns[0].date_input("From", first_day, first_day, last_day, format="YYYY-MM-DD")
         last = columns[1].date_input("To", last_day, first_day, last_day, format="YYYY-MM-DD")
         way = columns[2].selectbox("Overrides", list(WAYS))
         value = columns[3].number_input("Per cent or amount", value=0.0, step=1.0, format="%g")
         if not columns[4].form_submit_button("Fill in", icon=":material/format_color_fill:"):
-            return
+            return {}
         try:
-            filled = fill_days(edited, first, last, WAYS[way](edited, value))
+            return fill_texts(table, first, last, WAYS[way](table, value))
         except DataError as error:
             st.error(str(error), icon=":material/error:")
-            return
-    st.session_state[DRAFT_KEY] = identity, filled.set_index("date")["override"]
-    st.session_state[FILLS_KEY] = st.session_state.get(FILLS_KEY, 0) + 1
-    st.rerun()
+            return {}

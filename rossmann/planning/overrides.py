@@ -15,12 +15,13 @@ from rossmann.data import SalesHistory, row_labels, store_labels, store_names, s
 from rossmann.schema import DAY, DTYPES, KEYS
 from rossmann.validation import DataError
 
+MOST_NAME, MOST_REASON = 80, 500  # characters
 FORECAST_FIELDS = ("forecast", "model_version", "origin")  # of the forecast that a row is about
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Who changes something, why, and when. DataError if one of these is missing."""
+    """Who changes something, why, and when. DataError if one of these is missing, or too long for a table."""
 
     planner: str
     reason: str
@@ -31,6 +32,9 @@ class Signature:
             raise DataError("an override has no planner: say who changes the forecast")
         if not self.reason.strip():
             raise DataError("an override has no reason: say why the forecast is changed; it is judged by it later")
+        for text, name, most in ((self.planner, "planner", MOST_NAME), (self.reason, "reason", MOST_REASON)):
+            if len(text) > most:
+                raise DataError(f"the {name} has {len(text):,} characters: write at most {most}")
         if self.at.tzinfo is None:
             raise ValueError(f"{self.at} has no time zone")
 

@@ -1,0 +1,240 @@
+"""The editor of one store's overrides: what is typed stays until it is saved, also while another store is shown."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+from rossmann.dashboard import charts, formats, loading_planning
+from rossmann.dashboard.override_fill import ask_texts
+from rossmann.dashboard.override_table import (
+    Edits,
+    Texts,
+    for_editing,
+    override_table,
+    read_edits,
+    unsaved_texts,
+)
+from rossmann.data import SalesHistory
+from rossmann.planning.overrides import Signature, override_rows, overrides_in_force, withdrawal_rows
+
+AMOUNT = "localized"  # with thousands separators
+PLANNER_KEY, MESSAGE_KEY, COUNTER_KEY = "planner", "override-message", "override-counter"  # of the session
+TABLES_KEY, SHOWN_KEY = "override-tables", "override-shown"  # of the session: what is typed, by store; which store
+OVERRIDE_COLOUR = "#d6702a"
+READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "planner", "reason")
+MOST_LINES = 5  # of a message
+
+
+@dataclass(frozen=True)
+class OpenTable:
+    """The table of a store as it was when its editor was opened: what others change later does not mix with it."""
+
+    table: pd.DataFrame
+    opened: datetime
+    identity: str
+    key: str  # of the editor, which keeps what was typed by it
+    beginning: Texts = field(default_factory=dict)  # unsaved texts that the editor began with
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store whose overrides are edited, and what is known of its days to come."""
+
+    history: SalesHistory
+    label: str
+    number: int
+    forecasts: pd.DataFrame  # the newest ones in the journal
+    days: tuple[date, date]  # first and last
+
+    @property
+    def key(self) -> tuple[int, tuple[date, date]]:
+        """What a table in the session belongs to."""
+        return self.number, self.days
+
+
+def edit_overrides(store: Store) -> None:
+    """Chart, form, table, and what a planner has to say before saving."""
+    overrides = loading_planning.overrides(store.number, *store.days)
+    opened = _open_table(store, overrides)
+    chart = st.container()
+    filled = ask_texts(opened.table)
+    edited = _editor(opened, formats.unit(store.history))
+    texts = unsaved_texts(opened.table, edited)
+    st.session_state[TABLES_KEY][store.key] = opened, texts
+    if filled:
+        _reopen(store, opened, texts | dict(filled))
+        st.rerun()
+    edits = read_edits(opened.table, texts)
+    with chart:
+        charts.show(_chart(store.history, opened.table, edits.override), "overrides")
+    _show_change(opened.table, edits, formats.unit(store.history))
+    _ask_and_save(store, opened, edits)
+    _show_entries(overrides)
+
+
+def _open_table(store: Store, overrides: pd.DataFrame) -> OpenTable:
+    """The table of this store that the session has, with what was typed into it; else a new one."""
+    tables, is_shown = st.session_state.setdefault(TABLES_KEY, {}), st.session_state.get(SHOWN_KEY) == store.key
+    st.session_state[SHOWN_KEY] = store.key
+    opened, texts = tables.get(store.key, (None, {}))
+    if texts:
+        return opened if is_shown else _reopen(store, opened, texts)  # Streamlit forgets an editor that is not shown
+    earlier = loading_planning.earlier_forecasts(store.number, *store.days)
+    table = override_table(store.history, store.number, store.forecasts, earlier, overrides)
+    if not (opened and is_shown and opened.table.equals(table)):
+        opened = OpenTable(table, datetime.now(UTC), identity := _new_key(), key=identity)
+    return opened
+
+
+def _reopen(store: Store, opened: OpenTable, texts: Texts) -> OpenTable:
+    """Another editor for the same table, which begins with these texts."""
+    again = replace(opened, key=_new_key(), beginning=texts)
+    st.session_state[TABLES_KEY][store.key] = again, texts
+    return again
+
+
+def _new_key() -> str:
+    st.session_state[COUNTER_KEY] = st.session_state.get(COUNTER_KEY, 0) + 1
+    return f"override-editor-{st.session_state[COUNTER_KEY]}"
+
+
+def _editor(opened: OpenTable, unit: str) -> pd.DataFrame:
+    return st.data_editor(
+        for_editing(opened.table, opened.beginning),
+        key=opened.key,
+        hide_index=True,
+        disabled=READ_ONLY,
+        height=390,
+        placeholder="",
+        column_config={
+            "date": day_column(),
+            "promotion": st.column_config.CheckboxColumn("promotion"),
+            "last_year": st.column_config.NumberColumn(
+                "last year", help="Same weekday, 52 weeks before", format=AMOUNT
+            ),
+            "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", format=AMOUNT),
+            "forecast": st.column_config.NumberColumn(
+                f"forecast, {unit}", help="The newest one in the journal", format=AMOUNT
+            ),
+            "override": st.column_config.TextColumn(
+                "override", help="An amount, or a change of the forecast like +10%; empty the cell to withdraw it"
+            ),
+            "planner": st.column_config.TextColumn("by"),
+            "reason": st.column_config.TextColumn("because", width="medium"),
+        },
+    )
+
+
+def _chart(history: SalesHistory, table: pd.DataFrame, override: np.ndarray) -> go.Figure:
+    chart = charts.figure(f"sales per day, {formats.unit(history)}", height=300)
+    dates = table["date"].to_numpy()
+    charts.add_line(chart, dates, table["last_year"].to_numpy(), "last year", charts.LAST_YEAR, dash="dot", width=1.2)
+    charts.add_line(chart, dates, table["earlier"].to_numpy(), "earlier forecast", charts.VINTAGE, width=1.2)
+    charts.add_line(chart, dates, table["forecast"].to_numpy(), "forecast", charts.FORECAST, width=2.2)
+    chart.add_scatter(
+        x=dates, y=override, name="override", mode="markers", hovertemplate=charts.AMOUNT,
+        marker={"color": OVERRIDE_COLOUR, "size": 9, "symbol": "diamond"},
+    )  # fmt: skip
+    return chart
+
+
+def _show_change(table: pd.DataFrame, edits: Edits, unit: str) -> None:
+    forecast = table["forecast"].sum()
+    final = np.where(np.isnan(edits.override), table["forecast"], edits.override).sum()
+    left, middle, right = st.columns(3)
+    left.metric(f"Forecast of all days, {unit}", formats.amount(forecast))
+    delta = formats.change(final - forecast) if final != forecast else None
+    middle.metric(f"Final, {unit}", formats.amount(final), delta, delta_color="off")
+    right.metric("Days changed, not saved yet", edits.count)
+
+
+def _ask_and_save(store: Store, opened: OpenTable, edits: Edits) -> None:
+    """Ask who and why, and save what was changed, unless something in it cannot be meant."""
+    if edits.problems:
+        st.error(formats.bullets(edits.problems[:MOST_LINES]), icon=":material/error:")
+    is_meant = not edits.unlikely or _ask_about(edits.unlikely, opened.key)
+    who, why, button = st.columns([1, 3, 1], vertical_alignment="bottom")
+    planner = who.text_input("Who", st.session_state.get(PLANNER_KEY, ""), placeholder="Your name")
+    st.session_state[PLANNER_KEY] = planner
+    reason = why.text_input("Why", key=f"reason-{opened.identity}", placeholder="What the forecast does not know")
+    hint = None if edits.count else "Type an amount in the column override first"
+    is_ready = bool(edits.count) and is_meant and not edits.problems
+    if button.button("Save", type="primary", disabled=not is_ready, help=hint, icon=":material/save:"):
+        st.session_state.pop(MESSAGE_KEY, None)
+        _save(store, opened, edits, Signature(planner, reason, datetime.now(UTC)))
+    label, text = st.session_state.get(MESSAGE_KEY, ("", ""))
+    if label == store.label:  # until the next save, or another store
+        st.success(text, icon=":material/check:")
+
+
+def _ask_about(unlikely: tuple[str, ...], key: str) -> bool:
+    st.warning(formats.bullets(unlikely[:MOST_LINES]), icon=":material/warning:")
+    return st.checkbox(f"{len(unlikely):,} of the amounts are far from the forecast, and meant", key=f"meant-{key}")
+
+
+def _save(store: Store, opened: OpenTable, edits: Edits, signature: Signature) -> None:
+    """Save, or say why not. A day that somebody else has changed meanwhile is asked about."""
+    tables, overrides = st.session_state[TABLES_KEY], loading_planning.overrides_now(store.number, *store.days)
+    days = pd.concat([edits.changed["date"], edits.removed["date"]])
+    if others := _changes_of_others(overrides, days, opened.opened):
+        lines = [*others[:MOST_LINES], "Save again to replace it, or reload the page to see it in the table."]
+        st.warning(formats.bullets(lines), icon=":material/warning:")
+        tables[store.key] = replace(opened, opened=signature.at), tables[store.key][1]
+        return
+    rows = (
+        override_rows(store.history, store.forecasts, edits.changed.assign(store=store.label), signature),
+        withdrawal_rows(store.history, overrides, edits.removed.assign(store=store.label), signature),
+    )
+    loading_planning.add_overrides(*rows)
+    del tables[store.key], st.session_state[SHOWN_KEY]
+    text = f"{edits.count} day{'s' if edits.count > 1 else ''} of store {store.label} saved"
+    st.session_state[MESSAGE_KEY] = store.label, text
+    st.rerun()
+
+
+def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, since: datetime) -> list[str]:
+    """The overrides of these days that were written since then, as text."""
+    rows = overrides_in_force(overrides)
+    newer = rows[rows["date"].isin(days) & (pd.to_datetime(rows["at"], utc=True) > since)]
+    return [
+        f"{row.planner} has set {formats.day(str(row.date))} to {row.amount:,.0f} since this table was opened: "
+        f"{row.reason}"
+        for row in newer.itertuples()
+    ]
+
+
+def _show_entries(overrides: pd.DataFrame) -> None:
+    if overrides.empty:
+        return
+    title = "The entry" if len(overrides) == 1 else f"All {len(overrides)} entries"
+    amounts = st.column_config.NumberColumn(format=AMOUNT)
+    with st.expander(f"{title} of these days, withdrawn and replaced ones too"):
+        st.dataframe(
+            _entries(overrides),
+            hide_index=True,
+            placeholder="–",
+            column_config={"at (UTC)": _moment(), "day": day_column(), "forecast": amounts, "override": amounts},
+        )
+
+
+def _entries(overrides: pd.DataFrame) -> pd.DataFrame:
+    """The entries, newest first."""
+    rows = overrides.iloc[::-1]
+    table = rows.assign(kind=np.where(rows["amount"].isna(), "withdrawn", "set"))
+    names = {"at": "at (UTC)", "planner": "by", "date": "day", "forecast": "forecast", "kind": "what",
+             "amount": "override", "reason": "because"}  # fmt: skip
+    return table[list(names)].round({"forecast": 0, "amount": 2}).rename(columns=names)
+
+
+def day_column() -> ColumnConfig:
+    """A day with its weekday."""
+    return st.column_config.DateColumn("day", format="ddd D MMM YYYY")
+
+
+def _moment() -> ColumnConfig:
+    return st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm")
