@@ -101,6 +101,11 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
     assert escape("<out of memory>") in page
 
 
+def test_no_fit_counts_twice_in_the_cpu_time(page):
+    """The candidates share fits, as a blend with its members: the time is that of the best one, not their sum."""
+    assert "<dt>CPU time</dt><dd>2.5 s for all fits of ridge in the backtest</dd>" in page
+
+
 @pytest.mark.parametrize(
     ("title", "column"),
     [("fold from", "origin"), ("lead", "lead_week"), ("weekday", "weekday"),

@@ -71,7 +71,7 @@ def render_training(report: TrainingReport) -> bytes:
         breakdowns=scores.breakdowns(backtest, candidate, names),
         calibration=charts.calibration(report.coverage_of_levels),
         worst_stores=scores.worst_stores(backtest, candidate, names),
-        cpu_seconds=sum(report.run.cpu_seconds.values()),
+        cpu_seconds=report.run.cpu_seconds[candidate],
         worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),
         **_importance(report),
         charts=charts,
