@@ -101,6 +101,13 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
     assert escape("<out of memory>") in page
 
 
+def test_the_tile_of_days_counts_those_of_every_table_out_of_all_in_the_folds(page, noisy):
+    parts = [lines for head, lines in tables(page).items() if head in ("fold from", "lead", "weekday", "promo")]
+    (days,) = {sum(int(line[6].replace(",", "")) for line in lines) for lines in parts}
+    assert days < 3 * 48 * len(noisy.stores.number)
+    assert f"<span>days with sales</span><b>{days:,}</b><span>of 1,728: 3 folds × 48 days × 12 stores</span>" in page
+
+
 def test_no_fit_counts_twice_in_the_cpu_time(page):
     """The candidates share fits, as a blend with its members: the time is that of the best one, not their sum."""
     assert "<dt>CPU time</dt><dd>2.5 s for all fits of ridge in the backtest</dd>" in page

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pandas as pd
+
+from rossmann import evaluation
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BASELINE, BacktestRun, Loss, chain_names
 from rossmann.reports import charts, importance, leaderboard, page, scores, worst_rows
@@ -90,10 +93,14 @@ def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
         tiles.append((f"error below {BASELINE}", page.percent(gain), f"{BASELINE}: {text}"))
     tiles.append(("bias", page.signed_percent(best.bias), "of all sales; 0 is best"))
     tiles.append(("inside the bounds", page.percent(best.coverage), f"{page.percent(report.coverage, 0)} nominal"))
-    folds, stores = rows.origin.nunique(), rows.store.nunique()
-    days = rows.lead_days.max()
-    tiles.append(("days of stores", page.amount(len(rows)), f"{folds} folds × {days} days × {stores:,} stores"))
+    tiles.append(("days with sales", page.amount(len(evaluation.scored_rows(rows))), _extent(rows)))
     return tiles
+
+
+def _extent(rows: pd.DataFrame) -> str:
+    """How many days of stores the folds of a candidate have, closed ones included."""
+    folds, days, stores = rows.origin.nunique(), int(rows.lead_days.max()), rows.store.nunique()
+    return f"of {folds * days * stores:,}: {folds} folds × {days} days × {stores:,} stores"
 
 
 def _importance(report: TrainingReport) -> dict[str, object]:
