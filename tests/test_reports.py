@@ -17,6 +17,7 @@ from rossmann.evaluation import Backtest, BacktestRun
 from rossmann.explain import feature_part
 from rossmann.reports import Challenger, Decision, TrainingReport, leaderboard_rows, render_training
 from rossmann.reports.importance import grouped, largest
+from rossmann.reports.page import signed_percent
 from rossmann.training import coverage_of_levels
 from tests.support.operations import operations
 
@@ -90,7 +91,7 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
     assert [line[0] for line in lines] == ["ridge", "median", "lightgbm"]
     assert lines[0][2:] == [
         f"{board.rmspe_capped['ridge']:.4f}",
-        f"{board.bias['ridge'] * 100:+.1f} %".replace("-", "−"),
+        signed_percent(board.bias["ridge"]),
         f"{board.coverage['ridge']:.0%}".replace("%", " %"),
         f"{board.rmspe['ridge']:.4f}",
         f"{board.mae['ridge']:,.1f}",
@@ -106,6 +107,15 @@ def test_the_tile_of_days_counts_those_of_every_table_out_of_all_in_the_folds(pa
     (days,) = {sum(int(line[6].replace(",", "")) for line in lines) for lines in parts}
     assert days < 3 * 48 * len(noisy.stores.number)
     assert f"<span>days with sales</span><b>{days:,}</b><span>of 1,728: 3 folds × 48 days × 12 stores</span>" in page
+
+
+def test_a_percentage_that_is_zero_has_no_sign_and_a_difference_of_shares_is_in_points(page, run):
+    texts = [signed_percent(share) for share in (0.0004, -0.0004, 0.0005001, -0.012, np.nan)]
+    assert texts == ["0.0 %", "0.0 %", "+0.1 %", "−1.2 %", "–"]
+    points = [line[2] for line in tables(page)["level of the quantile"]]
+    assert points
+    assert all(re.fullmatch(r"0\.0|[+−]\d+\.\d", each) for each in points)
+    assert '<th class="number">difference, points</th>' in page
 
 
 def test_no_fit_counts_twice_in_the_cpu_time(page):
