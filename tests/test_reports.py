@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from flows import training_report
+from flows.cli import console
 from rossmann import evaluation, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun
@@ -116,6 +118,18 @@ def test_a_percentage_that_is_zero_has_no_sign_and_a_difference_of_shares_is_in_
     assert points
     assert all(re.fullmatch(r"0\.0|[+−]\d+\.\d", each) for each in points)
     assert '<th class="number">difference, points</th>' in page
+
+
+def test_the_capped_score_has_one_name_in_every_table_and_on_the_command_line(page, run, capsys):
+    console.show_leaderboard(run.leaderboard(), run.backtest.loss)
+    printed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    head, best = next((head, best) for head, best in pairwise(printed) if head[0] == "candidate")
+    assert best[head.index("RMSPE, capped")] == f"{run.leaderboard().rmspe_capped['ridge']:.4f}"
+    heads = [[cell.text for cell in each] for each in ElementTree.fromstring(page).findall(".//thead/tr")]
+    parts = [head for head in heads if "median" in head]
+    assert len(parts) > 5
+    assert [head[2] for head in parts] == ["RMSPE, capped"] * len(parts)
+    assert [name for head in heads for name in head if name == "RMSPE"] == ["RMSPE"]  # the raw one, in the leaderboard
 
 
 def test_no_fit_counts_twice_in_the_cpu_time(page):

@@ -86,7 +86,7 @@ def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     board, loss, candidate = report.run.backtest.score(), report.loss, report.challenger.candidate
     best: Any = board.loc[candidate]
     rows = report.run.backtest.of(candidate)
-    tiles = [(f"{loss.label}, capped", loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
+    tiles = [(loss.capped_label, loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
     if BASELINE in board.index and candidate != BASELINE:
         gain = 1 - best[loss.capped_name] / board[loss.capped_name][BASELINE]
         text = loss.text(board[loss.capped_name][BASELINE])
