@@ -1,5 +1,6 @@
 """The documentation site: it is built without a warning, and nothing in it is loaded from another host."""
 
+import importlib
 import os
 import re
 import runpy
@@ -86,6 +87,14 @@ def test_the_http_reference_has_every_path_and_the_library_every_package(site: P
     assert packages <= {page.stem for page in (site / "reference").glob("*.html")}
     assert "fit_state" in (site / "reference/features.html").read_text()
     assert "--allow-shrink" in (site / "command-reference.html").read_text()
+
+
+@pytest.mark.parametrize("name", [file.parent.name for file in sorted(REPOSITORY.glob("rossmann/*/__init__.py"))])
+def test_the_reference_of_a_package_has_every_name_that_it_offers(site: Path, name: str) -> None:
+    package = importlib.import_module(f"rossmann.{name}")
+    page = (site / f"reference/{name}.html").read_text()
+    offered = {f"rossmann.{name}.{each}" for each in getattr(package, "__all__", ())}
+    assert offered - set(re.findall(r'id="([^"]+)"', page)) == set()
 
 
 def test_the_pictures_are_what_their_script_draws() -> None:

@@ -30,6 +30,7 @@ def test_there_are_notebooks():
 def test_a_notebook_is_small_shows_no_machine_and_no_warning(file):
     assert file.stat().st_size < MAX_BYTES
     assert PATH.findall(file.read_text()) == []
+    assert "iopub" not in file.read_text(), "the times of the run are stored: run the command of CONTRIBUTING.md"
     assert '"name": "stderr"' not in file.read_text()
     cells = nbformat.read(file, as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code"), "run all cells and save"
@@ -38,7 +39,7 @@ def test_a_notebook_is_small_shows_no_machine_and_no_warning(file):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_a_notebook_runs_and_prints_what_is_stored(file, monkeypatch):
-    """After a change of numbers: .venv/bin/jupyter execute --inplace docs/notebooks/*.ipynb"""
+    """After a change of numbers, run the command of CONTRIBUTING.md."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.delenv("MPLBACKEND", raising=False)  # another test's, which draws into no cell
     stored = nbformat.read(file, as_version=4)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,12 +12,14 @@ import pandas as pd
 import pytest
 
 from flows import training_report
+from flows.cli import console
 from rossmann import evaluation, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun
 from rossmann.explain import feature_part
 from rossmann.reports import Challenger, Decision, TrainingReport, leaderboard_rows, render_training
 from rossmann.reports.importance import grouped, largest
+from rossmann.reports.page import signed_percent
 from rossmann.training import coverage_of_levels
 from tests.support.operations import operations
 
@@ -90,7 +93,7 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
     assert [line[0] for line in lines] == ["ridge", "median", "lightgbm"]
     assert lines[0][2:] == [
         f"{board.rmspe_capped['ridge']:.4f}",
-        f"{board.bias['ridge'] * 100:+.1f} %".replace("-", "−"),
+        signed_percent(board.bias["ridge"]),
         f"{board.coverage['ridge']:.0%}".replace("%", " %"),
         f"{board.rmspe['ridge']:.4f}",
         f"{board.mae['ridge']:,.1f}",
@@ -99,6 +102,39 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
     ]
     assert lines[2][1] == "failed: <out of memory>"
     assert escape("<out of memory>") in page
+
+
+def test_the_tile_of_days_counts_those_of_every_table_out_of_all_in_the_folds(page, noisy):
+    parts = [lines for head, lines in tables(page).items() if head in ("fold from", "lead", "weekday", "promo")]
+    (days,) = {sum(int(line[6].replace(",", "")) for line in lines) for lines in parts}
+    assert days < 3 * 48 * len(noisy.stores.number)
+    assert f"<span>days with sales</span><b>{days:,}</b><span>of 1,728: 3 folds × 48 days × 12 stores</span>" in page
+
+
+def test_a_percentage_that_is_zero_has_no_sign_and_a_difference_of_shares_is_in_points(page, run):
+    texts = [signed_percent(share) for share in (0.0004, -0.0004, 0.0005001, -0.012, np.nan)]
+    assert texts == ["0.0 %", "0.0 %", "+0.1 %", "−1.2 %", "–"]
+    points = [line[2] for line in tables(page)["level of the quantile"]]
+    assert points
+    assert all(re.fullmatch(r"0\.0|[+−]\d+\.\d", each) for each in points)
+    assert '<th class="number">difference, points</th>' in page
+
+
+def test_the_capped_score_has_one_name_in_every_table_and_on_the_command_line(page, run, capsys):
+    console.show_leaderboard(run.leaderboard(), run.backtest.loss)
+    printed = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    head, best = next((head, best) for head, best in pairwise(printed) if head[0] == "candidate")
+    assert best[head.index("RMSPE, capped")] == f"{run.leaderboard().rmspe_capped['ridge']:.4f}"
+    heads = [[cell.text for cell in each] for each in ElementTree.fromstring(page).findall(".//thead/tr")]
+    parts = [head for head in heads if "median" in head]
+    assert len(parts) > 5
+    assert [head[2] for head in parts] == ["RMSPE, capped"] * len(parts)
+    assert [name for head in heads for name in head if name == "RMSPE"] == ["RMSPE"]  # the raw one, in the leaderboard
+
+
+def test_no_fit_counts_twice_in_the_cpu_time(page):
+    """The candidates share fits, as a blend with its members: the time is that of the best one, not their sum."""
+    assert "<dt>CPU time</dt><dd>2.5 s for all fits of ridge in the backtest</dd>" in page
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
-"""Docstrings of the library as Markdown: they are written to be read in the code, as plain text."""
+"""What the reference of the library shows: every name that a package offers, with its docstring as Markdown.
+
+Docstrings are written to be read in the code, as plain text.
+"""
 
 import re
 
 import griffe
 
 ENTRY = re.compile(r"^(\w[\w./, ]*?) {2,}(\S.*)$")  # a line of a list of names: "folds      windows of the past"
+
+COMMENT = re.compile(r"[^#\n]  # (.*)")  # at the end of a line
 
 
 class PlainDocstrings(griffe.Extension):
@@ -14,6 +19,27 @@ class PlainDocstrings(griffe.Extension):
         """Replace the docstring of an object by its Markdown."""
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)
+
+
+class OfferedNames(griffe.Extension):
+    """Every name in a package's `__all__` is shown: also a constant, and what is called like a module beside it."""
+
+    def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **arguments: object) -> None:
+        """Complete the members of a package and of those in it."""
+        loader.resolve_aliases(implicit=True)  # some paths lead through a module that is hidden below
+        for package in (pkg, *pkg.modules.values()):
+            for name in map(str, package.exports or ()):
+                if package.members[name].is_module and name in package.imports:
+                    target = loader.modules_collection[package.imports[name]]
+                    package.set_member(name, griffe.Alias(name, target, parent=package))
+                _describe_constant(package.members[name])
+
+
+def _describe_constant(member: griffe.Object | griffe.Alias) -> None:
+    """Give a constant its comment as docstring: without one it would not be shown."""
+    if member.is_attribute and not member.docstring:
+        comment = COMMENT.search(member.source)
+        member.docstring = griffe.Docstring(as_markdown(comment.group(1) if comment else "A constant."))
 
 
 def as_markdown(text: str) -> str:

@@ -40,11 +40,10 @@ next steps: export ROSSMANN_DATA_DIR={home} PATH="{bin}:$PATH"
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table. `wrapped` is its heading in a terminal, where it is to take two lines."""
+    """A column of a table."""
 
     name: str
     numeric: bool = False
-    wrapped: str = ""
 
 
 def show(*lines: str) -> None:
@@ -70,7 +69,7 @@ def _draw(columns: Sequence[Column], rows: Iterable[Sequence[str]], title: str) 
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column.wrapped or column.name, justify="right" if column.numeric else "left")
+        table.add_column(column.name, justify="right" if column.numeric else "left")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False, markup=False).print(table)
@@ -106,14 +105,17 @@ def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:
 
     folds = [name for name in board.columns if name[0].isdigit()]
     others = [each for each in (RMSPE, MAE) if each != loss]
-    numbers = (loss.label, "capped", *(each.label for each in others), "bias", "WQL", "coverage", "CPU s")
-    columns = [Column("candidate"), *(Column(name, numeric=True) for name in numbers), Column("failure")]
+    labels = (loss.label, loss.capped_label, *(each.label for each in others))
+    numbers = (*labels, "bias", "WQL", "coverage", "CPU s")
+    columns = [Column("candidate"), *(Column(name, numeric=True) for name in numbers)]
+    columns += [Column("failure")] if board.failure.any() else []
     rows = []
     for candidate, line in board.iterrows():
         scores = [loss.text(line[loss.name]), loss.text(line[loss.capped_name])]
         scores += [each.text(line[each.name]) for each in others]
         scores += [f"{line.bias:+.1%}", f"{line.wql:.4f}", f"{line.coverage:.2f}", f"{line.cpu_seconds:.1f}"]
-        rows.append([str(candidate), *(["–"] * len(scores) if line.failure else scores), str(line.failure)])
+        scores = [*["–"] * len(scores), str(line.failure)] if line.failure else scores
+        rows.append([str(candidate), *scores])
     show_table(columns, rows, f"Leaderboard: means over the folds; capped: {loss.cap_text}")
     succeeded = board[board.failure == ""]
     show_table(

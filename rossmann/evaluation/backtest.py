@@ -193,7 +193,7 @@ class BacktestRun:
 
     key: str  # hash of everything that the run depends on
     backtest: Backtest
-    cpu_seconds: dict[str, float]  # of all fits of an entry, a blend's members included
+    cpu_seconds: dict[str, float]  # of all fits of an entry; entries share fits, as a blend with its members: no sum
     importance: dict[str, dict[str, float]]  # of an entry: mean share of the gain by feature, largest first
     failures: dict[str, str]  # reason by entry
 

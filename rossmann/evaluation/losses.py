@@ -45,6 +45,11 @@ class Loss:
         """The leaderboard's column of the capped score."""
         return f"{self.name}_capped"
 
+    @property
+    def capped_label(self) -> str:
+        """The name of the capped score, as `label` is that of the raw one."""
+        return f"{self.label}, capped"
+
     def terms(self, sales: np.ndarray, forecast: np.ndarray) -> np.ndarray:
         """The term of each row. float64 [rows]"""
         return self.term(self.error(sales, forecast))

@@ -119,7 +119,9 @@ def feature_part(name: str) -> str:
     for prefix, part in _BY_FEATURE_PREFIX.items():
         if name.startswith(prefix):
             return part
-    return covariate(name) or _BY_FEATURE[kind(name)]
+    if part := covariate(name) or _BY_FEATURE.get(kind(name)):
+        return part
+    raise KeyError(f"the feature {name} has no part: add it to the table of features in rossmann/explain/terms.py")
 
 
 def covariate(name: str) -> str | None:

@@ -14,7 +14,8 @@ MODEL = "rossmann"  # the registered model
 BACKTESTS = "rossmann-backtests"  # experiment with the backtest runs
 LEDGER = "rossmann-ledger"  # experiment with the ledger of promotions
 RUN_KEY_TAG = "backtest_run"  # tag of MLflow runs and of model versions: the key of their backtest run
-CHALLENGER, CHAMPION = "challenger", "champion"  # aliases of model versions
+CHALLENGER = "challenger"  # the alias of the model version that waits for its release
+CHAMPION = "champion"  # the alias of the model version that serves
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,11 @@ from rossmann.registry.records import RunRecord, read_runs
 from rossmann.registry.versions import champion, find_champion, find_version, load_forecaster
 from rossmann.validation import DataError, UnavailableError
 
-PROMOTE, OVERRIDE, REFUSE, ROLLBACK, WITHDRAW = "promote", "override", "refuse", "rollback", "withdraw"  # actions
+PROMOTE = "promote"  # an action: the challenger became champion by its verdict
+OVERRIDE = "override"  # an action: somebody made a version champion without a verdict
+REFUSE = "refuse"  # an action: the verdict was against the challenger
+ROLLBACK = "rollback"  # an action: an earlier champion serves again
+WITHDRAW = "withdraw"  # an action: a promotion was taken back, since the endpoint could not serve it
 PROMOTION_ACTIONS = (PROMOTE, OVERRIDE)  # by a release, or by a person
 RELEASE_ACTIONS = (PROMOTE, REFUSE)  # what the verdict of a release leads to
 JUDGEMENT_ACTIONS = (*RELEASE_ACTIONS, OVERRIDE)  # what a release, or a person, decides about a version

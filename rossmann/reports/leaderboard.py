@@ -21,7 +21,7 @@ class LeaderboardLine:
 
 def columns(loss: Loss) -> tuple[str, ...]:
     """The names of the scores; the first one ranks."""
-    return (f"{loss.label}, capped", "bias", "coverage", loss.label, *_other_labels(loss), "WQL", "CPU s")
+    return (loss.capped_label, "bias", "coverage", loss.label, *_other_labels(loss), "WQL", "CPU s")
 
 
 def lines(run: BacktestRun) -> list[LeaderboardLine]:

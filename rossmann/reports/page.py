@@ -17,7 +17,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "signed_percent": signed_percent, "amount": amount}
+    for function in (percent, signed_percent, signed_points, amount):
+        environment.filters[function.__name__] = function
     return environment
 
 
@@ -27,8 +28,14 @@ def percent(share: float, decimals: int = 1) -> str:
 
 
 def signed_percent(share: float) -> str:
-    """The same with its sign, that of zero being a plus; a minus as wide as a plus."""
-    return "–" if math.isnan(share) else f"{round(share * 100, 1) + 0.0:+.1f} %".replace("-", "−")
+    """The same with its sign."""
+    return "–" if math.isnan(share) else f"{signed_points(share)} %"
+
+
+def signed_points(difference: float) -> str:
+    """A difference of two shares in percentage points with its sign: zero has none, a minus is as wide as a plus."""
+    points = round(difference * 100, 1)
+    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
 
 
 def amount(value: float) -> str:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pandas as pd
+
+from rossmann import evaluation
 from rossmann.data import SalesHistory
 from rossmann.evaluation import BASELINE, BacktestRun, Loss, chain_names
 from rossmann.reports import charts, importance, leaderboard, page, scores, worst_rows
@@ -71,7 +74,7 @@ def render_training(report: TrainingReport) -> bytes:
         breakdowns=scores.breakdowns(backtest, candidate, names),
         calibration=charts.calibration(report.coverage_of_levels),
         worst_stores=scores.worst_stores(backtest, candidate, names),
-        cpu_seconds=sum(report.run.cpu_seconds.values()),
+        cpu_seconds=report.run.cpu_seconds[candidate],
         worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),
         **_importance(report),
         charts=charts,
@@ -83,17 +86,21 @@ def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
     board, loss, candidate = report.run.backtest.score(), report.loss, report.challenger.candidate
     best: Any = board.loc[candidate]
     rows = report.run.backtest.of(candidate)
-    tiles = [(f"{loss.label}, capped", loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
+    tiles = [(loss.capped_label, loss.text(best[loss.capped_name]), "mean of the folds, lower is better")]
     if BASELINE in board.index and candidate != BASELINE:
         gain = 1 - best[loss.capped_name] / board[loss.capped_name][BASELINE]
         text = loss.text(board[loss.capped_name][BASELINE])
         tiles.append((f"error below {BASELINE}", page.percent(gain), f"{BASELINE}: {text}"))
     tiles.append(("bias", page.signed_percent(best.bias), "of all sales; 0 is best"))
     tiles.append(("inside the bounds", page.percent(best.coverage), f"{page.percent(report.coverage, 0)} nominal"))
-    folds, stores = rows.origin.nunique(), rows.store.nunique()
-    days = rows.lead_days.max()
-    tiles.append(("days of stores", page.amount(len(rows)), f"{folds} folds × {days} days × {stores:,} stores"))
+    tiles.append(("days with sales", page.amount(len(evaluation.scored_rows(rows))), _extent(rows)))
     return tiles
+
+
+def _extent(rows: pd.DataFrame) -> str:
+    """How many days of stores the folds of a candidate have, closed ones included."""
+    folds, days, stores = rows.origin.nunique(), int(rows.lead_days.max()), rows.store.nunique()
+    return f"of {folds * days * stores:,}: {folds} folds × {days} days × {stores:,} stores"
 
 
 def _importance(report: TrainingReport) -> dict[str, object]:
