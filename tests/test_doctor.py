@@ -19,6 +19,7 @@ from flows.cli.doctor import display, installation, keys, machine, network
 from flows.cli.doctor.checks import CHECKS, run_checks
 from flows.cli.doctor.findings import OK, REPOSITORY, WARNING, WRONG, Finding, Surroundings, read_surroundings
 from flows.cli.doctor.network import Port
+from rossmann.serving.server import responses
 
 SECRET = "open-sesame-0123456789"
 
@@ -97,6 +98,13 @@ def test_a_port_on_which_its_own_program_answers_is_ok_and_another_program_is_no
         own, other = (Port("the server", "PREFECT_PORT", 1, answer, "/api/health") for answer in ("true", "mlflow"))
         assert [each.status for each in network.ports(environment, (own,))] == [OK]
         assert [each.status for each in network.ports(environment, (other,))] == [WRONG]
+
+
+def test_the_port_of_the_running_endpoint_is_ok(surroundings):
+    (own,) = [each for each in network.PORTS if each.variable == "ROSSMANN_HTTP_PORT"]
+    with server(responses.Health().model_dump_json()) as port:
+        (finding,) = network.ports(surroundings(ROSSMANN_HTTP_PORT=str(port)), (own,))
+    assert (finding.status, finding.text) == (OK, f"{port}: the endpoint answers there")
 
 
 def test_a_port_without_http_is_recognised_by_the_command_line_of_its_process(surroundings, tmp_path):

@@ -28,22 +28,23 @@ AWS_ADDRESS = "https://s3.amazonaws.com"
 class Port:
     """A port of `make up`: who listens, which variable changes it, and how its owner is recognised.
 
-    `path` is asked by HTTP and its answer contains `answer`; without a path, the process's command line contains it.
+    `path` is asked by HTTP and its answer contains `answer`; without a path, the command line of the process is enough.
     """
 
     owner: str
     variable: str
     default: int
-    answer: str
+    answer: str = ""
     path: str = ""
+    command: str = ""  # part of the command line of its process; {user} and {port} are replaced
 
 
 PORTS = (
     Port("Prefect's server", "PREFECT_PORT", 4200, "true", "/api/health"),
     Port("MLflow", "MLFLOW_PORT", 5000, "OK", "/health"),
-    Port("the endpoint", "ROSSMANN_HTTP_PORT", 8000, "status", "/health"),
+    Port("the endpoint", "ROSSMANN_HTTP_PORT", 8000, '"alive":true', "/health", "/serve-{user}-{port}/"),  # its HAProxy
     Port("Ray's dashboard", "RAY_DASHBOARD_PORT", 8265, "Ray", "/"),
-    Port("Ray's client server", "RAY_CLIENT_PORT", 10001, "ray.util.client.server"),
+    Port("Ray's client server", "RAY_CLIENT_PORT", 10001, command="ray.util.client.server"),
     Port("the dashboard", "DASHBOARD_PORT", 8501, "ok", "/_stcore/health"),
 )
 
@@ -80,8 +81,12 @@ def is_free(number: int) -> bool:
 
 def _occupied(port: Port, number: int) -> Finding:
     process = listening_process(number)
-    if _is_own(port, number, process):
+    is_own = process is not None and _is_command_of(port, number, process)
+    if _answers(port, number) if port.path else is_own:
         return Finding("ports", OK, f"{number}: {port.owner} answers there")
+    if is_own:
+        text = f"{number}: the proxy of {port.owner} listens there, and no replica answers {port.path}"
+        return Finding("ports", WRONG, text, "wait a minute while it starts, or deploy it again: rossmann serve")
     owner = (
         f"by {process.name} (process {process.number})" if process else "by a program of another user or in a container"
     )
@@ -89,11 +94,14 @@ def _occupied(port: Port, number: int) -> Finding:
     return Finding("ports", WRONG, f"{number}, for {port.owner}, is in use {owner}", advice)
 
 
-def _is_own(port: Port, number: int, process: Process | None) -> bool:
-    if not port.path:
-        return process is not None and port.answer in process.command_line
+def _answers(port: Port, number: int) -> bool:
     answer = ask(urlsplit(f"http://{LOOPBACK}:{number}"), port.path)
     return answer is not None and port.answer in answer.text
+
+
+def _is_command_of(port: Port, number: int, process: Process) -> bool:
+    part = port.command.format(user=os.getuid(), port=number)
+    return bool(part) and part in process.command_line
 
 
 @dataclass(frozen=True)
