@@ -29,6 +29,7 @@ from rossmann.workspace import Workspace
 # Environment variables that switch off the telemetry of every program we start.
 TELEMETRY_OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # V2 asks a host of Amplitude whatever the line above says
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

@@ -168,6 +168,25 @@ def test_a_rollback_by_hand_is_in_the_ledger_and_is_refused_once_another_version
         assert operator.problems == []
 
 
+def test_a_double_click_promotes_once_says_so_and_leaves_the_form_empty(browser, ops):
+    with running_dashboard(ops.settings.data_dir, ROSSMANN_API_KEYS=KEY) as url, screen(browser, url) as operator:
+        page = operator.open("models")
+        before = registry.champion(registry_of(ops.settings.data_dir)).version
+        form = page.get_by_test_id("stForm").filter(has_text="Promote another version")
+        form.get_by_label("Why, for the ledger").fill("a double click")
+        form.get_by_text("It serves whatever its verdict").click()
+        form.get_by_label("API key").fill(KEY)
+        form.get_by_role("button", name="Promote").dblclick()
+        expect(page.get_by_text("is champion", exact=False).last).to_be_visible(timeout=COMMAND_TIMEOUT_MS)
+        expect(page.get_by_test_id("stAlertContentSuccess")).to_have_count(1, timeout=COMMAND_TIMEOUT_MS)
+        assert page.get_by_test_id("stAlertContentError").count() == 0
+        expect(form.get_by_label("Why, for the ledger")).to_have_value("")
+        expect(form.get_by_label("API key")).to_have_value("")
+        entries = registry.ledger(registry_of(ops.settings.data_dir))
+        assert [each.reasons for each in entries].count(("a double click",)) == 1
+        assert entries[0].previous == before
+
+
 def roll_back(page: Page, submit: bool) -> None:
     """Fill in the form for a rollback from version 2."""
     form = page.get_by_test_id("stForm").filter(has_text="Roll back from version 2")

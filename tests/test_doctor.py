@@ -19,6 +19,8 @@ from flows.cli.doctor import display, installation, keys, machine, network
 from flows.cli.doctor.checks import CHECKS, run_checks
 from flows.cli.doctor.findings import OK, REPOSITORY, WARNING, WRONG, Finding, Surroundings, read_surroundings
 from flows.cli.doctor.network import Port
+from rossmann.serving.server import responses
+from tests.support.cluster import free_ports
 
 SECRET = "open-sesame-0123456789"
 
@@ -38,12 +40,13 @@ def surroundings(monkeypatch, tmp_path):
 
 
 @contextmanager
-def server(answer: str, date: str | None = None):
-    """An HTTP server on a free port that gives the same answer to everything; yields the port."""
+def server(answer: str, date: str | None = None, key: str = ""):
+    """An HTTP server on a free port that gives the same answer to everything, with 401 to /model without its key."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response_only(200)
+            is_refused = self.path == "/model" and self.headers.get("X-API-Key", "") != key
+            self.send_response_only(401 if key and is_refused else 200)
             self.send_header("Date", date or self.date_time_string())
             self.end_headers()
             self.wfile.write(answer.encode())
@@ -99,6 +102,26 @@ def test_a_port_on_which_its_own_program_answers_is_ok_and_another_program_is_no
         assert [each.status for each in network.ports(environment, (other,))] == [WRONG]
 
 
+def test_the_port_of_the_running_endpoint_is_ok(surroundings):
+    (own,) = [each for each in network.PORTS if each.variable == "ROSSMANN_HTTP_PORT"]
+    with server(responses.Health().model_dump_json()) as port:
+        (finding,) = network.ports(surroundings(ROSSMANN_HTTP_PORT=str(port)), (own,))
+    assert (finding.status, finding.text) == (OK, f"{port}: the endpoint answers there")
+
+
+def test_a_free_port_is_no_good_sign_while_the_stack_runs(surroundings):
+    (endpoint,) = (each for each in network.PORTS if each.variable == "ROSSMANN_HTTP_PORT")
+    free = str(free_ports(1)[0])
+    with server("true") as port:
+        prefect = Port("Prefect's server", "PREFECT_PORT", 1, "true", "/api/health")
+        serve = {"ROSSMANN_SERVE_ADDRESS": "http://127.0.0.1:1"}
+        environment = surroundings(PREFECT_PORT=str(port), ROSSMANN_HTTP_PORT=free, **serve)
+        findings = list(network.ports(environment, (endpoint, prefect)))
+        assert [each.status for each in findings] == [OK, WRONG]
+        assert f"{free}: nothing listens there" in findings[1].text
+        assert [each.status for each in network.ports(environment, (endpoint,))] == [OK], "there is no stack"
+
+
 def test_a_port_without_http_is_recognised_by_the_command_line_of_its_process(surroundings, tmp_path):
     module = tmp_path / "ray" / "util" / "client" / "server.py"  # the name that Ray's client server is started by
     module.parent.mkdir(parents=True)
@@ -144,6 +167,11 @@ def test_an_address_that_does_not_respond_is_wrong_and_its_password_is_not_shown
 def test_an_address_that_a_password_breaks_is_wrong_without_showing_it(surroundings, password):
     (finding,) = network.addresses(surroundings(ROSSMANN_JOURNAL_URL=f"postgresql://me:{password}@host/journal"))
     assert (finding.status, "sesame" in f"{finding}") == (WRONG, False)
+
+
+def test_an_address_without_its_scheme_is_wrong(surroundings):
+    (finding,) = network.addresses(surroundings(PREFECT_API_URL="localhost:4330"))
+    assert (finding.status, "http://127.0.0.1:4200/api" in finding.advice) == (WRONG, True)
 
 
 def test_a_server_that_accepts_and_never_answers_does_not_hang_the_doctor(surroundings):
@@ -204,6 +232,34 @@ def test_keys_are_judged_by_their_length_and_by_who_reaches_the_endpoint(surroun
     findings = list(keys.api_keys(surroundings(**variables)))
     assert [each.status for each in findings] == [status]
     assert not any(word in f"{findings}" for word in (SECRET, "short-1"))
+
+
+@pytest.mark.parametrize(
+    ("own", "of_endpoint", "statuses"),
+    [
+        (SECRET, SECRET, []), ("", "", []), ("another-key-of-some-length", SECRET, [WRONG]), ("", SECRET, [WRONG]),
+        (SECRET, "", [WARNING]),
+    ],
+)  # fmt: skip
+def test_keys_are_compared_with_those_of_the_running_endpoint(surroundings, own, of_endpoint, statuses):
+    with server(responses.Health().model_dump_json(), key=of_endpoint) as port:
+        findings = list(keys.endpoint_keys(surroundings(ROSSMANN_HTTP_PORT=str(port), ROSSMANN_API_KEYS=own)))
+    assert [each.status for each in findings] == statuses
+    assert SECRET not in f"{findings}"
+
+
+def test_a_token_of_ray_that_is_not_there_is_wrong_unless_make_up_writes_it(surroundings, tmp_path):
+    (finding,) = keys.missing_token(surroundings(RAY_AUTH_TOKEN_PATH=f"{tmp_path}/nowhere"))
+    assert finding.status == WRONG
+    assert list(keys.missing_token(surroundings(RAY_AUTH_TOKEN_PATH=f"{tmp_path}/ray-token"))) == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "statuses"),
+    [("", []), ("Europe/Berlin", []), (":UTC", []), ("CET-1CEST", []), ("Nonsense/Zone", [WARNING])],
+)
+def test_a_time_zone_that_does_not_exist_is_a_warning(zone, statuses):
+    assert [each.status for each in machine.time_zone(zone)] == statuses
 
 
 def test_half_a_key_of_the_object_storage_is_wrong(surroundings):

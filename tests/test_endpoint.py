@@ -22,6 +22,8 @@ from prefect import flow
 from benchmarks.load import background_load
 from flows import workspace
 from flows.cli import explain as command_line
+from flows.cli.doctor import network
+from flows.cli.doctor.findings import Surroundings
 from flows.endpoint import champion_target, switch_endpoint, sync_endpoint, system_alarms
 from flows.explanation import explain_day
 from flows.refresh import refresh
@@ -366,6 +368,10 @@ def test_a_full_queue_returns_429(endpoint, first_target, large_body):
 
 def test_the_proxy_passes_what_the_application_refuses(endpoint, first_target):
     assert processes_named(endpoint.workspace, "haproxy -db"), "the endpoint is behind HAProxy"
+    health = httpx.get(f"{endpoint.serve.url}/health")
+    assert len(health.headers.get_list("X-Request-ID")) == 1
+    surroundings = Surroundings({"ROSSMANN_HTTP_PORT": str(endpoint.serve.port)}, None)
+    assert "the endpoint answers there" in f"{list(network.ports(surroundings))}"
 
     def status(body: bytes, **headers: str) -> int:
         return httpx.post(f"{endpoint.serve.url}/predict", content=body, headers=headers, timeout=60).status_code

@@ -24,6 +24,8 @@ from ray.serve._private.constants import (
     SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
 )
 
+from flows.cli.doctor import network
+from flows.cli.doctor.findings import Surroundings
 from rossmann.serving.proxy import processes
 from rossmann.serving.proxy.config import REQUEST_TIMEOUT_S, UnknownConfigError, edit_config
 from rossmann.serving.proxy.contract import CLIENT_HEADER, MESSAGES
@@ -32,6 +34,7 @@ from tests.support.cluster import PORTS, free_ports, stack_folder, wait
 from tests.support.proxy import LARGE, ProxyNode, running_node, running_replica
 
 REPOSITORY = Path(__file__).parents[1]
+(ENDPOINT_PORT,) = [each for each in network.PORTS if each.variable == "ROSSMANN_HTTP_PORT"]
 LAUNCHER, GUARD = "proxy.launcher", "proxy.guard"  # in their commands
 
 
@@ -158,6 +161,8 @@ def test_without_a_replica_the_status_is_503(replicas):
         wait(node.folder.is_answering, 20)
         wait(lambda: replicas == [] or node.get("/-/healthz").status_code == 503, 20)
         assert_is_error(node.get("/ready"), 503, "no replica is running")
+        (finding,) = network.ports(Surroundings({"ROSSMANN_HTTP_PORT": str(node.port)}, None), (ENDPOINT_PORT,))
+        assert (finding.status, finding.advice.endswith("rossmann serve")) == ("wrong", True)  # not: end HAProxy
 
 
 def send_raw(port: int, sent: bytes) -> tuple[int, bytes]:

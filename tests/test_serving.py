@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 import pytest
 from pydantic import TypeAdapter
+from ray.serve._private.http_util import _apply_middlewares
 
 from rossmann import features, journal, models
 from rossmann.data import Plan, SalesHistory, Snapshot
@@ -629,6 +630,22 @@ def test_the_document_says_which_paths_need_no_key(host):
     assert "security" not in Client(host).get("/openapi.json").json()
 
 
+def get_through_serve(app: Callable, path: str) -> httpx.Response:
+    """GET of an application behind Serve's own middleware and ours, as a replica wraps it."""
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(_apply_middlewares(app, proxy_errors.middlewares()))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            return await client.get(path)
+
+    return asyncio.run(get())
+
+
+def test_an_answer_has_one_request_id_and_it_is_the_one_of_the_journal(client):
+    response = get_through_serve(client.app, "/forecasts/1")
+    assert response.headers.get_list("X-Request-ID") == [response.json()["request_id"]]
+
+
 @pytest.mark.parametrize("status", [408, 429, 503])
 def test_an_error_of_serves_proxy_has_the_json_of_all_other_errors(status):
     async def proxy(scope: dict, receive: object, send: Callable) -> None:
@@ -636,14 +653,7 @@ def test_an_error_of_serves_proxy_has_the_json_of_all_other_errors(status):
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"Request dropped", "more_body": False})
 
-    (middleware,) = proxy_errors.middlewares()
-    app = middleware.cls(proxy)
-
-    async def get() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://endpoint") as client:
-            return await client.get("/predict")
-
-    response = asyncio.run(get())
+    response = get_through_serve(proxy, "/predict")
     assert (response.status_code, response.headers["retry-after"]) == (status, "1")
     error = TypeAdapter(responses.Error).validate_python(response.json())
     assert error.request_id == response.headers["x-request-id"] == "abc"

@@ -1,5 +1,6 @@
 """The lock, the Makefile's environment, the deployments and their triggers, and a local stack that ends as a whole."""
 
+import asyncio
 import importlib
 import inspect
 import os
@@ -18,17 +19,19 @@ from pathlib import Path
 from urllib.error import URLError
 from uuid import uuid4
 
+import httpx
 import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from prefect.server.api.server import create_ui_app
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
 from flows.alarms import COOL_DOWN, DataIngested, resource
 from flows.automations import WORKSPACE_ID, definitions
 from rossmann.alarms import Alarm, DriftDetected, Event, FlowFailed, PerformanceDegraded, RetrainingOutcome
-from rossmann.settings import Settings
+from rossmann.settings import TELEMETRY_OFF, Settings
 from tests.support.cluster import free_ports, is_open, kill_all, processes_named, processes_of
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
 
@@ -39,6 +42,7 @@ PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
 AUTOMATIONS = yaml.safe_load((REPOSITORY / "deployments/automations.yaml").read_text())
 ALARMS = Alarm.__subclasses__()
 
+AMPLITUDE = "amplitude.com"
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT", "DASHBOARD_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"  # a test must not rebuild the .venv it runs in
 
@@ -58,6 +62,26 @@ def test_every_upper_bound_has_its_reason() -> None:
     bounded = [line for line in PROJECT.splitlines() if re.search(r'^[^#]*".*<', line)]
     assert len(bounded) > 3
     assert [line for line in bounded if "#" not in line] == []
+
+
+def test_the_local_stack_switches_all_telemetry_off() -> None:
+    exports = re.sub(r" #.*", "", (REPOSITORY / "deployments/local.env").read_text()).split()
+    assert [name for name, value in TELEMETRY_OFF.items() if f"{name}={value}" not in exports] == []
+
+
+def test_the_page_that_prefect_opens_asks_no_other_host_for_its_telemetry() -> None:
+    ui = create_ui_app(ephemeral=False)  # with the settings of TELEMETRY_OFF
+
+    async def scripts(path: str) -> str:
+        transport = httpx.ASGITransport(ui)
+        async with httpx.AsyncClient(transport=transport, base_url="http://ui", follow_redirects=True) as client:
+            page = await client.get(path, headers={"Accept": "text/html", "Sec-Fetch-Mode": "navigate"})
+            files = re.findall(r'(?:src|href)="(/[^"]+\.js)"', page.text)
+            assert files, page.text
+            return "".join([(await client.get(file)).text for file in files])
+
+    assert AMPLITUDE not in asyncio.run(scripts("/"))
+    assert AMPLITUDE in asyncio.run(scripts("/v2/")), "Prefect's V2 asks nobody by now: let it open again"
 
 
 @pytest.mark.parametrize("deployment", PREFECT["deployments"], ids=lambda each: each["entrypoint"])

@@ -6,8 +6,10 @@ So a change made here is the one that an operator would type, with its lock, its
 import os
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+EXECUTOR = ThreadPoolExecutor(thread_name_prefix="command")
 TIMEOUT_S = 1800  # the lock may be held for 15 minutes, and an endpoint needs five to switch
 
 
@@ -17,6 +19,11 @@ class CommandResult:
 
     succeeded: bool
     text: str
+
+
+def start(*arguments: str) -> Future[CommandResult]:
+    """Run `rossmann` with these arguments, as `run` does, whatever becomes of the page that started it."""
+    return EXECUTOR.submit(run, *arguments)
 
 
 def run(*arguments: str) -> CommandResult:

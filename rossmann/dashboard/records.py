@@ -142,6 +142,12 @@ def ledger() -> tuple[LedgerEntry, ...]:
     return registry.ledger(loading.model_registry())
 
 
+@st.cache_data(ttl=TTL_S, show_spinner=False)
+def rollback_target(champion: int) -> int | None:
+    """The version that a rollback makes champion; None where there is none."""
+    return registry.find_version_before(loading.model_registry(), champion)
+
+
 @st.cache_resource(ttl=TTL_S, show_spinner=False)
 def list_alarms() -> list[AlarmRecord]:
     """Every alarm with its newest outcome, newest first."""
@@ -201,7 +207,7 @@ def warm() -> None:
 
 def clear_models() -> None:
     """Forget who is champion, after it was changed here."""
-    for cached in (list_models, ledger, loading.champion):
+    for cached in (list_models, ledger, rollback_target, loading.champion):
         cached.clear()
 
 

@@ -109,7 +109,7 @@ def withdraw(registry: Registry, version: int, reason: str) -> None:
     """
     if _champion_version(registry) != version:
         return
-    if _find_version_before(registry, version) is not None:
+    if find_version_before(registry, version) is not None:
         try:
             rollback(registry, reason)
             return
@@ -132,9 +132,12 @@ def rollback(registry: Registry, reason: str = "by hand") -> int:
     if interrupted := _interrupted_entry(registry, ROLLBACK, current):
         registry.client.set_terminated(interrupted)
         return current
-    target = _find_version_before(registry, current)
+    target = find_version_before(registry, current)
     if target is None:
-        raise DataError(f"nothing to roll back to: the ledger has no champion before version {current} without a veto")
+        raise DataError(
+            f"nothing to roll back to: the ledger has no champion before version {current} without a veto; any version "
+            'becomes champion by `rossmann models promote VERSION --because "…"`'
+        )
     load_forecaster(registry, find_version(registry, target))  # raises: a version that cannot forecast does not serve
     _move_champion(registry, ROLLBACK, target, (f"rolled back from version {current}: {reason}",))
     return target
@@ -178,7 +181,7 @@ def _champion_version(registry: Registry) -> int | None:
     return current.version if current else None
 
 
-def _find_version_before(registry: Registry, version: int) -> int | None:
+def find_version_before(registry: Registry, version: int) -> int | None:
     """The last champion before a version that is neither vetoed nor this version; None where there is none."""
     replacements = {}  # the champion before the newest promotion of a version, by version
     for entry in reversed(ledger(registry)):

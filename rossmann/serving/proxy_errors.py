@@ -1,4 +1,4 @@
-"""Errors of Ray Serve in the JSON of all other errors: a full queue, a time-out, no replica.
+"""Errors of Ray Serve in the JSON of all other errors: a full queue, a time-out, no replica; and one request id.
 
 Replicas behind HAProxy and Serve's Python proxy call `middlewares`, which RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH
 names (deployments/serve.env). HAProxy's own errors are in `proxy.config`.
@@ -18,7 +18,7 @@ STATUSES = (408, 429, 503)
 
 def middlewares() -> list[Middleware]:
     """For RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH."""
-    return [Middleware(JsonErrors)]
+    return [Middleware(JsonErrors), Middleware(SingleRequestId)]
 
 
 class JsonErrors:
@@ -40,6 +40,27 @@ class JsonErrors:
                 await send(message)
 
         await self.app(scope, receive, send_json)
+
+
+class SingleRequestId:
+    """ASGI middleware that leaves the first X-Request-ID of a response: the endpoint's, which the journal has.
+
+    Serve adds one of its own after it.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_one_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=list(message["headers"]))
+                if request_id := headers.get("x-request-id"):
+                    headers["x-request-id"] = request_id  # deletes the others
+                message = {**message, "headers": headers.raw}
+            await send(message)
+
+        await self.app(scope, receive, send_with_one_id)
 
 
 def _is_text_error(message: Message) -> bool:

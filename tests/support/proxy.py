@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -131,10 +130,10 @@ class ProxyNode:
 
 @contextmanager
 def running_node(replicas: list[int]) -> Iterator[ProxyNode]:
-    """A node whose HAProxy has these replicas; its folder has a short name, as the address of a socket must."""
+    """A node whose HAProxy has these replicas, and its files where deployments/serve.env puts them."""
     (port,) = free_ports(1)
-    folder = ProxyFolder(Path(tempfile.mkdtemp(prefix="serve-")) / "node")
-    folder.path.mkdir()
+    folder = ProxyFolder(stack_folder(port) / "node")
+    folder.path.mkdir(parents=True)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     raylet = subprocess.Popen(
         [sys.executable, "-c", RAYLET], stdin=subprocess.PIPE, text=True, env=os.environ | {"PATH": path},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from flows.cli.doctor.findings import OK, WARNING, WRONG, Finding, Surroundings
@@ -92,6 +94,7 @@ def clock(surroundings: Surroundings) -> Iterator[Finding]:
     if time.gmtime(now).tm_year < MIN_YEAR:
         yield Finding("clock", WRONG, f"the clock says {shown}", "set it (timedatectl set-ntp true)")
         return
+    yield from time_zone(surroundings.environment.get("TZ", ""))
     yield judge_skew("the disk of the workspace", file_time(existing_parent(surroundings.workspace)), now, shown)
     try:
         from zoneinfo import ZoneInfo
@@ -100,6 +103,19 @@ def clock(surroundings: Surroundings) -> Iterator[Finding]:
     except Exception as error:  # a missing module, or missing data, by several errors
         text = f"the time zone {SCHEDULE_ZONE} of the schedules is missing ({type(error).__name__})"
         yield Finding("clock", WRONG, text, "install the time zones, on Debian: apt-get install tzdata")
+
+
+def time_zone(name: str) -> Iterator[Finding]:
+    """TZ is empty, a time zone of this machine, or a rule like CET-1CEST. The system takes UTC for anything else."""
+    from zoneinfo import ZoneInfo
+
+    if not name or re.match(r"(<[\w+-]+>|[A-Za-z]{3,})[+-]?\d", name) or os.path.exists(name.removeprefix(":")):
+        return
+    with suppress(OSError, ValueError, KeyError):  # ZoneInfo's errors for what is not there, and for what cannot be
+        ZoneInfo(name.removeprefix(":"))
+        return
+    text = f"TZ={name} is no time zone of this machine: some programs take UTC for it, others fail"
+    yield Finding("clock", WARNING, text, "set it like TZ=Europe/Berlin, or unset it")
 
 
 def judge_skew(place: str, other: float | None, now: float, shown: str = "") -> Finding:

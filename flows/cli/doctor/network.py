@@ -21,6 +21,8 @@ LISTENING = "0A"  # state of a socket in /proc/net/tcp
 DEFAULT_PORTS = {
     "http": 80, "https": 443, "postgresql": 5432, "postgres": 5432, "mysql": 3306, "ray": 10001, "redis": 6379,
 }  # fmt: skip
+EXAMPLES = {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
+ENDPOINT_PORT, SERVE_ADDRESS, ALIVE = "ROSSMANN_HTTP_PORT", "ROSSMANN_SERVE_ADDRESS", '"alive":true'
 AWS_ADDRESS = "https://s3.amazonaws.com"
 
 
@@ -28,29 +30,43 @@ AWS_ADDRESS = "https://s3.amazonaws.com"
 class Port:
     """A port of `make up`: who listens, which variable changes it, and how its owner is recognised.
 
-    `path` is asked by HTTP and its answer contains `answer`; without a path, the process's command line contains it.
+    `path` is asked by HTTP and its answer contains `answer`; without a path, the command line of the process is enough.
     """
 
     owner: str
     variable: str
     default: int
-    answer: str
+    answer: str = ""
     path: str = ""
+    command: str = ""  # part of the command line of its process; {user} and {port} are replaced
+    address: str = ""  # the variable that is set where other programs need it
 
 
 PORTS = (
-    Port("Prefect's server", "PREFECT_PORT", 4200, "true", "/api/health"),
+    Port("Prefect's server", "PREFECT_PORT", 4200, "true", "/api/health", address="PREFECT_API_URL"),
     Port("MLflow", "MLFLOW_PORT", 5000, "OK", "/health"),
-    Port("the endpoint", "ROSSMANN_HTTP_PORT", 8000, "status", "/health"),
-    Port("Ray's dashboard", "RAY_DASHBOARD_PORT", 8265, "Ray", "/"),
-    Port("Ray's client server", "RAY_CLIENT_PORT", 10001, "ray.util.client.server"),
+    Port(
+        "the endpoint",
+        ENDPOINT_PORT,
+        8000,
+        ALIVE,
+        "/health",
+        "/serve-{user}-{port}/",
+        SERVE_ADDRESS,  # the folder of its HAProxy
+    ),
+    Port("Ray's dashboard", "RAY_DASHBOARD_PORT", 8265, "Ray", "/", address=SERVE_ADDRESS),
+    Port("Ray's client server", "RAY_CLIENT_PORT", 10001, command="ray.util.client.server"),
     Port("the dashboard", "DASHBOARD_PORT", 8501, "ok", "/_stcore/health"),
 )
 
 
 def ports(surroundings: Surroundings, table: tuple[Port, ...] = PORTS) -> Iterator[Finding]:
-    """Each port of the local stack is free, or its own program listens there already."""
-    free = []
+    """Each port of the local stack is free, or its own program listens there already.
+
+    Where a part of the stack answers, a free port is that of a part which has ended, or was not started.
+    """
+    free: list[tuple[Port, str]] = []
+    occupied: list[Finding] = []
     for port in table:
         text = surroundings.environment.get(port.variable) or str(port.default)
         if not text.isdecimal() or not 0 < int(text) < 65536:
@@ -58,11 +74,14 @@ def ports(surroundings: Surroundings, table: tuple[Port, ...] = PORTS) -> Iterat
                 "ports", WRONG, f"{port.variable} is no port number", f"set it like {port.variable}={port.default}"
             )
         elif is_free(int(text)):
-            free.append(text)
+            free.append((port, text))
         else:
-            yield _occupied(port, int(text))
-    if free:
-        yield Finding("ports", OK, f"free: {', '.join(free)}")
+            occupied.append(_occupied(port, int(text)))
+    yield from occupied
+    if any(each.status == OK for each in occupied):
+        yield from (_absent(port, text, surroundings.environment) for port, text in free)
+    elif free:
+        yield Finding("ports", OK, f"free: {', '.join(text for _, text in free)}")
 
 
 def is_free(number: int) -> bool:
@@ -80,8 +99,12 @@ def is_free(number: int) -> bool:
 
 def _occupied(port: Port, number: int) -> Finding:
     process = listening_process(number)
-    if _is_own(port, number, process):
+    is_own = process is not None and _is_command_of(port, number, process)
+    if _answers(port, number) if port.path else is_own:
         return Finding("ports", OK, f"{number}: {port.owner} answers there")
+    if is_own:
+        text = f"{number}: the proxy of {port.owner} listens there, and no replica answers {port.path}"
+        return Finding("ports", WRONG, text, "wait a minute while it starts, or deploy it again: rossmann serve")
     owner = (
         f"by {process.name} (process {process.number})" if process else "by a program of another user or in a container"
     )
@@ -89,11 +112,22 @@ def _occupied(port: Port, number: int) -> Finding:
     return Finding("ports", WRONG, f"{number}, for {port.owner}, is in use {owner}", advice)
 
 
-def _is_own(port: Port, number: int, process: Process | None) -> bool:
-    if not port.path:
-        return process is not None and port.answer in process.command_line
+def _absent(port: Port, number: str, environment: Mapping[str, str]) -> Finding:
+    """The finding about a port on which nothing listens while other parts of the stack answer."""
+    text = f"{number}: nothing listens there, although the stack runs: {port.owner} is down, starting, or not started"
+    advice = "make up starts it again within two minutes; if not, read its output, and stop and start it"
+    is_needed = port.address in environment  # make env names the address of what the stack was told to start
+    return Finding("ports", WRONG if is_needed else WARNING, text, advice)
+
+
+def _answers(port: Port, number: int) -> bool:
     answer = ask(urlsplit(f"http://{LOOPBACK}:{number}"), port.path)
     return answer is not None and port.answer in answer.text
+
+
+def _is_command_of(port: Port, number: int, process: Process) -> bool:
+    part = port.command.format(user=os.getuid(), port=number)
+    return bool(part) and part in process.command_line
 
 
 @dataclass(frozen=True)
@@ -154,13 +188,21 @@ def named_addresses(surroundings: Surroundings) -> Mapping[str, str]:
         variables["AWS_ENDPOINT_URL"] = (
             environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or AWS_ADDRESS
         )
-    local = ("sqlite", "file:", "local", "auto")
-    return {name: address for name, address in variables.items() if address and not address.startswith(local)}
+    files = ("sqlite", "file:")
+    return {
+        name: address
+        for name, address in variables.items()
+        if address and address not in ("local", "auto") and not address.startswith(files)
+    }
 
 
 def _reach(variable: str, address: str) -> Iterator[Finding]:
     from rossmann.settings import without_password
 
+    if "://" not in address and variable != "ROSSMANN_RAY_ADDRESS":
+        advice = f"write its scheme, too, like {variable}={EXAMPLES.get(variable, 'http://HOST:PORT')}"
+        yield Finding("addresses", WRONG, f"{variable} is not an address with a scheme", advice)
+        return
     try:
         parts = urlsplit(address if "://" in address else f"ray://{address}")
         port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
@@ -191,21 +233,23 @@ def _skew(variable: str, parts: SplitResult) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Answer:
-    """The first kilobytes of an answer, and its date in seconds since 1970, if the server names it."""
+    """Status, the first kilobytes of an answer, and its date in seconds since 1970, if the server names it."""
 
+    status: int
     text: str
     date: float | None
 
 
-def ask(parts: SplitResult, path: str) -> Answer | None:
+def ask(parts: SplitResult, path: str, headers: Mapping[str, str] | None = None) -> Answer | None:
     """GET a path of a server, whatever its status. None if it does not answer by HTTP in time."""
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or LOOPBACK, parts.port, timeout=TIMEOUT_S)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers or {}))
         response = connection.getresponse()
         date = response.getheader("Date")
-        return Answer(response.read(4096).decode("utf-8", "replace"), parse_date(date) if date else None)
+        text = response.read(4096).decode("utf-8", "replace")
+        return Answer(response.status, text, parse_date(date) if date else None)
     except (OSError, http.client.HTTPException):
         return None
     finally:

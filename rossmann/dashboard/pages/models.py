@@ -13,6 +13,7 @@ from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
+CHANGE, RESULT, ATTEMPTS = "change", "change-result", "change-attempts"  # in the session
 DISPLAYED = "displayed-champion"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
@@ -20,6 +21,10 @@ NO_KEY = (
     "Nothing can be changed here, because no API key is set. Set `ROSSMANN_API_KEYS` to one or more keys, for the "
     "endpoint and for this dashboard, and start both again; or use `rossmann models rollback` and "
     '`rossmann models promote VERSION --because "…"`.'
+)
+NO_TARGET = (
+    "There is nothing to roll back to: no champion before version {version} is without a veto. A version that was "
+    "rolled back from has one. Promote the version that is to serve; that ends its veto."
 )
 
 
@@ -152,8 +157,10 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     if not loading.settings().api_keys:
         st.info(NO_KEY, icon=":material/lock:")
         return
-    if result := st.session_state.get("change-result"):
-        (st.success if result.succeeded else st.error)(result.text)
+    _finish_change()
+    if result := st.session_state.get(RESULT):
+        box, icon = (st.success, "check_circle") if result.succeeded else (st.error, "error")
+        box(result.text[:1].upper() + result.text[1:], icon=f":material/{icon}:")
     current = champion.version if champion else None
     displayed = st.session_state.get(DISPLAYED, current)  # when the button was pressed; another may be champion by now
     st.session_state[DISPLAYED] = current
@@ -167,8 +174,13 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
 def _rollback_form(champion: RegisteredModel | None, displayed: int | None) -> None:
     if champion is None:
         return
+    target = records.rollback_target(champion.version)
+    if target is None and displayed == champion.version:
+        st.info(NO_TARGET.format(version=champion.version), icon=":material/info:")
+        return
     with st.form("rollback"):
-        st.markdown(f"**Roll back from version {champion.version}** to the champion before it")
+        before = "the champion before it" + (f", version {target}" if target else "")
+        st.markdown(f"**Roll back from version {champion.version}** to {before}")
         consent = _consent("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
             _change(["rollback"], consent, displayed)
@@ -179,7 +191,7 @@ def _promotion_form(others: list[int], displayed: int | None) -> None:
         return
     with st.form("promotion"):
         st.markdown("**Promote** another version")
-        version = st.selectbox("Version", others, key="promotion-version")
+        version = st.selectbox("Version", others, key=_key("promotion-version"))
         consent = _consent("promotion", "It serves whatever its verdict, and the endpoint follows")
         if st.form_submit_button("Promote", icon=":material/publish:"):
             _change(["promote", str(version)], consent, displayed)
@@ -187,22 +199,41 @@ def _promotion_form(others: list[int], displayed: int | None) -> None:
 
 def _consent(name: str, consequence: str) -> Consent:
     """Reason, confirmation and API key, as they are typed."""
-    reason = st.text_input("Why, for the ledger", key=f"{name}-reason")
-    confirmed = st.checkbox(consequence, key=f"{name}-confirmed")
-    return Consent(reason.strip(), confirmed, st.text_input("API key", type="password", key=f"{name}-key").strip())
+    reason = st.text_input("Why, for the ledger", key=_key(f"{name}-reason"))
+    confirmed = st.checkbox(consequence, key=_key(f"{name}-confirmed"))
+    key = st.text_input("API key", type="password", key=_key(f"{name}-key"))
+    return Consent(reason.strip(), confirmed, key.strip())
+
+
+def _key(name: str) -> str:
+    """The key of a field, which is another one after each change: then the field is empty."""
+    return f"{name}-{st.session_state.get(ATTEMPTS, 0)}"
 
 
 def _change(command: list[str], consent: Consent, displayed: int | None) -> None:
     """Change the champion by the command that an operator would type, and show the page anew.
 
+    A second click while the change is made starts no other one.
     displayed: the champion that the person has seen; if another one serves by now, nothing is changed.
     """
     if problem := consent.problem(each.get_secret_value() for each in loading.settings().api_keys):
         st.error(problem)
         return
     instead_of = ["--instead-of", str(displayed)] if displayed else []
+    if CHANGE not in st.session_state:
+        st.session_state[CHANGE] = commands.start("models", *command, "--because", consent.reason, *instead_of)
+    _finish_change()
+
+
+def _finish_change() -> None:
+    """Wait for the change that is being made, if there is one, and show the page anew: its result, and empty forms."""
+    change = st.session_state.get(CHANGE)
+    if change is None:
+        return
     with st.spinner("Changing the champion; an endpoint needs up to five minutes …"):
-        result = commands.run("models", *command, "--because", consent.reason, *instead_of)
-    st.session_state["change-result"] = result
+        result = change.result()
+    del st.session_state[CHANGE]
+    st.session_state[RESULT] = result
+    st.session_state[ATTEMPTS] = st.session_state.get(ATTEMPTS, 0) + 1
     records.clear_models()
     st.rerun()
