@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rossmann.models.quantiles import Quantiles
 from rossmann.schema import DAY, weekday
 
 FILE = "error_shares.json"
-MEDIAN = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,26 +29,20 @@ class ErrorShares:
     own: float  # of one store on one day
 
     def deviation_of_sum(self, deviation: np.ndarray, dates: np.ndarray) -> float:
-        """The standard deviation of a sum, from those of its rows: [stores, dates], 0 where there is no row."""
+        """The standard deviation of a sum, from those of its rows: [stores, dates], 0 where there is no row.
+
+        Negative where a row's error is taken off the sum.
+        """
         squares = _squares(deviation, dates)
         return float(np.sqrt(sum(share * squares[part] for part, share in asdict(self).items())))
 
-    def quantiles_of_sum(
-        self, quantiles: Quantiles, sales: np.ndarray, standard_deviation: np.ndarray, dates: np.ndarray
-    ) -> np.ndarray:
-        """The quantiles of the sum of forecasts [stores, dates] with these standard deviations of log sales. [levels]
+    def narrowing(self, deviation: np.ndarray, dates: np.ndarray) -> float:
+        """That deviation as a share of the rows' own ones, added up: 1 if nothing cancels, and for a single row.
 
-        Those of one row are `Quantiles.around`. The distances from the median are those of a row, made smaller by as
-        much as errors cancel each other; the distance of the median from the forecast does not cancel. ValueError for
-        quantiles without a median.
+        The quantiles of a sum are those of its rows, `Quantiles.narrowed` by this factor and added up.
         """
-        total = sales.sum()
-        if total == 0:
-            return np.zeros(len(quantiles.levels))
-        deviation = sales * standard_deviation
-        offsets, median = np.array(quantiles.offsets), quantiles.offsets[quantiles.levels.index(MEDIAN)]
-        distance = (offsets - median) * self.deviation_of_sum(deviation, dates)
-        return total * np.exp((median * deviation.sum() + distance) / total)
+        added = np.abs(deviation).sum()
+        return self.deviation_of_sum(deviation, dates) / added if added > 0 else 1.0
 
     def save(self, folder: Path) -> None:
         """Write FILE into an existing folder."""

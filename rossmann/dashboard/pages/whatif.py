@@ -26,8 +26,8 @@ NO_EFFECT = (
 )
 NOTE = (
     "The range takes the errors of both forecasts to be the same days' errors: if a day sells more than forecast, it "
-    "would have done so with the other plan, too. The model's bounds are added up over days and stores, so the range "
-    "is at most this wide. It does not cover how wrong the model is about a promotion's effect itself."
+    "would have done so with the other plan, too. Errors of stores and days cancel each other as on the forecast page. "
+    "It does not cover how wrong the model is about a promotion's effect itself."
 )
 
 
@@ -130,10 +130,11 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
     right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=_range(total))
-    if not (comparison.alternative != comparison.base).any():
+    if not (comparison.alternative.sales != comparison.base.sales).any():
         st.info(NO_EFFECT)
         return
-    st.markdown(f"The difference is between **{_range(total)}** {formats.unit(history)}.")
+    share = formats.percent(comparison.quantiles.coverage, 0)
+    st.markdown(f"With {share}, the difference is between **{_range(total)}** {formats.unit(history)}.")
     charts.show(_chart(history, comparison), "what-if")
     st.caption(NOTE)
 
@@ -144,9 +145,9 @@ def _range(total: Difference) -> str:
 
 def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
     """The differences of the days as bars with their ranges."""
-    dates, day = np.unique(comparison.plan.date, return_inverse=True)
-    values = (comparison.alternative - comparison.base, comparison.lower, comparison.upper)
-    amount, lower, upper = (np.bincount(day, each) for each in values)
+    dates = np.unique(comparison.plan.date)
+    totals = [comparison.total(comparison.plan.date == day) for day in dates]
+    amount, lower, upper = (np.array([getattr(each, name) for each in totals]) for name in ("amount", "lower", "upper"))
     amount = np.where(amount == 0, np.nan, amount)  # no bar and no range where nothing differs
     chart = charts.figure(f"difference per day, {formats.unit(history)}", height=300)
     colours = np.where(amount >= 0, charts.BETTER, charts.WORSE)
