@@ -59,7 +59,7 @@ def estimate_error_shares(folds: Iterable[tuple[np.ndarray, np.ndarray]]) -> Err
     """The shares in the backtest's errors: how alike pairs of rows are that share a week, a day, a store, or nothing.
 
     folds: of each one log(sales / forecast) in standard deviations [stores, dates], NaN without a row, and its dates.
-    A part that no pair of rows shows is 0. Two folds at least.
+    A part that no pair of rows shows is 0. One fold at least with rows; two, for how far the next one may be off.
     """
     panels = list(folds)
     mean = np.nanmean(np.concatenate([errors.ravel() for errors, _ in panels]))
@@ -68,9 +68,8 @@ def estimate_error_shares(folds: Iterable[tuple[np.ndarray, np.ndarray]]) -> Err
     counts = _sum_of_each(_pairs(_squares((~np.isnan(errors)).astype(float), dates)) for errors, dates in deviations)
     # All pairs of a fold seem less alike than they are, since its own mean is a part of the mean that is taken off; and
     # the next forecast is as far from the mean of few folds as this mean from the true one.
-    of_mean = 2 * np.mean([np.nanmean(errors) ** 2 for errors, _ in deviations]) / (len(deviations) - 1)
-    alike = {part: products[part] / max(counts[part], 1) + of_mean * (counts[part] > 0) for part in products}
-    return _shares(alike)
+    of_mean = 2 * np.mean([np.nanmean(errors) ** 2 for errors, _ in deviations]) / max(len(deviations) - 1, 1)
+    return _shares({part: products[part] / count + of_mean if count else 0 for part, count in counts.items()})
 
 
 def _shares(alike: Mapping[str, float]) -> ErrorShares:

@@ -134,7 +134,10 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
         st.info(NO_EFFECT)
         return
     share = formats.percent(comparison.quantiles.coverage, 0)
-    st.markdown(f"With {share}, the difference is between **{_range(total)}** {formats.unit(history)}.")
+    st.markdown(
+        "If the model is right about the effect of the changes, the difference is with "
+        f"{share} between **{_range(total)}** {formats.unit(history)}."
+    )
     charts.show(_chart(history, comparison), "what-if")
     st.caption(NOTE)
 
