@@ -90,9 +90,10 @@ def _score(
     """Whether the sum is in its ranges, by share and method, and how wide the widest ones are."""
     rows = np.ix_(stores, days)
     sales, forecast, deviation = panels.sales[rows].sum(), panels.forecast[rows], panels.standard_deviation[rows]
+    narrow = quantiles.narrowed(shares.narrowing(forecast * deviation, panels.dates[days]))
     methods = {
-        "added up": quantiles.around(deviation.ravel(), forecast.ravel()).sum(axis=0),
-        "shares": shares.quantiles_of_sum(quantiles, forecast, deviation, panels.dates[days]),
+        name: each.around(deviation.ravel(), forecast.ravel()).sum(axis=0)
+        for name, each in (("added up", quantiles), ("shares", narrow))
     }
     result: dict[str, float] = {}
     for share in reversed(FAN_SHARES):

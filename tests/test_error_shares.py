@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rossmann import models
-from rossmann.models import ErrorShares
+from rossmann.models import ErrorShares, Quantiles
 
 STORES, DATES = 30, np.datetime64("2015-06-01") + np.arange(48)  # from a Monday
 WEEK = np.arange(48) // 7
@@ -59,7 +59,8 @@ def test_sums_of_every_kind_are_within_their_ranges_as_often_as_they_should():
     for stores, days in ((1, 7), (10, 1), (30, 7), (30, 48)):
         rows, own = np.s_[:stores, :days], np.s_[:, :stores, :days]
         sums = actual[own].sum(axis=(1, 2))
-        edges = shares.quantiles_of_sum(quantiles, sales[rows], deviation[rows], DATES[:days])
+        narrow = quantiles.narrowed(shares.narrowing((sales * deviation)[rows], DATES[:days]))
+        edges = narrow.around(deviation[rows].ravel(), sales[rows].ravel()).sum(axis=0)
         assert ((edges[first] <= sums) & (sums <= edges[last])).mean() == pytest.approx(0.8, abs=0.07), (stores, days)
         wide = by_row[rows].sum(axis=(0, 1))
         assert ((wide[first] <= sums) & (sums <= wide[last])).mean() > 0.87
@@ -74,7 +75,14 @@ def test_a_chain_of_one_store_and_a_horizon_of_one_day_have_shares():
     assert sum(asdict(one_store).values()) == sum(asdict(one_day).values()) == pytest.approx(1)
 
 
-def test_the_ranges_of_nothing_are_zero():
-    quantiles = models.calibrate(np.ones(9), np.arange(9.0), 0.8)
-    edges = TRUTH.quantiles_of_sum(quantiles, np.zeros((2, 48)), np.ones((2, 48)), DATES)
-    assert not edges.any()
+def test_nothing_cancels_in_a_single_row_and_in_a_sum_of_nothing():
+    one = np.zeros((2, 48))
+    assert TRUTH.narrowing(one, DATES) == 1
+    one[1, 5] = -3.0
+    assert TRUTH.narrowing(one, DATES) == pytest.approx(1)
+
+
+def test_narrow_quantiles_have_the_same_median_and_the_forecast_between_their_bounds():
+    quantiles = Quantiles((0.05, 0.25, 0.5, 0.95), (-1.0, 0.5, 1.0, 3.0), 0.9)
+    assert quantiles.narrowed(0.8).offsets == pytest.approx((-0.6, 0.6, 1.0, 2.6))
+    assert quantiles.narrowed(0.1).offsets == pytest.approx((0.0, 0.95, 1.0, 1.2))

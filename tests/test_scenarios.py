@@ -50,8 +50,20 @@ def test_a_closing_costs_what_the_days_would_have_sold_and_a_range_around_it(for
     result = scenarios.compare(forecaster, state, [Change("closed", weeks[0], weeks[0] + timedelta(days=6))])
     in_week = (result.plan.date >= np.datetime64(weeks[0])) & (result.plan.date < np.datetime64(weeks[1]))
     difference = result.total(in_week)
-    assert difference.amount == pytest.approx(-result.base[in_week].sum())
+    assert difference.amount == pytest.approx(-result.base.sales[in_week].sum())
     assert difference.lower < difference.amount < difference.upper < 0
+
+
+def test_the_range_of_a_difference_is_narrower_than_those_of_its_rows(forecaster, state, weeks):
+    """A closed day of one store has the range of its row; a week of all stores does not add up its rows' ranges."""
+    result = scenarios.compare(forecaster, state, [Change("closed", weeks[0], weeks[0] + timedelta(days=6))])
+    added_up = replace(result, error_shares=None)
+    sold = np.flatnonzero(result.base.sales != result.alternative.sales)
+    one, other = result.total(sold[:1]), added_up.total(sold[:1])
+    assert [one.lower, one.upper] == pytest.approx([other.lower, other.upper])
+    whole, wide = result.total(), added_up.total()
+    assert 0.3 < (whole.upper - whole.lower) / (wide.upper - wide.lower) < 0.7
+    assert whole.lower < whole.amount < whole.upper
 
 
 def test_the_plan_of_a_comparison_is_that_of_the_stores_which_its_changes_name(forecaster, state, weeks):

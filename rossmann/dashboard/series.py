@@ -89,9 +89,10 @@ def _quantiles_of_sum(
     """
     chosen = np.ix_(positions, days)
     sales, deviation = published.sales[chosen], published.standard_deviation[chosen]
-    if published.error_shares is None:
-        return published.fan.around(deviation.ravel(), sales.ravel()).sum(axis=0)
-    return published.error_shares.quantiles_of_sum(published.fan, sales, deviation, dates[days])
+    shares, quantiles = published.error_shares, published.fan
+    if shares:
+        quantiles = quantiles.narrowed(shares.narrowing(sales * deviation, dates[days]))
+    return quantiles.around(deviation.ravel(), sales.ravel()).sum(axis=0)
 
 
 def actuals(history: SalesHistory, positions: np.ndarray, days: int) -> tuple[np.ndarray, np.ndarray]:

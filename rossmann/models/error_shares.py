@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rossmann.models.quantiles import Quantiles
 from rossmann.schema import DAY, weekday
 
 FILE = "error_shares.json"
-MEDIAN = 0.5
 
 
 @dataclass(frozen=True)
@@ -31,26 +29,20 @@ class ErrorShares:
     own: float  # of one store on one day
 
     def deviation_of_sum(self, deviation: np.ndarray, dates: np.ndarray) -> float:
-        """The standard deviation of a sum, from those of its rows: [stores, dates], 0 where there is no row."""
+        """The standard deviation of a sum, from those of its rows: [stores, dates], 0 where there is no row.
+
+        Negative where a row's error is taken off the sum.
+        """
         squares = _squares(deviation, dates)
         return float(np.sqrt(sum(share * squares[part] for part, share in asdict(self).items())))
 
-    def quantiles_of_sum(
-        self, quantiles: Quantiles, sales: np.ndarray, standard_deviation: np.ndarray, dates: np.ndarray
-    ) -> np.ndarray:
-        """The quantiles of the sum of forecasts [stores, dates] with these standard deviations of log sales. [levels]
+    def narrowing(self, deviation: np.ndarray, dates: np.ndarray) -> float:
+        """That deviation as a share of the rows' own ones, added up: 1 if nothing cancels, and for a single row.
 
-        Those of one row are `Quantiles.around`. The distances from the median are those of a row, made smaller by as
-        much as errors cancel each other; the distance of the median from the forecast does not cancel. ValueError for
-        quantiles without a median.
+        The quantiles of a sum are those of its rows, `Quantiles.narrowed` by this factor and added up.
         """
-        total = sales.sum()
-        if total == 0:
-            return np.zeros(len(quantiles.levels))
-        deviation = sales * standard_deviation
-        offsets, median = np.array(quantiles.offsets), quantiles.offsets[quantiles.levels.index(MEDIAN)]
-        distance = (offsets - median) * self.deviation_of_sum(deviation, dates)
-        return total * np.exp((median * deviation.sum() + distance) / total)
+        added = np.abs(deviation).sum()
+        return self.deviation_of_sum(deviation, dates) / added if added > 0 else 1.0
 
     def save(self, folder: Path) -> None:
         """Write FILE into an existing folder."""
@@ -67,7 +59,7 @@ def estimate_error_shares(folds: Iterable[tuple[np.ndarray, np.ndarray]]) -> Err
     """The shares in the backtest's errors: how alike pairs of rows are that share a week, a day, a store, or nothing.
 
     folds: of each one log(sales / forecast) in standard deviations [stores, dates], NaN without a row, and its dates.
-    A part that no pair of rows shows is 0. Two folds at least.
+    A part that no pair of rows shows is 0. One fold at least with rows; two, for how far the next one may be off.
     """
     panels = list(folds)
     mean = np.nanmean(np.concatenate([errors.ravel() for errors, _ in panels]))
@@ -76,9 +68,8 @@ def estimate_error_shares(folds: Iterable[tuple[np.ndarray, np.ndarray]]) -> Err
     counts = _sum_of_each(_pairs(_squares((~np.isnan(errors)).astype(float), dates)) for errors, dates in deviations)
     # All pairs of a fold seem less alike than they are, since its own mean is a part of the mean that is taken off; and
     # the next forecast is as far from the mean of few folds as this mean from the true one.
-    of_mean = 2 * np.mean([np.nanmean(errors) ** 2 for errors, _ in deviations]) / (len(deviations) - 1)
-    alike = {part: products[part] / max(counts[part], 1) + of_mean * (counts[part] > 0) for part in products}
-    return _shares(alike)
+    of_mean = 2 * np.mean([np.nanmean(errors) ** 2 for errors, _ in deviations]) / max(len(deviations) - 1, 1)
+    return _shares({part: products[part] / count + of_mean if count else 0 for part, count in counts.items()})
 
 
 def _shares(alike: Mapping[str, float]) -> ErrorShares:

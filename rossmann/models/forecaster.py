@@ -37,6 +37,10 @@ class Forecast:
     upper: np.ndarray
     standard_deviation: np.ndarray  # of the error of log sales
 
+    def at(self, rows: np.ndarray | slice) -> "Forecast":
+        """The rows at these positions, or those that a bool array [rows] selects."""
+        return Forecast(**{name: values[rows] for name, values in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Forecaster:

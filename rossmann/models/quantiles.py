@@ -1,7 +1,7 @@
 """Quantiles of a forecast, calibrated on the residuals of its backtest."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rossmann.schema import FAN_SHARES, QUANTILE_LEVELS
 from rossmann.validation import DataError
 
 FILE, FAN_FILE = "quantiles.npz", "fan.npz"
+MEDIAN = 0.5  # a level
 DECIMALS = 6  # of a level: (1 - 0.9) / 2 is 0.05
 
 
@@ -61,6 +62,15 @@ class Quantiles:
         lower, upper = (self.offsets[self.levels.index(level)] for level in bound_levels(self.coverage))
         return _shifted(forecast, standard_deviation, lower), _shifted(forecast, standard_deviation, upper)
 
+    def narrowed(self, factor: float) -> "Quantiles":
+        """Those whose distances from the median are this factor times as large. ValueError without a median.
+
+        The forecast stays between the bounds.
+        """
+        median = self.offsets[self.levels.index(MEDIAN)]
+        offsets = median + factor * (np.array(self.offsets) - median)
+        return replace(self, offsets=clip_to_bounds(np.array(self.levels), offsets, self.coverage))
+
     def save(self, file: Path) -> None:
         """Write a file of this name into an existing folder."""
         np.savez(file, **vars(self))
@@ -108,7 +118,7 @@ def bound_levels(coverage: float) -> tuple[float, float]:
 
 def fan_levels() -> tuple[float, ...]:
     """The levels of the edges of a fan's bands, and of its middle: 0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975."""
-    return tuple(sorted({0.5, *(level for share in FAN_SHARES for level in bound_levels(share))}))
+    return tuple(sorted({MEDIAN, *(level for share in FAN_SHARES for level in bound_levels(share))}))
 
 
 def column_name(level: float) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from rossmann import features
 from rossmann.data import Plan
 from rossmann.features import State
-from rossmann.models import Forecast, Forecaster, Quantiles
+from rossmann.models import ErrorShares, Forecast, Forecaster, Quantiles
 from rossmann.models.quantiles import bound_levels
 from rossmann.schema import DAY, MONDAY, WEEK_DAYS, weekday
 from rossmann.storage import Storage
@@ -60,27 +60,41 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows of the published plan, forecast as they are and as the changes make them. float64 [rows] each"""
+    """Rows of the published plan, forecast as they are and as the changes make them."""
 
     plan: Plan  # changed; whole stores only, each with all days of the horizon
-    base: np.ndarray
-    alternative: np.ndarray
-    lower: np.ndarray  # of alternative - base
-    upper: np.ndarray
+    base: Forecast
+    alternative: Forecast
+    quantiles: Quantiles
+    error_shares: ErrorShares | None  # None: all days and stores err in the same direction, so that ranges are too wide
 
     def total(self, rows: np.ndarray | slice = slice(None)) -> Difference:
-        """The sum of these rows. Its bounds are the sums of the rows' bounds.
+        """The sum of these rows. Its bounds are the sums of the rows' bounds, narrowed as their errors cancel."""
+        base, alternative = self.base.at(rows), self.alternative.at(rows)
+        lower, upper = difference_bounds(
+            base, alternative, self._quantiles_of_sum(self.plan.at(rows), base, alternative)
+        )
+        total = base.sales.sum()
+        return Difference(float(total), float(alternative.sales.sum() - total), lower.sum(), upper.sum())
 
-        That is as if all days and stores erred in the same direction: the true range is at most this wide.
-        """
-        base, alternative = self.base[rows].sum(), self.alternative[rows].sum()
-        return Difference(float(base), float(alternative - base), self.lower[rows].sum(), self.upper[rows].sum())
+    def _quantiles_of_sum(self, plan: Plan, base: Forecast, alternative: Forecast) -> Quantiles:
+        if self.error_shares is None:
+            return self.quantiles
+        stores, row = np.unique(plan.store, return_inverse=True)
+        dates, column = np.unique(plan.date, return_inverse=True)
+        deviation = np.zeros((len(stores), len(dates)))
+        deviation[row, column] = (
+            alternative.sales * alternative.standard_deviation - base.sales * base.standard_deviation
+        )
+        return self.quantiles.narrowed(self.error_shares.narrowing(deviation, dates))
 
     def table(self) -> pd.DataFrame:
         """A row per store and day: store, date, planned, changed, difference, and its lower and upper."""
+        planned, changed = self.base.sales, self.alternative.sales
+        lower, upper = difference_bounds(self.base, self.alternative, self.quantiles)
         return pd.DataFrame({
-            "store": self.plan.store, "date": self.plan.date, "planned": self.base, "changed": self.alternative,
-            "difference": self.alternative - self.base, "lower": self.lower, "upper": self.upper,
+            "store": self.plan.store, "date": self.plan.date, "planned": planned, "changed": changed,
+            "difference": changed - planned, "lower": lower, "upper": upper,
         })  # fmt: skip
 
 
@@ -233,8 +247,7 @@ def _is_named(plan: Plan, stores: tuple[str, ...], state: State) -> np.ndarray:
 
 def _comparison(forecaster: Forecaster, state: State, base: Forecast, plan: Plan) -> Comparison:
     alternative = forecaster.predict(state, plan)
-    lower, upper = difference_bounds(base, alternative, forecaster.require_quantiles())
-    return Comparison(plan, base.sales, alternative.sales, lower, upper)
+    return Comparison(plan, base, alternative, forecaster.require_fan(), forecaster.error_shares)
 
 
 def _file_name(name: str) -> str:

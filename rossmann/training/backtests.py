@@ -97,7 +97,7 @@ def backtest_quantiles(
 
 def backtest_error_shares(backtest: Backtest, candidate: str) -> ErrorShares:
     """How the errors of the candidate go together, on all folds of its backtest."""
-    return models.estimate_error_shares(_error_panel(rows) for _, rows in backtest.of(candidate).groupby("origin"))
+    return models.estimate_error_shares(_error_panels(backtest.of(candidate)))
 
 
 def quantiles_of_folds(
@@ -205,12 +205,12 @@ def _calibrate(rows: pd.DataFrame, coverage: float, levels: Sequence[float]) -> 
     return models.calibrate(sold.standard_deviation.to_numpy(), log_residual, coverage, levels)
 
 
-def _error_panel(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The errors of one fold in standard deviations [stores, dates], NaN without sales, and the dates."""
+def _error_panels(rows: pd.DataFrame) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each fold with sales the errors in standard deviations [stores, dates], NaN without sales, and the dates."""
     sold, log_residual = _log_residuals(rows)
-    errors = sold[["store", "date"]].assign(error=log_residual / sold.standard_deviation)
-    panel = errors.pivot(index="store", columns="date", values="error")
-    return panel.to_numpy(), panel.columns.to_numpy()
+    for _, errors in sold.assign(error=log_residual / sold.standard_deviation).groupby("origin"):
+        panel = errors.pivot(index="store", columns="date", values="error")
+        yield panel.to_numpy(), panel.columns.to_numpy()
 
 
 def _log_residuals(rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:

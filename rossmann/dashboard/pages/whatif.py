@@ -26,8 +26,8 @@ NO_EFFECT = (
 )
 NOTE = (
     "The range takes the errors of both forecasts to be the same days' errors: if a day sells more than forecast, it "
-    "would have done so with the other plan, too. The model's bounds are added up over days and stores, so the range "
-    "is at most this wide. It does not cover how wrong the model is about a promotion's effect itself."
+    "would have done so with the other plan, too. Errors of stores and days cancel each other as on the forecast page. "
+    "It does not cover how wrong the model is about a promotion's effect itself."
 )
 
 
@@ -137,12 +137,11 @@ def _show_difference(history: SalesHistory, changes: tuple[Change, ...], now: Cu
     except DataError as error:
         st.error(formats.bullets([str(error)]), icon=":material/error:")
         return
-    coverage = loading.published(now.snapshot, now.champion.version).quantiles.coverage
-    _show_result(history, comparison, coverage)
+    _show_result(history, comparison)
     keep(changes)
 
 
-def _show_result(history: SalesHistory, comparison: Comparison, coverage: float) -> None:
+def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     total = comparison.total()
     count, unit = len(np.unique(comparison.plan.store)), formats.unit(history)
     st.subheader("Difference")
@@ -150,12 +149,16 @@ def _show_result(history: SalesHistory, comparison: Comparison, coverage: float)
     left.metric(f"As planned, {unit}", formats.amount(total.base), help=f"{count:,} stores, all days of the horizon")
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
-    right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=formats.difference_range(total))
-    if not (comparison.alternative != comparison.base).any():
+    bounds = formats.difference_range(total)
+    right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=bounds)
+    if not (comparison.alternative.sales != comparison.base.sales).any():
         st.info(NO_EFFECT)
         return
-    bounds = formats.difference_range(total)
-    st.markdown(f"With the model's {coverage:.0%} bounds the difference is between **{bounds}** {unit}.")
+    share = formats.percent(comparison.quantiles.coverage, 0)
+    st.markdown(
+        "If the model is right about the effect of the changes, the difference is with "
+        f"{share} between **{bounds}** {unit}."
+    )
     charts.show(_chart(history, comparison), "what-if")
     st.caption(NOTE)
     _show_stores(history, comparison)
@@ -177,9 +180,9 @@ def _show_stores(history: SalesHistory, comparison: Comparison) -> None:
 
 def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
     """The differences of the days as bars with their ranges."""
-    dates, day = np.unique(comparison.plan.date, return_inverse=True)
-    values = (comparison.alternative - comparison.base, comparison.lower, comparison.upper)
-    amount, lower, upper = (np.bincount(day, each) for each in values)
+    dates = np.unique(comparison.plan.date)
+    totals = [comparison.total(comparison.plan.date == day) for day in dates]
+    amount, lower, upper = (np.array([getattr(each, name) for each in totals]) for name in ("amount", "lower", "upper"))
     amount = np.where(amount == 0, np.nan, amount)  # no bar and no range where nothing differs
     chart = charts.figure(f"difference per day, {formats.unit(history)}", height=300)
     colours = np.where(amount >= 0, charts.BETTER, charts.WORSE)
