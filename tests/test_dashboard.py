@@ -79,6 +79,17 @@ def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(sho
     assert "past=4" in page.url
 
 
+def test_enter_chooses_the_store_that_was_typed_and_no_other(show, workspace):
+    """The label is part of others, too: the chain has stores 4, 34 and 43."""
+    label = "4"
+    assert sum(label in other for other in workspace.history.stores.label) > 2
+    page = show.open("")
+    page.get_by_role("combobox", name="Stores").press_sequentially(label)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**stores=*")
+    assert show.settled().get_by_role("heading", name=f"Store {label}", exact=True).is_visible()
+
+
 def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):
     page = show.open(f"?stores={label}")
     page.get_by_role("heading", name="Reasons").wait_for()

@@ -38,7 +38,10 @@ def choose_stores(history: SalesHistory) -> Selection:
     members = by_group[group]
     labels = history.stores.label[members].tolist()
     hint = f"All {len(labels):,} of the group; type to search"
-    names = right.multiselect("Stores", labels, key=STORES_KEY, bind="query-params", placeholder=hint)
+    names = right.multiselect(
+        "Stores", labels, key=STORES_KEY, bind="query-params", placeholder=hint,
+        select_all=False,  # it would be the first of the matches, which Enter takes; all is no choice, or a group
+    )  # fmt: skip
     if names:
         title = f"Store {names[0]}" if len(names) == 1 else f"{len(names):,} stores"
         return Selection(np.flatnonzero(np.isin(history.stores.label, names)), title, is_all=False)
