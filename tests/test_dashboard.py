@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
@@ -86,8 +86,35 @@ def test_enter_chooses_the_store_that_was_typed_and_no_other(show, workspace):
     page = show.open("")
     page.get_by_role("combobox", name="Stores").press_sequentially(label)
     page.keyboard.press("Enter")
+    page.keyboard.press("Tab")  # closes the list, which hides the page from screen readers
     page.wait_for_url("**stores=*")
     assert show.settled().get_by_role("heading", name=f"Store {label}", exact=True).is_visible()
+
+
+def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
+    first, second = workspace.history.stores.label[:2]
+    page = show.open(f"?stores={first}&stores={second}")
+    expect(page.get_by_role("heading", name="2 stores")).to_be_visible()
+    page.get_by_role("link", name="What-if").click()
+    expect(page.get_by_role("heading", name="What-if")).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/what-if?stores={first}&stores={second}")
+    show.settled()
+    page.go_back()
+    expect(page.get_by_role("heading", name="2 stores")).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/?stores={first}&stores={second}")
+
+
+def test_an_address_that_names_what_does_not_exist_says_so_and_what_exists(show, workspace, label):
+    labels = ", ".join(workspace.history.stores.label[:5])
+    for address, message in {
+        f"?stores={label}&stores=999": f"there is no store 999 in this chain; choose from {labels}, … (12 in all)",
+        "?group=nonsense": "there is no group nonsense; choose from All stores, ",
+        f"?stores={label}&day=2019-01-01": "2019-01-01 is no day of the forecast; choose one from 2014-10-16 to ",
+        "what-if?stores=*": "there is no store * in this chain; choose from ",
+        "overrides?store=999": "there is no store 999 in this chain; choose from ",
+    }.items():
+        page = show.open(address)
+        expect(page.get_by_test_id("stAlert").filter(has_text=message)).to_be_visible()
 
 
 def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):

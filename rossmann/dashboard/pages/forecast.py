@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, loading, series
+from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import Fan, PublishedForecast
@@ -22,6 +22,7 @@ LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "p
 LAYERS = (LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS)
 COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
 CHART_KEY, DAY_KEY, CLICK_KEY = "forecast", "day", "click"  # of the session; the day is in the URL, too
+PAST_KEY, SHOW_KEY = "past", "show"  # of the widgets and of the URL
 
 
 def page() -> None:
@@ -61,8 +62,10 @@ def _where_from(now: Current, history: SalesHistory) -> str:
 def _choose_view() -> tuple[int, Collection[str]]:
     """How many past days to show, and which layers."""
     left, right = st.columns([1, 3])
-    weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key="past", bind="query-params")
-    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key="show", bind="query-params")
+    links.warn_of_unknown(PAST_KEY, PAST_WEEKS, "the chart has no {} past weeks")
+    links.warn_of_unknown(SHOW_KEY, LAYERS, "the chart does not show {}")
+    weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key=PAST_KEY, bind="query-params")
+    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key=SHOW_KEY, bind="query-params")
     return weeks * WEEK_DAYS, layers
 
 
@@ -120,6 +123,7 @@ def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
     if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
         st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
+    links.warn_of_unknown_day(DAY_KEY, first, last)
     return st.date_input(
         "Day, also by a click on it in the chart",
         first,

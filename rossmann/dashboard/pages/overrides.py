@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from rossmann.dashboard import charts, formats, loading, loading_planning
+from rossmann.dashboard import charts, formats, links, loading, loading_planning
 from rossmann.dashboard.override_table import changed_days, override_table
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
@@ -41,6 +41,7 @@ def page() -> None:
     history = loading.history(now.snapshot)
     labels = history.stores.label.tolist()
     left, _ = st.columns([1, 3])
+    links.warn_of_unknown(STORE_KEY, labels, "there is no store {} in this chain")
     label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
     store = int(history.stores.number[labels.index(label)])
     first, last = loading_planning.days_to_come(history)

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from rossmann.dashboard import charts, formats, loading, series
+from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.data import SalesHistory
@@ -53,6 +53,7 @@ def _open_scenario() -> None:
         return
     name = st.query_params.get(NAME_KEY)
     by_name = {each.name: each.changes for each in loading.scenarios()} if name else {}
+    links.warn_of_unknown(NAME_KEY, list(by_name), "there is no scenario {}")
     st.session_state[CHANGES_KEY] = by_name.get(name or "", ())
 
 
