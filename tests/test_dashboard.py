@@ -94,13 +94,13 @@ def test_enter_chooses_the_store_that_was_typed_and_no_other(show, workspace):
 def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
     first, second = workspace.history.stores.label[:2]
     page = show.open(f"?stores={first}&stores={second}")
-    expect(page.get_by_role("heading", name="2 stores")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Stores {first}, {second}")).to_be_visible()
     page.get_by_role("link", name="What-if").click()
     expect(page.get_by_role("heading", name="What-if")).to_be_visible()
     expect(page).to_have_url(f"{show.url}/what-if?stores={first}&stores={second}")
     show.settled()
     page.go_back()
-    expect(page.get_by_role("heading", name="2 stores")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"Stores {first}, {second}")).to_be_visible()
     expect(page).to_have_url(f"{show.url}/?stores={first}&stores={second}")
 
 
@@ -115,6 +115,22 @@ def test_an_address_that_names_what_does_not_exist_says_so_and_what_exists(show,
     }.items():
         page = show.open(address)
         expect(page.get_by_test_id("stAlert").filter(has_text=message)).to_be_visible()
+
+
+def test_picture_and_csv_are_named_after_the_stores_and_the_picture_says_what_it_shows(show, workspace):
+    first, second = workspace.history.stores.label[:2]
+    page = show.open(f"?stores={first}&stores={second}")
+    stem = f"stores-{first}-{second}_{workspace.history.origin}_v2"
+    with page.expect_download() as csv:
+        page.get_by_role("button", name="Download as CSV").click()
+    assert csv.value.suggested_filename == f"{stem}.csv"
+    chart = page.locator(".js-plotly-plot").first
+    assert f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2" in chart.inner_text()
+    assert "Arial" in chart.locator(".legendtext").first.evaluate("text => getComputedStyle(text).fontFamily")
+    chart.hover()
+    with page.expect_download() as picture:
+        chart.locator("[data-title*='PNG']").click()
+    assert picture.value.suggested_filename == f"forecast_{stem}.png"
 
 
 def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):

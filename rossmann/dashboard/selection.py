@@ -11,6 +11,7 @@ from rossmann.dashboard import links
 from rossmann.data import SalesHistory
 
 ALL = "All stores"
+MOST_LABELS = 6  # that a title has
 GROUP_KEY, STORES_KEY = "group", "stores"  # of the widgets and of the URL
 
 
@@ -52,11 +53,19 @@ def choose_stores(history: SalesHistory) -> Selection:
         links.warn_of_unknown(STORES_KEY, labels, f"there is no store {{}} {where}")
         names = _choose_labels(right, labels)
     if names:
-        title = f"Store {names[0]}" if len(names) == 1 else f"{len(names):,} stores"
-        return Selection(np.flatnonzero(np.isin(history.stores.label, names)), title, is_all=False)
+        chosen = np.flatnonzero(np.isin(history.stores.label, names))
+        return Selection(chosen, _title(history.stores.label[chosen].tolist()), is_all=False)
     is_all = group == ALL
-    title = f"All {len(labels):,} stores" if is_all else f"{group} ({len(labels):,} stores)"
-    return Selection(members, title, is_all)
+    count = "1 store" if len(labels) == 1 else f"{len(labels):,} stores"
+    return Selection(members, f"All {count}" if is_all else f"{group} ({count})", is_all)
+
+
+def _title(labels: list[str]) -> str:
+    if len(labels) == 1:
+        return f"Store {labels[0]}"
+    if len(labels) <= MOST_LABELS:
+        return f"Stores {', '.join(labels)}"
+    return f"{len(labels):,} stores: {', '.join(labels[: MOST_LABELS - 1])}, …"
 
 
 def _choose_labels(place: DeltaGenerator, labels: list[str]) -> list[str]:

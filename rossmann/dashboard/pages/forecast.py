@@ -38,9 +38,11 @@ def page() -> None:
     before = series.last_year(history, selection.positions, days.dates)
     sales = published.sales[selection.positions]
     _show_totals(history, selection, days, sales, before)
-    event = charts.show(
-        _chart(history, selection, days, past_days, layers), CHART_KEY, on_select="rerun", selection_mode="points"
-    )
+    chart = _chart(history, selection, days, past_days, layers)
+    origin, version = history.origin, now.champion.version
+    chart.update_xaxes(title=f"{selection.title}: forecast from sales up to {formats.day(origin)}, version {version}")
+    stem = _file_stem(history, selection, now)
+    event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
     if len(selection.positions) > 1:
         st.caption(
             "The band of several stores adds up the bounds of each, as if all erred in the same direction: errors that "
@@ -176,10 +178,14 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
 
 def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current) -> None:
     """All rows of the chosen stores with every quantile, as `rossmann forecast` writes them."""
-    name = f"{history.origin}_v{now.champion.version}.csv"
+    name = f"{_file_stem(history, selection, now)}.csv"
     st.download_button(
         "Download as CSV", lambda: _csv(history, published, selection), name, "text/csv", icon=":material/download:"
     )
+
+
+def _file_stem(history: SalesHistory, selection: Selection, now: Current) -> str:
+    return formats.file_stem(selection.title, history.origin, f"v{now.champion.version}")
 
 
 def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection) -> bytes:
