@@ -174,12 +174,32 @@ def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_jo
 
 
 @pytest.fixture
-def what_if(workspace, monkeypatch) -> AppTest:
-    """The page on the same workspace, without a browser."""
+def settings_of_pages(workspace, monkeypatch) -> None:
+    """Pages in this process show the same workspace."""
     monkeypatch.setenv("ROSSMANN_DATA_DIR", workspace.settings.data_dir)
     st.cache_resource.clear()
     st.cache_data.clear()
+
+
+@pytest.fixture
+def what_if(settings_of_pages) -> AppTest:
+    """The page on the same workspace, without a browser."""
     return AppTest.from_function(what_if_page, default_timeout=60).run()
+
+
+def forecast_page() -> None:
+    from rossmann.dashboard.pages import forecast
+
+    forecast.page()
+
+
+def test_the_change_of_a_week_says_that_it_is_not_the_ratio_of_its_two_sums(settings_of_pages):
+    """A store of the chain is closed for some weeks of the plan, so the sums differ by more than the change."""
+    page = AppTest.from_function(forecast_page, default_timeout=60).run()
+    weeks = page.dataframe[0].value
+    ratio = weeks["forecast, EUR"] / weeks["same days last year"] - 1
+    assert (abs(ratio - weeks["change, open in both years"]) > 0.02).any()
+    assert any("It is not the ratio of the two sums" in caption.value for caption in page.caption)
 
 
 def what_if_page() -> None:

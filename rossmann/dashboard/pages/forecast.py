@@ -20,6 +20,7 @@ from rossmann.schema import DAY, WEEK_DAYS, to_date
 PAST_WEEKS = (4, 8, 13, 26, 52)
 LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
 LAYERS = (LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS)
+LIKE_FOR_LIKE = "change, open in both years"  # name of a column
 COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
 CHART_KEY, DAY_KEY, CLICK_KEY = "forecast", "day", "click"  # of the session; the day is in the URL, too
 PAST_KEY, SHOW_KEY = "past", "show"  # of the widgets and of the URL
@@ -160,8 +161,12 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
     st.subheader("By week")
     names = {
         "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
-        "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": "change",
+        "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": LIKE_FOR_LIKE,
     }  # fmt: skip
+    st.caption(
+        f"Both sums are of all chosen stores and days; *{LIKE_FOR_LIKE}* only of those open in both years, so that a "
+        "new store or a moved holiday is no growth. It is not the ratio of the two sums."
+    )
     amounts = st.column_config.NumberColumn(format="localized")
     days_of = st.column_config.DateColumn(format="ddd D MMM")
     st.dataframe(
@@ -170,7 +175,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str) -> None:
         column_config={
             "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
             names["upper"]: amounts, names["last_year"]: amounts,
-            "change": st.column_config.NumberColumn(format="percent"),
+            LIKE_FOR_LIKE: st.column_config.NumberColumn(format="percent"),
         },
     )  # fmt: skip
     st.caption(f"{share} from/to adds up the bounds of the days: the range of a week is at most this wide.")
