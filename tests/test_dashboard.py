@@ -83,6 +83,60 @@ def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(sho
     assert "past=4" in page.url
 
 
+def test_enter_chooses_the_store_that_was_typed_and_no_other(show, workspace):
+    """The label is part of others, too: the chain has stores 4, 34 and 43."""
+    label = "4"
+    assert sum(label in other for other in workspace.history.stores.label) > 2
+    page = show.open("")
+    page.get_by_role("combobox", name="Stores").press_sequentially(label)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")  # closes the list, which hides the page from screen readers
+    page.wait_for_url("**stores=*")
+    assert show.settled().get_by_role("heading", name=f"Store {label}", exact=True).is_visible()
+
+
+def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
+    first, second = workspace.history.stores.label[:2]
+    page = show.open(f"?stores={first}&stores={second}")
+    expect(page.get_by_role("heading", name=f"Stores {first}, {second}")).to_be_visible()
+    page.get_by_role("link", name="What-if").click()
+    expect(page.get_by_role("heading", name="What-if")).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/what-if?stores={first}&stores={second}")
+    show.settled()
+    page.go_back()
+    expect(page.get_by_role("heading", name=f"Stores {first}, {second}")).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/?stores={first}&stores={second}")
+
+
+def test_an_address_that_names_what_does_not_exist_says_so_and_what_exists(show, workspace, label):
+    labels = ", ".join(workspace.history.stores.label[:5])
+    for address, message in {
+        f"?stores={label}&stores=999": f"there is no store 999 in this chain; choose from {labels}, … (12 in all)",
+        "?group=nonsense": "there is no group nonsense; choose from All stores, ",
+        f"?stores={label}&day=2019-01-01": "2019-01-01 is no day of the forecast; choose one from 2014-10-16 to ",
+        "what-if?stores=*": "there is no store * in this chain; choose from ",
+        "overrides?store=999": "there is no store 999 in this chain; choose from ",
+    }.items():
+        page = show.open(address)
+        expect(page.get_by_test_id("stAlert").filter(has_text=message)).to_be_visible()
+
+
+def test_picture_and_csv_are_named_after_the_stores_and_the_picture_says_what_it_shows(show, workspace):
+    first, second = workspace.history.stores.label[:2]
+    page = show.open(f"?stores={first}&stores={second}")
+    stem = f"stores-{first}-{second}_{workspace.history.origin}_v2"
+    with page.expect_download() as csv:
+        page.get_by_role("button", name="Download as CSV").click()
+    assert csv.value.suggested_filename == f"{stem}.csv"
+    chart = page.locator(".js-plotly-plot").first
+    assert f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2" in chart.inner_text()
+    assert "Arial" in chart.locator(".legendtext").first.evaluate("text => getComputedStyle(text).fontFamily")
+    chart.hover()
+    with page.expect_download() as picture:
+        chart.locator("[data-title*='PNG']").click()
+    assert picture.value.suggested_filename == f"forecast_{stem}.png"
+
+
 def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):
     page = show.open(f"?stores={label}")
     page.get_by_role("heading", name="Reasons").wait_for()
@@ -154,16 +208,25 @@ def what_if(without_browser) -> AppTest:
     return AppTest.from_function(what_if_page, default_timeout=60).run()
 
 
-def what_if_page() -> None:
-    from rossmann.dashboard.pages import whatif
-
-    whatif.page()
-
-
 def forecast_page() -> None:
     from rossmann.dashboard.pages import forecast
 
     forecast.page()
+
+
+def test_the_change_of_a_week_says_that_it_is_not_the_ratio_of_its_two_sums(without_browser):
+    """A store of the chain is closed for some weeks of the plan, so the sums differ by more than the change."""
+    page = AppTest.from_function(forecast_page, default_timeout=60).run()
+    weeks = page.dataframe[0].value
+    ratio = weeks["forecast, EUR"] / weeks["same days last year"] - 1
+    assert (abs(ratio - weeks["change, open in both years"]) > 0.02).any()
+    assert any("It is not the ratio of the two sums" in caption.value for caption in page.caption)
+
+
+def what_if_page() -> None:
+    from rossmann.dashboard.pages import whatif
+
+    whatif.page()
 
 
 def test_a_week_without_sales_last_year_shows_a_dash(without_browser, workspace):

@@ -282,10 +282,15 @@ def test_a_bad_upload_is_explained_and_a_good_one_is_forecast(show, noisy):
         page.get_by_role("button", name="Download the findings").click()
     findings = pd.read_csv(download.value.path())
     assert list(findings["line"]) == [3, 4, 4]
+    upload(page, "plan.xlsx", "PK\x03\x04\x14\x00")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("plan.xlsx is an Excel file or an archive. Save it as CSV")
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(0)
     upload(page, "good.csv", f"store,date\n{store},{day + 1}\n{store},{day}\n")
     expect(page.get_by_test_id("stAlert")).to_contain_text("All 2 rows of good.csv are good")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the forecasts").click()
     table = pd.read_csv(download.value.path())
     assert table["date"].tolist() == [str(day + 1), str(day)]
+    total, as_published, _ = page.get_by_test_id("stMetricValue").all_inner_texts()
+    assert total == as_published == formats.amount(table["forecast"].sum()), "the plan changes nothing"
     assert (table["forecast"] >= 0).all()

@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli.main import main
 from rossmann.data import read_history, read_plan, save_snapshot
-from rossmann.planning.plan_upload import check_upload
+from rossmann.planning.plan_upload import check_upload, file_message
 from rossmann.settings import Settings
 from rossmann.validation import ValidationError
 from tests.support.chains import write_rich_chain
@@ -63,6 +63,7 @@ def test_the_findings_are_those_of_the_command(toy, tmp_path):
     ("content", "problem"),
     [
         (b"", "mine.csv is empty"),
+        (b"PK\x03\x04\x14\x00 and the rest", "mine.csv is an Excel file"),
         (b"store;date\n1;2015-02-10\n", "mine.csv separates its cells by semicolons; save it with commas."),
         (b"store,day\n1,2015-02-10\n", "mine.csv has no column date"),
         (b"store,date,promotion\n1,2015-02-10,1\n", "has a column promotion that is not used"),
@@ -74,6 +75,11 @@ def test_what_is_wrong_with_the_whole_file_is_one_finding_without_a_row(toy, con
     (finding,) = check_upload("mine.csv", content, toy).findings.itertuples()
     assert finding.row is pd.NA
     assert problem in finding.problem
+
+
+def test_the_message_of_a_file_without_a_remedy_of_its_own_ends_with_one_full_stop(toy):
+    upload = check_upload("mine.csv", b"store;date\n1;2015-02-10\n", toy)
+    assert file_message(upload.findings) == "mine.csv separates its cells by semicolons; save it with commas."
 
 
 def test_a_line_with_too_many_cells_is_named(toy):

@@ -52,13 +52,14 @@ def check_plan(settings: "Settings", plan: str | None) -> None:
 def _refuse(settings: "Settings", file: str, findings: "pd.DataFrame") -> None:
     """Raise DataError if there are findings."""
     from rossmann.forecasting import to_csv_bytes
+    from rossmann.planning.plan_upload import file_message
     from rossmann.storage import Storage
     from rossmann.validation import DataError
 
     if findings.empty:
         return
-    if findings["row"].isna().all():
-        raise DataError("\n".join(f"{each.problem}. {each.what_to_do}" for each in findings.itertuples()))
+    if message := file_message(findings):
+        raise DataError(message)
     lines = [f"  line {each.row}: {each.column} {each.value}: {each.problem} → {each.what_to_do}"
              for each in findings.head(MAX_FINDINGS_SHOWN).itertuples()]  # fmt: skip
     if len(findings) > MAX_FINDINGS_SHOWN:

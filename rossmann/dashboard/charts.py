@@ -17,6 +17,7 @@ BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
 HEIGHT_PX = 430
+FONT = "Arial, Helvetica, sans-serif"  # of the machine: a PNG has no web fonts, so its texts would be wider
 HALF_DAY = np.timedelta64(12, "h")
 AMOUNT = "%{y:,.0f}"
 
@@ -33,6 +34,7 @@ def figure(y_title: str, height: int = HEIGHT_PX) -> go.Figure:
         yaxis={"title": y_title, "tickformat": "~s", "rangemode": "tozero"},
         xaxis={"hoverformat": "%a %-d %b %Y"},
         separators=".,",
+        font={"family": FONT},
     )
     return result
 
@@ -119,11 +121,14 @@ def waterfall(reasons: Reasons, unit: str) -> go.Figure:
     return chart
 
 
-def show(chart: go.Figure, key: str, **options: Any):
-    """Draw a figure over the whole width. Its bar has a button that saves it as PNG. Returns Streamlit's selection."""
+def show(chart: go.Figure, key: str, file_stem: str = "", **options: Any):
+    """Draw a figure over the whole width. Its bar has a button that saves it as PNG. Returns Streamlit's selection.
+
+    file_stem: of the PNG, for a chart whose content the reader chooses; else the key.
+    """
     config = {
         "displaylogo": False,
-        "toImageButtonOptions": {"format": "png", "filename": f"rossmann-{key}", "scale": 2},
+        "toImageButtonOptions": {"format": "png", "filename": file_stem or f"rossmann-{key}", "scale": 2},
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
     }
     return st.plotly_chart(chart, key=key, config=config, **options)

@@ -1,5 +1,6 @@
 """Numbers and dates as text, the same on every page."""
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime
 
@@ -10,6 +11,7 @@ from rossmann.planning.scenarios import Difference
 from rossmann.schema import to_date
 
 NO_NUMBER = "–"
+LONGEST_FILE_STEM = 100  # characters
 ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
 
 
@@ -52,6 +54,12 @@ def unit(history: SalesHistory) -> str:
 def points(value: float) -> str:
     """A difference of two shares in percentage points: -0.3 points."""
     return NO_NUMBER if np.isnan(value) else f"{100 * value:+.1f} points"
+
+
+def file_stem(*parts: object) -> str:
+    """A name of a file without its ending, of lower-case words with hyphens: stores-3-7_2015-07-31."""
+    words = (re.sub(r"[^\w]+", "-", str(part).lower()).strip("-_") for part in parts)
+    return "_".join(words)[:LONGEST_FILE_STEM]
 
 
 def bullets(texts: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
-from rossmann.dashboard import charts, formats, loading, loading_movement
+from rossmann.dashboard import charts, formats, links, loading, loading_movement
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection
 from rossmann.data import SalesHistory
@@ -48,6 +48,7 @@ def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
     if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
         st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
+    links.warn_of_unknown_day(DAY_KEY, first, last)
     return st.date_input(
         "Day, also by a click on it in the chart",
         first,

@@ -4,10 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from rossmann.dashboard import links
 from rossmann.data import SalesHistory
 
 ALL = "All stores"
+MOST_LABELS = 6  # that a title has
 GROUP_KEY, STORES_KEY = "group", "stores"  # of the widgets and of the URL
 
 
@@ -31,17 +35,42 @@ def groups(history: SalesHistory) -> dict[str, np.ndarray]:
 
 
 def choose_stores(history: SalesHistory) -> Selection:
-    """Two widgets beside each other, and what is chosen with them."""
-    left, right = st.columns([1, 3])
-    by_group = groups(history)
-    group = left.selectbox("Group", list(by_group), key=GROUP_KEY, bind="query-params")
-    members = by_group[group]
-    labels = history.stores.label[members].tolist()
-    hint = f"All {len(labels):,} of the group; type to search"
-    names = right.multiselect("Stores", labels, key=STORES_KEY, bind="query-params", placeholder=hint)
+    """Two widgets beside each other, and what is chosen with them. Warns of a group or store that is not there.
+
+    The widgets are those of the main script and not of a page: Streamlit takes the choice of a page out of its address
+    before it goes to another page, so that the browser's Back would return to all stores.
+    """
+    context = get_script_run_ctx()
+    assert context is not None, "drawn by a page"
+    with context.run_with_active_hash(context.pages_manager.main_script_hash):
+        left, right = st.columns([1, 3])
+        by_group = groups(history)
+        links.warn_of_unknown(GROUP_KEY, list(by_group), "there is no group {}")
+        group = left.selectbox("Group", list(by_group), key=GROUP_KEY, bind="query-params")
+        members = by_group[group]
+        labels = history.stores.label[members].tolist()
+        where = "in this chain" if group == ALL else f"in the group {group}"
+        links.warn_of_unknown(STORES_KEY, labels, f"there is no store {{}} {where}")
+        names = _choose_labels(right, labels)
     if names:
-        title = f"Store {names[0]}" if len(names) == 1 else f"{len(names):,} stores"
-        return Selection(np.flatnonzero(np.isin(history.stores.label, names)), title, is_all=False)
+        chosen = np.flatnonzero(np.isin(history.stores.label, names))
+        return Selection(chosen, _title(history.stores.label[chosen].tolist()), is_all=False)
     is_all = group == ALL
-    title = f"All {len(labels):,} stores" if is_all else f"{group} ({len(labels):,} stores)"
-    return Selection(members, title, is_all)
+    count = "1 store" if len(labels) == 1 else f"{len(labels):,} stores"
+    return Selection(members, f"All {count}" if is_all else f"{group} ({count})", is_all)
+
+
+def _title(labels: list[str]) -> str:
+    if len(labels) == 1:
+        return f"Store {labels[0]}"
+    if len(labels) <= MOST_LABELS:
+        return f"Stores {', '.join(labels)}"
+    return f"{len(labels):,} stores: {', '.join(labels[: MOST_LABELS - 1])}, …"
+
+
+def _choose_labels(place: DeltaGenerator, labels: list[str]) -> list[str]:
+    return place.multiselect(
+        "Stores", labels, key=STORES_KEY, bind="query-params",
+        placeholder=f"All {len(labels):,} of the group; type to search",
+        select_all=False,  # it would be the first of the matches, which Enter takes; all is no choice, or a group
+    )  # fmt: skip

@@ -9,6 +9,8 @@ from rossmann import data
 from rossmann.data import Plan, SalesHistory
 from rossmann.validation import FINDING_COLUMNS, DataError, ValidationError, row_findings
 
+ZIP_SIGNATURE = b"PK\x03\x04"  # of Excel's files, too
+TO_CSV = "Save it as CSV in UTF-8."
 WHOLE_FILE = pd.NA  # in the column `row` of a finding that is about no single row
 
 
@@ -27,6 +29,8 @@ def check_upload(file: str, content: bytes, history: SalesHistory) -> PlanUpload
     `row` of a finding is the line of a CSV file, whose header is line 1, or the row of a Parquet file, counted from 1;
     NA for what is about the whole file.
     """
+    if content.startswith(ZIP_SIGNATURE):
+        return PlanUpload(None, None, _of_whole_file(DataError(f"{file} is an Excel file or an archive. {TO_CSV}")))
     try:
         plan, ids = data.parse_plan(file, content, history)
     except ValidationError as error:
@@ -36,9 +40,17 @@ def check_upload(file: str, content: bytes, history: SalesHistory) -> PlanUpload
     return PlanUpload(plan, ids, pd.DataFrame(columns=list(FINDING_COLUMNS)))
 
 
+def file_message(findings: pd.DataFrame) -> str | None:
+    """What is wrong with the whole file, and what to do; None if the findings are about rows."""
+    if not findings["row"].isna().all():
+        return None
+    return "\n".join(f"{each.problem} {each.what_to_do}".strip() for each in findings.itertuples())
+
+
 def _of_whole_file(error: DataError) -> pd.DataFrame:
     """One finding, whose message says what to do, too."""
-    problem, _, remedy = str(error).partition(". ")
+    problem, end, remedy = str(error).partition(". ")
+    problem += end.strip()
     return pd.DataFrame([(WHOLE_FILE, "", "", problem, remedy)], columns=list(FINDING_COLUMNS)).astype({"row": "Int64"})
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from rossmann import data, monitoring
-from rossmann.dashboard import charts, loading, operation_charts, records
+from rossmann.dashboard import charts, links, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, signed_percent
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
@@ -64,6 +64,7 @@ def page() -> None:
 
 def _weeks() -> int:
     """How many weeks back, from the URL or as chosen; then the URL has it."""
+    links.warn_of_unknown("weeks", WEEKS, "there is no choice of {} weeks")
     text = st.query_params.get("weeks", "")
     default = int(text) if text in map(str, WEEKS) else DEFAULT_WEEKS
     weeks = st.segmented_control("Weeks", WEEKS, default=default, key="weeks") or DEFAULT_WEEKS

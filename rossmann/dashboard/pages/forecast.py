@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, loading, series
+from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
@@ -19,6 +19,7 @@ from rossmann.schema import DAY, WEEK_DAYS
 PAST_WEEKS = (4, 8, 13, 26, 52)
 LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
 LAYERS = (LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS)
+LIKE_FOR_LIKE = "change, open in both years"  # name of a column
 COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
 CANCELLING = (
     "errors of stores and days cancel each other as much as they did in the backtest, so a sum is surer than its parts."
@@ -27,6 +28,7 @@ ADDED_UP = (
     "the bounds of stores and days are added up, so the true range is at most this wide; a new training mends it."
 )
 CHART_KEY = "forecast"  # of the session
+PAST_KEY, SHOW_KEY = "past", "show"  # of the widgets and of the URL
 
 
 def page() -> None:
@@ -41,9 +43,11 @@ def page() -> None:
     days = series.fan(published, history.calendar.dates[-history.horizon_days :], selection.positions)
     before = series.last_year(history, selection.positions, days.dates)
     _show_totals(history, selection, published, days.dates, before)
-    event = charts.show(
-        _chart(history, selection, days, past_days, layers), CHART_KEY, on_select="rerun", selection_mode="points"
-    )
+    chart = _chart(history, selection, days, past_days, layers)
+    origin, version = history.origin, now.champion.version
+    chart.update_xaxes(title=f"{selection.title}: forecast from sales up to {formats.day(origin)}, version {version}")
+    stem = _file_stem(history, selection, now)
+    event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
     if len(selection.positions) > 1:
         st.caption(f"The bands of several stores: {_about_sums(published)}")
     show_reasons(history, selection, now, event)
@@ -63,8 +67,10 @@ def _where_from(now: Current, history: SalesHistory) -> str:
 def _choose_view() -> tuple[int, Collection[str]]:
     """How many past days to show, and which layers."""
     left, right = st.columns([1, 3])
-    weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key="past", bind="query-params")
-    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key="show", bind="query-params")
+    links.warn_of_unknown(PAST_KEY, PAST_WEEKS, "the chart has no {} past weeks")
+    links.warn_of_unknown(SHOW_KEY, LAYERS, "the chart does not show {}")
+    weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key=PAST_KEY, bind="query-params")
+    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key=SHOW_KEY, bind="query-params")
     return weeks * WEEK_DAYS, layers
 
 
@@ -133,8 +139,12 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_su
     st.subheader("By week")
     names = {
         "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
-        "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": "change",
+        "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": LIKE_FOR_LIKE,
     }  # fmt: skip
+    st.caption(
+        f"Both sums are of all chosen stores and days; *{LIKE_FOR_LIKE}* only of those open in both years, so that a "
+        "new store or a moved holiday is no growth. It is not the ratio of the two sums."
+    )
     amounts = st.column_config.NumberColumn(format="localized")
     days_of = st.column_config.DateColumn(format="ddd D MMM")
     st.dataframe(
@@ -144,7 +154,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_su
         column_config={
             "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
             names["upper"]: amounts, names["last_year"]: amounts,
-            "change": st.column_config.NumberColumn(format="percent"),
+            LIKE_FOR_LIKE: st.column_config.NumberColumn(format="percent"),
         },
     )  # fmt: skip
     st.caption(f"{share} from/to: {about_sums}")
@@ -152,10 +162,14 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_su
 
 def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current) -> None:
     """All rows of the chosen stores with every quantile, as `rossmann forecast` writes them."""
-    name = f"{history.origin}_v{now.champion.version}.csv"
+    name = f"{_file_stem(history, selection, now)}.csv"
     st.download_button(
         "Download as CSV", lambda: _csv(history, published, selection), name, "text/csv", icon=":material/download:"
     )
+
+
+def _file_stem(history: SalesHistory, selection: Selection, now: Current) -> str:
+    return formats.file_stem(selection.title, history.origin, f"v{now.champion.version}")
 
 
 def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection) -> bytes:

@@ -5,7 +5,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from rossmann.dashboard import charts, formats, loading, loading_planning
+from rossmann.dashboard import charts, formats, links, loading, loading_planning
 from rossmann.dashboard.override_editor import Store, edit_overrides
 from rossmann.dashboard.selection import STORES_KEY
 from rossmann.data import SalesHistory
@@ -50,6 +50,7 @@ def _choose_store(history: SalesHistory) -> Store:
     labels = history.stores.label.tolist()
     chosen = [label for label in st.session_state.get(STORES_KEY, []) if label in labels]
     left, _ = st.columns([1, 3])
+    links.warn_of_unknown(STORE_KEY, labels, "there is no store {} in this chain")
     first = labels.index(chosen[0]) if chosen else 0
     label = left.selectbox("Store", labels, first, key=STORE_KEY, bind="query-params")
     number, days = int(history.stores.number[labels.index(label)]), loading_planning.days_to_come(history)

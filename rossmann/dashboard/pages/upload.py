@@ -6,13 +6,14 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann import forecasting
-from rossmann.dashboard import formats, loading
+from rossmann.dashboard import formats, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.data import Plan, SalesHistory
-from rossmann.planning.plan_upload import check_upload
+from rossmann.planning.plan_upload import check_upload, file_message
 from rossmann.schema import DAY, FORECAST_COLUMNS, WEEK_DAYS
 
 MOST_EXAMPLE_STORES = 3
+AMOUNTS = (*FORECAST_COLUMNS, "published")  # published: the forecast of the same store and day with the published plan
 FINDING_NAMES = {"row": "line", "column": "column", "value": "value", "problem": "what is wrong",
                  "what_to_do": "what to do"}  # fmt: skip
 
@@ -27,7 +28,7 @@ def page() -> None:
         f"{formats.day(history.calendar.dates[-1])}. Only store and date are needed; what a row leaves out is that of "
         "the published plan. The published plan and all other forecasts stay as they are."
     )
-    uploaded = st.file_uploader("Plan", type=["csv", "parquet"], key="plan")
+    uploaded = st.file_uploader("Plan", key="plan")  # of any type: `check_upload` says what to do with another
     if uploaded is None:
         st.info("Choose a file, or begin with an example: some stores in the next week.", icon=":material/info:")
         st.download_button("Download an example", _example(history), "plan.csv", "text/csv", icon=":material/download:")
@@ -36,7 +37,9 @@ def page() -> None:
     if upload.plan is None:
         _show_findings(upload.findings, uploaded.name)
     else:
-        _show_forecasts(_forecast(upload.plan, upload.ids, now, history), history, uploaded.name)
+        table = _forecast(upload.plan, upload.ids, now, history)
+        before = series.published_sales(history, loading.published(now.snapshot, now.champion.version), upload.plan)
+        _show_forecasts(table.assign(published=before), history, uploaded.name)
 
 
 def _example(history: SalesHistory) -> bytes:
@@ -48,9 +51,12 @@ def _example(history: SalesHistory) -> bytes:
 
 
 def _show_findings(findings: pd.DataFrame, name: str) -> None:
+    if message := file_message(findings):
+        st.error(formats.bullets([message]), icon=":material/error:")
+        return
     rows = findings["row"].nunique()
-    where = f"{len(findings):,} findings in {rows:,} rows of {name}" if rows else f"{name} cannot be read"
-    st.error(f"{where}: nothing is forecast until they are corrected.", icon=":material/error:")
+    text = f"{len(findings):,} findings in {rows:,} rows of {name}: nothing is forecast until they are corrected."
+    st.error(formats.bullets([text]), icon=":material/error:")
     table = findings.rename(columns=FINDING_NAMES)
     st.dataframe(table, hide_index=True, column_config={"what is wrong": _wide(), "what to do": _wide()})
     st.download_button(
@@ -70,14 +76,17 @@ def _forecast(plan: Plan, ids: np.ndarray | None, now: Current, history: SalesHi
 def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> None:
     st.success(f"All {len(table):,} rows of {name} are good.", icon=":material/check_circle:")
     unit = formats.unit(history)
-    left, right = st.columns(2)
-    left.metric(f"Forecast of all rows, {unit}", formats.amount(table["forecast"].sum()))
+    left, middle, right = st.columns(3)
+    total, before = table["forecast"].sum(), table["published"].sum()
+    left.metric(f"Forecast of all rows, {unit}", formats.amount(total))
+    middle.metric(f"The same days as published, {unit}", formats.amount(before), formats.change(total - before))
     right.metric("Stores", f"{table['store'].nunique():,}")
-    names = [column for column in ("id", "store", "date", *FORECAST_COLUMNS) if column in table]
-    columns = dict.fromkeys(FORECAST_COLUMNS, st.column_config.NumberColumn(format="localized"))
-    columns |= {"date": st.column_config.DateColumn(format="ddd D MMM YYYY")}
-    st.dataframe(table[names].round(0), hide_index=True, column_config=columns)
-    file, content = f"forecast_{name.rpartition('.')[0]}.csv", forecasting.to_csv_bytes(table)
+    names = [column for column in ("id", "store", "date", *AMOUNTS) if column in table]
+    columns = {column: st.column_config.NumberColumn(f"{column}, {unit}", format="localized") for column in AMOUNTS}
+    days = {"date": st.column_config.DateColumn(format="ddd D MMM YYYY")}
+    st.dataframe(table[names].round(0), hide_index=True, column_config=columns | days)
+    file = f"forecast_{name.rpartition('.')[0]}.csv"
+    content = forecasting.to_csv_bytes(table.drop(columns="published"))
     help_text = "With all quantiles, in the order of your rows"
     st.download_button(
         "Download the forecasts", content, file, "text/csv", icon=":material/download:", help=help_text

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, loading, series
+from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.best_weeks import show_best_weeks
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, keep, show_scenarios
@@ -60,11 +60,8 @@ def _open_scenario() -> None:
             st.warning(f"The changes in the address cannot be read: {error}", icon=":material/warning:")
     elif name := st.query_params.get(NAME_KEY):
         by_name = {each.name: each.changes for each in loading.scenarios()}
-        if name in by_name:
-            st.session_state[CHANGES_KEY] = by_name[name]
-        else:
-            text = formats.bullets([f"There is no scenario {name}: it may have been deleted."])
-            st.warning(text, icon=":material/warning:")
+        links.warn_of_unknown(NAME_KEY, list(by_name), "there is no scenario {}")
+        st.session_state[CHANGES_KEY] = by_name.get(name, ())
 
 
 def _write_address(changes: tuple[Change, ...]) -> None:
