@@ -87,8 +87,8 @@ def test_enter_chooses_the_store_that_was_typed_and_no_other(show, workspace):
     page.get_by_role("combobox", name="Stores").press_sequentially(label)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")  # closes the list, which hides the page from screen readers
-    page.wait_for_url("**stores=*")
-    assert show.settled().get_by_role("heading", name=f"Store {label}", exact=True).is_visible()
+    expect(page.get_by_role("heading", name=f"Store {label}", exact=True)).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/?stores={label}")
 
 
 def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
@@ -122,10 +122,10 @@ def test_picture_and_csv_are_named_after_the_stores_and_the_picture_says_what_it
     page = show.open(f"?stores={first}&stores={second}")
     stem = f"stores-{first}-{second}_{workspace.history.origin}_v2"
     with page.expect_download() as csv:
-        page.get_by_role("button", name="Download as CSV").click()
+        page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     assert csv.value.suggested_filename == f"{stem}.csv"
     chart = page.locator(".js-plotly-plot").first
-    assert f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2" in chart.inner_text()
+    expect(chart).to_contain_text(f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2")
     assert "Arial" in chart.locator(".legendtext").first.evaluate("text => getComputedStyle(text).fontFamily")
     chart.hover()
     with page.expect_download() as picture:
