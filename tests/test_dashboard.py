@@ -91,8 +91,8 @@ def test_enter_chooses_the_store_that_was_typed_and_no_other(show, workspace):
     page.get_by_role("combobox", name="Stores").press_sequentially(label)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")  # closes the list, which hides the page from screen readers
-    page.wait_for_url("**stores=*")
-    assert show.settled().get_by_role("heading", name=f"Store {label}", exact=True).is_visible()
+    expect(page.get_by_role("heading", name=f"Store {label}", exact=True)).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/?stores={label}")
 
 
 def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
@@ -129,7 +129,7 @@ def test_picture_and_csv_are_named_after_the_stores_and_the_picture_says_what_it
         page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     assert csv.value.suggested_filename == f"{stem}.csv"
     chart = page.locator(".js-plotly-plot").first
-    assert f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2" in chart.inner_text()
+    expect(chart).to_contain_text(f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2")
     assert "Arial" in chart.locator(".legendtext").first.evaluate("text => getComputedStyle(text).fontFamily")
     chart.hover()
     with page.expect_download() as picture:
@@ -217,6 +217,7 @@ def forecast_page() -> None:
 def test_the_change_of_a_week_says_that_it_is_not_the_ratio_of_its_two_sums(without_browser):
     """A store of the chain is closed for some weeks of the plan, so the sums differ by more than the change."""
     page = AppTest.from_function(forecast_page, default_timeout=60).run()
+    assert not page.exception and not page.error
     weeks = page.dataframe[0].value
     ratio = weeks["forecast, EUR"] / weeks["same days last year"] - 1
     assert (abs(ratio - weeks["change, open in both years"]) > 0.02).any()

@@ -70,6 +70,8 @@ def test_accuracy_draws_what_was_delivered_beside_what_was_expected(show):
     assert "nominal 90 %" in text
     for name in ("accuracy-by-week", "accuracy-by-lead", "accuracy-calibration", "accuracy-by-group", "accuracy-store"):
         expect(page.locator(f".st-key-{name} .main-svg").first).to_be_visible()
+    expect(page.locator(".st-key-accuracy-by-week .legend")).to_contain_text("Weeks of the backtest")
+    expect(page.locator(".st-key-accuracy-store")).to_contain_text("sales per day, EUR")
     page.get_by_role("radio", name="4", exact=True).focus()
     page.keyboard.press("Space")
     page.wait_for_url("**/accuracy?weeks=4")

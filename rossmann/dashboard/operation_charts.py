@@ -28,8 +28,11 @@ def weekly_chart(weekly: pd.DataFrame, version: int, reference: BacktestReferenc
     if reference:
         low, high = float(reference.weekly_wape.min()), float(reference.weekly_wape.max())
         mean = float(np.mean(reference.weekly_wape))
-        chart.add_hrect(low, high, fillcolor=forecast_colour(0.14), line_width=0, layer="below",
-                        annotation_text="weeks of the backtest", annotation_position="top right")  # fmt: skip
+        band = forecast_colour(0.14)
+        chart.add_hrect(low, high, fillcolor=band, line_width=0, layer="below")
+        square = {"symbol": "square", "size": 12, "color": band}
+        chart.add_scatter(x=weekly.index.get_level_values(1)[:1], y=[None], name="Weeks of the backtest",
+                          mode="markers", marker=square, hoverinfo="skip")  # fmt: skip
         chart.add_hline(mean, line={"color": EXPECTED, "dash": "dot", "width": 1})
     lines = ((0, "Median baseline", EXPECTED, "dash"), (version, "Delivered", FORECAST, "solid"))
     for number, name, color, dash in lines:
@@ -78,12 +81,12 @@ def group_chart(groups: pd.DataFrame) -> go.Figure:
     )
 
 
-def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame) -> go.Figure:
+def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame, unit: str) -> go.Figure:
     """Sales of a store, and its newest forecasts of these days with their outer bounds.
 
     forecasts: date, forecast, lower and upper. Closed days are left out.
     """
-    chart = figure("sales", SMALL_PX)
+    chart = figure(f"sales per day, {unit}", SMALL_PX)
     rows = forecasts[forecasts.forecast > 0].sort_values("date")
     both = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
     chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=forecast_colour(0.18), line_width=0,

@@ -8,7 +8,7 @@ import streamlit as st
 
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, links, loading, operation_charts, records
-from rossmann.dashboard.formats import day, percent, points, signed_percent
+from rossmann.dashboard.formats import day, percent, points, signed_percent, unit
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.models import Quantiles
@@ -142,6 +142,7 @@ def _leads_and_quantiles(
             st.info("The journal has no forecast with quantiles of these days.", icon=":material/info:")
         else:
             charts.show(operation_charts.calibration_chart(table), "accuracy-calibration")
+            st.caption("All days of the chosen weeks; *Sales within the bounds* above is of the newest week alone.")
 
 
 def _groups(stores: pd.DataFrame, reference: BacktestReference, history: SalesHistory) -> None:
@@ -179,5 +180,7 @@ def _stores(
         )
         rows = operation_charts.with_bounds(records.newest_batches(key, model.version, *days), number)
         store = int(history.stores.positions(np.array([number]))[0])
-        chart = operation_charts.store_chart(history.dates[-HISTORY_DAYS:], history.sales[store, -HISTORY_DAYS:], rows)
+        chart = operation_charts.store_chart(
+            history.dates[-HISTORY_DAYS:], history.sales[store, -HISTORY_DAYS:], rows, unit(history)
+        )
         charts.show(chart, "accuracy-store")

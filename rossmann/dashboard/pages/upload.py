@@ -78,8 +78,9 @@ def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> No
     unit = formats.unit(history)
     left, middle, right = st.columns(3)
     total, before = table["forecast"].sum(), table["published"].sum()
-    left.metric(f"Forecast of all rows, {unit}", formats.amount(total))
-    middle.metric(f"The same days as published, {unit}", formats.amount(before), formats.change(total - before))
+    difference = f"{formats.change(round(total) - round(before))} against the published plan"
+    left.metric(f"Forecast of all rows, {unit}", formats.amount(total), difference)
+    middle.metric(f"The same days in the published plan, {unit}", formats.amount(before))
     right.metric("Stores", f"{table['store'].nunique():,}")
     names = [column for column in ("id", "store", "date", *AMOUNTS) if column in table]
     columns = {column: st.column_config.NumberColumn(f"{column}, {unit}", format="localized") for column in AMOUNTS}
