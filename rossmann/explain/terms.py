@@ -119,8 +119,9 @@ def feature_part(name: str) -> str:
     for prefix, part in _BY_FEATURE_PREFIX.items():
         if name.startswith(prefix):
             return part
-    if term := covariate(name) or _BY_FEATURE.get(kind(name)):
-        return term
+    named = covariate(name) or _BY_FEATURE.get(kind(name))
+    if named:
+        return named
     raise KeyError(f"the feature {name} has no part: add it to the table of features in rossmann/explain/terms.py")
 
 
