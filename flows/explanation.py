@@ -84,3 +84,11 @@ def _store_number(state: State, name: str) -> int:
         if name in names:
             return int(state.store_numbers[names.index(name)])
     raise DataError(store_labels.unknown_store(state, name))
+
+
+def actual_sales(explanation: Explanation) -> float | None:
+    """What was sold on the explained day by the current snapshot; None for a day to come and for a missing one."""
+    snapshots, reasons = explanation.source.evening.snapshots, explanation.reasons
+    history = data.load_snapshot(snapshots)
+    (sales,) = history.take("sales", np.array([reasons.store]), np.array([reasons.date], "datetime64[D]"))
+    return None if np.isnan(sales) else float(sales)

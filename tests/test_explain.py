@@ -13,7 +13,7 @@ from flows.cli.commands import app
 from flows.explanation import explain_day
 from rossmann import explain, features, models
 from rossmann.data import Plan, SalesHistory, read_history, save_snapshot
-from rossmann.explain import Basis, Reasons, effects, terms
+from rossmann.explain import Basis, Reasons, Term, effects, terms
 from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, FRIDAY, TUESDAY, weekday
@@ -252,6 +252,7 @@ def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from
         (None, 5, {"since_version": 9}, "there is no model version 9"),
         (None, 5, {"since": 6}, "choose an earlier one"),
         (None, 5, {"since": -900}, "2012-04-28 is outside the history"),
+        (None, -499, {}, "which begins on 2013-06-03: explain a day from 2013-06-04 on"),
     ],
 )
 def test_what_is_missing_is_said(settings, noisy, store, days, options, message):
@@ -278,6 +279,20 @@ def test_the_command_prints_a_waterfall_and_the_same_as_json(settings, noisy, mo
     assert "changed model\t+0" in text
     assert document["movement"]["before"] == document["forecast"]
     assert (document["plan"], document["is_cut"], document["notes"]) == (None, False, [])
+
+
+def test_what_was_sold_stands_beside_the_forecast_of_a_day_that_is_over(settings, noisy, monkeypatch):
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", settings.data_dir)
+    day = len(noisy.dates) - 1 - int(np.argmax(noisy.sales[0, ::-1] > 0))  # the last one with sales
+    command = ["explain", "--store", str(noisy.stores.number[0]), "--date", str(noisy.dates[day])]
+    text, document = (CliRunner().invoke(app, [*command, *more]).stdout for more in ([], ["--json"]))
+    assert text.splitlines()[0].endswith(f", sold {noisy.sales[0, day]:,.0f}")
+    assert json.loads(document)["sales"] == noisy.sales[0, day]
+
+
+def test_a_term_that_rounds_to_zero_has_no_sign():
+    assert command_line._signed(Term("season", -0.0004, -0.4)) == ["0", "0.0%"]
+    assert command_line._signed(Term("season", -0.0104, -140.4)) == ["-140", "-1.0%"]
 
 
 def test_each_model_of_a_movement_that_has_seen_the_day_is_noted(settings, noisy):

@@ -39,17 +39,18 @@ def explain(
     """
     settings = prepare_environment()
     from flows.cli import documents
-    from flows.explanation import explain_day
+    from flows.explanation import actual_sales, explain_day
 
     explanation = explain_day(settings, store, day, plan, since, since_version)
+    sales = actual_sales(explanation)
     if json:
-        documents.write(document(explanation))
+        documents.write(document(explanation) | {"sales": sales})
     else:
-        show(explanation)
+        show(explanation, sales)
 
 
 def document(explanation: "Explanation") -> "Document":
-    """What --json prints. `movement` is null unless another forecast, or a plan, is named."""
+    """What --json prints, but for `sales`. `movement` is null unless another forecast, or a plan, is named."""
     return {
         "store": explanation.store,
         **explanation.reasons.document(),
@@ -59,14 +60,15 @@ def document(explanation: "Explanation") -> "Document":
     }
 
 
-def show(explanation: "Explanation") -> None:
-    """The waterfall, what the forecast was made from, and the movement."""
+def show(explanation: "Explanation", sales: float | None) -> None:
+    """The waterfall, what was sold if that is known, what the forecast was made from, and the movement."""
     from flows.cli import console
 
     reasons = explanation.reasons
     days = "1 day" if reasons.lead_days == 1 else f"{reasons.lead_days} days"
     console.show(
-        f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}",
+        f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}"
+        + ("" if sales is None else f", sold {sales:,.0f}"),
         f"from {_sentence(explanation.source)}, {days} ahead",
         *(f"note: {note}" for note in explanation.notes()),
     )
@@ -105,11 +107,16 @@ def _waterfall(explanation: "Explanation") -> list[list[str]]:
     low -= (high - low) * AXIS_MARGIN
     rows: list[list[str]] = []
     for start, end, term in zip([low, *ends], ends, reasons.terms, strict=False):
-        share = f"{term.change:+.1%}" if rows else ""
-        rows.append([term.name, f"{term.amount:+,.0f}" if rows else f"{term.amount:,.0f}", share,
-                     _bar(start, end, low, high)])  # fmt: skip
-        rows += [[f"  {part.name}", f"{part.amount:+,.0f}", f"{part.change:+.1%}", ""] for part in _visible(term)]
+        numbers = _signed(term) if rows else [f"{term.amount:,.0f}", ""]
+        rows.append([term.name, *numbers, _bar(start, end, low, high)])
+        rows += [[f"  {part.name}", *_signed(part), ""] for part in _visible(term)]
     return [*rows, ["forecast", f"{reasons.forecast:,.0f}", "", _bar(low, ends[-1], low, high)]]
+
+
+def _signed(term: "Term") -> list[str]:
+    """The amount and the change of a term with their signs. Zero has none."""
+    texts = [f"{term.amount:+,.0f}", f"{term.change:+.1%}"]
+    return [text[1:] if text[1:] in ("0", "0.0%") else text for text in texts]
 
 
 def _visible(term: "Term") -> list["Term"]:

@@ -8,6 +8,7 @@ from rossmann import features
 from rossmann.data import SalesHistory, describe_snapshot, list_snapshots, load_snapshot
 from rossmann.features import State
 from rossmann.schema import DAY
+from rossmann.validation import DataError
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,14 @@ class Evening:
     is_cut: bool  # the snapshot has later days: what has been corrected since, in sales and plan, is in it
 
     def history(self) -> SalesHistory:
-        """The sales up to the evening, and the plan after it."""
+        """The sales up to the evening, and the plan after it. DataError for an evening before the first day."""
         history = load_snapshot(self.snapshots, self.snapshot)
+        first = history.dates[0]
+        if self.origin < first:
+            raise DataError(
+                f"the evening of {self.origin} is outside the history, which begins on {first}: explain a day from "
+                f"{first + DAY} on"
+            )
         return history.until(self.origin) if self.is_cut else history
 
     def state(self) -> State:
