@@ -125,10 +125,21 @@ def test_one_request_has_a_day_of_hours_whole_numbers_and_a_latency_without_pref
     assert requests.layout.yaxis.dtick == 1
     assert requests.data[0].width == pytest.approx(0.9 * 3_600_000)
     assert latency.layout.yaxis.tickformat == ",~g", "0.4 and not 400m"
+    assert latency.layout.yaxis.type == "log", "requests and batches, a thousand times slower, are both readable"
     for chart in (requests, latency):
         assert chart.layout.xaxis.range == ("2026-11-28 13:05:00", "2026-11-29 13:05:00")
     many = operation_charts.traffic_charts(one.assign(requests=600), "hour", end - timedelta(hours=24), end)[0]
     assert many.layout.yaxis.dtick is None
+
+
+def test_the_chart_of_drift_says_which_bars_are_alarms_and_why_a_longer_one_is_none():
+    rows = [("other_unit", 1.15, True), ("concept_shift", 5.0, False), ("open_share", 0.5, False)]
+    table = pd.DataFrame(rows, columns=["name", "effect", "alarm"]).assign(limit=1.0, subject="all", message="m")
+    chart = operation_charts.findings_chart(table)
+    bars = {bar.name: list(bar.y) for bar in chart.data}
+    assert list(bars.values()) == [["other_unit · all"], ["concept_shift · all"], ["open_share · all"]]
+    assert tuple(bars) == operation_charts.FINDING_NAMES
+    assert list(chart.layout.yaxis.categoryarray) == ["open_share · all", "other_unit · all", "concept_shift · all"]
 
 
 def test_a_page_is_readable_in_the_dark_theme(browser, dashboard):
