@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from rossmann import monitoring, registry
+from rossmann.alarms import AlarmRecord, DataRejected, DriftDetected, RetrainingOutcome
 from rossmann.dashboard import operation_charts
+from rossmann.dashboard.timeline import timeline
 from rossmann.storage import Storage
 from tests.support.browser import Screen, headless_chromium, running_dashboard, screen
 from tests.support.endpoint import registry_of
@@ -88,6 +90,7 @@ def test_the_timeline_says_what_was_done_about_an_alarm_and_what_it_changed(show
     text = main(page)
     assert re.search(r"Retraining promoted, version 2 serves: beats version 1\. WAPE was [\d.]+ % before and is", text)
     assert "Drift alarm: concept_shift" in text
+    assert re.search(r"it does not respond\s+.*`?make up`? starts again what ended", text), "what a person does"
     assert "rossmann retrain" in text, "one alarm is open"
     expect(page.locator(".st-key-alarms-accuracy .main-svg").first).to_be_visible()
     assert page.locator("iframe").count() == 0, "the report is large: it is read when it is wanted"
@@ -114,7 +117,7 @@ def test_system_says_that_the_endpoint_is_not_running_and_what_to_type(show):
     expect(page.get_by_test_id("stMain")).to_contain_text("version 2")  # drawn after the script has run
     text = main(page)
     assert "It is not running" in text
-    assert "make up" in text
+    assert "starts it again within two minutes" in text, "a second make up would meet the first one"
     assert "Requests of the last 24 hours" in text
 
 
@@ -127,10 +130,33 @@ def test_one_request_has_a_day_of_hours_whole_numbers_and_a_latency_without_pref
     assert requests.layout.yaxis.dtick == 1
     assert requests.data[0].width == pytest.approx(0.9 * 3_600_000)
     assert latency.layout.yaxis.tickformat == ",~g", "0.4 and not 400m"
+    assert latency.layout.yaxis.type == "log", "requests and batches, a thousand times slower, are both readable"
     for chart in (requests, latency):
         assert chart.layout.xaxis.range == ("2026-11-28 13:05:00", "2026-11-29 13:05:00")
     many = operation_charts.traffic_charts(one.assign(requests=600), "hour", end - timedelta(hours=24), end)[0]
     assert many.layout.yaxis.dtick is None
+
+
+def test_a_card_of_the_timeline_has_the_statistic_once_what_to_do_and_the_first_reason_of_an_outcome():
+    wrong = DataRejected(reason="other_unit: sales per customer changed", raw="snapshot s", name="other_unit")
+    worse = DriftDetected(reason="r", snapshot="s", kind="concept", name="concept_shift", subject="all", effect=2,
+                          limit=1, reference="r", report="p")  # fmt: skip
+    outcome = RetrainingOutcome(alarm_id=worse.id, started=worse.at, decision="refused", reason="a; b", model_version=1)
+    entries = timeline([AlarmRecord(wrong, None), AlarmRecord(worse, outcome)], [], pd.DataFrame())
+    data, drift = sorted(entries, key=lambda each: each.kind)
+    assert (data.title, data.reasons) == ("Data alarm: other_unit", ("sales per customer changed",))
+    assert "rossmann snapshots restore" in data.answer
+    assert drift.answer == "Retraining refused, version 1 serves: a."
+
+
+def test_the_chart_of_drift_says_which_bars_are_alarms_and_why_a_longer_one_is_none():
+    rows = [("other_unit", 1.15, True), ("concept_shift", 5.0, False), ("open_share", 0.5, False)]
+    table = pd.DataFrame(rows, columns=["name", "effect", "alarm"]).assign(limit=1.0, subject="all", message="m")
+    chart = operation_charts.findings_chart(table)
+    bars = {bar.name: list(bar.y) for bar in chart.data}
+    assert list(bars.values()) == [["other_unit · all"], ["concept_shift · all"], ["open_share · all"]]
+    assert tuple(bars) == operation_charts.FINDING_NAMES
+    assert list(chart.layout.yaxis.categoryarray) == ["open_share · all", "other_unit · all", "concept_shift · all"]
 
 
 def test_a_page_is_readable_in_the_dark_theme(browser, dashboard):

@@ -190,6 +190,7 @@ def test_a_name_that_is_defined_twice_is_refused():
 def test_messages_and_references_fit_the_journal(report):
     for definition in DEFINITIONS.values():
         assert definition.message.format(effect=0.1, subject="stores")
+        assert "{effect:+.1%} of the stores" not in definition.message, "a share has no sign"
         assert len(definition.name) <= 32
         assert len(definition.reference) <= 64
     assert all("{" not in finding.message for finding in report.findings)
@@ -279,6 +280,8 @@ def test_the_report_is_written_for_the_date_and_as_the_latest_and_needs_no_netwo
     page = (tmp_path / "latest/report.html").read_text()
     body = page[page.index("<body>") :]
     assert -1 < body.index("sales per customer of") < body.index("<table"), "the page begins with the alarms"
+    assert "<tr class=alarm>" in body
+    assert "tr.alarm td { background: #fdd; color: #400 }" in page, "readable on Evidently's dark ground, too"
     assert "same season a year before" in page
     for outside in ('src="http', "src='http", '<link rel="stylesheet" href="http'):
         assert outside not in page

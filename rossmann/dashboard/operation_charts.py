@@ -15,6 +15,10 @@ from rossmann.monitoring import BacktestReference
 EXPECTED = ACTUAL
 VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
+TOP_PX = 34
+FINDING_NAMES = (  # in the legend
+    "alarm", "beyond its limit, but not for long enough, or explained by an alarm", "within its limit",
+)  # fmt: skip
 MOST_FINDINGS, MOST_WEEK_LABELS = 15, 13
 PERCENT = ".0%"
 PERIODS_MS = {"hour": 3_600_000, "date": 86_400_000}
@@ -118,23 +122,33 @@ def version_chart(weekly: pd.DataFrame, marks: Iterable[tuple[pd.Timestamp, str]
         _add_line(chart, weekly.wape.loc[0], "Median baseline", EXPECTED, "dash")
     for day, text in marks:
         chart.add_shape(x0=day, x1=day, y0=0, y1=1, yref="paper", line={"color": WORSE, "width": 1, "dash": "dot"})
-        chart.add_annotation(x=day, y=1, yref="paper", text=text, textangle=-90, font={"color": WORSE, "size": 11},
-                             showarrow=False, xanchor="right", yanchor="top")  # fmt: skip
+        chart.add_annotation(x=day, y=1, yref="paper", text=text, font={"color": WORSE, "size": 11},
+                             showarrow=False, xanchor="right", yanchor="bottom")  # fmt: skip
+    chart.update_layout(margin_t=TOP_PX, legend_y=1.1)  # room for the kinds, between the plot and the legend
     return _with_week_ends(chart, weekly)
 
 
 def findings_chart(findings: pd.DataFrame) -> go.Figure:
-    """The statistics of a day that are nearest to their limits: |effect| as a share of the limit, alarms in red."""
+    """The statistics of a day that are nearest to their limits: |effect| as a share of the limit, by what they are.
+
+    An alarm has been beyond its limit for some days, and no other alarm explains it.
+    """
     ratio = (findings.effect / findings["limit"]).abs()
     rows = findings.assign(ratio=ratio).sort_values("ratio").tail(MOST_FINDINGS)
     chart = figure("", 22 * len(rows) + 90)
     names = [f"{row.name_} · {row.subject}" for row in rows.rename(columns={"name": "name_"}).itertuples()]
-    colors = [WORSE if alarm else FORECAST for alarm in rows.alarm]
-    chart.add_bar(x=rows.ratio, y=names, orientation="h", marker_color=colors, text=None, customdata=rows.message,
-                  hovertemplate="%{customdata}<extra></extra>")  # fmt: skip
-    chart.add_vline(1, line={"color": WORSE, "dash": "dot"}, annotation_text="limit", annotation_position="top left")
-    chart.update_layout(hovermode="closest", showlegend=False)
-    return chart.update_xaxes(title="effect / limit").update_yaxes(tickformat=None, type="category", dtick=1)
+    is_alarm = rows.alarm.to_numpy(bool)
+    is_beyond = ~is_alarm & (rows.ratio.to_numpy() > 1)
+    for shown, name, color in zip(
+        (is_alarm, is_beyond, ~is_alarm & ~is_beyond), FINDING_NAMES, (WORSE, LAST_YEAR, FORECAST), strict=True
+    ):
+        chart.add_bar(x=rows.ratio[shown], y=np.array(names)[shown], name=name, orientation="h", marker_color=color,
+                      customdata=rows.message[shown], hovertemplate="%{customdata}<extra></extra>",
+                      showlegend=True)  # fmt: skip
+    chart.add_vline(1, line={"color": WORSE, "dash": "dot"})
+    chart.update_layout(hovermode="closest", barmode="overlay")
+    chart.update_xaxes(title="effect / limit; the dotted line is the limit")
+    return chart.update_yaxes(tickformat=None, type="category", dtick=1, categoryorder="array", categoryarray=names)
 
 
 def fold_chart(rmspe: dict[str, float]) -> go.Figure:
@@ -161,7 +175,7 @@ def traffic_charts(
                                 line={"color": color, "dash": dash}, **period)  # fmt: skip
     is_few = table.groupby(time).requests.sum().max() <= FEW_REQUESTS
     requests.update_layout(barmode="stack").update_yaxes(dtick=1 if is_few else None)
-    latency.update_yaxes(tickformat=",~g")
+    latency.update_yaxes(tickformat=",~g", type="log", rangemode="normal", dtick=1)  # a batch takes 1,000 times longer
     for chart in (requests, latency):
         chart.update_xaxes(range=[str(start), str(end)])
         if time == "hour":

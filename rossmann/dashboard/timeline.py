@@ -12,6 +12,15 @@ from rossmann.alarms import AlarmRecord, RetrainingOutcome
 from rossmann.dashboard.formats import percent
 from rossmann.registry import LedgerEntry
 
+ADVICE = {  # what a person does about an alarm that no retraining answers, by its kind
+    "data": "Correct the files where they come from and ingest them again. If the newest snapshot has them, go back to the "
+            "one before: `rossmann snapshots`, then `rossmann snapshots restore FINGERPRINT`.",
+    "endpoint": "Look at the page System. `make up` starts again what ended; `rossmann serve` deploys the champion.",
+    "journal": "Look at the database of the journal and at the disk; `rossmann doctor` looks for the cause.",
+    "quantiles": "The next forecast tries again; the log of the run in Prefect has the cause.",
+    "flow": "The run's log in Prefect has the cause; `rossmann doctor` looks at the machine.",
+    "stale-data": "Ask for newer files where they come from, then `rossmann refresh --raw DIR`.",
+}  # fmt: skip
 DECISION = "decision"  # the kind of an entry that is no alarm
 SENTENCES = {  # of the ledger's actions
     registry.PROMOTE: "Version {version} became champion",
@@ -32,7 +41,7 @@ class TimelineEntry:
     reasons: tuple[str, ...]
     day: date | None  # of the sales that an alarm is about
     is_open: bool  # whether a retraining must still answer it
-    answer: str  # what was done, and what that changed; empty where nothing answers
+    answer: str  # what was done, and what that changed, or what a person does; empty where nothing answers
 
 
 def timeline(
@@ -67,13 +76,16 @@ def _of_alarm(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.Dat
     alarm = record.alarm
     statistic = f": {alarm.statistic}" if alarm.statistic else ""
     title = f"{alarm.event_kind.replace('-', ' ').capitalize()} alarm{statistic}"
-    answer = _answer(record.outcome, *effect(record, ledger, weekly)) if record.outcome else ""
-    return TimelineEntry(alarm.at, alarm.event_kind, title, (alarm.reason,), alarm.day, record.is_open, answer)
+    advice = ADVICE.get(alarm.event_kind, "")
+    answer = _answer(record.outcome, *effect(record, ledger, weekly)) if record.outcome else advice
+    reason = alarm.reason.removeprefix(f"{alarm.statistic}: ")  # which is in the title
+    return TimelineEntry(alarm.at, alarm.event_kind, title, (reason,), alarm.day, record.is_open, answer)
 
 
 def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:
+    """The first reason only: the decision, an entry of its own, has all of them."""
     version = f", version {outcome.model_version} serves" if outcome.model_version else ""
-    text = f"Retraining {outcome.decision}{version}: {outcome.reason}."
+    text = f"Retraining {outcome.decision}{version}: {outcome.reason.partition('; ')[0]}."
     if np.isnan(after):
         return text
     return f"{text} WAPE was {percent(before)} before and is {percent(after)} in the weeks after."

@@ -173,7 +173,7 @@ DEFINITIONS = check_definitions(
             floor=0.045,
             required_days=1,
             reference=EARLIER_FORECASTS,
-            message="sales of {effect:+.1%} of the stores deviate from their forecasts, all in the same direction",
+            message="sales of {effect:.1%} of the stores deviate from their forecasts, all in the same direction",
             explains=frozenset({"multivariate"}),
             names_slice=True,
         ),

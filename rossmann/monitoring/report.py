@@ -33,6 +33,16 @@ FINDING_COLUMNS = (
 )  # fmt: skip
 
 
+# Of our part of the page, which Evidently draws on light or on dark ground as the reader's system wants it.
+STYLE = """
+.findings { font: 14px sans-serif; margin: 2em }
+.findings table { border-collapse: collapse }
+.findings th, .findings td { padding: 4px 8px; text-align: left; vertical-align: top }
+.findings td:last-child { min-width: 28em }
+.findings tr.alarm td { background: #fdd; color: #400 }
+"""
+
+
 @dataclass(frozen=True)
 class ReportRows:
     """The two tables that Evidently compares: numbers and texts (categories) that have values on both sides."""
@@ -194,20 +204,20 @@ def _evidently(rows: ReportRows) -> tuple[str, str]:
 def _findings_html(drift: DriftReport, rows: ReportRows) -> str:
     """Our alarms as sentences, then all findings as a table."""
     sentences = "".join(f"<li><b>{each.name}</b>: {html.escape(each.message)}</li>" for each in drift.alarm_findings)
-    head = "".join(f"<th align=left>{name}</th>" for name in ("", *FINDING_COLUMNS))
+    head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in ("", *FINDING_COLUMNS))
     lines = "".join(_finding_html(finding) for finding in drift.findings)
     return (
-        f'<div style="font:14px sans-serif;margin:2em"><h1>{drift.first_day} to {drift.last_day}: '
+        f'<style>{STYLE}</style><div class="findings"><h1>{drift.first_day} to {drift.last_day}: '
         f"{len(drift.alarm_findings)} alarms</h1><ul>{sentences}</ul><p>Each number is compared with its own history; "
         "a finding that stays beyond its limit is an alarm. "
         f"Below is Evidently's comparison of {len(rows.current):,} rows with {len(rows.reference):,} of the "
         f"{html.escape(rows.reference_description)}. It describes distributions and decides nothing.</p>"
-        f"<table cellpadding=4>{head}{lines}</table></div>"
+        f"<table><tr>{head}</tr>{lines}</table></div>"
     )
 
 
 def _finding_html(finding: DriftFinding) -> str:
     values = [getattr(finding, name) for name in FINDING_COLUMNS]
     cells = [f"{value:+.3f}" if isinstance(value, float) else html.escape(str(value)) for value in values]
-    style = " style=background:#fdd" if finding.alarm else ""
+    style = " class=alarm" if finding.alarm else ""
     return f"<tr{style}><td>" + "</td><td>".join(["ALARM" if finding.alarm else "", *cells]) + "</td></tr>"

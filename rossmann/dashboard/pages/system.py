@@ -44,7 +44,8 @@ def _endpoint(status: EndpointStatus | None) -> None:
         st.info(NO_ENDPOINT, icon=":material/info:")
         return
     if status.readiness is None:
-        st.error(f"It is not running: {status.problem}. Start it with `make up`, then `rossmann serve`.",
+        st.error(f"It is not running: {status.problem}. Where `make up` runs, it starts it again within two minutes "
+                 "(press Refresh); where it does not, start it. Then `rossmann serve` deploys the champion again.",
                  icon=":material/cloud_off:")  # fmt: skip
         return
     if error := status.readiness["load_error"]:
