@@ -217,7 +217,8 @@ def forecast_page() -> None:
 def test_the_change_of_a_week_says_that_it_is_not_the_ratio_of_its_two_sums(without_browser):
     """A store of the chain is closed for some weeks of the plan, so the sums differ by more than the change."""
     page = AppTest.from_function(forecast_page, default_timeout=60).run()
-    assert not page.exception and not page.error
+    assert not page.exception
+    assert not page.error
     weeks = page.dataframe[0].value
     ratio = weeks["forecast, EUR"] / weeks["same days last year"] - 1
     assert (abs(ratio - weeks["change, open in both years"]) > 0.02).any()
