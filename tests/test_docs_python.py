@@ -33,4 +33,4 @@ def test_the_blocks_of_the_page_give_the_forecast_of_the_command_and_its_reasons
     assert sum(term.amount for term in third.terms) == pytest.approx(third.forecast)
     assert third.forecast == written.forecast[written.store == third.store].iloc[2] > 0
     assert not np.isclose(names["change"], 0)
-    assert "version 2, ridge, trained until" in capsys.readouterr().out
+    assert "version 2, ridge, until" in capsys.readouterr().out

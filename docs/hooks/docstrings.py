@@ -39,7 +39,8 @@ def _describe_constant(member: griffe.Object | griffe.Alias) -> None:
     """Give a constant its comment as docstring: without one it would not be shown."""
     if member.is_attribute and not member.docstring:
         comment = COMMENT.search(member.source)
-        member.docstring = griffe.Docstring(as_markdown(comment.group(1) if comment else "A constant."))
+        text = comment.group(1) if comment else "a constant"
+        member.docstring = griffe.Docstring(as_markdown(f"{text[0].upper()}{text[1:]}."))
 
 
 def as_markdown(text: str) -> str:
