@@ -13,8 +13,8 @@ from rossmann.dashboard.formats import percent
 from rossmann.registry import LedgerEntry
 
 ADVICE = {  # what a person does about an alarm that no retraining answers, by its kind
-    "data": "Correct the files where they come from and ingest them again. If the newest snapshot has them, go back to the "
-            "one before: `rossmann snapshots`, then `rossmann snapshots restore FINGERPRINT`.",
+    "data": "Correct the files where they come from and ingest them again. If the newest snapshot has them, go back to "
+            "the one before: `rossmann snapshots`, then `rossmann snapshots restore FINGERPRINT`.",
     "endpoint": "Look at the page System. `make up` starts again what ended; `rossmann serve` deploys the champion.",
     "journal": "Look at the database of the journal and at the disk; `rossmann doctor` looks for the cause.",
     "quantiles": "The next forecast tries again; the log of the run in Prefect has the cause.",
