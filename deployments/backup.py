@@ -19,6 +19,8 @@ def back_up(workspace: Path, backup: Path) -> None:
     databases = [workspace / name for name in DATABASES if (workspace / name).exists()]
     if not databases:
         raise FileNotFoundError(f"{workspace} has none of {', '.join(DATABASES)}: it is no workspace of this project")
+    if backup.exists():
+        raise FileExistsError(f"{backup} exists: name another folder, so that no copy is mixed with an older one")
     backup.mkdir(parents=True)
     for database in databases:  # first, so that every file that they name is there when it is copied
         target = backup / database.relative_to(workspace)
@@ -39,5 +41,8 @@ def _copy(source: str, target: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    back_up(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        back_up(Path(sys.argv[1]), Path(sys.argv[2]))
+    except (FileExistsError, FileNotFoundError) as error:
+        sys.exit(str(error))
     sys.stdout.write(f"{sys.argv[1]} is copied to {sys.argv[2]}\n")

@@ -17,16 +17,17 @@ def training(settings: Settings, run_id: str) -> str:
     return _markdown(links | _services(settings))
 
 
-def services(settings: Settings) -> str:
-    """To the dashboard and the documentation of the endpoint. Markdown; empty without any."""
-    return _markdown(_services(settings))
+def services(settings: Settings, page: str = "") -> str:
+    """To a page of the dashboard, and the documentation of the endpoint. Markdown; empty without any."""
+    return _markdown(_services(settings, page))
 
 
-def _services(settings: Settings) -> dict[str, str]:
+def _services(settings: Settings, page: str = "") -> dict[str, str]:
     from flows import endpoint  # imports Ray Serve
 
     cluster = endpoint.serve_cluster(settings)
-    links = {"dashboard": settings.dashboard_url, "endpoint": f"{cluster.url}/docs" if cluster else None}
+    dashboard = settings.dashboard_url and "/".join(filter(None, [settings.dashboard_url.rstrip("/"), page]))
+    links = {"dashboard": dashboard, "endpoint": f"{cluster.url}/docs" if cluster else None}
     return {text: address for text, address in links.items() if address}
 
 

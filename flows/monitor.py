@@ -77,7 +77,7 @@ def send_again() -> None:
     """Send the events that an earlier run could not send, and those of open alarms that no retraining works on."""
     settings = Settings()
     alarms.send_pending(settings)
-    if not run_checks.retraining_is_active(settings):
+    if run_checks.active_retraining(settings) is None:
         alarms.send_open(settings)
 
 
@@ -206,7 +206,7 @@ def show(new: Sequence[Alarm], performance: Performance | None, drift: DriftRepo
     settings = Settings()
     traffic = artifacts.traffic(weekly_traffic(settings), endpoint.request_counts(settings))
     page = artifacts.monitoring(new, performance, drift, report)
-    next_steps = links.services(settings)
+    next_steps = links.services(settings, "alarms")
     create_markdown_artifact(
         page + traffic + next_steps, key="monitoring", description=artifacts.alarms_title(new, drift)
     )

@@ -1,5 +1,6 @@
 """Checks for unattended operation: duplicate runs after an outage, failed runs, and missing new data."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect import get_run_logger, task
@@ -9,6 +10,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled
+from prefect.utilities.urls import url_for
 
 from rossmann import data
 from rossmann.alarms import FlowFailed, StaleData
@@ -42,8 +44,25 @@ def cancel_duplicate_runs() -> None:
             get_run_logger().info("cancelled %s, late since %s", other.name, other.expected_start_time)
 
 
-def retraining_is_active(settings: Settings) -> bool:
-    """Whether a run of the deployed `retrain` is due or running: it will answer the open alarms."""
+@dataclass(frozen=True)
+class ActiveRun:
+    """A run of a deployment that is due or running."""
+
+    name: str
+    since: datetime | None  # of its start; None: it waits
+    page: str | None  # in Prefect's UI
+
+    @property
+    def sentence(self) -> str:
+        """What it is, since when, and where to look."""
+        state = f"runs since {self.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if self.since else "waits for a worker"
+        return f"a retraining, {self.name}, {state} and answers the open alarms" + (
+            f": {self.page}" if self.page else ""
+        )
+
+
+def active_retraining(settings: Settings) -> ActiveRun | None:
+    """The run of the deployed `retrain` that is due or running, and will answer the open alarms; None if none is."""
     unfinished = FlowRunFilter.model_validate(
         {
             "state": {"type": {"any_": sorted(set(StateType) - TERMINAL_STATES)}},
@@ -53,7 +72,8 @@ def retraining_is_active(settings: Settings) -> bool:
     )
     flow = FlowFilter.model_validate({"name": {"any_": [RETRAIN]}})
     with get_client(sync_client=True) as client:
-        return bool(client.read_flow_runs(flow_filter=flow, flow_run_filter=unfinished, limit=1))
+        runs = client.read_flow_runs(flow_filter=flow, flow_run_filter=unfinished, limit=1)
+    return next((ActiveRun(each.name, each.start_time, url_for(each)) for each in runs), None)
 
 
 def failed_runs(settings: Settings) -> list[FlowFailed]:

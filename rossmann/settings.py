@@ -248,6 +248,11 @@ class Settings(BaseSettings):
         return self.mlflow_url or (uri if uri.startswith("http") else None)
 
     @property
+    def has_recipient(self) -> bool:
+        """Whether anybody is notified of alarms."""
+        return any((self.notify_webhook, self.notify_slack, self.notify_teams, self.notify_email))
+
+    @property
     def journal_address(self) -> str:
         """Address of the prediction log: the configured one, or the SQLite database of the workspace."""
         return self.journal_url or f"sqlite:///{self.workspace.journal_database}"

@@ -20,6 +20,7 @@ import pytest
 import yaml
 from prefect.client.base import PrefectHttpxSyncClient
 
+from flows.cli.doctor import watching
 from rossmann.alarms import DataRejected, DriftDetected
 from rossmann.workspace import Workspace
 from tests.support.cluster import free_ports, kill_all, processes_of, wait
@@ -64,6 +65,34 @@ for number in range(int(sys.argv[2]), int(sys.argv[3])):
     else:
         alarm = alarms.DataRejected(reason="a damaged file", raw="here")
     publish(Settings(), alarm)
+"""
+
+CREATE_RETRAINING = """
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Running
+from rossmann.settings import Settings
+
+@flow
+def retrain():
+    pass
+
+with get_client(sync_client=True) as client:
+    run = client.create_flow_run(retrain, state=Running(), tags=[Settings().workspace.tag])
+    client.set_flow_run_state(run.id, Running(), force=True)
+print(run.name, run.id)
+"""
+DIAGNOSE_WATCHING = """
+import json, os
+from flows.cli.doctor.findings import read_surroundings
+from flows.cli.doctor.watching import watching
+print(json.dumps([each.text for each in watching(read_surroundings(os.environ)) if each.advice]))
+"""
+DELETE_RUN = """
+import sys
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    client.delete_flow_run(sys.argv[1])
 """
 
 
@@ -207,6 +236,32 @@ def late_runs(server: Server, dead_run: str) -> list[str]:
 def worker(server: Server, late_runs: list[str]) -> psutil.Popen:
     """The worker after the outage."""
     return server.start_worker()
+
+
+def test_an_open_alarm_says_which_retraining_will_answer_it(server, tmp_path):
+    elsewhere = {"ROSSMANN_DATA_DIR": str(tmp_path / "own"), "PREFECT_UI_URL": "http://ui"}
+    server.publish_alarms("drift", 0, 1, **elsewhere)
+    command = ("python", "-m", "flows.cli", "alarms", "--json")
+    (alarm,) = json.loads(server.run(*command, **elsewhere))
+    assert alarm["retraining"] is None
+    name, run = server.run("python", "-c", CREATE_RETRAINING, **elsewhere).split()[-2:]
+    (alarm,) = json.loads(server.run(*command, **elsewhere))
+    server.run("python", "-c", DELETE_RUN, run)  # other tests count the runs
+    assert re.fullmatch(
+        rf"a retraining, {name}, runs since \S+ \S+ UTC and answers the open alarms: http://ui/runs/flow-run/\S+",
+        alarm["retraining"],
+    )
+
+
+def test_deploy_and_doctor_say_that_no_schedule_is_active_and_nobody_is_notified(server):
+    def texts(**settings: str) -> list[str]:
+        return json.loads(server.run("python", "-c", DIAGNOSE_WATCHING, **settings))
+
+    assert texts() == [watching.NO_SCHEDULE]
+    assert texts(ROSSMANN_NOTIFY_WEBHOOK="") == [watching.NOBODY, watching.NO_SCHEDULE]
+    command = [sys.executable, "-m", "flows.cli", "deploy"]
+    output = subprocess.run(command, cwd=server.workspace, env=server.environment, text=True, capture_output=True)
+    assert output.stderr == f"{watching.NO_SCHEDULE}: {watching.ACTIVATE}\n"
 
 
 def test_registering_again_changes_nothing(server):

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,6 +83,33 @@ def test_the_page_that_prefect_opens_asks_no_other_host_for_its_telemetry() -> N
 
     assert AMPLITUDE not in asyncio.run(scripts("/"))
     assert AMPLITUDE in asyncio.run(scripts("/v2/")), "Prefect's V2 asks nobody by now: let it open again"
+
+
+def test_the_addresses_are_said_once_everything_that_was_started_listens() -> None:
+    """`make up` runs it beside the parts, and its output may be a file."""
+    assert "deployments/ready.sh" in (REPOSITORY / "deployments/supervisord.conf").read_text()
+    prefect, dashboard, *others = free_ports(4)
+    ports = dict(zip(("MLFLOW_PORT", "ROSSMANN_HTTP_PORT"), others, strict=True))
+    ports |= {"PREFECT_PORT": prefect, "DASHBOARD_PORT": dashboard}
+    started = {"START_server": "true", "START_dashboard": "true", "START_mlflow": "false", "START_endpoint": "false"}
+    environment = os.environ | started | {name: str(port) for name, port in ports.items()}
+    with socket.create_server(("127.0.0.1", prefect)):
+        command = ["deployments/ready.sh"]
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        with socket.create_server(("127.0.0.1", dashboard)):
+            output, _ = process.communicate(timeout=20)
+    assert output == f"ready: Prefect http://127.0.0.1:{prefect}, dashboard http://127.0.0.1:{dashboard}\n"
+
+
+def test_a_second_backup_into_the_same_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace" / "journal.db").touch()
+    command = [sys.executable, "deployments/backup.py", f"{tmp_path}/workspace", f"{tmp_path}/copy"]
+    first, second = (subprocess.run(command, cwd=REPOSITORY, text=True, capture_output=True) for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 1)
+    assert second.stderr == f"{tmp_path}/copy exists: name another folder, so that no copy is mixed with an older one\n"
 
 
 @pytest.mark.parametrize("deployment", PREFECT["deployments"], ids=lambda each: each["entrypoint"])

@@ -1,5 +1,6 @@
 """The commands that run flows: the same flows as the deployments, in this process, without a server to start first."""
 
+import os
 from datetime import UTC, date, datetime
 from typing import Annotated
 
@@ -307,9 +308,14 @@ def deploy() -> None:
     if not has_prefect_server():
         raise DataError('deployments need a Prefect server: eval "$(make -s env)" names the one of make up')
     from flows import automations
+    from flows.cli.doctor import watching
+    from flows.cli.doctor.findings import read_surroundings
 
     typer.echo("\n".join(f"deployment {name}" for name in automations.deploy(settings)))
     typer.echo("\n".join(f"automation {name}" for name in automations.register(settings)))
+    for each in watching.watching(read_surroundings(os.environ)):
+        if each.advice:
+            typer.echo(f"{each.text}: {each.advice}", err=True)
 
 
 @app.command()

@@ -215,13 +215,15 @@ def show_replay(home: str, result: "ReplayResult") -> None:
     show_files(home, weeks=result.table, leads=result.leads, plot=result.plot)
 
 
-def show_alarms(records: "Sequence[AlarmRecord]") -> None:
-    """Every alarm with its outcome, newest first; delays count from the alarm."""
+def show_alarms(records: "Sequence[AlarmRecord]", retraining: str) -> None:
+    """Every alarm with its outcome, newest first; delays count from the alarm. Then what is done about open ones."""
     if not records:
         show("no alarm has been raised in this workspace")
         return
     names = ("at (UTC)", "alarm", "reason", "run after", "outcome after", "outcome", "champion")
     show_table([Column(name) for name in names], [_alarm_row(record) for record in records])
+    if retraining:
+        show(retraining)
 
 
 def _alarm_row(record: "AlarmRecord") -> list[str]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.environment import prepare_environment
+from flows.cli.environment import has_prefect_server, prepare_environment
 from flows.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -24,10 +24,29 @@ def alarms(json: AsJson = False) -> None:
     from rossmann.alarms import list_alarms
 
     records = list_alarms(settings.workspace.alarms)
+    retraining = _retraining(settings) if any(each.is_open for each in records) else ""
     if json:
-        documents.write(documents.alarms(records))
+        documents.write(documents.alarms(records, retraining))
     else:
-        console.show_alarms(records)
+        console.show_alarms(records, retraining)
+
+
+def _retraining(settings: "Settings") -> str:
+    """A sentence about the run that will answer the open alarms; empty where none is due, or there is no server."""
+    if not has_prefect_server():
+        return ""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    from flows import run_checks
+
+    try:
+        run = run_checks.active_retraining(settings)
+    except (httpx.HTTPError, OSError, PrefectException) as error:  # the alarms are listed all the same
+        return (
+            f"whether a retraining runs is unknown, because Prefect's server does not answer ({type(error).__name__})"
+        )
+    return run.sentence if run else ""
 
 
 def doctor(json: AsJson = False) -> None:

@@ -4,6 +4,7 @@ Sums are cached until the journal has a newer request or another scored day.
 """
 
 import io
+import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,7 +17,7 @@ import streamlit as st
 
 from rossmann import alarms, journal, monitoring, registry
 from rossmann.alarms import AlarmRecord
-from rossmann.dashboard import loading
+from rossmann.dashboard import commands, loading
 from rossmann.journal import NewestRequest
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
@@ -146,6 +147,18 @@ def ledger() -> tuple[LedgerEntry, ...]:
 def rollback_target(champion: int) -> int | None:
     """The version that a rollback makes champion; None where there is none."""
     return registry.find_version_before(loading.model_registry(), champion)
+
+
+@st.cache_data(ttl=TTL_S, show_spinner="Asking Prefect whether a retraining runs …")
+def retraining() -> str:
+    """What `rossmann alarms` says about the run that will answer the open alarms; empty if none is due or running.
+
+    The command asks Prefect, which only the flows know.
+    """
+    result = commands.run("alarms", "--json")
+    if not result.succeeded:
+        return ""
+    return next((each["retraining"] for each in json.loads(result.text) if each["retraining"]), "")
 
 
 @st.cache_resource(ttl=TTL_S, show_spinner=False)

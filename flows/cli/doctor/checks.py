@@ -12,6 +12,7 @@ from flows.cli.doctor.installation import IMPORT_TIMEOUT_S, libraries, python, s
 from flows.cli.doctor.keys import keys
 from flows.cli.doctor.machine import clock, disk, shared_memory
 from flows.cli.doctor.network import addresses, ports
+from flows.cli.doctor.watching import watching
 
 Check = Callable[[Surroundings], Iterable[Finding]]
 CHECKS: dict[str, Check] = {
@@ -25,6 +26,7 @@ CHECKS: dict[str, Check] = {
     "ports": ports,
     "addresses": addresses,
     "keys": keys,
+    "watching": watching,
 }
 DEADLINE_S = IMPORT_TIMEOUT_S + 5  # for all checks together
 

@@ -54,11 +54,15 @@ def _headline(entries: list[TimelineEntry]) -> None:
     fact(columns[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
     decisions = [each for each in entries if each.kind == DECISION]
     fact(columns[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
-    if waiting:
-        st.warning(
-            "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
-            "`rossmann retrain`.", icon=":material/warning:",
-        )  # fmt: skip
+    if not waiting:
+        return
+    if retraining := records.retraining():
+        st.info(f"{retraining[:1].upper()}{retraining[1:]}", icon=":material/model_training:")
+        return
+    st.warning(
+        "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
+        "`rossmann retrain`.", icon=":material/warning:",
+    )  # fmt: skip
 
 
 def _accuracy(weekly: pd.DataFrame, first) -> None:
