@@ -7,7 +7,7 @@ snapshot, candidate, fold, seed and code version and is not repeated: a run that
 from dataclasses import dataclass
 
 import numpy as np
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows import artifacts, links, retries, training_report, workspace
@@ -29,7 +29,7 @@ class TrainResult:
     backtest_run: str  # its key
     run_id: str  # of MLflow
     challenger: int  # model version
-    report: str  # address of its page
+    report: str | None  # address of its page; None if it could not be written
 
 
 @flow
@@ -54,7 +54,7 @@ def train(
     key = backtest(snapshot, selected, folds)
     run_id = record(key, snapshot, selected)
     version = register(key, run_id, snapshot, selected)
-    return TrainResult(key, run_id, version, write_report(version, run_id))
+    return TrainResult(key, run_id, version, report_unless_it_fails(version, run_id))
 
 
 @task(**retries.ON_RAY)
@@ -147,7 +147,17 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
     )
 
 
-@task(**retries.OVER_NETWORK)
+def report_unless_it_fails(version: int, run_id: str) -> str | None:
+    """`write_report`; if it fails, a line in the log and None: the challenger is registered and can be released."""
+    try:
+        return write_report(version, run_id)
+    except Exception as error:  # a page, MLflow, a bucket: each has its own; hours of fits must not end with it
+        problem = f"version {version} is registered, but its report could not be written"
+        get_run_logger().error("%s: %s: %s", problem, type(error).__name__, error)
+        return None
+
+
+@task(**retries.READING_MODELS)
 def write_report(version: int, run_id: str) -> str:
     """Write the report of the training that registered a version. Returns its address."""
     settings = Settings()

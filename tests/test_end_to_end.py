@@ -156,6 +156,20 @@ def test_the_same_run_again_fits_nothing_and_its_log_ends_with_the_result(
     assert first_run.summary.startswith("version 1 is promoted: beats median")
 
 
+def test_a_report_that_cannot_be_written_does_not_end_the_training(
+    workspace, first_run, without_ray, run_log, monkeypatch
+):
+    monkeypatch.setenv("ROSSMANN_RAY_ADDRESS", without_ray)
+    folder = Path(first_run.training.report).parent
+    folder.rename(folder.with_name("moved"))
+    folder.write_text("a file where the folder should be")
+    trained = train(snapshot=first_run.snapshot)
+    assert trained == replace(first_run.training, report=None)
+    assert any("version 1 is registered, but its report could not be written" in line for line in run_log)
+    folder.unlink()
+    folder.with_name("moved").rename(folder)
+
+
 def test_a_backtest_forecasts_what_the_candidate_forecasts_in_operation(workspace, first_run, snapshots):
     """A candidate that is fitted here, without Ray, forecasts the rows of the backtest's last fold."""
     history = load_snapshot(snapshots, first_run.snapshot)

@@ -93,7 +93,10 @@ def show_training(home: str, report: "TrainingReport") -> None:
         f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
         f"MLflow run: {report.result.run_id} in {report.mlflow}",
     )
-    show_files(home, **{"report": report.result.report, "backtest rows": report.backtest_rows_file})
+    if report.result.report is None:
+        show("warning: the report of the training could not be written; the log of the run says why")
+    pages = {"report": report.result.report} if report.result.report else {}
+    show_files(home, **pages, **{"backtest rows": report.backtest_rows_file})
 
 
 def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:

@@ -140,7 +140,10 @@ def sweep(expired: "Iterable[Expired]") -> list[Document]:
 
 
 def training(report: "TrainingReport") -> Document:
-    """The leaderboard is best by the loss first; `rmspe_by_fold` is keyed by origin. `warning`: of a bias, or null."""
+    """The leaderboard is best by the loss first; `rmspe_by_fold` is keyed by origin. `warning`: of a bias, or null.
+
+    `report` is null if it could not be written.
+    """
     return {
         "challenger": report.result.challenger,
         "candidate": report.best,
