@@ -13,6 +13,12 @@ from rossmann.evaluation import Backtest, Verdict
 from rossmann.forecasting import DeliveredForecast
 from rossmann.monitoring import DriftFinding, DriftReport, Performance
 
+SCORE_NAMES = {  # headings of tables of scores, in the order of the columns
+    "rows": "rows", "wape": "WAPE", "expected_wape": "expected WAPE", "rmspe": "RMSPE",
+    "expected_rmspe": "expected RMSPE",
+    "mae": "MAE", "bias": "bias", "coverage": "in bounds",
+}  # fmt: skip
+
 
 def leaderboard_description(backtest: Backtest, snapshot: str) -> str:
     """By what a leaderboard is sorted, and a warning if the best candidate is biased."""
@@ -101,8 +107,21 @@ def _earlier(new: Sequence[Alarm], drift: DriftReport | None) -> list[DriftFindi
 def _scores(performance: Performance | None) -> str:
     if performance is None:
         return "No forecast of the champion has actuals yet.\n"
-    worst = f"Worst stores:\n\n{_table(performance.worst_stores)}"
-    return f"{performance.reason}.\n\n{_table(performance.slices)}\n\n{worst}\n"
+    worst = f"Worst stores:\n\n{_table(_scores_table(performance.worst_stores.rename_axis('store')))}"
+    return f"{performance.reason}.\n\n{_table(_scores_table(performance.slices))}\n\n{worst}\n"
+
+
+def _scores_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores as text, under the names that people say; those that are shares as percentages."""
+    formats = {"mae": "{:,.0f}", "rows": "{:,.0f}", "bias": "{:+.1%}"}
+    columns = [each for each in SCORE_NAMES if each in scores]
+    texts = {
+        SCORE_NAMES[each]: [
+            "–" if pd.isna(value) else formats.get(each, "{:.1%}").format(value) for value in scores[each]
+        ]
+        for each in columns
+    }
+    return pd.DataFrame(texts, index=scores.index)
 
 
 def _statistics(drift: DriftReport | None) -> str:

@@ -104,7 +104,8 @@ def check_features(state: State, plan: Plan) -> StageReport:
 
 def write_report(folder: Storage, stages: list[StageReport]) -> str:
     """One report of all validations, as an artifact of the run and as a file. Returns the file's address."""
-    create_markdown_artifact(validation.report_markdown(stages), key="validation")
+    title = validation.report_title(stages)
+    create_markdown_artifact(validation.report_markdown(stages), key="validation", description=title)
     return folder.write("report.html", validation.report_html(stages).encode())
 
 

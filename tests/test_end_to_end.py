@@ -135,6 +135,7 @@ def test_artifacts_name_the_next_pages_that_are_configured(workspace, first_run,
 @pytest.mark.parametrize("key", ["validation", "leaderboard", "training", "verdict", "forecast"])
 def test_the_ui_shows_the_result_of_each_step(first_run, key):
     assert Artifact.get(key).data
+    assert Artifact.get(key).description, "the list of artifacts says what each is"
 
 
 def test_the_same_run_again_fits_nothing_and_its_log_ends_with_the_result(

@@ -48,6 +48,7 @@ STORES, DAYS = 30, 640
 LAST = date(2013, 1, 1) + timedelta(days=DAYS - 1)
 WEEK_BEFORE = LAST - timedelta(days=7)
 RIDGE = ["ridge"]
+DASHBOARD = "http://dashboard"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ def workspace(tmp_path_factory, prefect_server, local_ray, new_mlflow_database):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROSSMANN_DATA_DIR", str(home))
         patch.setenv("ROSSMANN_FOLDS", "2")
+        patch.setenv("ROSSMANN_DASHBOARD_URL", DASHBOARD)
         patch.delenv("ROSSMANN_SERVE_ADDRESS", raising=False)
         ingest(as_of=WEEK_BEFORE)
         assert monitor().performance is None, "nothing has been forecast yet"
@@ -130,7 +132,11 @@ def test_a_clean_week_raises_no_alarm(clean_week):
     assert clean_week.alarms == ()
     artifact = Artifact.get("monitoring").data
     assert artifact.startswith("# No alarm; ")
-    assert "Worst stores" in artifact
+    assert (
+        "| slice | value | rows | WAPE | expected WAPE | RMSPE | expected RMSPE | MAE | bias | in bounds |" in artifact
+    )
+    assert re.search(r"\n\| store \| rows \| WAPE .*\n.*\n\| \d+ \| \d+ \| \d+\.\d% \| .* \| [\d,]+ \| [+-]", artifact)
+    assert f"[dashboard]({DASHBOARD}/alarms)" in artifact
     assert "Serve since its start: –" in artifact
     assert "alarms" in Path(clean_week.report).read_text()
 

@@ -22,6 +22,7 @@ from rossmann.validation import (
     check_plan,
     report_html,
     report_markdown,
+    report_title,
 )
 from tests.support.raw_files import raw_files
 
@@ -211,14 +212,18 @@ def test_the_markdown_report_has_every_stage_check_repair_and_note():
         "| train.csv | store exists | 1,234 | 0 |",
         "## cleaned data: 1 of 1 checks failed",
         "| clean days | valid codes | 1,230 | **2** |",
-        "| no Open | open if it has sales | 11 |",
+        "| 11 | no Open | open if it has sales |",
     ):
         assert line in page.splitlines()
+
+
+def test_the_title_has_the_result_of_every_stage():
+    assert report_title(STAGES) == "raw data: passed; cleaned data: 1 of 1 checks failed"
 
 
 def test_the_html_report_has_the_same_content_and_is_escaped():
     page = report_html(STAGES)
     assert page.startswith("<!doctype html>")
     assert "<p>Not used: &lt;Weather&gt;.</p>" in page
-    assert "<td>no Open</td><td>open if it has sales</td><td>11</td>" in page
+    assert "<td>11</td><td>no Open</td><td>open if it has sales</td>" in page
     assert "<td>valid codes</td><td>1,230</td><td>2</td>" in page

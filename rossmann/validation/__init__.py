@@ -10,7 +10,7 @@ from rossmann.validation.errors import (
     row_findings,
     violations_table,
 )
-from rossmann.validation.report import CheckResult, Repair, StageReport, report_html, report_markdown
+from rossmann.validation.report import CheckResult, Repair, StageReport, report_html, report_markdown, report_title
 from rossmann.validation.tables import check_clean, check_features, check_forecast, check_overrides, check_plan
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "find_violations",
     "report_html",
     "report_markdown",
+    "report_title",
     "row_findings",
     "violations_table",
 ]

@@ -40,6 +40,11 @@ class StageReport:
         return not any(check.failing for check in self.checks)
 
 
+def report_title(stages: Iterable[StageReport]) -> str:
+    """The result of each validation, in one sentence."""
+    return "; ".join(map(_heading, stages))
+
+
 def report_markdown(stages: Iterable[StageReport], title: str = "Validation") -> str:
     """All validations as one Markdown page."""
     lines = [f"# {title}"]
@@ -80,10 +85,10 @@ def _tables(stage: StageReport) -> list[tuple[Sequence[str], list[Sequence[str]]
         (c.where, c.check.replace("_", " "), f"{c.rows:,}", f"**{c.failing:,}**" if c.failing else "0")
         for c in stage.checks
     ]
-    repairs: list[Sequence[str]] = [(r.problem, r.action, f"{r.rows:,}") for r in stage.repairs]
+    repairs: list[Sequence[str]] = [(f"{r.rows:,}", r.problem, r.action) for r in stage.repairs]
     tables: list[tuple[Sequence[str], list[Sequence[str]]]] = [
         (("table", "check", "rows", "failing"), checks),
-        (("problem", "repair", "rows"), repairs),
+        (("rows", "problem", "repair"), repairs),  # the number first: the sentences may be wider than the page
     ]
     return [(header, rows) for header, rows in tables if rows]
 

@@ -22,6 +22,10 @@ NO_KEY = (
     "endpoint and for this dashboard, and start both again; or use `rossmann models rollback` and "
     '`rossmann models promote VERSION --because "…"`.'
 )
+OWN_FOLDS = (
+    "RMSPE is the mean over the folds of the version's own backtest. Versions that were trained on other data have "
+    "other folds: a verdict compares two of them on the same ones."
+)
 NO_TARGET = (
     "There is nothing to roll back to: no champion before version {version} is without a veto. A version that was "
     "rolled back from has one. Promote the version that is to serve; that ends its veto."
@@ -114,6 +118,7 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
     percents = {name: st.column_config.NumberColumn(format="percent") for name in ("RMSPE", "within bounds")}
     chosen = st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=percents, on_select="rerun",
                           selection_mode="single-row", key="versions")  # fmt: skip
+    st.caption(OWN_FOLDS)
     model = versions[next(iter(chosen.selection.rows), 0)]
     hint = "" if chosen.selection.rows else " (select another in the table)"
     st.markdown(f"**Version {model.version}**{hint}")

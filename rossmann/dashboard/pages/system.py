@@ -34,7 +34,7 @@ def page() -> None:
     _endpoint(status)
     _versions(status)
     _journal(status)
-    _traffic()
+    _traffic(has_endpoint=status is not None)
     _addresses()
 
 
@@ -122,13 +122,15 @@ def _journal(status: EndpointStatus | None) -> None:
                    icon=":material/warning:")  # fmt: skip
 
 
-def _traffic() -> None:
+def _traffic(has_endpoint: bool) -> None:
     end = records.end_of_this_minute()
     st.subheader(f"Requests of the last {records.HOURS} hours")
     hours = records.hourly_traffic(end)
     if hours.empty:
-        st.info("No request in this time. Ask for a forecast with `rossmann forecast`, or over HTTP: "
-                "`curl 127.0.0.1:8000/forecasts/1`.", icon=":material/info:")  # fmt: skip
+        address = f"127.0.0.1:{loading.settings().http_port}/forecasts/1"
+        over_http = f", or over HTTP: `curl {address}`" if has_endpoint else ""
+        st.info(f"No request in this time. Ask for a forecast with `rossmann forecast`{over_http}.",
+                icon=":material/info:")  # fmt: skip
     else:
         _traffic_pair(hours, "hour", end - timedelta(hours=records.HOURS), end)
     first = end.date() - timedelta(days=TRAFFIC_DAYS)
