@@ -150,6 +150,16 @@ def test_an_amount_that_is_hardly_meant_and_one_of_another_planner_are_asked_abo
     assert saved.amount.tolist()[-2:] == [4444.0, 12.0]
 
 
+def test_the_store_of_another_page_is_the_one_to_override(show, noisy):
+    label = str(noisy.stores.label[8])
+    page = show.open(f"?stores={label}&stores={noisy.stores.label[9]}")
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Overrides").click()
+    page.wait_for_url(f"**store={label}*")
+    show.settled()
+    for path in (f"overrides?stores={label}", f"overrides?store={label}"):
+        expect(show.open(path).get_by_role("combobox", name="Store")).to_have_value(label)
+
+
 def test_what_is_typed_stays_while_another_store_is_shown(show, noisy):
     page = show.open(f"overrides?store={noisy.stores.number[11]}")
     page.get_by_label("Per cent or amount").fill("10")
@@ -193,7 +203,9 @@ TABLE = pd.DataFrame({
 def test_only_days_between_first_and_last_are_filled():
     texts = fill_texts(TABLE, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8125.125, 9]))
     assert texts == {TABLE["date"][1]: "8,125.12"}
-    with pytest.raises(DataError, match="no day from 2015-08-06 to 2015-08-04 is in the table"):
+    with pytest.raises(
+        DataError, match="no day from 2015-08-06 to 2015-08-04 is in the table: the last day is before the first"
+    ):
         fill_texts(TABLE, date(2015, 8, 6), date(2015, 8, 4), TABLE["forecast"])
 
 

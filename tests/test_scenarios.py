@@ -151,7 +151,17 @@ def test_changes_survive_in_an_address():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "1", '[["closed"]]', '[["closed","a","b"]]', '[["burnt","2015-08-03","2015-08-03"]]']
+    "text",
+    [
+        "",
+        "{",
+        "1",
+        '[["closed"]]',
+        '[["closed","a","b"]]',
+        '[["burnt","2015-08-03","2015-08-03"]]',
+        '[["open","2015-08-04","2015-08-03"]]',
+        "[" * 3000,
+    ],
 )
 def test_changes_that_cannot_be_read_are_refused(text):
     with pytest.raises(DataError):

@@ -29,7 +29,8 @@ def show_best_weeks(history: SalesHistory, selection: Selection, stores: tuple[s
     st.caption(
         f"{selection.title}: every choice is forecast, with promotions in these weeks and in no other of the "
         f"{len(weeks)} weeks from {formats.day(weeks[0])}, and compared with the published plan, which has "
-        f"{_published_promotions(history, selection, weeks)}. With fewer promotion weeks it sells less."
+        f"{_published_promotions(history, selection, weeks)}. A choice with fewer promotion weeks than the plan "
+        "usually sells less: compare the choices with each other."
     )
     if st.button("Try every choice", icon=":material/search:"):
         st.session_state[BEST_KEY] = (now, stores, _try_all(now, stores))

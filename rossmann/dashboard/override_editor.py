@@ -20,7 +20,8 @@ from rossmann.dashboard.override_table import (
     unsaved_texts,
 )
 from rossmann.data import SalesHistory
-from rossmann.planning.overrides import Signature, override_rows, overrides_in_force, withdrawal_rows
+from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
+from rossmann.schema import KEYS
 
 AMOUNT = "localized"  # with thousands separators
 PLANNER_KEY, MESSAGE_KEY, COUNTER_KEY = "planner", "override-message", "override-counter"  # of the session
@@ -61,6 +62,9 @@ def edit_overrides(store: Store) -> None:
     """Chart, form, table, and what a planner has to say before saving."""
     overrides = loading_planning.overrides(store.number, *store.days)
     opened = _open_table(store, overrides)
+    if opened.table.empty:
+        st.info(f"Store {store.label} is closed on all days to come: there is nothing to override.")
+        return
     chart = st.container()
     filled = ask_texts(opened.table)
     edited = _editor(opened, formats.unit(store.history))
@@ -198,14 +202,19 @@ def _save(store: Store, opened: OpenTable, edits: Edits, signature: Signature) -
 
 
 def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, since: datetime) -> list[str]:
-    """The overrides of these days that were written since then, as text."""
-    rows = overrides_in_force(overrides)
+    """A sentence for each of these days whose last entry, an amount or a withdrawal, is newer than `since`."""
+    rows = overrides.drop_duplicates(list(KEYS), keep="last")
     newer = rows[rows["date"].isin(days) & (pd.to_datetime(rows["at"], utc=True) > since)]
-    return [
-        f"{row.planner} has set {formats.day(str(row.date))} to {row.amount:,.0f} since this table was opened: "
-        f"{row.reason}"
-        for row in newer.itertuples()
-    ]
+    return [_sentence(row.planner, row.amount, str(row.date), row.reason) for row in newer.itertuples()]
+
+
+def _sentence(planner: str, amount: float, day: str, reason: str) -> str:
+    what = (
+        f"withdrawn the override of {formats.day(day)}"
+        if np.isnan(amount)
+        else f"set {formats.day(day)} to {amount:,.0f}"
+    )
+    return f"{planner} has {what} since this table was opened: {reason}"
 
 
 def _show_entries(overrides: pd.DataFrame) -> None:

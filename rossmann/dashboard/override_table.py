@@ -79,7 +79,10 @@ def fill_texts(table: pd.DataFrame, first: date, last: date, amounts: pd.Series)
     """
     is_chosen = table["date"].between(pd.Timestamp(first), pd.Timestamp(last))
     if not is_chosen.any():
-        raise DataError(f"no day from {first} to {last} is in the table: choose a first day and a later last one")
+        raise DataError(
+            f"no day from {first} to {last} is in the table: the last day is before the first, or the store is closed "
+            "on all of them"
+        )
     return dict(zip(table["date"][is_chosen], amounts[is_chosen].map(_as_text), strict=True))
 
 

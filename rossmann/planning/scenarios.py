@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from itertools import combinations
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -199,15 +199,19 @@ def changes_to_json(changes: Iterable[Change]) -> str:
 def changes_of_json(text: str) -> tuple[Change, ...]:
     """The changes of `changes_to_json`. DataError for other text."""
     try:
-        rows = [
-            (kind, date.fromisoformat(first), date.fromisoformat(last), stores)
-            for kind, first, last, *stores in json.loads(text)
-        ]
-    except (ValueError, TypeError) as error:
+        return tuple(_change(kind, first, last, stores) for kind, first, last, *stores in json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{text[:60]} is no list of changes ({error})") from error
-    if unknown := sorted({str(kind) for kind, *_ in rows} - set(get_args(Kind))):
-        raise DataError(f"there is no change {', '.join(unknown)}; there are {', '.join(get_args(Kind))}")
-    return tuple(Change(kind, first, last, tuple(map(str, stores))) for kind, first, last, stores in rows)
+
+
+def _change(kind: str, first: str, last: str, stores: Iterable[object]) -> Change:
+    """A change from its JSON values. ValueError for an unknown kind, no date, or a last day before the first."""
+    if kind not in get_args(Kind):
+        raise ValueError(f"there is no change {kind}; there are {', '.join(get_args(Kind))}")
+    days = date.fromisoformat(first), date.fromisoformat(last)
+    if days[1] < days[0]:
+        raise ValueError(f"the last day, {last}, is before the first, {first}")
+    return Change(cast(Kind, kind), *days, tuple(map(str, stores)))
 
 
 def list_scenarios(folder: Storage) -> list[Scenario]:
@@ -264,14 +268,8 @@ def _read(folder: Storage, file: str) -> Scenario:
     try:
         document = json.loads(folder.read(file))
         changes = tuple(
-            Change(
-                each["kind"],
-                date.fromisoformat(each["first"]),
-                date.fromisoformat(each["last"]),
-                tuple(each["stores"]),
-            )
-            for each in document["changes"]
+            _change(each["kind"], each["first"], each["last"], each["stores"]) for each in document["changes"]
         )
         return Scenario(document["name"], changes, document["created"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{folder.address(file)} is no scenario ({error}); delete the file") from error

@@ -48,11 +48,13 @@ def page() -> None:
 def _choose_store(history: SalesHistory) -> Store:
     """One store: that of the URL, else the first of those that were chosen on another page."""
     labels = history.stores.label.tolist()
-    chosen = [label for label in st.session_state.get(STORES_KEY, []) if label in labels]
+    elsewhere = [*st.session_state.get(STORES_KEY, []), *st.query_params.get_all(STORES_KEY)]
+    known = [label for label in elsewhere if label in labels]
+    if known and STORE_KEY not in st.query_params and STORE_KEY not in st.session_state:
+        st.session_state[STORE_KEY] = known[0]
     left, _ = st.columns([1, 3])
     links.warn_of_unknown(STORE_KEY, labels, "there is no store {} in this chain")
-    first = labels.index(chosen[0]) if chosen else 0
-    label = left.selectbox("Store", labels, first, key=STORE_KEY, bind="query-params")
+    label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
     number, days = int(history.stores.number[labels.index(label)]), loading_planning.days_to_come(history)
     return Store(history, label, number, loading_planning.forecasts(number, *days), days)
 
