@@ -277,6 +277,25 @@ def test_a_scenario_is_replaced_only_after_a_question_and_comes_back_after_its_d
     button(what_if, "Undo").click().run()
     assert by_name(folder)["old"] == new
     what_if.button(key="delete-old").click().run()
+    scenarios.save_scenario(folder, old)  # of another planner, meanwhile
+    button(what_if, "Undo").click().run()
+    assert by_name(folder)["old"] == old, "it is asked about"
+    button(what_if, "Cancel").click().run()
+    what_if.button(key="delete-old").click().run()
+
+
+def test_scenarios_kept_one_after_the_other_have_their_own_names_which_are_no_markup(what_if, workspace):
+    folder = Storage(workspace.settings.workspace.scenarios)
+    first = (workspace.history.origin + 1).item()
+    what_if.session_state["changes"] = (Change("closed", first, first),)
+    what_if.run()
+    names = ("*b* ![i](http://e.x/p.png)", "second", "third")
+    for name in names:
+        keep_as(what_if, name)
+    assert set(names) <= set(by_name(folder))
+    assert any(r"**\*b\* \!\[i\](http\://e.x/p.png)**" in each.value for each in what_if.markdown)
+    for name in names:
+        scenarios.remove_scenario(folder, name)
 
 
 def by_name(folder: Storage) -> dict[str, Scenario]:

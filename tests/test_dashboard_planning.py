@@ -154,8 +154,7 @@ def test_the_store_of_another_page_is_the_one_to_override(show, noisy):
     label = str(noisy.stores.label[8])
     page = show.open(f"?stores={label}&stores={noisy.stores.label[9]}")
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Overrides").click()
-    page.wait_for_url(f"**store={label}*")
-    show.settled()
+    expect(page.get_by_role("combobox", name="Store")).to_have_value(label)
     for path in (f"overrides?stores={label}", f"overrides?store={label}"):
         expect(show.open(path).get_by_role("combobox", name="Store")).to_have_value(label)
 
@@ -170,6 +169,11 @@ def test_what_is_typed_stays_while_another_store_is_shown(show, noisy):
         page.get_by_label("Store", exact=True).click()
         page.get_by_role("option", name=str(label), exact=True).click()
         expect(page.get_by_test_id("stMetricValue").nth(2)).to_have_text(typed)
+    for title in ("What-if", "Overrides"):
+        page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+        show.settled()
+    expect(page.get_by_test_id("stMetricValue").nth(2)).to_have_text(count)
 
 
 def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(show, settings, noisy):

@@ -23,12 +23,12 @@ MOST_CHOICES = 5  # that the page lists
 def show_best_weeks(history: SalesHistory, selection: Selection, stores: tuple[str, ...], now: Current) -> None:
     """Try every choice of weeks for the chosen stores, and list the best ones. stores: labels; empty for all"""
     weeks = scenarios.whole_weeks(loading.state(now.snapshot))[: scenarios.BEST_OF_WEEKS]
-    if len(weeks) <= scenarios.BEST_WEEKS:
+    if len(weeks) <= scenarios.BEST_WEEKS or not scenarios.has_promotions(history):
         return
     st.subheader(f"Best {scenarios.BEST_WEEKS} promotion weeks of the next {len(weeks)}")
     st.caption(
-        f"{selection.title}: every choice is forecast, with promotions in these weeks and in no other of the "
-        f"{len(weeks)} weeks from {formats.day(weeks[0])}, and compared with the published plan, which has "
+        f"{formats.plain(selection.title)}: every choice is forecast, with promotions in these weeks and no other of "
+        f"the {len(weeks)} weeks from {formats.day(weeks[0])}, and compared with the published plan, which has "
         f"{_published_promotions(history, selection, weeks)}. A choice with fewer promotion weeks than the plan "
         "usually sells less: compare the choices with each other."
     )

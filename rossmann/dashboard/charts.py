@@ -1,12 +1,14 @@
 """Plotly figures that are readable on light and on dark ground, and need no other site."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from rossmann.dashboard import formats
 from rossmann.dashboard.series import Fan
 from rossmann.explain import Reasons
 from rossmann.schema import DAY
@@ -43,6 +45,11 @@ def forecast_colour(opacity: float) -> str:
     """FORECAST that lets through what is below, for bands."""
     red, green, blue = bytes.fromhex(FORECAST.removeprefix("#"))
     return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+def plain(text: str) -> str:
+    """A text of somebody else for Plotly, which takes <b> for markup."""
+    return escape(text, quote=False)
 
 
 def add_line(chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str, colour: str, **line: object) -> None:
@@ -106,7 +113,10 @@ def waterfall(reasons: Reasons, unit: str) -> go.Figure:
     names = [*(term.name for term in reasons.terms), "forecast"]
     amounts = [*(term.amount for term in reasons.terms), reasons.forecast]
     first, *others = reasons.terms
-    texts = [f"{first.amount:,.0f}", *(f"{term.amount:+,.0f} ({term.change:+.1%})" for term in others)]
+    texts = [
+        f"{first.amount:,.0f}",
+        *(f"{formats.change(term.amount)} ({formats.signed_percent(term.change)})" for term in others),
+    ]
     chart = figure("", height=110 + 30 * len(names))
     chart.add_waterfall(
         y=names, x=amounts, orientation="h", measure=["absolute", *["relative"] * len(others), "total"],

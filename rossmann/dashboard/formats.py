@@ -12,7 +12,7 @@ from rossmann.schema import to_date
 
 NO_NUMBER = "–"
 LONGEST_FILE_STEM = 100  # characters
-ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:"}
+ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:!|"}
 
 
 def amount(value: float) -> str:
@@ -21,8 +21,8 @@ def amount(value: float) -> str:
 
 
 def change(value: float) -> str:
-    """An amount with its sign: +1,234."""
-    return NO_NUMBER if np.isnan(value) else f"{value:+,.0f}"
+    """An amount with its sign: +1,234; 0 has none."""
+    return NO_NUMBER if np.isnan(value) else f"{value:+,.0f}" if round(value) else "0"
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -31,8 +31,8 @@ def percent(share: float, decimals: int = 1) -> str:
 
 
 def signed_percent(share: float) -> str:
-    """The same with its sign: +3.2 %."""
-    return NO_NUMBER if np.isnan(share) else f"{100 * share:+.1f} %"
+    """The same with its sign: +3.2 %; 0 has none."""
+    return NO_NUMBER if np.isnan(share) else f"{100 * share:+.1f} %" if round(1000 * share) else "0.0 %"
 
 
 def day(value: np.datetime64 | date | str) -> str:
@@ -62,9 +62,14 @@ def file_stem(*parts: object) -> str:
     return "_".join(words)[:LONGEST_FILE_STEM]
 
 
+def plain(text: str) -> str:
+    """A text of somebody else as Markdown that shows it as it is: nothing in it is markup, a link or a picture."""
+    return text.translate(ESCAPES)
+
+
 def bullets(texts: Sequence[str]) -> str:
     """Texts as Markdown, several as a list. Nothing in them is markup: the name of a column may have * or _."""
-    lines = [text.translate(ESCAPES) for text in texts]
+    lines = [plain(text) for text in texts]
     return lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
 
 

@@ -25,7 +25,7 @@ from rossmann.schema import KEYS
 
 AMOUNT = "localized"  # with thousands separators
 PLANNER_KEY, MESSAGE_KEY, COUNTER_KEY = "planner", "override-message", "override-counter"  # of the session
-TABLES_KEY, SHOWN_KEY = "override-tables", "override-shown"  # of the session: what is typed, by store; which store
+TABLES_KEY = "override-tables"  # of the session: the table of each store, and what is typed into it
 OVERRIDE_COLOUR = "#d6702a"
 READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "planner", "reason")
 MOST_LINES = 5  # of a message
@@ -63,7 +63,7 @@ def edit_overrides(store: Store) -> None:
     overrides = loading_planning.overrides(store.number, *store.days)
     opened = _open_table(store, overrides)
     if opened.table.empty:
-        st.info(f"Store {store.label} is closed on all days to come: there is nothing to override.")
+        st.info(f"Store {formats.plain(store.label)} is closed on all days to come: there is nothing to override.")
         return
     chart = st.container()
     filled = ask_texts(opened.table)
@@ -83,11 +83,13 @@ def edit_overrides(store: Store) -> None:
 
 def _open_table(store: Store, overrides: pd.DataFrame) -> OpenTable:
     """The table of this store that the session has, with what was typed into it; else a new one."""
-    tables, is_shown = st.session_state.setdefault(TABLES_KEY, {}), st.session_state.get(SHOWN_KEY) == store.key
-    st.session_state[SHOWN_KEY] = store.key
+    tables = st.session_state.setdefault(TABLES_KEY, {})
     opened, texts = tables.get(store.key, (None, {}))
+    is_shown = opened and opened.key in st.session_state  # Streamlit forgets an editor that another page or store hid
+    if opened and not is_shown:
+        st.session_state.pop(MESSAGE_KEY, None)
     if texts:
-        return opened if is_shown else _reopen(store, opened, texts)  # Streamlit forgets an editor that is not shown
+        return opened if is_shown else _reopen(store, opened, texts)
     earlier = loading_planning.earlier_forecasts(store.number, *store.days)
     table = override_table(store.history, store.number, store.forecasts, earlier, overrides)
     if not (opened and is_shown and opened.table.equals(table)):
@@ -195,8 +197,8 @@ def _save(store: Store, opened: OpenTable, edits: Edits, signature: Signature) -
         withdrawal_rows(store.history, overrides, edits.removed.assign(store=store.label), signature),
     )
     loading_planning.add_overrides(*rows)
-    del tables[store.key], st.session_state[SHOWN_KEY]
-    text = f"{edits.count} day{'s' if edits.count > 1 else ''} of store {store.label} saved"
+    del tables[store.key]
+    text = f"{edits.count} day{'s' if edits.count > 1 else ''} of store {formats.plain(store.label)} saved"
     st.session_state[MESSAGE_KEY] = store.label, text
     st.rerun()
 
@@ -205,10 +207,11 @@ def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, since: datetime
     """A sentence for each of these days whose last entry, an amount or a withdrawal, is newer than `since`."""
     rows = overrides.drop_duplicates(list(KEYS), keep="last")
     newer = rows[rows["date"].isin(days) & (pd.to_datetime(rows["at"], utc=True) > since)]
-    return [_sentence(row.planner, row.amount, str(row.date), row.reason) for row in newer.itertuples()]
+    columns = (newer[name].to_numpy() for name in ("planner", "amount", "date", "reason"))
+    return [_sentence(*entry) for entry in zip(*columns, strict=True)]
 
 
-def _sentence(planner: str, amount: float, day: str, reason: str) -> str:
+def _sentence(planner: str, amount: float, day: np.datetime64, reason: str) -> str:
     what = (
         f"withdrawn the override of {formats.day(day)}"
         if np.isnan(amount)

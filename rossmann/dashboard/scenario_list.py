@@ -13,14 +13,15 @@ from rossmann.planning.scenarios import Change, Difference, Scenario
 from rossmann.validation import DataError
 
 CHANGES_KEY, NAME_KEY = "changes", "scenario"  # of the session and of the URL
-REPLACE_KEY, DELETED_KEY = "scenario-to-replace", "scenario-deleted"  # of the session
+REPLACE_KEY, DELETED_KEY, FIELD_KEY = "scenario-to-replace", "scenario-deleted", "scenario-name"  # of the session
 
 
 def keep(changes: tuple[Change, ...]) -> None:
     """Keep the changes under a name; before one of the same name is replaced, ask."""
     with st.form("keep", border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
-        name = left.text_input("Name of the scenario", st.query_params.get(NAME_KEY, "")).strip()
+        st.session_state.setdefault(FIELD_KEY, st.query_params.get(NAME_KEY, ""))
+        name = left.text_input("Name of the scenario", key=FIELD_KEY).strip()
         if right.form_submit_button("Keep", icon=":material/save:"):
             created = datetime.now(UTC).isoformat(timespec="seconds")
             _keep_or_ask(Scenario(name, changes, created))
@@ -53,7 +54,7 @@ def _save(scenario: Scenario) -> None:
     scenarios.save_scenario(loading.scenario_folder(), scenario)
     st.session_state.pop(REPLACE_KEY, None)
     st.query_params[NAME_KEY] = scenario.name
-    st.toast(f"Scenario {scenario.name} is kept")
+    st.toast(f"Scenario {formats.plain(scenario.name)} is kept")
 
 
 def show_scenarios(history: SalesHistory, now: Current) -> None:
@@ -68,7 +69,7 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
         charts.show(_scenario_chart(history, totals), "scenarios")
     for scenario in stored:
         text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
-        text.markdown(f"**{scenario.name}**: {_difference_text(differences[scenario.name])}")
+        text.markdown(f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}")
         use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
         forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
 
@@ -97,7 +98,8 @@ def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -
     }  # fmt: skip
     colours = [charts.BETTER if total.amount >= 0 else charts.WORSE for total in totals]
     chart.add_bar(
-        y=list(differences), x=[total.amount for total in totals], orientation="h", marker={"color": colours},
+        y=[charts.plain(name) for name in differences], x=[total.amount for total in totals], orientation="h",
+        marker={"color": colours},
         error_x=reach, name="difference", hovertemplate="%{x:+,.0f}",
     )  # fmt: skip
     chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed", "type": "category"})
@@ -107,7 +109,7 @@ def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -
 
 def _use(changes: tuple[Change, ...], name: str) -> None:
     st.session_state[CHANGES_KEY] = changes
-    st.query_params[NAME_KEY] = name
+    st.session_state[FIELD_KEY] = st.query_params[NAME_KEY] = name
 
 
 def _offer_undo() -> None:
@@ -119,8 +121,8 @@ def _offer_undo() -> None:
 
 
 def _restore(scenario: Scenario) -> None:
-    scenarios.save_scenario(loading.scenario_folder(), scenario)
     del st.session_state[DELETED_KEY]
+    _keep_or_ask(scenario)
 
 
 def _forget(scenario: Scenario) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rossmann import features
-from rossmann.data import Plan
+from rossmann.data import Plan, SalesHistory
 from rossmann.features import State
 from rossmann.models import ErrorShares, Forecast, Forecaster, Quantiles
 from rossmann.models.quantiles import bound_levels
@@ -24,6 +24,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 Kind = Literal["promotion", "no promotion", "closed", "open"]
+OPENING: tuple[Kind, ...] = ("closed", "open")  # the changes that a chain without promotions can have
 NAME_LENGTH, FILE_NAME_LENGTH = 80, 240  # characters; the file system allows 255, and writing needs some
 BEST_OF_WEEKS, BEST_WEEKS = 6, 2  # so many promotion weeks are chosen among so many
 WEEK_END = timedelta(days=WEEK_DAYS - 1)
@@ -146,6 +147,11 @@ def difference_bounds(base: Forecast, alternative: Forecast, quantiles: Quantile
     levels = np.array(quantiles.levels)
     between = shift[:, (levels >= lowest) & (levels <= highest)]
     return between.min(axis=1), between.max(axis=1)
+
+
+def has_promotions(history: SalesHistory) -> bool:
+    """Whether the chain ever had a promotion: without one, no model can know what it would sell."""
+    return bool((history.calendar.promotion == 1).any())
 
 
 def whole_weeks(state: State) -> list[date]:

@@ -27,6 +27,10 @@ CANCELLING = (
 ADDED_UP = (
     "the bounds of stores and days are added up, so the true range is at most this wide; a new training mends it."
 )
+BIASED = (
+    "A range begins or ends at the forecast itself: in the backtest, sums of so many days were nearly always on one "
+    "side of their forecast. The report of the training has the bias."
+)
 CHART_KEY = "forecast"  # of the session
 PAST_KEY, SHOW_KEY = "past", "show"  # of the widgets and of the URL
 
@@ -45,7 +49,9 @@ def page() -> None:
     _show_totals(history, selection, published, days.dates, before)
     chart = _chart(history, selection, days, past_days, layers)
     origin, version = history.origin, now.champion.version
-    chart.update_xaxes(title=f"{selection.title}: forecast from sales up to {formats.day(origin)}, version {version}")
+    chart.update_xaxes(
+        title=f"{charts.plain(selection.title)}: forecast from sales up to {formats.day(origin)}, version {version}"
+    )
     stem = _file_stem(history, selection, now)
     event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
     if len(selection.positions) > 1:
@@ -81,7 +87,7 @@ def _about_sums(published: PublishedForecast) -> str:
 def _show_totals(
     history: SalesHistory, selection: Selection, published: PublishedForecast, dates: np.ndarray, before: np.ndarray
 ) -> None:
-    st.subheader(selection.title)
+    st.subheader(formats.plain(selection.title))
     counts = [min(count, len(dates)) for count in (WEEK_DAYS, 4 * WEEK_DAYS, len(dates))]
     totals = series.fan(published, dates, selection.positions, [np.arange(count) for count in counts])
     sales, widest = published.sales[selection.positions], totals.bands[0]
@@ -92,6 +98,8 @@ def _show_totals(
         column.metric(label, formats.amount(totals.sales[number]), delta, help=COMPARABLE)
         lower, upper = formats.amount(widest.lower[number]), formats.amount(widest.upper[number])
         column.caption(f"{widest.share:.0%}: {lower} to {upper}")
+    if np.isclose(totals.sales, widest.lower).any() or np.isclose(totals.sales, widest.upper).any():
+        st.caption(BIASED)
 
 
 def _chart(

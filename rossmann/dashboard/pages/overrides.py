@@ -35,7 +35,7 @@ def page() -> None:
     history = loading.history(now.snapshot)
     store = _choose_store(history)
     if store.forecasts.empty:
-        st.info(NO_FORECASTS.format(store=store.label), icon=":material/info:")
+        st.info(NO_FORECASTS.format(store=formats.plain(store.label)), icon=":material/info:")
     else:
         try:
             edit_overrides(store)

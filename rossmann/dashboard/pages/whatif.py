@@ -78,7 +78,8 @@ def _add_change(history: SalesHistory, selection: Selection) -> None:
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
-        kind = left.selectbox("The stores have, or are", get_args(Kind))
+        kinds = [kind for kind in get_args(Kind) if scenarios.has_promotions(history) or kind in scenarios.OPENING]
+        kind = left.selectbox("The stores have, or are", kinds)
         days = middle.date_input(
             "on the days", (proposal, min(proposal + scenarios.WEEK_END, last)), first, last, format="YYYY-MM-DD"
         )
@@ -121,7 +122,9 @@ def _remove(position: int) -> None:
 
 
 def _text(change: Change) -> str:
-    stores = f"{len(change.stores):,} stores" if len(change.stores) > 1 else f"store {''.join(change.stores)}"
+    stores = (
+        f"{len(change.stores):,} stores" if len(change.stores) > 1 else f"store {formats.plain(''.join(change.stores))}"
+    )
     return f"**{change.kind}**, {formats.day(change.first)} to {formats.day(change.last)}, " + (
         stores if change.stores else "all stores"
     )
