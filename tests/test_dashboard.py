@@ -269,6 +269,11 @@ def test_a_scenario_is_replaced_only_after_a_question_and_comes_back_after_its_d
         assert "Scenarios" in [each.value for each in what_if.subheader], "the rest of the page is there"
     keep_as(what_if, "old")
     assert by_name(folder)["old"] == old
+    what_if.session_state["changes"] = (Change("closed", first, first), Change("promotion", first, first))
+    what_if.run()
+    assert "Replace it" not in [each.label for each in what_if.button], "the question was about other changes"
+    what_if.session_state["changes"] = (Change("promotion", first, first),)
+    what_if.run()
     button(what_if, "Replace it").click().run()
     new = by_name(folder)["old"]
     assert new.changes == (Change("promotion", first, first),)

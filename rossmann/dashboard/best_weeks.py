@@ -72,8 +72,8 @@ def _show_choices(
     st.caption(f"The best {len(rows)} of {len(choices)} choices; the difference is from the published plan.")
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=amounts)
     best = scenarios.weeks_as_changes(choices[0].weeks, weeks, stores)
-    st.button("Use the best one as the change", on_click=_use_best, args=(best,))
+    st.button("Add the best one to the changes", on_click=_add_best, args=(best,))
 
 
-def _use_best(changes: tuple[Change, ...]) -> None:
-    st.session_state[CHANGES_KEY] = changes
+def _add_best(changes: tuple[Change, ...]) -> None:
+    st.session_state[CHANGES_KEY] += changes

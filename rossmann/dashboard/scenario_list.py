@@ -25,15 +25,13 @@ def keep(changes: tuple[Change, ...]) -> None:
         if right.form_submit_button("Keep", icon=":material/save:"):
             created = datetime.now(UTC).isoformat(timespec="seconds")
             _keep_or_ask(Scenario(name, changes, created))
-    if scenario := st.session_state.get(REPLACE_KEY):
-        _ask_before_replacing(scenario)
 
 
 def _keep_or_ask(scenario: Scenario) -> None:
     st.session_state.pop(REPLACE_KEY, None)
     stored = {each.name: each.changes for each in loading.scenarios()}
     if stored.get(scenario.name, scenario.changes) != scenario.changes:
-        st.session_state[REPLACE_KEY] = scenario
+        st.session_state[REPLACE_KEY] = scenario, st.session_state[CHANGES_KEY]
         return
     try:
         _save(scenario)
@@ -41,7 +39,11 @@ def _keep_or_ask(scenario: Scenario) -> None:
         st.error(f"Nothing was kept: {error}.", icon=":material/error:")
 
 
-def _ask_before_replacing(scenario: Scenario) -> None:
+def _ask_before_replacing() -> None:
+    """Ask about the scenario that waits for it, if any, until other changes are on the page."""
+    scenario, changes_then = st.session_state.get(REPLACE_KEY, (None, ()))
+    if not scenario or changes_then != st.session_state[CHANGES_KEY]:
+        return
     text, replace, cancel = st.columns([6, 1, 1], vertical_alignment="center")
     text.warning(
         formats.bullets([f"There is a scenario {scenario.name} with other changes."]), icon=":material/warning:"
@@ -59,6 +61,7 @@ def _save(scenario: Scenario) -> None:
 
 def show_scenarios(history: SalesHistory, now: Current) -> None:
     """The scenarios beside each other, and what they are worth with today's model and plan."""
+    _ask_before_replacing()
     _offer_undo()
     stored = loading.scenarios()
     if not stored:

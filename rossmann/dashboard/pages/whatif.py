@@ -71,6 +71,10 @@ def _write_address(changes: tuple[Change, ...]) -> None:
         st.query_params[CHANGES_KEY] = text
     elif CHANGES_KEY in st.query_params:
         del st.query_params[CHANGES_KEY]
+    if len(text) > MOST_URL_CHARACTERS:
+        st.caption(
+            "These changes name too many stores for the address: keep them as a scenario to share or reload them."
+        )
 
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
