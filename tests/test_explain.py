@@ -1,4 +1,4 @@
-"""Reasons of a forecast add up to it, whatever the model; and why a forecast moved."""
+"""Reasons of a forecast add up to it, whatever the model; and why a forecast movement."""
 
 import json
 from dataclasses import replace
@@ -181,17 +181,19 @@ def test_a_movement_adds_up_and_a_cause_that_did_not_change_has_nothing(noisy, n
     published, promoted = row_of(noisy_state, store, day, open=1), row_of(noisy_state, store, day, open=1, promotion=1)
     published = replace(published, promotion=np.zeros(1, np.int8))
     before, after = ForecastInputs(ridge, earlier_state, published), ForecastInputs(noisy_blend, noisy_state, promoted)
-    moved = explain.why_it_moved(before, after, store, day)
-    assert moved.before == ridge.predict(earlier_state, published).sales[0]
-    assert moved.after == noisy_blend.predict(noisy_state, promoted).sales[0]
-    assert moved.actuals + moved.plan + moved.model == pytest.approx(moved.after - moved.before, abs=1e-6)
-    assert moved.plan > 0.15 * moved.before  # a promotion
+    movement = explain.why_it_moved(before, after, store, day)
+    assert movement.before == ridge.predict(earlier_state, published).sales[0]
+    assert movement.after == noisy_blend.predict(noisy_state, promoted).sales[0]
+    assert movement.actuals + movement.plan + movement.model == pytest.approx(
+        movement.after - movement.before, abs=1e-6
+    )
+    assert movement.plan > 0.15 * movement.before  # a promotion
     same_plan = explain.why_it_moved(replace(before, plan=promoted), after, store, day)
     assert same_plan.plan == 0
     assert same_plan.actuals * same_plan.model != 0
     same_model = explain.why_it_moved(replace(before, forecaster=noisy_blend), after, store, day)
     assert same_model.model == 0
-    assert same_model.plan == pytest.approx(moved.plan, rel=0.2)
+    assert same_model.plan == pytest.approx(movement.plan, rel=0.2)
     same_day = explain.why_it_moved(replace(before, state=noisy_state), after, store, day)
     assert same_day.actuals == 0
 
@@ -231,17 +233,17 @@ def test_a_movement_is_counted_from_a_snapshot_or_from_a_truncated_one_and_a_pla
         since = noisy.origin.item() - timedelta(days=days)
         earlier = explain_day(settings, store, day, since=since).earlier
         assert earlier.versions.data.is_truncated == is_truncated
-        moved = earlier.movement
-        assert moved.actuals == pytest.approx(moved.after - moved.before)
+        movement = earlier.movement
+        assert movement.actuals == pytest.approx(movement.after - movement.before)
     published = features.published_plan(features.fit_state(noisy))
     (promo,) = published.promotion[(published.store == int(store)) & (published.date == np.datetime64(day))]
     file = tmp_path / "plan.csv"
     file.write_text(f"store,date,promo\n{store},{day},{1 - promo}\n")
     planned = explain_day(settings, store, day, plan=str(file))
-    moved = planned.earlier.movement
-    assert moved.plan == pytest.approx(moved.after - moved.before)
-    assert moved.plan != 0
-    assert planned.reasons.forecast == moved.after
+    movement = planned.earlier.movement
+    assert movement.plan == pytest.approx(movement.after - movement.before)
+    assert movement.plan != 0
+    assert planned.reasons.forecast == movement.after
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -
         change = formats.change(movement.change)
         after.metric(f"Now, from sales up to {formats.day(history.origin)}, {unit}", formats.amount(movement.after),
                      change, delta_color="off")  # fmt: skip
-        charts.show(_movement_chart(movement, unit), "movement")
+        charts.show(_movement_chart(movement, unit), "movement-chart")
         st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")
         if notes:
             st.caption(formats.bullets([f"Note: {note}." for note in notes]))
