@@ -25,10 +25,8 @@ FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY
                CONTINUING_PROMOTION)  # fmt: skip
 LAST_TERMS = (SEASON, RECENT, TREES, LOSS_SHIFT)  # between them: the covariates of chain.toml
 
-_BY_ROLE = {
-    chain.PROMOTION: PROMOTION,
-    chain.SCHOOL_BREAK: SCHOOL,
-}  # covariates that chain.toml declares as the promotion or the school holidays
+# covariates that chain.toml declares as the promotion or the school holidays
+_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_BREAK: SCHOOL}
 _BY_DESIGN_NAME = {
     "season promotion sin": PROMOTION,
     "season promotion cos": PROMOTION,
@@ -90,9 +88,8 @@ _BY_FEATURE_PREFIX = {
 
 def design_term(name: str) -> str:
     """The term of a column of the linear model. KeyError for a column that is in no table."""
-    covariate_term = covariate(
-        name.removesuffix(f" {name[-1]}") if name[-1].isdigit() else name
-    )  # a flag has a column by weekday
+    # a flag has a column by weekday
+    covariate_term = covariate(name.removesuffix(f" {name[-1]}") if name[-1].isdigit() else name)
     return _BY_DESIGN_NAME.get(name) or covariate_term or _BY_DESIGN_KIND[kind(name)]
 
 
