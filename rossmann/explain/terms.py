@@ -42,7 +42,7 @@ _BY_DESIGN_NAME = {
     **dict.fromkeys(("closed yesterday", "closed tomorrow"), HOLIDAY),
 }
 _BY_DESIGN_KIND = {
-    # The competitor and Promo2 membership are constant for a store, so they belong to its base level.
+    # A competitor and membership in Promo2 begin once at most in a history, so they belong to the base level.
     **dict.fromkeys(("weekday", "trend", "competitor", "promo2"), USUAL),
     "promotion": PROMOTION,
     "pay_day": PAY_DAY,
