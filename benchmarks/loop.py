@@ -127,7 +127,7 @@ def train_first_champion(stack: Stack, files: str, until: pd.Timestamp) -> int:
 
 
 def write_files_until(files: str, raw: Path, until: pd.Timestamp) -> None:
-    """The raw files as on the evening of `until`: train.csv up to that day, and the days after it in test.csv."""
+    """The raw files as at the end of `until`: train.csv up to that day, and the days after it in test.csv."""
     raw.mkdir(parents=True, exist_ok=True)
     days = pd.read_csv(f"{files}/train.csv", dtype=str, keep_default_na=False)
     is_past = days.Date <= f"{until:%Y-%m-%d}"

@@ -37,7 +37,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
     """Validate, clean and version the raw files. Returns the snapshot's fingerprint.
 
     raw: folder with train.csv, store.csv and, optionally, test.csv. Default: the workspace's raw folder.
-    as_of: read the files as they were on the evening of this day.
+    as_of: read the files as they were at the end of this day.
     allow_shrink: accept files that lack stores, days or sales of the snapshot that is current at the start.
     """
     settings, now = Settings(), datetime.now(UTC)

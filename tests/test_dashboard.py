@@ -165,16 +165,16 @@ def test_why_a_forecast_moved_is_shown_when_asked_for_as_the_command_says_it_and
     address = f"?stores={label}&since={since}&since-version=1"
     page = show.open(address)
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
-    page.get_by_text("Why it moved since an earlier evening").click()
-    page.wait_for_url("**moved=true*")
+    page.get_by_text("Why it moved since an earlier origin").click()
+    page.wait_for_url("**movement=true*")
     page.get_by_text(f"no snapshot ends on {since}").wait_for()
     ((*causes, change),) = traces(show.settled(), 2, "Array.from(trace.x)")
-    moved = explain_day(workspace.settings, label, first, since=since, since_version=1).earlier.movement
-    assert causes == pytest.approx([moved.actuals, moved.plan, moved.model])
-    assert moved.model != 0
-    assert sum(causes) == pytest.approx(change) == pytest.approx(moved.after - moved.before)
+    movement = explain_day(workspace.settings, label, first, since=since, since_version=1).earlier.movement
+    assert causes == pytest.approx([movement.actuals, movement.plan, movement.model])
+    assert movement.model != 0
+    assert sum(causes) == pytest.approx(change) == pytest.approx(movement.after - movement.before)
     page.reload()
-    page.get_by_text(f"Before, from the evening of {formats.day(since)}").wait_for()
+    page.get_by_text(f"Before, from sales up to {formats.day(since)}").wait_for()
     assert traces(show.settled(), 2, "Array.from(trace.x)") == [[*causes, change]]
 
 

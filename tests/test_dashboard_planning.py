@@ -242,7 +242,7 @@ def test_the_keyboard_alone_chooses_a_store_and_a_day_and_saves_an_override(show
     page.keyboard.press("ArrowUp")
     show.tab_to("Why it moved")  # a day counts when its field is left
     page.keyboard.press("Space")
-    page.wait_for_url(f"**day={day}&moved=true*")
+    page.wait_for_url(f"**day={day}&movement=true*")
     expect(page.get_by_text(f"Forecast of {formats.day(day)}")).to_be_visible()
     show.tab_to("Overrides")
     page.keyboard.press("Enter")
@@ -267,8 +267,8 @@ def test_a_forecast_moved_since_the_newest_earlier_one_in_the_journal(show, nois
     store, last = noisy.stores.number[0], noisy.calendar.dates[-1]
     not_in_journal = (last, last - noisy.horizon_days)
     for day, since in ((noisy.origin + 2, noisy.origin - 21), not_in_journal):
-        page = show.open(f"?stores={store}&moved=true&day={day}")
-        expect(page.get_by_text(f"Before, from the evening of {formats.day(since)}")).to_be_visible()
+        page = show.open(f"?stores={store}&movement=true&day={day}")
+        expect(page.get_by_text(f"Before, from sales up to {formats.day(since)}")).to_be_visible()
 
 
 def test_what_overrides_were_worth_is_said_by_planner(show, noisy):

@@ -106,7 +106,7 @@ def test_the_reasons_of_a_blend_add_up_to_the_forecast_of_a_request(endpoint, fi
     (forecast,), (explanation,) = predicted["forecasts"], explained["explanations"]
     assert explanation["forecast"] == pytest.approx(forecast["forecast"], rel=1e-12)
     assert sum(term["amount"] for term in explanation["terms"]) == pytest.approx(forecast["forecast"], rel=1e-9)
-    trees = next(term for term in explanation["terms"] if term["name"] == "what the trees add")
+    trees = next(term for term in explanation["terms"] if term["name"] == "tree correction")
     assert len(trees["parts"]) > 3
 
 
@@ -120,16 +120,16 @@ def test_why_a_forecast_moved_is_what_the_command_says_and_a_refusal_says_what_t
     (explained,) = explain().json()["explanations"]
     settings, since = Settings(data_dir=str(endpoint.workspace)), (origin - 9).item()
     document = command_line.document(explain_day(settings, str(body["store"]), (origin + 5).item(), since=since))
-    source, numbers = explained["movement"].pop("from"), explained["movement"]
-    assert (source, explained["notes"]) == (document["movement"].pop("from"), document["notes"])
+    inputs, numbers = explained["movement"].pop("from"), explained["movement"]
+    assert (inputs, explained["notes"]) == (document["movement"].pop("from"), document["notes"])
     assert numbers == pytest.approx(document["movement"])
     assert numbers["actuals"] == pytest.approx(numbers["after"] - numbers["before"]) != 0
     for changes, message in (
-        ({"since": str(origin + 1)}, "choose an earlier one"),
-        ({"since": "2000-01-01"}, "2000-01-01 is outside the history, which covers"),
+        ({"since": str(origin + 1)}, "choose an earlier day"),
+        ({"since": "2000-01-01"}, "the origin 2000-01-01 is before the history, which begins on"),
         ({"since_version": 99}, "there is no model version 99"),
-        ({"date": str(last)}, "choose one of them, or another evening"),
-        ({"since": "yesterday"}, "expected an evening"),
+        ({"date": str(last)}, "choose one of these days, or another origin"),
+        ({"since": "yesterday"}, "expected the last day with known sales"),
         ({"since_version": 0}, "expected the number of a model version"),
     ):
         response = explain(**changes)

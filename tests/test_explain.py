@@ -1,4 +1,4 @@
-"""Reasons of a forecast add up to it, whatever the model; and why a forecast moved."""
+"""Reasons of a forecast add up to it, whatever the model; and why a forecast movement."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ from flows.cli.commands import app
 from flows.explanation import explain_day
 from rossmann import explain, features, models
 from rossmann.data import Plan, SalesHistory, read_history, save_snapshot
-from rossmann.explain import Basis, Reasons, Term, effects, terms
+from rossmann.explain import ForecastInputs, Reasons, Term, effects, terms
 from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, FRIDAY, TUESDAY, weekday
@@ -163,11 +163,11 @@ def test_the_rows_of_a_caller_are_neighbours_of_the_day(noisy_state, noisy_blend
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 12 * DAY
     own = row_of(noisy_state, store, day - 7 * DAY, open=1)
     own = replace(own, promotion=1 - own.promotion)
-    basis = Basis(noisy_blend, noisy_state, own)
-    whole = basis.rows_of(store)
+    inputs = ForecastInputs(noisy_blend, noisy_state, own)
+    whole = inputs.rows_of(store)
     forecast = noisy_blend.predict(noisy_state, whole).sales[whole.date == day][0]
-    assert explain.reasons_of_day(basis, store, day).forecast == forecast
-    assert explain.reasons_of_day(replace(basis, plan=None), store, day).forecast != forecast
+    assert explain.reasons_of_day(inputs, store, day).forecast == forecast
+    assert explain.reasons_of_day(replace(inputs, plan=None), store, day).forecast != forecast
 
 
 @pytest.fixture(scope="module")
@@ -180,26 +180,28 @@ def test_a_movement_adds_up_and_a_cause_that_did_not_change_has_nothing(noisy, n
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 5 * DAY  # a Monday
     published, promoted = row_of(noisy_state, store, day, open=1), row_of(noisy_state, store, day, open=1, promotion=1)
     published = replace(published, promotion=np.zeros(1, np.int8))
-    before, after = Basis(ridge, earlier_state, published), Basis(noisy_blend, noisy_state, promoted)
-    moved = explain.why_it_moved(before, after, store, day)
-    assert moved.before == ridge.predict(earlier_state, published).sales[0]
-    assert moved.after == noisy_blend.predict(noisy_state, promoted).sales[0]
-    assert moved.actuals + moved.plan + moved.model == pytest.approx(moved.after - moved.before, abs=1e-6)
-    assert moved.plan > 0.15 * moved.before  # a promotion
+    before, after = ForecastInputs(ridge, earlier_state, published), ForecastInputs(noisy_blend, noisy_state, promoted)
+    movement = explain.why_it_moved(before, after, store, day)
+    assert movement.before == ridge.predict(earlier_state, published).sales[0]
+    assert movement.after == noisy_blend.predict(noisy_state, promoted).sales[0]
+    assert movement.actuals + movement.plan + movement.model == pytest.approx(
+        movement.after - movement.before, abs=1e-6
+    )
+    assert movement.plan > 0.15 * movement.before  # a promotion
     same_plan = explain.why_it_moved(replace(before, plan=promoted), after, store, day)
     assert same_plan.plan == 0
     assert same_plan.actuals * same_plan.model != 0
     same_model = explain.why_it_moved(replace(before, forecaster=noisy_blend), after, store, day)
     assert same_model.model == 0
-    assert same_model.plan == pytest.approx(moved.plan, rel=0.2)
+    assert same_model.plan == pytest.approx(movement.plan, rel=0.2)
     same_day = explain.why_it_moved(replace(before, state=noisy_state), after, store, day)
     assert same_day.actuals == 0
 
 
 def test_a_day_that_one_of_the_two_cannot_forecast_has_no_movement(noisy, noisy_state, earlier_state, noisy_blend):
-    store, later = int(noisy.stores.number[0]), Basis(noisy_blend, noisy_state)
+    store, later = int(noisy.stores.number[0]), ForecastInputs(noisy_blend, noisy_state)
     for day in (noisy_state.origin, noisy_state.calendar.dates[-1]):
-        with pytest.raises(DataError, match=f"{day} cannot be forecast from the evening of"):
+        with pytest.raises(DataError, match=f"{day} cannot be forecast from sales up to"):
             explain.why_it_moved(replace(later, state=earlier_state), later, store, day)
 
 
@@ -213,45 +215,45 @@ def settings(noisy, tmp_path_factory, new_mlflow_database) -> Settings:
     return Settings(data_dir=str(home))
 
 
-def test_a_day_is_explained_from_the_newest_evening_before_it(settings, noisy):
+def test_a_day_is_explained_from_the_latest_data_before_it(settings, noisy):
     store, origin = str(noisy.stores.number[0]), noisy.origin.item()
     coming, past = (explain_day(settings, store, origin + timedelta(days=days)) for days in (5, -3))
-    assert (coming.source.evening.origin, coming.reasons.lead_days) == (noisy.origin, 5)
-    assert not coming.source.evening.is_cut
-    assert (past.source.evening.origin, past.reasons.lead_days) == (noisy.origin - 4 * DAY, 1)
-    assert past.source.evening.is_cut  # no snapshot ends then
+    assert (coming.versions.data.origin, coming.reasons.lead_days) == (noisy.origin, 5)
+    assert not coming.versions.data.is_truncated
+    assert (past.versions.data.origin, past.reasons.lead_days) == (noisy.origin - 4 * DAY, 1)
+    assert past.versions.data.is_truncated  # no snapshot ends then
     assert coming.earlier is None
 
 
-def test_a_movement_is_counted_from_a_snapshot_or_from_a_cut_one_and_a_plan_from_the_published(
+def test_a_movement_is_counted_from_a_snapshot_or_from_a_truncated_one_and_a_plan_from_the_published(
     settings, noisy, tmp_path
 ):
     store, day = str(noisy.stores.number[0]), noisy.origin.item() + timedelta(days=5)
-    for days, is_cut in ((7, False), (9, True)):
+    for days, is_truncated in ((7, False), (9, True)):
         since = noisy.origin.item() - timedelta(days=days)
         earlier = explain_day(settings, store, day, since=since).earlier
-        assert earlier.source.evening.is_cut == is_cut
-        moved = earlier.movement
-        assert moved.actuals == pytest.approx(moved.after - moved.before)
+        assert earlier.versions.data.is_truncated == is_truncated
+        movement = earlier.movement
+        assert movement.actuals == pytest.approx(movement.after - movement.before)
     published = features.published_plan(features.fit_state(noisy))
     (promo,) = published.promotion[(published.store == int(store)) & (published.date == np.datetime64(day))]
     file = tmp_path / "plan.csv"
     file.write_text(f"store,date,promo\n{store},{day},{1 - promo}\n")
     planned = explain_day(settings, store, day, plan=str(file))
-    moved = planned.earlier.movement
-    assert moved.plan == pytest.approx(moved.after - moved.before)
-    assert moved.plan != 0
-    assert planned.reasons.forecast == moved.after
+    movement = planned.earlier.movement
+    assert movement.plan == pytest.approx(movement.after - movement.before)
+    assert movement.plan != 0
+    assert planned.reasons.forecast == movement.after
 
 
 @pytest.mark.parametrize(
     ("store", "days", "options", "message"),
     [
         ("0", 5, {}, "store 0 has no history; there are 12 stores"),
-        (None, 60, {}, "cannot be forecast from the evening of .* the plan has the days"),
+        (None, 60, {}, "cannot be forecast from sales up to .*: the plan covers"),
         (None, 5, {"since_version": 9}, "there is no model version 9"),
-        (None, 5, {"since": 6}, "choose an earlier one"),
-        (None, 5, {"since": -900}, "2012-04-28 is outside the history"),
+        (None, 5, {"since": 6}, "choose an earlier day"),
+        (None, 5, {"since": -900}, "the origin 2012-04-28 is before the history"),
         (None, -499, {}, "which begins on 2013-06-03: explain a day from 2013-06-04 on"),
     ],
 )
@@ -278,7 +280,7 @@ def test_the_command_prints_a_waterfall_and_the_same_as_json(settings, noisy, mo
     ]
     assert "changed model\t+0" in text
     assert document["movement"]["before"] == document["forecast"]
-    assert (document["plan"], document["is_cut"], document["notes"]) == (None, False, [])
+    assert (document["plan"], document["is_truncated"], document["notes"]) == (None, False, [])
 
 
 def test_what_was_sold_stands_beside_the_forecast_of_a_day_that_is_over(settings, noisy, monkeypatch):
@@ -298,6 +300,7 @@ def test_a_term_that_rounds_to_zero_has_no_sign():
 def test_each_model_of_a_movement_that_has_seen_the_day_is_noted(settings, noisy):
     store, day = str(noisy.stores.number[0]), noisy.origin.item() + timedelta(days=5)
     explanation = explain_day(settings, store, day, since_version=1)
-    source = replace(explanation.earlier.source, model_version=7, train_end=f"{day}")
-    notes = command_line.document(replace(explanation, earlier=replace(explanation.earlier, source=source)))["notes"]
-    assert notes == [f"model version 7 was trained until {day}: it knows this day"]
+    versions = replace(explanation.earlier.versions, model_version=7, train_end=f"{day}")
+    earlier = replace(explanation.earlier, versions=versions)
+    document = command_line.document(replace(explanation, earlier=earlier))
+    assert document["notes"] == [f"model version 7 was trained until {day}: it knows this day"]

@@ -202,7 +202,7 @@ def test_a_training_that_was_not_judged_says_so_and_a_verdict_has_its_reasons(pa
 
 def test_importance_is_summed_by_what_features_describe():
     assert grouped(IMPORTANCE, feature_part) == pytest.approx(
-        {"correction of the other terms": 0.3, "promotion": 0.2, "leaflet": 0.2, "the store": 0.2, "weekday": 0.1}
+        {"forecast of the linear model": 0.3, "promotion": 0.2, "leaflet": 0.2, "the store": 0.2, "weekday": 0.1}
     )
     assert list(largest(IMPORTANCE, 4)) == ["ridge sd", "promotion", "leaflet", "kind"]
 

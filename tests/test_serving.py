@@ -41,7 +41,7 @@ from rossmann.serving.server.auth import Limits
 from rossmann.serving.server.blocks import BlockForecaster
 from rossmann.serving.server.cores import Cores
 from rossmann.serving.server.errors import MAX_PROBLEMS
-from rossmann.serving.server.explanations import earlier_reading
+from rossmann.serving.server.explanations import earlier_input_loaders
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
@@ -99,8 +99,8 @@ class Client:
 @contextmanager
 def running_host(load, folder: Path, journal_url: str | None = None) -> Iterator[ModelHost]:
     """A host that has loaded no model yet."""
-    reading = earlier_reading(registry_of(folder), f"{folder}/snapshots")
-    host = ModelHost(load, reading, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
+    loaders = earlier_input_loaders(registry_of(folder), f"{folder}/snapshots")
+    host = ModelHost(load, loaders, Journal(journal_url or f"sqlite:///{folder}/journal.db", folder / "log"),
                      Metrics())  # fmt: skip
     yield host
     host.journal.close(5)

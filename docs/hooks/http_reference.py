@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from rossmann.explain import Reading
+from rossmann.explain import InputLoaders
 from rossmann.journal import Journal
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
@@ -25,7 +25,7 @@ def openapi() -> dict:
     limits = Settings.model_fields
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(f"sqlite:///{folder}/journal.db", Path(folder))
-        host = ModelHost(_load_nothing, Reading("", *[_load_nothing] * 3), journal, Metrics())
+        host = ModelHost(_load_nothing, InputLoaders("", *[_load_nothing] * 3), journal, Metrics())
         sizes = (limits["max_body_bytes"].default, limits["max_rows"].default)
         document = create_app(host, Limits.with_keys(*sizes, ["key"])).openapi()
         journal.close(5)

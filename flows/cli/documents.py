@@ -121,7 +121,7 @@ def overrides(rows: "pd.DataFrame") -> list[Document]:
 
 
 def value_added(table: "pd.DataFrame") -> list[Document]:
-    """All overrides first, then each group. `closer` is in currency, negative where the overrides are farther off."""
+    """All overrides first, then each group. `closer` is in the unit of sales; negative: overrides are farther off."""
     return [
         {str(name): _number(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")

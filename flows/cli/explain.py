@@ -12,7 +12,7 @@ from flows.cli.options import DAY, AsJson, PlanFile, parse_day
 if TYPE_CHECKING:
     from flows.cli.documents import Document
     from flows.explanation import Explanation
-    from rossmann.explain import EarlierForecast, Source, Term
+    from rossmann.explain import EarlierForecast, InputVersions, Term
 
 BAR_WIDTH = 24  # characters of the waterfall
 AXIS_MARGIN = 0.15  # of its range, to the left of its lowest end
@@ -26,16 +26,20 @@ def explain(
     plan: PlanFile = None,
     since: Annotated[
         date | None,
-        typer.Option(parser=parse_day, metavar=DAY, help="Also say why the forecast moved since this evening."),
+        typer.Option(
+            parser=parse_day,
+            metavar=DAY,
+            help="Also explain why the forecast moved since this origin, the last day with known sales.",
+        ),
     ] = None,
     since_version: Annotated[
-        int | None, typer.Option(min=1, help="Also say why it moved from that of this model version.")
+        int | None, typer.Option(min=1, help="Also explain why it moved from that of this model version.")
     ] = None,
     json: AsJson = False,
 ) -> None:
     """Say why the champion's forecast of a store's day is what it is; with another plan, also what the plan changes.
 
-    A day with known sales is forecast from the evening before it.
+    A past day is forecast from the sales up to the day before.
     """
     settings = prepare_environment()
     from flows.cli import documents
@@ -54,7 +58,7 @@ def document(explanation: "Explanation") -> "Document":
     return {
         "store": explanation.store,
         **explanation.reasons.document(),
-        **explanation.source.document(),
+        **explanation.versions.document(),
         "movement": explanation.earlier.document() if explanation.earlier else None,
         "notes": explanation.notes(),
     }
@@ -69,14 +73,14 @@ def show(explanation: "Explanation", sales: float | None) -> None:
     console.show(
         f"store {explanation.store}, {reasons.date:%A} {reasons.date}: forecast {reasons.forecast:,.0f}"
         + ("" if sales is None else f", sold {sales:,.0f}"),
-        f"from {_sentence(explanation.source)}, {days} ahead",
+        f"from {_sentence(explanation.versions)}, {days} ahead",
         *(f"note: {note}" for note in explanation.notes()),
     )
     if reasons.closed:
         console.show("closed: the plan says that the store does not open on this day")
     else:
         columns = [console.Column("reason"), console.Column(f"amount, {explanation.unit}", numeric=True)]
-        columns += [console.Column("by itself", numeric=True), console.Column("step by step")]
+        columns += [console.Column("effect", numeric=True), console.Column("waterfall")]
         console.show_table(columns, _waterfall(explanation))
     if explanation.earlier:
         show_movement(explanation.earlier)
@@ -87,16 +91,15 @@ def show_movement(earlier: "EarlierForecast") -> None:
     from flows.cli import console
 
     movement = earlier.movement
-    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(earlier.source)}")
+    console.show("", f"before: forecast {movement.before:,.0f} from {_sentence(earlier.versions)}")
     columns = [console.Column("why it moved"), console.Column("amount", numeric=True)]
-    causes = (("new actuals", movement.actuals), ("changed plan", movement.plan), ("changed model", movement.model))
-    rows = [[name, f"{amount:+,.0f}"] for name, amount in (*causes, ("all", movement.after - movement.before))]
+    rows = [[name, f"{amount:+,.0f}"] for name, amount in (*movement.causes, ("total", movement.change))]
     console.show_table(columns, rows)
 
 
-def _sentence(source: "Source") -> str:
-    plan = f", plan {source.plan}" if source.plan else ""
-    return f"the evening of {source.evening.origin}, model version {source.model_version}{plan}"
+def _sentence(versions: "InputVersions") -> str:
+    plan = f", plan {versions.plan}" if versions.plan else ""
+    return f"sales up to {versions.data.origin}, model version {versions.model_version}{plan}"
 
 
 def _waterfall(explanation: "Explanation") -> list[list[str]]:

@@ -15,7 +15,7 @@ from rossmann import data, explain, features, journal, models, registry
 from rossmann.dashboard import series
 from rossmann.dashboard.series import PublishedForecast
 from rossmann.data import SalesHistory
-from rossmann.explain import Basis, Reasons
+from rossmann.explain import ForecastInputs, Reasons
 from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.planning import scenarios as planning_scenarios
@@ -106,8 +106,8 @@ def vintages(
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)
 def reasons(snapshot: str, version: int, store: int, day: date) -> Reasons:
     """Why the forecast of a store and day is what it is."""
-    basis = Basis(forecaster(snapshot, version), state(snapshot))
-    return explain.reasons_of_day(basis, store, np.datetime64(day))
+    inputs = ForecastInputs(forecaster(snapshot, version), state(snapshot))
+    return explain.reasons_of_day(inputs, store, np.datetime64(day))
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)

@@ -1,4 +1,4 @@
-"""What "Why it moved" compares, cached. Earlier evenings and other versions are read when somebody asks for them."""
+"""What "Why it moved" compares, cached. Earlier data and other versions are loaded when somebody asks for them."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from rossmann import explain, registry
 from rossmann.dashboard import loading
 from rossmann.dashboard.loading import Current
 from rossmann.data import SalesHistory
-from rossmann.explain import Basis, EarlierForecast, Evening, Reading, Source
+from rossmann.explain import DataAsOf, EarlierForecast, ForecastInputs, InputLoaders, InputVersions
 from rossmann.features import State
 from rossmann.registry import RegisteredModel
 from rossmann.schema import DAY, WEEK_DAYS, to_date
@@ -23,52 +23,51 @@ def versions() -> dict[int, RegisteredModel]:
 
 
 @st.cache_resource(
-    max_entries=loading.KEEP, show_spinner=False, hash_funcs={Evening: lambda each: (each.snapshot, str(each.origin))}
+    max_entries=loading.KEEP, show_spinner=False, hash_funcs={DataAsOf: lambda each: (each.snapshot, str(each.origin))}
 )
-def evening_state(evening: Evening) -> State:
-    """The State of an evening. That of a cut snapshot is fitted, which takes a second or more for a large chain."""
-    return evening.state()
+def cached_state(data: DataAsOf) -> State:
+    """The State of the data. That of a truncated snapshot is fitted, which takes a second or more for a large chain."""
+    return data.state()
 
 
-def first_evening(history: SalesHistory, day: date) -> date:
-    """The earliest evening whose plan has a day, or the first of the history."""
+def first_origin(history: SalesHistory, day: date) -> date:
+    """The earliest origin whose plan has a day, or the first of the history."""
     return to_date(max(np.datetime64(day) - history.horizon_days * DAY, history.dates[0]))
 
 
 def usual_comparison(history: SalesHistory, champion: int, store: int, day: date) -> tuple[date, int]:
-    """The evening and the version of the newest earlier forecast of a store's day in the journal.
+    """The origin and the version of the newest earlier forecast of a store's day in the journal.
 
-    Without one, a week before, or the earliest evening that can forecast the day, and the champion.
+    Without one, a week before, or the earliest origin that can forecast the day, and the champion.
     """
     earlier = loading.vintages((store,), np.datetime64(day), np.datetime64(day), history.origin)
     if len(earlier):
         newest = earlier.iloc[0]
         version = int(newest["model_version"])
         return _day(newest["origin"]), version if version in versions() else champion
-    return max(to_date(history.origin - WEEK_DAYS * DAY), first_evening(history, day)), champion
+    return max(to_date(history.origin - WEEK_DAYS * DAY), first_origin(history, day)), champion
 
 
-@st.cache_resource(max_entries=loading.MOST_CHOICES, show_spinner="Forecasting from the earlier evening …")
+@st.cache_resource(max_entries=loading.MOST_CHOICES, show_spinner="Forecasting from the earlier origin …")
 def movement(now: Current, store: int, day: date, since: date, version: int) -> tuple[EarlierForecast, list[str]]:
-    """Why the champion's forecast moved since that of an evening and a version, and what a reader must know.
+    """Why the champion's forecast moved since that of an origin and a version, and what a reader must know.
 
-    DataError where the evening or the version cannot forecast the day.
+    DataError where the origin or the version cannot forecast the day.
     """
     snapshots, model = loading.settings().workspace.snapshots, now.champion
     number, origin = np.datetime64(day), loading.history(now.snapshot).origin
-    reading = Reading(
+    loaders = InputLoaders(
         snapshots,
         train_end=lambda each: registry.find_version(loading.model_registry(), each).card.train_end,
         forecaster=lambda each: loading.forecaster(now.snapshot, each),
-        state=evening_state,
+        state=cached_state,
     )
-    evening = Evening(origin, snapshots, now.snapshot, is_cut=False)
-    source = Source(model.version, model.card.train_end, evening)
-    basis = Basis(loading.forecaster(now.snapshot, model.version), loading.state(now.snapshot))
-    other = explain.earlier_source(source, now.snapshot, since, version, reading)
-    before = explain.earlier_basis(other, source, basis, reading)
-    earlier = EarlierForecast(other, explain.why_it_moved(before, basis, store, number))
-    return earlier, explain.notes(day, source, other)
+    data = DataAsOf(origin, snapshots, now.snapshot, is_truncated=False)
+    later = InputVersions(model.version, model.card.train_end, data)
+    inputs = ForecastInputs(loading.forecaster(now.snapshot, model.version), loading.state(now.snapshot))
+    other, before = explain.load_earlier_inputs(later, inputs, now.snapshot, since, version, loaders)
+    earlier = EarlierForecast(other, explain.why_it_moved(before, inputs, store, number))
+    return earlier, explain.notes(day, later, other)
 
 
 def _day(moment: pd.Timestamp) -> date:

@@ -1,4 +1,4 @@
-"""Why the forecast of a store's day is what it is, and why it moved. Day, evening and version are in the URL."""
+"""Why the forecast of a store's day is what it is, and why it moved. Day, origin and version are in the URL."""
 
 from datetime import date
 
@@ -16,7 +16,7 @@ from rossmann.schema import DAY, to_date
 from rossmann.validation import DataError
 
 DAY_KEY, CLICK_KEY = "day", "click"  # of the session; the day is in the URL, too
-MOVED_KEY, SINCE_KEY, VERSION_KEY = "moved", "since", "since-version"  # of the session and of the URL
+MOVEMENT_KEY, SINCE_KEY, VERSION_KEY = "movement", "since", "since-version"  # of the session and of the URL
 MARGIN = 0.35  # of the range of a movement, beside it, for the amounts
 
 
@@ -38,7 +38,7 @@ def show_reasons(history: SalesHistory, selection: Selection, now: Current, even
         with right:
             charts.show(charts.waterfall(reasons, f"{formats.unit(history)}"), "reasons")
             st.caption("The usual level, and what each cause adds to it or takes away: together they are the forecast.")
-    if st.toggle("Why it moved since an earlier evening", key=MOVED_KEY, bind="query-params"):
+    if st.toggle("Why it moved since an earlier origin", key=MOVEMENT_KEY, bind="query-params"):
         _show_movement(history, now, store, day)
 
 
@@ -61,7 +61,7 @@ def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
 
 
 def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -> None:
-    """Choose an evening and a version; the forecast before and now, and by how much each cause moved it."""
+    """Choose an origin and a version; the forecast before and now, and by how much each cause moved it."""
     left, right = st.columns([1, 3])
     with left:
         since, version = _choose_earlier(history, now, store, day)
@@ -71,26 +71,26 @@ def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -
         except DataError as error:
             st.info(str(error), icon=":material/info:")
             return
-        moved, unit = earlier.movement, formats.unit(history)
+        movement, unit = earlier.movement, formats.unit(history)
         before, after = st.columns(2)
-        before.metric(f"Before, from the evening of {formats.day(since)}, {unit}", formats.amount(moved.before))
-        change = formats.change(moved.after - moved.before)
-        after.metric(f"Now, from the evening of {formats.day(history.origin)}, {unit}", formats.amount(moved.after),
+        before.metric(f"Before, from sales up to {formats.day(since)}, {unit}", formats.amount(movement.before))
+        change = formats.change(movement.change)
+        after.metric(f"Now, from sales up to {formats.day(history.origin)}, {unit}", formats.amount(movement.after),
                      change, delta_color="off")  # fmt: skip
-        charts.show(_movement_chart(moved, unit), "movement")
+        charts.show(_movement_chart(movement, unit), "movement-chart")
         st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")
         if notes:
             st.caption(formats.bullets([f"Note: {note}." for note in notes]))
 
 
 def _choose_earlier(history: SalesHistory, now: Current, store: int, day: date) -> tuple[date, int]:
-    """The evening and the model version of the forecast to compare with."""
+    """The origin and the model version of the forecast to compare with."""
     usual, usual_version = loading_movement.usual_comparison(history, now.champion.version, store, day)
-    first, last = loading_movement.first_evening(history, day), to_date(history.origin)
+    first, last = loading_movement.first_origin(history, day), to_date(history.origin)
     if SINCE_KEY in st.session_state and not first <= st.session_state[SINCE_KEY] <= last:
         st.session_state[SINCE_KEY] = usual  # chosen for another day
     since = st.date_input(
-        "Earlier evening",
+        "Earlier origin",
         usual,
         first,
         last,
@@ -110,19 +110,18 @@ def _choose_earlier(history: SalesHistory, now: Current, store: int, day: date) 
     return since, version
 
 
-def _movement_chart(moved: Movement, unit: str) -> go.Figure:
+def _movement_chart(movement: Movement, unit: str) -> go.Figure:
     """The causes of a movement, each a step from where the one before it ends, and their sum."""
-    names = ["new actuals", "changed plan", "changed model", "all"]
-    amounts = [moved.actuals, moved.plan, moved.model, moved.after - moved.before]
+    names, amounts = zip(*movement.causes, ("total", movement.change), strict=True)
     chart = charts.figure("", height=210)
     chart.add_waterfall(
-        y=names, x=amounts, orientation="h", measure=["relative"] * 3 + ["total"],
+        y=names, x=amounts, orientation="h", measure=["relative"] * len(movement.causes) + ["total"],
         text=[f"{amount:+,.0f}" for amount in amounts], textposition="outside", cliponaxis=False, hoverinfo="skip",
         increasing={"marker": {"color": charts.BETTER}}, decreasing={"marker": {"color": charts.WORSE}},
         totals={"marker": {"color": charts.ACTUAL}}, connector={"line": {"color": charts.ACTUAL, "width": 0.8}},
         showlegend=False,
     )  # fmt: skip
-    ends = np.cumsum([0.0, *amounts[:3]])
+    ends = np.cumsum([0.0, *amounts[:-1]])
     margin = MARGIN * max(float(np.ptp(ends)), 1.0)
     chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
     chart.update_xaxes(title=f"change, {unit}", tickformat="~s", range=[ends.min() - margin, ends.max() + margin])

@@ -169,7 +169,7 @@ class Stores:
         return Stores(**arrays, kaggle=self.kaggle.at(positions))
 
     def as_of(self, origin: np.datetime64, plan_end: np.datetime64) -> "Stores":
-        """The attributes as they were known on the evening of `origin`, with a published plan up to `plan_end`.
+        """The attributes as they were known at the end of `origin`, with a published plan up to `plan_end`.
 
         Categories have no date.
         """
@@ -291,7 +291,7 @@ class SalesHistory:
         return values
 
     def until(self, origin: np.datetime64, horizon_days: int | None = None) -> "SalesHistory":
-        """The history as it was on the evening of `origin`: sales up to it, the calendar `horizon_days` further.
+        """The history as it was at the end of `origin`: sales up to it, the calendar `horizon_days` further.
 
         The attributes of the stores are those that were known then.
         horizon_days: by default those of this history. Raises DataError for an origin outside the past.

@@ -6,95 +6,106 @@ from datetime import date
 
 import numpy as np
 
-from rossmann.explain.evenings import Evening, find_evening
+from rossmann.explain.data_as_of import DataAsOf, find_data_as_of
 from rossmann.explain.movement import Movement
-from rossmann.explain.reasons import Basis
+from rossmann.explain.reasons import ForecastInputs
 from rossmann.features import State
 from rossmann.models import Forecaster
 from rossmann.validation import DataError
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a forecast was made from."""
+class InputVersions:
+    """Which model, data and plan a forecast is made from."""
 
     model_version: int
     train_end: str  # of the model, an ISO date
-    evening: Evening
+    data: DataAsOf
     plan: str | None = None  # the file of a caller's plan; None: as published, or the rows of a request
 
     def document(self) -> dict[str, object]:
-        """The source for JSON, on the command line and over HTTP."""
+        """The versions for JSON, on the command line and over HTTP."""
         return {
             "model_version": self.model_version,
-            "snapshot": self.evening.snapshot,
-            "origin": str(self.evening.origin),
-            "is_cut": self.evening.is_cut,
+            "snapshot": self.data.snapshot,
+            "origin": str(self.data.origin),
+            "is_truncated": self.data.is_truncated,
             "plan": self.plan,
         }
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Where the snapshots are, and how models and States are read: each reader has a way of its own, often a cache."""
+class InputLoaders:
+    """How models and States are loaded: each caller has its own way, often a cache."""
 
     snapshots: str  # the folder of all snapshots
     train_end: Callable[[int], str]  # of a model version; DataError for an unknown one
     forecaster: Callable[[int], Forecaster]  # of a model version; DataError for one that cannot be read
-    state: Callable[[Evening], State]
+    state: Callable[[DataAsOf], State]
 
 
 @dataclass(frozen=True)
 class EarlierForecast:
     """The forecast of the same day from which a movement is counted, and why the later one is different."""
 
-    source: Source
+    versions: InputVersions
     movement: Movement  # from it to the later one
 
     def document(self) -> dict[str, object]:
         """The movement for JSON, on the command line and over HTTP."""
         causes = {name: getattr(self.movement, name) for name in ("before", "after", "actuals", "plan", "model")}
-        return {"from": self.source.document(), **causes}
+        return {"from": self.versions.document(), **causes}
 
 
-def earlier_source(
-    source: Source, current: str, since: date | None, since_version: int | None, reading: Reading
-) -> Source:
-    """What the forecast to compare with is made from.
+def load_earlier_inputs(
+    versions: InputVersions,
+    inputs: ForecastInputs,
+    current: str,
+    since: date | None,
+    since_version: int | None,
+    loaders: InputLoaders,
+) -> tuple[InputVersions, ForecastInputs]:
+    """The inputs of the forecast to compare with, from the origin `since` and the model `since_version`, and their
+    versions.
 
-    What is not named is as in the forecast of `source`; the plan is the published one. current: the snapshot that is
-    cut where none ends on the evening. DataError for a later evening, and for an unknown version.
+    What is None is as in the later forecast, of which `versions` and `inputs` are, and is not loaded again; the plan
+    is the published one. current: the snapshot that is truncated where none ends on the origin. DataError for an origin
+    after that of the later forecast, and for an unknown version.
     """
-    evening, version, train_end = source.evening, source.model_version, source.train_end
-    if since is not None and np.datetime64(since) != evening.origin:
-        if np.datetime64(since) > evening.origin:
+    earlier = _earlier_versions(versions, current, since, since_version, loaders)
+    forecaster, state = inputs.forecaster, inputs.state
+    if earlier.model_version != versions.model_version:
+        forecaster = loaders.forecaster(earlier.model_version)
+    if earlier.data != versions.data:
+        state = loaders.state(earlier.data)
+    return earlier, ForecastInputs(forecaster, state)
+
+
+def _earlier_versions(
+    versions: InputVersions, current: str, since: date | None, since_version: int | None, loaders: InputLoaders
+) -> InputVersions:
+    data, version, train_end = versions.data, versions.model_version, versions.train_end
+    if since is not None and np.datetime64(since) != data.origin:
+        if np.datetime64(since) > data.origin:
             raise DataError(
-                f"since {since}: the forecast is from the evening of {evening.origin}; choose an earlier one"
+                f"since {since} is after the origin of the explained forecast, {data.origin}; choose an earlier day"
             )
-        evening = find_evening(reading.snapshots, current, np.datetime64(since))
+        data = find_data_as_of(loaders.snapshots, current, np.datetime64(since))
     if since_version is not None and since_version != version:
-        version, train_end = since_version, reading.train_end(since_version)
-    return Source(version, train_end, evening)
+        version, train_end = since_version, loaders.train_end(since_version)
+    return InputVersions(version, train_end, data)
 
 
-def earlier_basis(earlier: Source, source: Source, basis: Basis, reading: Reading) -> Basis:
-    """What is the same as in the forecast of `source`, whose basis is there, is not read again."""
-    forecaster, state = basis.forecaster, basis.state
-    if earlier.model_version != source.model_version:
-        forecaster = reading.forecaster(earlier.model_version)
-    if earlier.evening != source.evening:
-        state = reading.state(earlier.evening)
-    return Basis(forecaster, state)
-
-
-def notes(day: date, source: Source, earlier: Source | None) -> list[str]:
-    """What the reader must know: what was known on an evening is not exactly there, or a model has seen the day."""
-    sources = [source] if earlier is None else [source, earlier]
-    cut = sorted({str(each.evening.origin) for each in sources if each.evening.is_cut})
+def notes(day: date, versions: InputVersions, earlier: InputVersions | None) -> list[str]:
+    """What the reader must know: data include later corrections, or a model was trained on the day itself."""
+    both = [versions] if earlier is None else [versions, earlier]
+    truncated = sorted({str(each.data.origin) for each in both if each.data.is_truncated})
     lines = [
-        f"no snapshot ends on {end}: sales and plan are those of the current one, with later corrections" for end in cut
+        f"no snapshot ends on {end}: data up to {end} come from the current snapshot, which includes later corrections "
+        "of sales and plan"
+        for end in truncated
     ]
-    ends = {each.model_version: each.train_end for each in sources}
+    ends = {each.model_version: each.train_end for each in both}
     lines += [
         f"model version {version} was trained until {end}: it knows this day"
         for version, end in ends.items()

@@ -19,27 +19,29 @@ from rossmann.models.training_windows import linear_base
 from rossmann.schema import WEEK_DAYS, WEEKS_YEAR_DAYS
 
 WHOLE = ""  # the part of a term without parts
-Effects = Mapping[tuple[str, str], np.ndarray]  # of each term and part, on log sales as if open. float64 [rows]
+# by (term, part): effect on log sales, computed as if every store were open. float64 [rows] each
+Effects = Mapping[tuple[str, str], np.ndarray]
 
 
 def log_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
-    """The effects of a forecaster's terms. Those of a blend are the means over its members."""
+    """The effects of a forecaster's terms. Effects of a blend are the means over its members."""
     if forecaster.members:
         return _mean([log_effects(member, rows) for member in forecaster.members], len(rows))
     effects = dict(_model_effects(forecaster, rows))
     if factor := forecaster.candidate.variance_factor:
-        effects[terms.ALLOWANCE, WHOLE] = loss_shift(rows, factor)
+        effects[terms.LOSS_SHIFT, WHOLE] = loss_shift(rows, factor)
     return effects
 
 
 def _mean(effects: list[Effects], rows: int) -> Effects:
+    """Means over the members; a term that a member lacks counts as 0."""
     keys = dict.fromkeys(key for each in effects for key in each)
     nothing = np.zeros(rows)
     return {key: np.mean([each.get(key, nothing) for each in effects], axis=0) for key in keys}
 
 
 def _model_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
-    """Those of median log sales. A rule that is not the linear model has one term."""
+    """Effects on median log sales, by (term, part). A rule that is not the linear model has one term."""
     if forecaster.candidate.is_booster:
         return _linear_effects(rows) | _tree_effects(forecaster.booster, rows)
     if forecaster.model == StateRule(ridge):
@@ -48,7 +50,7 @@ def _model_effects(forecaster: Forecaster, rows: PlanRows) -> Effects:
 
 
 def _linear_effects(rows: PlanRows) -> dict[tuple[str, str], np.ndarray]:
-    """Those of the linear model, and of its recent residuals."""
+    """Effects of the linear model and of its recent residuals, by (term, part)."""
     ridge_model, names, values = rows.state.ridge, *_design_rows(rows)
     coefficients = rows.at_store(ridge_model.coefficients)
     reference = _reference(rows, names)
@@ -78,7 +80,7 @@ def _design_rows(rows: PlanRows) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _design_days(rows: PlanRows, days: slice) -> tuple[tuple[str, ...], np.ndarray]:
-    """The same of the stores of the plan on days of the calendar. float32 [stores, days, columns]"""
+    """The same for the stores of the plan on days of the calendar. float32 [stores, days, columns]"""
     state = rows.state
     breaks = state.breaks.of_stores(rows.store_positions)
     return design(rows.calendar, rows.stores, breaks, state.origin, days, state.weekdays)
@@ -87,16 +89,16 @@ def _design_days(rows: PlanRows, days: slice) -> tuple[tuple[str, ...], np.ndarr
 def _reference(rows: PlanRows, names: tuple[str, ...]) -> np.ndarray:
     """What the columns usually are on the weekday of each row; 0 where `terms.is_centred` says no. [rows, columns]
 
-    Of columns of dates the mean of the last 52 weeks, of a chain's own covariates that of the store's past days in the
-    calendar of the State.
+    For columns of dates the mean of the last 52 weeks, for covariates of chain.toml that of the store's past days in
+    the calendar of the State.
     """
     weekday = rows.on_date(rows.date_parts.weekday)
     reference = np.zeros((len(rows), len(names)))
     for name, by_weekday in _usual_dates(rows.state.origin):
         reference[:, names.index(name)] = by_weekday[weekday]
-    own = [k for k, name in enumerate(names) if terms.is_centred_covariate(name)]
-    if own:
-        reference[:, own] = _usual_covariates(rows, own)[rows.row_store, weekday]
+    covariates = [k for k, name in enumerate(names) if terms.is_centred_covariate(name)]
+    if covariates:
+        reference[:, covariates] = _usual_covariates(rows, covariates)[rows.row_store, weekday]
     return reference
 
 
@@ -117,11 +119,11 @@ def _usual_covariates(rows: PlanRows, columns: list[int]) -> np.ndarray:
 
 
 def _tree_effects(booster: Booster, rows: PlanRows) -> dict[tuple[str, str], np.ndarray]:
-    """Those of the trees' correction, and of the limit on what they add to the whole chain on a day."""
+    """Effects of the trees' correction and of the limit on what they add to the whole chain on a day, by part."""
     matrix = features.matrix(rows, booster.columns)
     by_column = booster.contributions(matrix)
     effects = _sum_by(booster.columns, by_column, lambda name: (terms.TREES, terms.feature_part(name)))
-    # What the trees add to all rows alike; with it, the roundings of float32 contributions.
-    effects[terms.TREES, terms.ALL_DAYS] = booster.correction(matrix) - sum(effects.values())
+    # The constant of the trees, what cannot be attributed to a feature, and the roundings of float32 contributions.
+    effects[terms.TREES, terms.NOT_ATTRIBUTED] = booster.correction(matrix) - sum(effects.values())
     effects[terms.TREES, terms.LIMIT] = -day_excess(booster, rows.state)[rows.lead_days - 1]
     return effects

@@ -9,7 +9,7 @@ from math import factorial
 import numpy as np
 
 from rossmann.data import Plan
-from rossmann.explain.reasons import Basis
+from rossmann.explain.reasons import ForecastInputs
 from rossmann.features import State
 from rossmann.schema import to_date
 
@@ -19,7 +19,7 @@ Sides = tuple[int, ...]  # of each cause, whether it is as before (0) or as afte
 
 @dataclass(frozen=True)
 class Movement:
-    """By how much a forecast moved, and the causes of that, which add up to it. In the currency of the forecast."""
+    """By how much a forecast moved, and the causes of that, which add up to it. All in the unit of sales."""
 
     store: int
     date: date
@@ -29,8 +29,18 @@ class Movement:
     plan: float
     model: float
 
+    @property
+    def change(self) -> float:
+        """The difference of the two forecasts."""
+        return self.after - self.before
 
-def why_it_moved(before: Basis, after: Basis, store: int, day: np.datetime64) -> Movement:
+    @property
+    def causes(self) -> tuple[tuple[str, float], ...]:
+        """Name and amount of each cause. The amounts add up to `change`."""
+        return ("new actuals", self.actuals), ("changed plan", self.plan), ("changed model", self.model)
+
+
+def why_it_moved(before: ForecastInputs, after: ForecastInputs, store: int, day: np.datetime64) -> Movement:
     """Split the difference of two forecasts of a store's day. DataError if one of the two cannot forecast the day.
 
     The forecast is computed with every mixture of what was and what is. A cause has the mean of what it changes over
@@ -38,8 +48,8 @@ def why_it_moved(before: Basis, after: Basis, store: int, day: np.datetime64) ->
     together to one of them. A cause that changes nothing has 0. The plan is exchanged on the days that both forecast.
     """
     sides = (before, after)
-    for basis in sides:
-        basis.require_day(day)
+    for inputs in sides:
+        inputs.require_day(day)
     forecasts = {mixture: _forecast(sides, mixture, store, day) for mixture in product((0, 1), repeat=CAUSES)}
     shares = _shapley(forecasts.__getitem__)
     first, last = forecasts[0, 0, 0], forecasts[1, 1, 1]
@@ -58,7 +68,7 @@ def _shapley(value: Callable[[Sides], float]) -> list[float]:
     return [share / factorial(CAUSES) for share in shares]
 
 
-def _forecast(sides: tuple[Basis, Basis], mixture: Sides, store: int, day: np.datetime64) -> float:
+def _forecast(sides: tuple[ForecastInputs, ForecastInputs], mixture: Sides, store: int, day: np.datetime64) -> float:
     """The forecast with actuals, plan and model each of one side."""
     actuals, plan, model = (sides[side] for side in mixture)
     rows = _store_plan(plan, actuals.state, store)
@@ -66,13 +76,16 @@ def _forecast(sides: tuple[Basis, Basis], mixture: Sides, store: int, day: np.da
     return float(sales[rows.date == day][0])
 
 
-def _store_plan(basis: Basis, state: State, store: int) -> Plan:
-    """The plan of a basis for one store, on the days that it and the State forecast, with the State's covariates."""
-    rows = basis.rows_of(store)
+def _store_plan(inputs: ForecastInputs, state: State, store: int) -> Plan:
+    """The plan of these inputs for one store, on the days that both they and the State forecast.
+
+    With the State's covariates, overwritten by those of the plan that have the same name.
+    """
+    rows = inputs.rows_of(store)
     rows = rows.at((rows.date > state.origin) & (rows.date <= state.calendar.dates[-1]))
     position = int(state.stores.positions(np.array([store]))[0])
     covariates = state.calendar.covariates[:, position, state.calendar.positions(rows.date)].T.copy()
-    names = basis.state.calendar.covariate_names.tolist()
+    names = inputs.state.calendar.covariate_names.tolist()
     for column, name in enumerate(state.calendar.covariate_names.tolist()):
         if name in names:
             covariates[:, column] = rows.covariates[:, names.index(name)]

@@ -1,4 +1,4 @@
-"""The reasons of a forecast: its terms in the words of a shop, which add up to it."""
+"""The reasons of a forecast: its terms, named in business language, which add up to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class Term:
 
     name: str
     log_effect: float  # the sum over all terms is the logarithm of the forecast
-    amount: float  # the same as a part of the forecast, in its currency: the sum over all terms is the forecast
-    parts: tuple["Term", ...] = ()  # their sum is the term; empty where there is nothing to tell apart
+    amount: float  # in the unit of sales: the sum over all terms is the forecast
+    parts: tuple["Term", ...] = ()  # they add up to the term; empty if the term has no parts
 
     @property
     def change(self) -> float:
-        """By which share the term raises sales, whatever the others do; of the first term of no use."""
+        """Relative effect on sales: 0.05 means +5 %. Meaningless for the first term, the base level."""
         return float(np.expm1(self.log_effect))
 
     def document(self) -> dict[str, object]:
@@ -37,7 +37,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why the forecast of a store and day is what it is. Terms without any effect are left out."""
+    """Why the forecast of a store and day is what it is. `forecast` and amounts are in the unit of sales.
+
+    Terms without any effect are left out.
+    """
 
     store: int
     date: date
@@ -62,21 +65,24 @@ class Reasons:
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What a forecast is made from: a model, what was known on an evening, and the plan."""
+class ForecastInputs:
+    """What a forecast is made from: a model, the data as they were known at an origin, and the plan."""
 
     forecaster: Forecaster
     state: State
     plan: Plan | None = None  # a caller's rows, which are laid over the published plan of the State
 
     def rows_of(self, store: int) -> Plan:
-        """All days of the horizon for one store, with its covariates. DataError for an unknown store."""
+        """The plan of one store for all days of the horizon: the published rows, with the caller's rows over them.
+
+        With its covariates. DataError for an unknown store.
+        """
         position = int(self.state.stores.positions(np.array([store]))[0])
         rows = features.published_plan(self.state, slice(position, position + 1))
-        own = rows
-        if self.plan is not None and (is_own := self.plan.store == store).any():
-            own = self.plan.at(is_own)
-        calendar, days = features.join_plan(self.state, own).calendar, slice(-self.state.horizon_days, None)
+        caller_rows = rows
+        if self.plan is not None and (is_of_store := self.plan.store == store).any():
+            caller_rows = self.plan.at(is_of_store)
+        calendar, days = features.join_plan(self.state, caller_rows).calendar, slice(-self.state.horizon_days, None)
         columns = {name: getattr(calendar, name)[0, days] for name in CALENDAR_COLUMNS}
         return Plan(rows.store, rows.date, **columns, covariates=calendar.covariates[:, 0, days].T)
 
@@ -85,16 +91,16 @@ class Basis:
         origin, last = self.state.origin, self.state.calendar.dates[-1]
         if not origin < day <= last:
             raise DataError(
-                f"{day} cannot be forecast from the evening of {origin}: the plan has the days {origin + DAY} to "
-                f"{last}; choose one of them, or another evening"
+                f"{day} cannot be forecast from sales up to {origin}: the plan covers {origin + DAY} to {last}; choose "
+                "one of these days, or another origin"
             )
 
 
-def reasons_of_day(basis: Basis, store: int, day: np.datetime64) -> Reasons:
+def reasons_of_day(inputs: ForecastInputs, store: int, day: np.datetime64) -> Reasons:
     """The reasons of the forecast of one store's day. DataError for a day that cannot be forecast, or unknown store."""
-    basis.require_day(day)
-    plan = basis.rows_of(store)
-    (result,) = _reasons(basis.forecaster, basis.state, plan, np.flatnonzero(plan.date == day))
+    inputs.require_day(day)
+    plan = inputs.rows_of(store)
+    (result,) = _reasons(inputs.forecaster, inputs.state, plan, np.flatnonzero(plan.date == day))
     return result
 
 
@@ -107,7 +113,7 @@ def reasons(forecaster: Forecaster, state: State, plan: Plan) -> tuple[Reasons, 
 
 
 def _reasons(forecaster: Forecaster, state: State, plan: Plan, positions: np.ndarray) -> tuple[Reasons, ...]:
-    """Those of the rows at these positions; the others are their neighbours."""
+    """The reasons of the rows at these positions; the other rows of the plan are their neighbours."""
     if not len(positions):
         return ()
     joined = features.join_plan(state, plan)
@@ -116,7 +122,7 @@ def _reasons(forecaster: Forecaster, state: State, plan: Plan, positions: np.nda
     forecast = forecaster.predict(state, plan).sales[positions]
     effects = log_effects(forecaster, rows)
     base = effects[terms.USUAL, WHOLE]
-    per_log = mean_amount(forecast, np.exp(base))
+    amount_per_log_effect = logarithmic_mean(forecast, np.exp(base))
     order = _in_order(effects)
     return tuple(
         Reasons(
@@ -124,17 +130,17 @@ def _reasons(forecaster: Forecaster, state: State, plan: Plan, positions: np.nda
             plan.date[position].item(),
             int(rows.lead_days[row]),
             float(forecast[row]),
-            _terms(order, row, base[row], per_log[row]) if rows.open[row] else (),
+            _terms(order, row, base[row], amount_per_log_effect[row]) if rows.open[row] else (),
         )
         for row, position in enumerate(positions)
     )
 
 
-def mean_amount(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The logarithmic mean (a − b) / (log a − log b) of positive amounts; a where they are equal, 0 where a is 0.
+def logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The logarithmic mean (a − b) / (log a − log b); a where a equals b, 0 where a is 0. float64, same shape
 
-    Times the effect of a term on log sales it is the amount of the term: no order of the terms, no rest. This is the
-    LMDI split (Ang, "The LMDI approach to decomposition analysis: a practical guide", Energy Policy 33, 2005).
+    An effect on log sales times this mean is the term's amount. The amounts add up exactly and do not depend on an
+    order (LMDI: Ang, "The LMDI approach to decomposition analysis: a practical guide", Energy Policy 33, 2005).
     """
     positive = np.where(a > 0, a, b)
     log_ratio = np.log(positive) - np.log(b)
@@ -143,32 +149,38 @@ def mean_amount(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _in_order(effects: Effects) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """The effects by term and part, as the terms are listed: those of a chain's own covariates before LAST_TERMS."""
+    """The effects by term and part, as the terms are listed: the covariates of chain.toml before LAST_TERMS."""
     by_term: dict[str, dict[str, np.ndarray]] = {}
     for (term, part), values in effects.items():
         by_term.setdefault(term, {})[part] = values
-    own = [term for term in by_term if term not in (*terms.FIRST_TERMS, *terms.LAST_TERMS)]
-    return {term: by_term[term] for term in (*terms.FIRST_TERMS, *own, *terms.LAST_TERMS) if term in by_term}
+    covariate_terms = [term for term in by_term if term not in (*terms.FIRST_TERMS, *terms.LAST_TERMS)]
+    return {
+        term: by_term[term] for term in (*terms.FIRST_TERMS, *covariate_terms, *terms.LAST_TERMS) if term in by_term
+    }
 
 
-def _terms(order: Mapping[str, Mapping[str, np.ndarray]], row: int, base: float, per_log: float) -> tuple[Term, ...]:
+def _terms(
+    order: Mapping[str, Mapping[str, np.ndarray]], row: int, base: float, amount_per_log_effect: float
+) -> tuple[Term, ...]:
     """The terms of one row, but for those without an effect."""
     result = [Term(terms.USUAL, float(base), float(np.exp(base)))]
     for name, parts in order.items():
         if name == terms.USUAL:
             continue
-        own = tuple(_term(part, float(values[row]), per_log) for part, values in parts.items() if values[row])
-        if own:
-            total = sum(part.log_effect for part in own)
-            result.append(_term(name, total, per_log, _worth_telling(own)))
+        effective_parts = tuple(
+            _term(part, float(values[row]), amount_per_log_effect) for part, values in parts.items() if values[row]
+        )
+        if effective_parts:
+            total = sum(part.log_effect for part in effective_parts)
+            result.append(_term(name, total, amount_per_log_effect, _informative_parts(effective_parts)))
     return tuple(result)
 
 
-def _term(name: str, log_effect: float, per_log: float, parts: tuple[Term, ...] = ()) -> Term:
-    return Term(name, log_effect, float(log_effect * per_log), parts)
+def _term(name: str, log_effect: float, amount_per_log_effect: float, parts: tuple[Term, ...] = ()) -> Term:
+    return Term(name, log_effect, float(log_effect * amount_per_log_effect), parts)
 
 
-def _worth_telling(parts: tuple[Term, ...]) -> tuple[Term, ...]:
+def _informative_parts(parts: tuple[Term, ...]) -> tuple[Term, ...]:
     """The parts, the largest first; none where the only one says no more than its term."""
     if {part.name for part in parts} <= {WHOLE, terms.OTHER_HOLIDAYS}:
         return ()

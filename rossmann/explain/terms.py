@@ -1,4 +1,4 @@
-"""The terms of a forecast in the words of a shop, and which term each column of the models belongs to.
+"""The terms of a forecast, named in business language, and which term each column of the models belongs to.
 
 A term has parts where several columns say different things about it. The tables go by the first word of a column's
 name, its kind, unless a whole name is listed; a test fails for a column that is in none of them.
@@ -13,18 +13,20 @@ PROMOTION, AFTER_PROMOTION = "promotion", "days after a promotion"
 PAY_DAY, DAY_OF_MONTH = "pay day", "day of month"
 HOLIDAY, SCHOOL = "holiday nearby", "school holidays"
 REFURBISHMENT, CONTINUING_PROMOTION = "refurbishment", "continuing promotion"
-SEASON, RECENT, TREES, ALLOWANCE = "season", "recent level", "what the trees add", "allowance for uncertainty"
+SEASON, RECENT, TREES, LOSS_SHIFT = "season", "recent level", "tree correction", "shift for the loss function"
 
-# Parts of terms. Those of what the trees add are also named like terms.
+# Parts of terms. Those of the tree correction are also named like terms.
 CHRISTMAS, OTHER_HOLIDAYS = "Christmas and New Year", "days around holidays"
-WEEKDAY, STORE, LINEAR_MODEL = "weekday", "the store", "correction of the other terms"
-LAST_YEAR, LEAD, ALL_DAYS, LIMIT = "same season last year", "days ahead", "all days alike", "limit for the whole chain"
+WEEKDAY, STORE, LINEAR_MODEL = "weekday", "the store", "forecast of the linear model"
+LAST_YEAR, LEAD = "same season last year", "days ahead"
+NOT_ATTRIBUTED, LIMIT = "not attributed", "limit for the whole chain"
 
 FIRST_TERMS = (USUAL, PROMOTION, AFTER_PROMOTION, PAY_DAY, DAY_OF_MONTH, HOLIDAY, SCHOOL, REFURBISHMENT,
                CONTINUING_PROMOTION)  # fmt: skip
-LAST_TERMS = (SEASON, RECENT, TREES, ALLOWANCE)  # between them: the chain's own covariates
+LAST_TERMS = (SEASON, RECENT, TREES, LOSS_SHIFT)  # between them: the covariates of chain.toml
 
-_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_BREAK: SCHOOL}  # entries of [known] that are no others
+# covariates that chain.toml declares as the promotion or the school holidays
+_BY_ROLE = {chain.PROMOTION: PROMOTION, chain.SCHOOL_BREAK: SCHOOL}
 _BY_DESIGN_NAME = {
     "season promotion sin": PROMOTION,
     "season promotion cos": PROMOTION,
@@ -40,7 +42,7 @@ _BY_DESIGN_NAME = {
     **dict.fromkeys(("closed yesterday", "closed tomorrow"), HOLIDAY),
 }
 _BY_DESIGN_KIND = {
-    # A store's competitor and its part in the continuing promotion stay as they are.
+    # A competitor and membership in Promo2 begin once at most in a history, so they belong to the base level.
     **dict.fromkeys(("weekday", "trend", "competitor", "promo2"), USUAL),
     "promotion": PROMOTION,
     "pay_day": PAY_DAY,
@@ -54,7 +56,7 @@ _BY_DESIGN_KIND = {
 }
 CHRISTMAS_KINDS = ("advent", "december")
 CHRISTMAS_NAMES = tuple(f"special_day {day}" for day in ("12-5", "12-24", "12-27", "12-31", "1-2"))
-# An effect of these terms is the difference from a usual day of the weekday; of the others, from a day without it.
+# The effect of these terms is relative to the mean of the same weekday; of all others, to a day without the event.
 CENTRED_TERMS = (PAY_DAY, DAY_OF_MONTH, SEASON)
 
 _BY_FEATURE = {
@@ -86,8 +88,9 @@ _BY_FEATURE_PREFIX = {
 
 def design_term(name: str) -> str:
     """The term of a column of the linear model. KeyError for a column that is in no table."""
-    own = covariate(name.removesuffix(f" {name[-1]}") if name[-1].isdigit() else name)  # a flag has a column by weekday
-    return _BY_DESIGN_NAME.get(name) or own or _BY_DESIGN_KIND[kind(name)]
+    # a flag has a column by weekday
+    covariate_term = covariate(name.removesuffix(f" {name[-1]}") if name[-1].isdigit() else name)
+    return _BY_DESIGN_NAME.get(name) or covariate_term or _BY_DESIGN_KIND[kind(name)]
 
 
 def design_part(name: str) -> str:
@@ -106,27 +109,26 @@ def is_centred(name: str) -> bool:
 
 
 def is_centred_covariate(name: str) -> bool:
-    """Whether a column is a chain's own number, but for the size of a promotion, or the flag of a category."""
+    """Whether a column is a number of chain.toml, but for the size of a promotion, or the flag of a category."""
     if covariate(name) in _BY_ROLE.values():
         return False
     return kind(name) == "number" or (kind(name) == "flag" and "=" in name)
 
 
 def feature_part(name: str) -> str:
-    """The part of what the trees add to which a feature belongs. KeyError for a feature that is in no table."""
+    """The part of the tree correction to which a feature belongs. KeyError for a feature that is in no table."""
     if name in _BY_FEATURE:
         return _BY_FEATURE[name]
     for prefix, part in _BY_FEATURE_PREFIX.items():
         if name.startswith(prefix):
             return part
-    named = covariate(name) or _BY_FEATURE.get(kind(name))
-    if named:
-        return named
+    if other_part := covariate(name) or _BY_FEATURE.get(kind(name)):
+        return other_part
     raise KeyError(f"the feature {name} has no part: add it to the table of features in rossmann/explain/terms.py")
 
 
 def covariate(name: str) -> str | None:
-    """The term of a chain's own covariate: its name in chain.toml; None if it is no covariate's name."""
+    """The term of a covariate of chain.toml: its name there; None if it is no covariate's name."""
     first, _, rest = name.partition(" ")
     if first not in COVARIATE_KINDS:
         return None

@@ -44,7 +44,7 @@ class Booster(FittedModel, Protocol):
         """What to add to the log sales of the linear model, from the features of the rows. float64 [rows]"""
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """What each column adds to the correction of a row; the rest is the same for all. float64 [rows, columns]"""
+        """What each column adds to the correction of a row; the rest is not attributed. float64 [rows, columns]"""
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,9 @@ def value_added(scored: pd.DataFrame) -> pd.DataFrame:
     """The errors of forecasts and overrides side by side: all rows, then each of GROUPS. Empty without rows.
 
     Columns: GROUP_COLUMNS (ALL: whatever the value is); days, decisions (what one planner saved at one moment); MAE and
-    WAPE of both (WAPE NaN without any sales); closer: by how much the overrides were closer in sum, in currency,
-    negative where farther; days_closer; p_closer: probability that they are closer than the forecasts, NaN for fewer
-    than MIN_DECISIONS; note.
+    WAPE of both (WAPE NaN without any sales); closer: by how much the overrides were closer in sum, in the unit of the
+    sales, negative where farther; days_closer; p_closer: probability that they are closer than the forecasts, NaN for
+    fewer than MIN_DECISIONS; note.
     """
     if scored.empty:
         return pd.DataFrame()

@@ -36,7 +36,7 @@ class StoreAttributes:
         return StoreAttributes(**{each.name: getattr(self, each.name)[positions] for each in fields(self)})
 
     def as_of(self, origin: np.datetime64, plan_end: np.datetime64) -> "StoreAttributes":
-        """Those that were known on the evening of `origin`, with a published plan up to `plan_end`.
+        """Those that were known at the end of `origin`, with a published plan up to `plan_end`.
 
         A competitor is known when the month of its opening is over, since the day is not given; one without a month
         always is. Promo2 is planned by the chain: a start up to `plan_end` is known. Before, all values of the

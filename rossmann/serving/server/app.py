@@ -24,7 +24,7 @@ from rossmann.serving.server import metrics, parsing, requests, responses
 from rossmann.serving.server.auth import AuthMiddleware, Limits, is_authorized, read_body
 from rossmann.serving.server.docs_page import add_docs_page
 from rossmann.serving.server.errors import ApiError, Problem, error_response
-from rossmann.serving.server.explanations import explanations_json, parse_question
+from rossmann.serving.server.explanations import explanations_json, parse_explain_request
 from rossmann.serving.server.loaded_model import Answer, LoadedModel
 from rossmann.serving.server.model_host import ModelHost
 from rossmann.serving.server.openapi import DESCRIPTION, error_responses, openapi_document
@@ -157,12 +157,12 @@ def _add_explain_route(app: FastAPI, host: ModelHost, limits: Limits) -> None:
     async def explain(request: Request) -> Response:
         """Say why the forecast of one day of a store, or of the rows of a plan, is what it is. Nothing is recorded.
 
-        With `since` or `since_version` also why it moved from the forecast of that evening or model version.
+        With `since` or `since_version` also why it moved from the forecast of that origin or model version.
         """
         model, body = _loaded_model(host), await read_body(request, limits.max_body_bytes)
-        question = await asyncio.to_thread(parse_question, model, body, limits.max_rows)
-        async with comparisons.turn() if question.earlier.is_named else one_at_a_time:
-            arguments = (model, question, request.scope["request_id"], host.reading)
+        explain_request = await asyncio.to_thread(parse_explain_request, model, body, limits.max_rows)
+        async with comparisons.turn() if explain_request.earlier.is_requested else one_at_a_time:
+            arguments = (model, explain_request, request.scope["request_id"], host.loaders)
             content = await asyncio.to_thread(explanations_json, *arguments)
         return Response(content, media_type=JSON)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rossmann.data import Plan, row_labels
-from rossmann.explain import Reading
+from rossmann.explain import InputLoaders
 from rossmann.journal import (
     OPERATIONAL,
     QUESTION,
@@ -30,13 +30,13 @@ class ModelHost:
     """One per process.
 
     A request reads `model` once and uses that value to its end, so no response mixes two models. `load_error` says why
-    the last target could not be loaded; None if it could. `reading` is how earlier models and snapshots are read.
+    the last target could not be loaded; None if it could. `loaders` is how earlier models and States are loaded.
     """
 
     def __init__(
-        self, load: Callable[[ServingTarget], LoadedModel], reading: Reading, journal: Journal, metrics: Metrics
+        self, load: Callable[[ServingTarget], LoadedModel], loaders: InputLoaders, journal: Journal, metrics: Metrics
     ):
-        self._load, self.reading, self.journal, self.metrics = load, reading, journal, metrics
+        self._load, self.loaders, self.journal, self.metrics = load, loaders, journal, metrics
         self.model: LoadedModel | None = None
         self.load_error: str | None = "no model has been loaded yet"
         self._lock = asyncio.Lock()

@@ -11,11 +11,11 @@ from rossmann.serving.server.auth import is_public
 from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.loaded_model import LoadedModel
 from rossmann.serving.server.requests import (
-    QUESTION_BODY,
+    EXPLAIN_BODY,
     REQUEST_BODY,
     STORE_NUMBER,
     PlanRow,
-    SingleQuestion,
+    SingleExplainRequest,
     SingleRow,
     field_name,
 )
@@ -27,7 +27,7 @@ A row names a store and a date. Fields that it leaves out (open, {field_name("pr
 published plan; fields that it contains replace the published ones, also as neighbours of the other rows of the same
 store. A request gets forecasts for all of its rows, or an error. They have their quantiles if it says
 "quantiles": true."""
-ROW_SCHEMAS = tuple(each.__name__ for each in (PlanRow, SingleRow, SingleQuestion))
+ROW_SCHEMAS = tuple(each.__name__ for each in (PlanRow, SingleRow, SingleExplainRequest))
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 ERROR_DESCRIPTIONS = {
     400: "Without API keys: the Host header names another machine.",
@@ -51,7 +51,7 @@ def openapi_document(app: FastAPI, model: LoadedModel | None, needs_key: bool) -
     components, examples = document["components"], _examples(model) if model else {}
     comparison = _comparison_example(model) if model else {}
     _describe_body(document, "/predict", REQUEST_BODY, examples)
-    _describe_body(document, "/explain", QUESTION_BODY, examples | comparison)
+    _describe_body(document, "/explain", EXPLAIN_BODY, examples | comparison)
     _describe_stores(document, model.fields if model else None)
     if needs_key:
         components["securitySchemes"] = {"key": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
@@ -101,7 +101,7 @@ def _examples(model: LoadedModel) -> dict[str, dict]:
 
 
 def _comparison_example(model: LoadedModel) -> dict[str, dict]:
-    """Of the loaded evening and version: an example that works whatever else the workspace has."""
+    """Of the loaded origin and version: an example that works whatever else the workspace has."""
     (store,) = store_names(model.state, model.state.store_numbers[:1]).tolist()
     first, origin = str(model.state.origin + DAY), str(model.state.origin)
     value = {"store": store, "date": first, "since": origin, "since_version": model.version}

@@ -21,8 +21,8 @@ from rossmann.serving.server.chain_rows import ChainFields
 from rossmann.serving.server.errors import ApiError, Problem, quote
 from rossmann.serving.server.requests import (
     EXPECTED,
+    EXPLAIN_BODY,
     FIELDS,
-    QUESTION_BODY,
     REQUEST_BODY,
     ROW_COLUMNS,
     TAGS,
@@ -48,11 +48,11 @@ def parse_body(body: bytes, max_rows: int, fields: ChainFields | None = None) ->
     return _parse_rows(body, document, request, fields, REQUEST_BODY), wants_quantiles
 
 
-def parse_question(body: bytes, max_rows: int, fields: ChainFields | None = None) -> tuple[RequestRows, Earlier]:
+def parse_explain_request(body: bytes, max_rows: int, fields: ChainFields | None = None) -> tuple[RequestRows, Earlier]:
     """The rows of a body that asks for reasons, and the forecast to compare with; else as `parse_body`."""
     document = _read_document(body, max_rows, fields)
     earlier, request = _take_earlier(_take_quantiles(document)[1])
-    return _parse_rows(body, document, request, fields, QUESTION_BODY), earlier
+    return _parse_rows(body, document, request, fields, EXPLAIN_BODY), earlier
 
 
 def _read_document(body: bytes, max_rows: int, fields: ChainFields | None) -> Any:

@@ -13,7 +13,7 @@ from rossmann.registry import Registry
 from rossmann.serving.server.app import create_app
 from rossmann.serving.server.auth import Limits
 from rossmann.serving.server.cores import Cores
-from rossmann.serving.server.explanations import earlier_reading
+from rossmann.serving.server.explanations import earlier_input_loaders
 from rossmann.serving.server.loaded_model import load_model
 from rossmann.serving.server.metrics import Metrics
 from rossmann.serving.server.model_host import ModelHost
@@ -31,7 +31,7 @@ def build_host(settings: Settings) -> tuple[ModelHost, Limits]:
     load = partial(load_model, registry, workspace.snapshots, Cores(Path(local.cores, platform.node())))
     leftovers = Storage(workspace.journal_log) if workspace.root != settings.local_folder else None
     journal = Journal(settings.journal_address, Path(local.journal_log), leftovers)
-    host = ModelHost(load, earlier_reading(registry, workspace.snapshots), journal, Metrics())
+    host = ModelHost(load, earlier_input_loaders(registry, workspace.snapshots), journal, Metrics())
     api_keys = [key.get_secret_value() for key in settings.api_keys]
     return host, Limits.with_keys(settings.max_body_bytes, settings.max_rows, api_keys, settings.allowed_hosts)
 

@@ -42,7 +42,7 @@ EXPECTED = {  # by the name of a field
     "id": "a whole number, or null",
     "plan": "a list of at least one row",
     "quantiles": "true or false",
-    "since": 'an evening, like "2015-07-10", or null',
+    "since": 'the last day with known sales, like "2015-07-10", or null',
     "since_version": "the number of a model version, like 1, or null",
 }
 FIELDS = {kaggle: field_name(name) for name, kaggle in KAGGLE_NAMES.items() if field_name(name) in EXPECTED}
@@ -132,28 +132,30 @@ class Earlier(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     since: Annotated[dt.date, BeforeValidator(parse_day)] | None = Field(
-        None, description="Also say why the forecast moved since this evening."
+        None, description="Also explain why the forecast moved since this origin, the last day with known sales."
     )
     since_version: Annotated[int, Field(ge=1, le=MAX_STORE)] | None = Field(
-        None, description="Also say why it moved from that of this model version."
+        None, description="Also explain why it moved from that of this model version."
     )
 
     @property
-    def is_named(self) -> bool:
+    def is_requested(self) -> bool:
         """Whether there is anything to compare with."""
         return self.since is not None or self.since_version is not None
 
 
-class SingleQuestion(SingleRow, Earlier):
+class SingleExplainRequest(SingleRow, Earlier):
     """A request for the reasons of one day of one store."""
 
 
-class PlanQuestion(PlanRequest, Earlier):
+class PlanExplainRequest(PlanRequest, Earlier):
     """A request for the reasons of several rows."""
 
 
-QUESTION_BODY: TypeAdapter[SingleQuestion | PlanQuestion] = TypeAdapter(
-    Annotated[Annotated[SingleQuestion, Tag(TAGS[0])] | Annotated[PlanQuestion, Tag(TAGS[1])], Discriminator(_tag)]
+EXPLAIN_BODY: TypeAdapter[SingleExplainRequest | PlanExplainRequest] = TypeAdapter(
+    Annotated[
+        Annotated[SingleExplainRequest, Tag(TAGS[0])] | Annotated[PlanExplainRequest, Tag(TAGS[1])], Discriminator(_tag)
+    ]
 )
 
 

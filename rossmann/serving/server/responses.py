@@ -59,22 +59,24 @@ class TermOfForecast(PartOfTerm):
     parts: list[PartOfTerm]
 
 
-class EarlierSource(BaseModel):
-    """What the forecast to compare with is made from."""
+class EarlierInputs(BaseModel):
+    """Which model, data and plan the forecast to compare with is made from."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_version: int
     snapshot: str
-    origin: date = Field(description="The evening.")
-    is_cut: bool = Field(description="No snapshot ends on the evening: the loaded one is cut there.")
+    origin: date = Field(description="Last day with known sales.")
+    is_truncated: bool = Field(
+        description="No snapshot ends on this day: the loaded snapshot was truncated here and has later corrections."
+    )
     plan: str | None = Field(description="Null: the published plan.")
 
 
 class Movement(BaseModel):
     """Why a forecast moved. Its causes are new actuals, a changed plan and a changed model; their sum is the change."""
 
-    source: EarlierSource = Field(alias="from")
+    inputs: EarlierInputs = Field(alias="from")
     before: float
     after: float
     actuals: float
