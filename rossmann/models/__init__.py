@@ -12,7 +12,7 @@ forecaster        fit, predict, save and load; blends
 adaptive_quantiles    the quantiles that a snapshot has for a model: they follow the outcomes of the forecasts
 variance_components    how the errors of the rows are correlated: the quantiles of sums
 trials            a learner that is not in the table yet, and a backtest in this process, for a notebook
-quantiles         quantiles of a forecast: two of them are its lower and upper bound; others bound the intervals in charts
+quantiles         quantiles of a forecast: two are its lower and upper bound; others bound the intervals in charts
 """
 
 from rossmann.models.adaptive_quantiles import AdaptiveQuantiles, adapt, follow_outcomes, load_adaptive_quantiles
