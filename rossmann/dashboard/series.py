@@ -74,9 +74,10 @@ def forecast_sums(
     """
     days = np.arange(len(dates))[:, None] if periods is None else periods
     sums = np.stack([_quantiles_of_sum(published, positions, period_days, dates) for period_days in days], axis=-1)
-    edges = dict(zip(published.interval_quantiles.columns, sums, strict=True))
+    bounds = dict(zip(published.interval_quantiles.columns, sums, strict=True))
     bands = (
-        Band(coverage, edges[lower], edges[upper]) for coverage, lower, upper in fan_bands(published.interval_quantiles)
+        Band(coverage, bounds[lower], bounds[upper])
+        for coverage, lower, upper in fan_bands(published.interval_quantiles)
     )
     by_day = published.sales[positions].sum(axis=0)
     sales = np.array([by_day[period_days].sum() for period_days in days])
@@ -90,8 +91,8 @@ def _quantiles_of_sum(
 
     Without variance components, the sum of those of the rows, as if all errors were perfectly correlated: too wide.
     """
-    chosen = np.ix_(positions, days)
-    sales, deviation = published.sales[chosen], published.standard_deviation[chosen]
+    rows = np.ix_(positions, days)
+    sales, deviation = published.sales[rows], published.standard_deviation[rows]
     components, quantiles = published.variance_components, published.interval_quantiles
     if components:
         quantiles = quantiles.scaled_about_median(components.spread_ratio(sales * deviation, dates[days]))
