@@ -70,7 +70,7 @@ def test_a_forecast_is_drawn_with_its_intervals_and_earlier_forecasts_and_surviv
     assert sum(name.startswith("forecast of ") for name in names if name) > 2
     texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
     kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
-    assert [names for names in texts if names] == [[series.HOLIDAY_NAMES[kind] for kind in kinds[kinds > 0]]]
+    assert [names for names in texts if names] == [[series.HOLIDAY_KIND_NAMES[kind] for kind in kinds[kinds > 0]]]
     drawn = page.locator(".js-plotly-plot").first.evaluate(
         "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
     )
