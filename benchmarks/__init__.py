@@ -3,7 +3,7 @@
 __main__   what each stage costs on samples of several sizes (`make bench`); stages is one workspace of it
 endpoint   the endpoint under load: speed, CPU time and memory
 accuracy   the candidates on eight folds of real data; quantiles: whether the quantiles of the blend are right
-sums       the same of the ranges of sums, on the backtest of a training
+sums       the same of the prediction intervals of sums, on the backtest of a training
 freshness  what new days are worth without a training, by days after the origin
 detection  false alarms of every week, and the days until injected faults are found
 loop       the closed loop on the whole stack: one week of drifted data

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.sums ROWS [CANDIDATE]`: whether ranges of sums are right, on the backtest of a training.
+"""`python -m benchmarks.sums ROWS [CANDIDATE]`: whether the intervals of sums are right, on the backtest of a training.
 
-ROWS is its file `backtests/…/backtest.parquet` in the workspace. Each fold has the quantiles and the shares of errors
-of the other folds. Coverage of FAN_SHARES, with the bounds of the rows added up and with shares of errors, and the mean
-width of the widest range as a share of the forecast.
+ROWS is its file `backtests/…/backtest.parquet` in the workspace. Each fold has the quantiles and the variance
+components of the other folds. The coverage of the prediction intervals with INTERVAL_COVERAGES, with the summed bounds
+of the rows and with variance components, and the mean width of the widest interval as a fraction of the forecast.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from rich.console import Console
 
 from rossmann import models, training
 from rossmann.evaluation import LOSSES, Backtest
-from rossmann.models import ErrorShares, Quantiles
+from rossmann.models import Quantiles, VarianceComponents
 from rossmann.models.candidate import BLEND
 from rossmann.models.quantiles import bound_levels
-from rossmann.schema import DEFAULT_LOSS, FAN_SHARES, WEEK_DAYS, weekday
+from rossmann.schema import DEFAULT_LOSS, INTERVAL_COVERAGES, WEEK_DAYS, weekday
 
 STORES, SAMPLES = 10, 40  # random stores in a group, and how many groups and single stores
 SEED = 7
@@ -46,13 +46,13 @@ def main() -> None:
 
 
 def coverage(backtest: Backtest, candidate: str) -> pd.DataFrame:
-    """Mean of all sums of a kind: coverage and width by share and method."""
+    """Mean of all sums of a kind: coverage and width by nominal coverage and method."""
     random, tables = np.random.default_rng(SEED), []
-    for fold, quantiles in training.quantiles_of_folds(backtest.rows, FAN_SHARES[0], models.fan_levels()):
+    for fold, quantiles in training.quantiles_of_folds(backtest.rows, INTERVAL_COVERAGES[0], models.interval_levels()):
         others = Backtest(backtest.rows[backtest.rows.origin != fold.origin.iloc[0]], backtest.loss)
-        shares, panels = training.backtest_error_shares(others, candidate), _panels(fold)
+        components, panels = training.backtest_variance_components(others, candidate), _panels(fold)
         tables += [
-            {"sum": name, **_score(panels, stores, days, quantiles, shares)}
+            {"sum": name, **_score(panels, stores, days, quantiles, components)}
             for name, stores, days in _sums(panels, random)
             if panels.forecast[np.ix_(stores, days)].any()
         ]
@@ -85,21 +85,21 @@ def _sums(panels: Panels, random: np.random.Generator) -> Iterator[tuple[str, np
 
 
 def _score(
-    panels: Panels, stores: np.ndarray, days: np.ndarray, quantiles: Quantiles, shares: ErrorShares
+    panels: Panels, stores: np.ndarray, days: np.ndarray, quantiles: Quantiles, components: VarianceComponents
 ) -> dict[str, float]:
-    """Whether the sum is in its ranges, by share and method, and how wide the widest ones are."""
+    """Whether the sum is in its intervals, by nominal coverage and method, and how wide the widest ones are."""
     rows = np.ix_(stores, days)
     sales, forecast, deviation = panels.sales[rows].sum(), panels.forecast[rows], panels.standard_deviation[rows]
-    narrow = quantiles.narrowed(shares.narrowing(forecast * deviation, panels.dates[days]))
+    scaled = quantiles.scaled_about_median(components.spread_ratio(forecast * deviation, panels.dates[days]))
     methods = {
         name: each.around(deviation.ravel(), forecast.ravel()).sum(axis=0)
-        for name, each in (("added up", quantiles), ("shares", narrow))
+        for name, each in (("summed", quantiles), ("components", scaled))
     }
     result: dict[str, float] = {}
-    for share in reversed(FAN_SHARES):
-        lower, upper = (quantiles.levels.index(level) for level in bound_levels(share))
+    for nominal in reversed(INTERVAL_COVERAGES):
+        lower, upper = (quantiles.levels.index(level) for level in bound_levels(nominal))
         for method, edges in methods.items():
-            result[f"{share:.0%} {method}"] = edges[lower] <= sales <= edges[upper]
+            result[f"{nominal:.0%} {method}"] = edges[lower] <= sales <= edges[upper]
     widths = {f"width {method}": (edges[-1] - edges[0]) / forecast.sum() for method, edges in methods.items()}
     return result | widths
 

@@ -52,5 +52,5 @@ def _start(settings: Settings, forecaster: Forecaster, previous: str | None, ori
     model = forecaster.require_quantiles()
     stored = models.load_adaptive_quantiles(settings.workspace.snapshots, previous, model) if previous else None
     if stored and origin - workspace.LOOK_BACK <= stored.until <= origin:
-        return replace(stored, fan=stored.fan or forecaster.fan)
-    return AdaptiveQuantiles(model, model, origin - workspace.LOOK_BACK, forecaster.fan)
+        return replace(stored, interval_quantiles=stored.interval_quantiles or forecaster.interval_quantiles)
+    return AdaptiveQuantiles(model, model, origin - workspace.LOOK_BACK, forecaster.interval_quantiles)

@@ -18,7 +18,7 @@ from rossmann.evaluation import BacktestRun
 from rossmann.models import Candidate
 from rossmann.provenance import code_version, installed_packages_hash
 from rossmann.reports import leaderboard_rows
-from rossmann.schema import FAN_SHARES
+from rossmann.schema import INTERVAL_COVERAGES
 from rossmann.settings import Settings
 
 
@@ -127,9 +127,12 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         return version
     history = workspace.history(settings, snapshot)
     quantiles = training.backtest_quantiles(run.backtest, candidate.name, settings.coverage, settings.quantile_levels)
-    fan = training.backtest_quantiles(run.backtest, candidate.name, FAN_SHARES[0], models.fan_levels())
-    error_shares = training.backtest_error_shares(run.backtest, candidate.name)
+    intervals = training.backtest_quantiles(
+        run.backtest, candidate.name, INTERVAL_COVERAGES[0], models.interval_levels()
+    )
+    variance_components = training.backtest_variance_components(run.backtest, candidate.name)
     forecaster = training.fit_final(history, candidate, quantiles, seed=settings.seed, ray_address=settings.ray_address)
+    forecaster = forecaster.with_interval_quantiles(intervals).with_variance_components(variance_components)
     card = registry.ModelCard(
         candidate=candidate.name,
         snapshot=snapshot,
@@ -142,9 +145,7 @@ def refit(settings: Settings, run: BacktestRun, run_id: str, snapshot: str, cand
         run_id=run_id,
         loss=run.backtest.loss.name,
     )
-    return registry.register_model(
-        model_registry, forecaster.with_fan(fan).with_error_shares(error_shares), card, run.key
-    )
+    return registry.register_model(model_registry, forecaster, card, run.key)
 
 
 def report_unless_it_fails(version: int, run_id: str) -> str | None:

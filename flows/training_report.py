@@ -57,7 +57,7 @@ def _report(settings: Settings, model: RegisteredModel, decision: Decision | Non
         model.version, card.candidate, card.snapshot, card.train_end, card.seed, card.code_version, card.environment
     )
     quantiles = registry.load_forecaster(workspace.registry(settings), model).require_quantiles()
-    levels = training.coverage_of_levels(run.backtest, card.candidate, quantiles.coverage, quantiles.levels)
+    levels = training.share_below_levels(run.backtest, card.candidate, quantiles.coverage, quantiles.levels)
     history = workspace.history(settings, card.snapshot)
     return TrainingReport(
         run, challenger, history, quantiles.coverage, levels, decision, card.run_id, explain.feature_part

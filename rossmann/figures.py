@@ -23,7 +23,7 @@ DPI = 110
 PREVIEW_WIDTH, PREVIEW_COLOURS = 800, 64
 MILLION = 1e6
 
-Bands = Sequence[tuple[float, str, str]]  # share of days, columns of the lower and of the upper edge; the widest first
+Bands = Sequence[tuple[float, str, str]]  # coverage, columns of the lower and of the upper bound; the widest first
 
 
 def backtest_figures(backtest: Backtest, candidate: str) -> dict[str, bytes]:
@@ -48,7 +48,7 @@ def importance_figure(importance: Mapping[str, float], features: int = 25) -> by
 def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, bands: Bands, stores: int = 4) -> bytes:
     """The last weeks of actual sales and the forecast: the total of all stores, and the first `stores` separately.
 
-    bands: which columns of the table a band is drawn between, and what share of days should be in it.
+    bands: the prediction intervals to draw, by the columns of the table that have their bounds.
     """
     numbers = [int(number) for number in table["store"].drop_duplicates().iloc[:stores]]
     figure = _figure(10, 2.1 * (len(numbers) + 1))
@@ -124,9 +124,9 @@ def _draw_bands(axes: Axes, forecast: pd.DataFrame, bands: Bands) -> None:
     """Each band over the wider ones."""
     as_lines = len(forecast) < MIN_BAND_DAYS
     draw_band, width = (axes.vlines, 6) if as_lines else (axes.fill_between, 0)
-    for share, lower, upper in bands:
+    for coverage, lower, upper in bands:
         edges = forecast["date"], forecast[lower], forecast[upper]
-        draw_band(*edges, color=_tint(1.1 - share), lw=width, label=f"{share:.0%}")
+        draw_band(*edges, color=_tint(1.1 - coverage), lw=width, label=f"{coverage:.0%}")
 
 
 def _tint(strength: float) -> tuple[float, ...]:

@@ -26,7 +26,7 @@ DTYPES: dict[str, Any] = {
 }
 
 QUANTILE_LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # unless a setting says otherwise
-FAN_SHARES = (0.95, 0.8, 0.5)  # of days that the bands of a fan have between them, the widest first
+INTERVAL_COVERAGES = (0.95, 0.8, 0.5)  # nominal, of the intervals in charts; the widest first
 LossName = Literal["rmspe", "mae", "rmsle", "total"]  # of the table in `rossmann.evaluation.losses`
 DEFAULT_LOSS: LossName = "rmspe"  # of new models, unless a setting says otherwise
 

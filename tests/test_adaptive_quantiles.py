@@ -19,7 +19,7 @@ from tests.support import endpoint as at
 
 FINGERPRINT = "f" * 16
 MODEL = Quantiles((0.05, 0.5, 0.95), (-2.0, 0.0, 2.0), 0.9)
-FAN = Quantiles((0.025, 0.5, 0.975), (-2.5, 0.0, 2.5), 0.95)
+INTERVALS = Quantiles((0.025, 0.5, 0.975), (-2.5, 0.0, 2.5), 0.95)
 
 
 def coverage(quantiles: Quantiles, errors: np.ndarray) -> float:
@@ -78,25 +78,32 @@ def test_a_forecaster_has_the_quantiles_that_the_snapshot_has_for_it(toy, tmp_pa
     AdaptiveQuantiles(MODEL, current, date(2015, 2, 9)).save(snapshots, FINGERPRINT)
     assert models.adapt(forecaster, snapshots, FINGERPRINT).quantiles == current
     assert models.adapt(forecaster, snapshots, "e" * 16).quantiles == MODEL
-    assert models.adapt(forecaster.with_fan(FAN), snapshots, FINGERPRINT).fan == FAN, "the file has none"
+    assert (
+        models.adapt(forecaster.with_interval_quantiles(INTERVALS), snapshots, FINGERPRINT).interval_quantiles
+        == INTERVALS
+    ), "the file has none"
     other = replace(MODEL, offsets=(-2.0, 0.0, 2.1))
     assert models.adapt(forecaster.with_quantiles(other), snapshots, FINGERPRINT).quantiles == other
     stored = models.load_adaptive_quantiles(snapshots, FINGERPRINT, MODEL)
     assert stored == AdaptiveQuantiles(MODEL, current, date(2015, 2, 9))
 
 
-def test_the_fan_of_a_snapshot_follows_the_outcomes_like_the_other_quantiles(toy, tmp_path):
-    """In the file of a model that had no fan when the snapshot was made, the quantiles are the same to the last bit."""
+def test_the_interval_quantiles_of_a_snapshot_follow_the_outcomes_like_the_other_quantiles(toy, tmp_path):
+    """In the file of a model that had none when the snapshot was made, the quantiles are the same to the last bit."""
     random, snapshots = np.random.default_rng(6), str(tmp_path)
     days, until = list(random.normal(1, 1, (20, 30))), date(2015, 2, 9)
     start = AdaptiveQuantiles(MODEL, MODEL, date(2015, 1, 1))
-    after = replace(start, fan=FAN).after(iter(days), until)
+    after = replace(start, interval_quantiles=INTERVALS).after(iter(days), until)
     assert after.current == start.after(days, until).current == models.follow_outcomes(MODEL, days)
-    assert after.fan == models.follow_outcomes(FAN, days) != FAN
+    assert after.interval_quantiles == models.follow_outcomes(INTERVALS, days) != INTERVALS
     after.save(snapshots, FINGERPRINT)
     assert models.load_adaptive_quantiles(snapshots, FINGERPRINT, MODEL) == after
-    forecaster = models.fit(models.default_candidate("ridge"), (), toy.origin, 7).with_quantiles(MODEL).with_fan(FAN)
-    assert models.adapt(forecaster, snapshots, FINGERPRINT).fan == after.fan
+    forecaster = (
+        models.fit(models.default_candidate("ridge"), (), toy.origin, 7)
+        .with_quantiles(MODEL)
+        .with_interval_quantiles(INTERVALS)
+    )
+    assert models.adapt(forecaster, snapshots, FINGERPRINT).interval_quantiles == after.interval_quantiles
 
 
 def test_a_damaged_file_leaves_the_quantiles_of_the_training(tmp_path, caplog):
@@ -166,9 +173,9 @@ def test_each_snapshot_goes_on_from_the_quantiles_of_the_one_before(noisy, tmp_p
         assert stored.until == week.origin.item()
         expected = models.follow_outcomes(forecaster.quantiles, days[:count])
         assert stored.current.offsets == pytest.approx(expected.offsets)
-        expected = models.follow_outcomes(forecaster.require_fan(), days[:count])
-        assert stored.fan.offsets == pytest.approx(expected.offsets)
-        assert stored.fan.levels == models.fan_levels()
+        expected = models.follow_outcomes(forecaster.require_interval_quantiles(), days[:count])
+        assert stored.interval_quantiles.offsets == pytest.approx(expected.offsets)
+        assert stored.interval_quantiles.levels == models.interval_levels()
 
     corrected = replace(weeks[2], sales=np.where(weeks[2].sales > 0, weeks[2].sales + 1, weeks[2].sales))
     assert corrected.fingerprint != weeks[2].fingerprint

@@ -62,7 +62,7 @@ def show(browser, dashboard):
         assert result.problems == []
 
 
-def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(show, workspace, label):
+def test_a_forecast_is_drawn_with_its_intervals_and_earlier_forecasts_and_survives_a_reload(show, workspace, label):
     page = show.open(f"?stores={label}&past=4")
     assert page.get_by_role("heading", name=f"Store {label}").is_visible()
     names = traces(page, 0, "trace.name")
@@ -70,7 +70,7 @@ def test_a_forecast_is_drawn_with_its_fan_and_vintages_and_survives_a_reload(sho
     assert sum(name.startswith("forecast of ") for name in names if name) > 2
     texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
     kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
-    assert [names for names in texts if names] == [[series.HOLIDAY_NAMES[kind] for kind in kinds[kinds > 0]]]
+    assert [names for names in texts if names] == [[series.HOLIDAY_KIND_NAMES[kind] for kind in kinds[kinds > 0]]]
     drawn = page.locator(".js-plotly-plot").first.evaluate(
         "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
     )
@@ -184,7 +184,7 @@ def test_a_what_if_changes_the_forecast_and_is_kept_without_touching_plan_and_jo
     page.get_by_role("button", name="Add this change").click()
     page.get_by_role("heading", name="Difference").wait_for()
     amount = show.settled().get_by_test_id("stMetricValue").nth(2).inner_text()
-    assert re.fullmatch(r"\+[1-9][\d,]*", amount), "a promotion more sells more"
+    assert re.fullmatch(r"\+[1-9][\d,]*", amount), "one more promotion sells more"
     page.get_by_label("Name of the scenario").fill("one week more")
     page.get_by_role("button", name="Keep", exact=True).click()
     page.get_by_role("heading", name="Scenarios").wait_for()
@@ -350,7 +350,9 @@ def test_the_forecast_of_today_takes_no_place_among_the_earlier_ones(workspace):
     """The journal has five forecasts, one at the end of each week; today's is the last one."""
     today = workspace.history.origin - 7
     first, last = (today + 1).item(), (today + 14).item()
-    table = journal.read_vintages(workspace.settings.journal_address, None, first, last, before=today.item(), most=2)
+    table = journal.read_earlier_forecasts(
+        workspace.settings.journal_address, None, first, last, before=today.item(), most=2
+    )
     assert table.origin.unique().tolist() == [pd.Timestamp(today - 7), pd.Timestamp(today - 14)]
 
 

@@ -224,7 +224,7 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     """The days since the first forecast, one by one, from its own rows beside the sales that are known now."""
     champion = registry.champion(model_registry())
     forecaster = registry.load_forecaster(model_registry(), champion)
-    model, fan = forecaster.require_quantiles(), forecaster.require_fan()
+    model, intervals = forecaster.require_quantiles(), forecaster.require_interval_quantiles()
     snapshot = ingest()
     before, history = load_snapshot(snapshots, first_run.snapshot), load_snapshot(snapshots, snapshot)
     plan = before.plan(before.origin, 30)
@@ -240,9 +240,9 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     assert (adaptive.model, adaptive.until) == (model, history.origin.item())
     assert adaptive.current.offsets == pytest.approx(models.follow_outcomes(model, days).offsets)
     assert adaptive.current != model
-    assert fan.levels == models.fan_levels()
-    assert sum(asdict(forecaster.error_shares).values()) == pytest.approx(1)
-    assert adaptive.fan.offsets == pytest.approx(models.follow_outcomes(fan, days).offsets)
+    assert intervals.levels == models.interval_levels()
+    assert sum(asdict(forecaster.variance_components).values()) == pytest.approx(1)
+    assert adaptive.interval_quantiles.offsets == pytest.approx(models.follow_outcomes(intervals, days).offsets)
     table = pd.read_csv(forecast(out=str(tmp_path / "out.csv")).file)
     state = features.load_state(snapshots, snapshot)
     rows = features.join_plan(state, history.plan(history.origin, 48))

@@ -21,8 +21,8 @@ KINDS = (
     "candidate.json",
     "card.json",
     "quantiles.npz",
-    "fan.npz",
-    "error_shares.json",
+    "interval_quantiles.npz",
+    "variance_components.json",
     "member-0/model.txt",
     "member-1/model.ubj",
     "member-2/model.skops",
@@ -41,12 +41,12 @@ def forecaster(noisy):
     windows = [models.training_window(noisy, o) for o in models.window_origins(noisy.dates[0], noisy.origin)]
     quantiles = models.calibrate(np.ones(3), [0.1, -0.2, 0.05], coverage=0.9)
     blend = replace(models.candidates(("blend",))[-1], members=members)
-    fan = models.calibrate(np.ones(3), [0.1, -0.2, 0.05], 0.95, models.fan_levels())
+    intervals = models.calibrate(np.ones(3), [0.1, -0.2, 0.05], 0.95, models.interval_levels())
     return (
         models.fit(blend, windows, noisy.origin, seed=7)
         .with_quantiles(quantiles)
-        .with_fan(fan)
-        .with_error_shares(at.ERROR_SHARES)
+        .with_interval_quantiles(intervals)
+        .with_variance_components(at.VARIANCE_COMPONENTS)
     )
 
 

@@ -20,7 +20,7 @@ from rossmann.explain import feature_part
 from rossmann.reports import Challenger, Decision, TrainingReport, leaderboard_rows, render_training
 from rossmann.reports.importance import grouped, largest
 from rossmann.reports.page import signed_percent
-from rossmann.training import coverage_of_levels
+from rossmann.training import share_below_levels
 from tests.support.operations import operations
 
 LEVELS = (0.05, 0.5, 0.95)
@@ -59,7 +59,7 @@ def run(noisy) -> BacktestRun:
 
 @pytest.fixture(scope="module")
 def report(run, noisy) -> TrainingReport:
-    levels = coverage_of_levels(run.backtest, "ridge", 0.9, LEVELS)
+    levels = share_below_levels(run.backtest, "ridge", 0.9, LEVELS)
     return TrainingReport(run, CHALLENGER, noisy, 0.9, levels, None, "a1b2c3", feature_part)
 
 
@@ -160,7 +160,7 @@ def test_the_calibration_counts_the_days_below_each_quantile_out_of_sample(repor
         for row in fold.itertuples():
             for level, offset in zip(quantiles.levels, quantiles.offsets, strict=True):
                 below[level] += row.sales <= row.forecast * np.exp(offset * row.standard_deviation)
-    assert report.coverage_of_levels == pytest.approx({level: count / len(rows) for level, count in below.items()})
+    assert report.share_below_levels == pytest.approx({level: count / len(rows) for level, count in below.items()})
 
 
 def test_the_worst_row_is_named_with_what_was_special(run, report, noisy):

@@ -1,4 +1,4 @@
-"""What-if: what a changed plan would sell, how sure that is, and scenarios that are kept by name."""
+"""What-if: what a changed plan would sell, with which prediction interval, and scenarios that are kept by name."""
 
 from dataclasses import replace
 from datetime import date, timedelta
@@ -54,14 +54,14 @@ def test_a_closing_costs_what_the_days_would_have_sold_and_a_range_around_it(for
     assert difference.lower < difference.amount < difference.upper < 0
 
 
-def test_the_range_of_a_difference_is_narrower_than_those_of_its_rows(forecaster, state, weeks):
+def test_the_interval_of_a_difference_is_narrower_than_those_of_its_rows(forecaster, state, weeks):
     """A closed day of one store has the range of its row; a week of all stores does not add up its rows' ranges."""
     result = scenarios.compare(forecaster, state, [Change("closed", weeks[0], weeks[0] + timedelta(days=6))])
-    added_up = replace(result, error_shares=None)
+    summed = replace(result, variance_components=None)
     sold = np.flatnonzero(result.base.sales != result.alternative.sales)
-    one, other = result.total(sold[:1]), added_up.total(sold[:1])
+    one, other = result.total(sold[:1]), summed.total(sold[:1])
     assert [one.lower, one.upper] == pytest.approx([other.lower, other.upper])
-    whole, wide = result.total(), added_up.total()
+    whole, wide = result.total(), summed.total()
     assert 0.3 < (whole.upper - whole.lower) / (wide.upper - wide.lower) < 0.7
     assert whole.lower < whole.amount < whole.upper
 

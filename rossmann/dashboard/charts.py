@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann.dashboard import formats
-from rossmann.dashboard.series import Fan
+from rossmann.dashboard.series import SumForecast
 from rossmann.explain import Reasons
 from rossmann.schema import DAY
 
 # Of medium lightness, so that each stands out from white and from near-black.
-ACTUAL, FORECAST, LAST_YEAR, VINTAGE = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
+ACTUAL, FORECAST, LAST_YEAR, EARLIER = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
 BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
@@ -61,21 +61,22 @@ def add_line(chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str,
     )  # fmt: skip
 
 
-def add_fan(chart: go.Figure, fan: Fan, shown: np.ndarray) -> None:
-    """The bands of a forecast, and its line with a marker on each day, of the days that are `shown`."""
-    dates = fan.dates[shown]
-    for band, opacity in zip(fan.bands, BAND_OPACITY, strict=False):
-        edges = {"mode": "lines", "line": {"width": 0}, "legendgroup": f"{band.share}", "hoverinfo": "skip"}
+def add_fan(chart: go.Figure, forecast: SumForecast, shown: np.ndarray) -> None:
+    """A fan chart: the bands of a forecast, and its line with a marker on each day, of the days that are `shown`."""
+    dates = forecast.dates[shown]
+    for band, opacity in zip(forecast.bands, BAND_OPACITY, strict=False):
+        edges = {"mode": "lines", "line": {"width": 0}, "legendgroup": f"{band.coverage}", "hoverinfo": "skip"}
         chart.add_scatter(x=dates, y=band.lower[shown], showlegend=False, **edges)
         chart.add_scatter(
-            x=dates, y=band.upper[shown], name=f"{band.share:.0%}", fill="tonexty",
+            x=dates, y=band.upper[shown], name=f"{band.coverage:.0%}", fill="tonexty",
             fillcolor=forecast_colour(opacity), **edges,
         )  # fmt: skip
-    ranges = np.stack([fan.bands[0].lower, fan.bands[0].upper], axis=1)[shown]
+    widest = forecast.bands[0]
+    bounds = np.stack([widest.lower, widest.upper], axis=1)[shown]
     chart.add_scatter(
-        x=dates, y=fan.sales[shown], name="forecast", mode="lines+markers", line={"color": FORECAST, "width": 2},
-        marker={"size": 6}, customdata=ranges,
-        hovertemplate=AMOUNT + f" ({fan.bands[0].share:.0%}: %{{customdata[0]:,.0f}} to %{{customdata[1]:,.0f}})",
+        x=dates, y=forecast.sales[shown], name="forecast", mode="lines+markers", line={"color": FORECAST, "width": 2},
+        marker={"size": 6}, customdata=bounds,
+        hovertemplate=AMOUNT + f" ({widest.coverage:.0%}: %{{customdata[0]:,.0f}} to %{{customdata[1]:,.0f}})",
     )  # fmt: skip
 
 

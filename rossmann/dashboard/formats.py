@@ -41,7 +41,7 @@ def day(value: np.datetime64 | date | str) -> str:
     return f"{moment:%a} {moment.day} {moment:%b %Y}"
 
 
-def difference_range(difference: Difference) -> str:
+def difference_interval(difference: Difference) -> str:
     """The bounds of a difference of two plans: +1,200 and +1,900."""
     return f"{change(difference.lower)} and {change(difference.upper)}"
 

@@ -29,8 +29,8 @@ from rossmann.validation import DataError
 CURRENT_TTL_S = 5  # what is current is asked again after so many seconds
 KEEP = 2  # snapshots and models in memory: the current one, and the one before for sessions that still show it
 
-VINTAGES_TTL_S, MOST_CHOICES = 60, 32
-MOST_VINTAGES = 6  # earlier forecasts that a chart shows
+EARLIER_TTL_S, MOST_CHOICES = 60, 32
+MAX_EARLIER_FORECASTS = 6  # earlier forecasts that a chart shows
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,16 @@ def forecaster(snapshot: str, version: int) -> Forecaster:
 @st.cache_resource(max_entries=KEEP, show_spinner=False)
 def published(snapshot: str, version: int) -> PublishedForecast:
     """The forecast of the whole published plan, which every choice of stores is a part of."""
-    return series.publish(forecaster(snapshot, version), state(snapshot))
+    return series.forecast_published_plan(forecaster(snapshot, version), state(snapshot))
 
 
-@st.cache_data(ttl=VINTAGES_TTL_S, max_entries=MOST_CHOICES, show_spinner=False)
-def vintages(
+@st.cache_data(ttl=EARLIER_TTL_S, max_entries=MOST_CHOICES, show_spinner=False)
+def earlier_forecasts(
     stores: tuple[int, ...] | None, first: np.datetime64, last: np.datetime64, origin: np.datetime64
 ) -> pd.DataFrame:
-    """Forecasts of some days from before an origin, from the journal: `journal.read_vintages`."""
+    """Forecasts of some days from before an origin, from the journal: `journal.read_earlier_forecasts`."""
     days = to_date(first), to_date(last), to_date(origin)
-    return journal.read_vintages(settings().journal_address, stores, *days, most=MOST_VINTAGES)
+    return journal.read_earlier_forecasts(settings().journal_address, stores, *days, most=MAX_EARLIER_FORECASTS)
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)

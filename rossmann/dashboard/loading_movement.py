@@ -40,7 +40,7 @@ def usual_comparison(history: SalesHistory, champion: int, store: int, day: date
 
     Without one, a week before, or the earliest origin that can forecast the day, and the champion.
     """
-    earlier = loading.vintages((store,), np.datetime64(day), np.datetime64(day), history.origin)
+    earlier = loading.earlier_forecasts((store,), np.datetime64(day), np.datetime64(day), history.origin)
     if len(earlier):
         newest = earlier.iloc[0]
         version = int(newest["model_version"])

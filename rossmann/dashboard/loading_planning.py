@@ -29,8 +29,8 @@ def forecasts(store: int, first: date, last: date) -> pd.DataFrame:
 @st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
 def earlier_forecasts(store: int, first: date, last: date) -> pd.DataFrame:
     """Of each of a store's days the forecast of the origin before the newest one: date, origin and forecast."""
-    url, most = loading.settings().journal_address, loading.MOST_VINTAGES
-    table = journal.read_vintages(url, [store], first, last, before=last, most=most)
+    url, most = loading.settings().journal_address, loading.MAX_EARLIER_FORECASTS
+    table = journal.read_earlier_forecasts(url, [store], first, last, before=last, most=most)
     newest = table["origin"].max()
     older = table[table["origin"] < newest] if len(table) else table
     return older.drop_duplicates("date")[["date", "origin", "forecast"]]

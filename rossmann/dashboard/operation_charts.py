@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from rossmann.dashboard.charts import ACTUAL, FORECAST, LAST_YEAR, VINTAGE, WORSE, figure, forecast_colour
+from rossmann.dashboard.charts import ACTUAL, EARLIER, FORECAST, LAST_YEAR, WORSE, figure, forecast_colour
 from rossmann.dashboard.formats import percent
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
 
 EXPECTED = ACTUAL
-VERSION_COLORS = (FORECAST, VINTAGE, LAST_YEAR, "#4a7fc1", "#c0653f")
+VERSION_COLORS = (FORECAST, EARLIER, LAST_YEAR, "#4a7fc1", "#c0653f")
 SMALL_PX, ROW_PX = 320, 30
 TOP_PX = 34
 FINDING_NAMES = (  # in the legend

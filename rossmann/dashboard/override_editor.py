@@ -140,7 +140,7 @@ def _chart(history: SalesHistory, table: pd.DataFrame, override: np.ndarray) -> 
     chart = charts.figure(f"sales per day, {formats.unit(history)}", height=300)
     dates = table["date"].to_numpy()
     charts.add_line(chart, dates, table["last_year"].to_numpy(), "last year", charts.LAST_YEAR, dash="dot", width=1.2)
-    charts.add_line(chart, dates, table["earlier"].to_numpy(), "earlier forecast", charts.VINTAGE, width=1.2)
+    charts.add_line(chart, dates, table["earlier"].to_numpy(), "earlier forecast", charts.EARLIER, width=1.2)
     charts.add_line(chart, dates, table["forecast"].to_numpy(), "forecast", charts.FORECAST, width=2.2)
     chart.add_scatter(
         x=dates, y=override, name="override", mode="markers", hovertemplate=charts.AMOUNT,

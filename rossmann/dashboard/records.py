@@ -105,7 +105,7 @@ def drift_findings(_: JournalKey, since: date) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the backtest …")
 def reference(run_key: str, candidate: str, version: int) -> BacktestReference:
-    """What the backtest of a model version lets expect. DataError if its files were changed."""
+    """The accuracy to expect of a model version, from its backtest. DataError if its files were changed."""
     from rossmann.training.files import load_backtest_run  # imports Ray, which the other pages do not need
 
     try:

@@ -88,7 +88,7 @@ def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
 def _difference_text(difference: Difference | str) -> str:
     if isinstance(difference, str):
         return formats.bullets([difference])
-    return f"{formats.change(difference.amount)}, between {formats.difference_range(difference)}"
+    return f"{formats.change(difference.amount)}, between {formats.difference_interval(difference)}"
 
 
 def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -> go.Figure:

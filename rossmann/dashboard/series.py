@@ -10,11 +10,11 @@ from rossmann import features, forecasting
 from rossmann.data import Plan, SalesHistory
 from rossmann.data.chain_files.holidays import NO_NAME
 from rossmann.features import State
-from rossmann.models import ErrorShares, Forecast, Forecaster, Quantiles
-from rossmann.schema import DAY, FAN_SHARES, WEEKS_YEAR_DAYS, weekday
+from rossmann.models import Forecast, Forecaster, Quantiles, VarianceComponents
+from rossmann.schema import DAY, INTERVAL_COVERAGES, WEEKS_YEAR_DAYS, weekday
 
 MAJORITY = 0.5  # of the chosen stores that have a promotion or a holiday
-HOLIDAY_NAMES = ("", "public holiday", "Easter", "Christmas")  # of schema.HOLIDAY_KINDS, for readers
+HOLIDAY_KIND_NAMES = ("", "public holiday", "Easter", "Christmas")  # of schema.HOLIDAY_KINDS, for readers
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,21 @@ class PublishedForecast:
     sales: np.ndarray  # float64 [stores, days]
     standard_deviation: np.ndarray  # of the error of log sales. float64 [stores, days]
     quantiles: Quantiles  # those of tables
-    fan: Quantiles  # those of charts
-    error_shares: ErrorShares | None  # None: the bounds of sums are those of their rows, added up
+    interval_quantiles: Quantiles  # those of charts
+    variance_components: VarianceComponents | None  # None: the bounds of sums are the summed bounds of their rows
 
 
 @dataclass(frozen=True)
 class Band:
-    """One band of a fan: between its edges are about `share` of the sums. float64 [periods] each"""
+    """One band of a fan chart: the prediction interval of each sum, with this coverage. float64 [periods] each"""
 
-    share: float
+    coverage: float
     lower: np.ndarray
     upper: np.ndarray
 
 
 @dataclass(frozen=True)
-class Fan:
+class SumForecast:
     """The forecast of the sum of some stores by day, or by longer period; the widest band first."""
 
     dates: np.ndarray  # the first day of each period. datetime64[D] [periods]
@@ -46,7 +46,7 @@ class Fan:
     bands: tuple[Band, ...]
 
 
-def publish(forecaster: Forecaster, state: State) -> PublishedForecast:
+def forecast_published_plan(forecaster: Forecaster, state: State) -> PublishedForecast:
     """Forecast the whole published plan."""
     forecast = forecaster.predict(state, features.published_plan(state))
     shape = (len(state.store_numbers), state.horizon_days)
@@ -54,30 +54,34 @@ def publish(forecaster: Forecaster, state: State) -> PublishedForecast:
         forecast.sales.reshape(shape),
         forecast.standard_deviation.reshape(shape),
         forecaster.require_quantiles(),
-        forecaster.require_fan(),
-        forecaster.error_shares,
+        forecaster.require_interval_quantiles(),
+        forecaster.variance_components,
     )
 
 
-def fan_shares(quantiles: Quantiles) -> tuple[tuple[float, str, str], ...]:
-    """The bands nearest to FAN_SHARES, the widest first: share and two names of quantiles."""
-    nearest = {min(quantiles.bands, key=lambda band: abs(band[0] - share)) for share in FAN_SHARES}
+def fan_bands(quantiles: Quantiles) -> tuple[tuple[float, str, str], ...]:
+    """Those of `Quantiles.bands` that are nearest to INTERVAL_COVERAGES, the widest first."""
+    nearest = {min(quantiles.bands, key=lambda band: abs(band[0] - coverage)) for coverage in INTERVAL_COVERAGES}
     return tuple(sorted(nearest, reverse=True))
 
 
-def fan(
+def forecast_sums(
     published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, periods: Sequence[np.ndarray] | None = None
-) -> Fan:
-    """The fan of the sum of the stores at these positions in each period.
+) -> SumForecast:
+    """The forecast of the sum of the stores at these positions in each period.
 
     dates: of the horizon. periods: of each one the positions of its days; by default every day is a period.
     """
     days = np.arange(len(dates))[:, None] if periods is None else periods
-    sums = np.stack([_quantiles_of_sum(published, positions, own, dates) for own in days], axis=-1)
-    edges = dict(zip(published.fan.columns, sums, strict=True))
-    bands = (Band(share, edges[lower], edges[upper]) for share, lower, upper in fan_shares(published.fan))
+    sums = np.stack([_quantiles_of_sum(published, positions, period_days, dates) for period_days in days], axis=-1)
+    bounds = dict(zip(published.interval_quantiles.columns, sums, strict=True))
+    bands = (
+        Band(coverage, bounds[lower], bounds[upper])
+        for coverage, lower, upper in fan_bands(published.interval_quantiles)
+    )
     by_day = published.sales[positions].sum(axis=0)
-    return Fan(dates[[own[0] for own in days]], np.array([by_day[own].sum() for own in days]), tuple(bands))
+    sales = np.array([by_day[period_days].sum() for period_days in days])
+    return SumForecast(dates[[period_days[0] for period_days in days]], sales, tuple(bands))
 
 
 def _quantiles_of_sum(
@@ -85,17 +89,17 @@ def _quantiles_of_sum(
 ) -> np.ndarray:
     """The quantiles of the sum of some stores on some days. [levels]
 
-    Without shares of errors, those of the rows added up, as if all erred in the same direction: too wide.
+    Without variance components, the sum of those of the rows, as if all errors were perfectly correlated: too wide.
     """
-    chosen = np.ix_(positions, days)
-    sales, deviation = published.sales[chosen], published.standard_deviation[chosen]
-    shares, quantiles = published.error_shares, published.fan
-    if shares:
-        quantiles = quantiles.narrowed(shares.narrowing(sales * deviation, dates[days]))
+    rows = np.ix_(positions, days)
+    sales, deviation = published.sales[rows], published.standard_deviation[rows]
+    components, quantiles = published.variance_components, published.interval_quantiles
+    if components:
+        quantiles = quantiles.scaled_about_median(components.spread_ratio(sales * deviation, dates[days]))
     return quantiles.around(deviation.ravel(), sales.ravel()).sum(axis=0)
 
 
-def actuals(history: SalesHistory, positions: np.ndarray, days: int) -> tuple[np.ndarray, np.ndarray]:
+def sum_actuals(history: SalesHistory, positions: np.ndarray, days: int) -> tuple[np.ndarray, np.ndarray]:
     """The last days of the past and the sum of these stores; stores without a row count as 0. [days] each"""
     sales = history.sales[positions, -days:]
     return history.dates[-days:], np.nansum(sales, axis=0)
@@ -113,7 +117,7 @@ def promotion_days(history: SalesHistory, positions: np.ndarray, dates: np.ndarr
     return _most(history.calendar.promotion == 1, history, positions, dates)
 
 
-def holidays(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
+def holiday_names(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
     """Which public holiday each of these days is for most of these stores; "" if they have none. str, same shape
 
     Its names in the chain's files or of its country; where they have no names, its kind.
@@ -122,31 +126,33 @@ def holidays(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) ->
     kind = calendar.holiday_kind[np.ix_(positions, calendar.positions(dates))]
     for day in np.flatnonzero((kind > 0).mean(axis=0) > MAJORITY):
         of_stores = kind[:, day]
-        own_names = _calendar_names(history, positions[of_stores > 0], dates[day])
-        names[day] = own_names or HOLIDAY_NAMES[np.bincount(of_stores[of_stores > 0]).argmax()]
+        calendar_names = _calendar_names(history, positions[of_stores > 0], dates[day])
+        names[day] = calendar_names or HOLIDAY_KIND_NAMES[np.bincount(of_stores[of_stores > 0]).argmax()]
     return names.astype(str)
 
 
-def weeks(published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, before: np.ndarray) -> pd.DataFrame:
+def weekly_table(
+    published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, before: np.ndarray
+) -> pd.DataFrame:
     """The weeks from Monday to Sunday: first and last day, days, forecast, lower, upper, last_year, change.
 
     before: `last_year` of these stores. [stores, dates]
-    lower, upper: of the widest band of the `fan` of weeks.
+    lower, upper: of the widest band of the `forecast_sums` of weeks.
     change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
     The first and the last week may have fewer than seven days, and last_year has the same ones; NaN without any row.
     """
     monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
     periods = [np.flatnonzero(monday == each) for each in np.unique(monday)]
-    sums, sales = fan(published, dates, positions, periods), published.sales[positions]
-    changes = [forecasting.year_over_year(sales[:, own].ravel(), before[:, own].ravel()) for own in periods]
+    sums, sales = forecast_sums(published, dates, positions, periods), published.sales[positions]
+    changes = [forecasting.year_over_year(sales[:, days].ravel(), before[:, days].ravel()) for days in periods]
     return pd.DataFrame({
-        "first": sums.dates, "last": [dates[own[-1]] for own in periods], "days": [len(own) for own in periods],
+        "first": sums.dates, "last": [dates[days[-1]] for days in periods], "days": [len(days) for days in periods],
         "forecast": sums.sales, "lower": sums.bands[0].lower, "upper": sums.bands[0].upper,
-        "last_year": [_sum(before[:, own]) for own in periods], "change": changes,
+        "last_year": [_sum(before[:, days]) for days in periods], "change": changes,
     })  # fmt: skip
 
 
-def rows(history: SalesHistory, published: PublishedForecast, positions: np.ndarray) -> pd.DataFrame:
+def forecast_rows(history: SalesHistory, published: PublishedForecast, positions: np.ndarray) -> pd.DataFrame:
     """The forecast of these stores as `forecasting.forecast_table` has it: a row per store and day, every quantile."""
     plan = history.plan(history.origin, history.horizon_days)
     is_chosen = np.isin(plan.store, history.stores.number[positions])
@@ -162,7 +168,7 @@ def published_sales(history: SalesHistory, published: PublishedForecast, plan: P
     return published.sales[stores, days]
 
 
-def runs(flags: np.ndarray, dates: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:
+def find_runs(flags: np.ndarray, dates: np.ndarray) -> list[tuple[np.datetime64, np.datetime64]]:
     """First and last day of every run of consecutive days with a flag."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     return [(dates[first], dates[stop - 1]) for first, stop in edges.reshape(-1, 2)]

@@ -32,7 +32,7 @@ from rossmann.journal.queries import (
     read_newest_forecasts,
     read_scaled_errors,
 )
-from rossmann.journal.read_only import read_only_connection, read_vintages
+from rossmann.journal.read_only import read_earlier_forecasts, read_only_connection
 from rossmann.journal.summaries import (
     NewestRequest,
     hourly_traffic,
@@ -76,6 +76,7 @@ __all__ = [
     "prune_overrides",
     "published_batch",
     "read_answer",
+    "read_earlier_forecasts",
     "read_forecasts",
     "read_newest_batches",
     "read_newest_forecasts",
@@ -84,7 +85,6 @@ __all__ = [
     "read_rows",
     "read_scaled_errors",
     "read_since",
-    "read_vintages",
     "replace_days",
     "requests",
     "sum_accuracy",

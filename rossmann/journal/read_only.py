@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from rossmann.journal.entries import OPERATIONAL
 from rossmann.journal.tables import connect, forecasts, requests
 
-VINTAGE_COLUMNS = ("origin", "model_version", "date", "forecast", "rows")
+EARLIER_FORECAST_COLUMNS = ("origin", "model_version", "date", "forecast", "rows")
 
 
 @contextmanager
@@ -46,26 +46,28 @@ def read_only_frame(connection: sa.Connection | None, query: sa.Select) -> pd.Da
     return pd.DataFrame(rows, columns=[column.name for column in query.selected_columns])
 
 
-def read_vintages(
+def read_earlier_forecasts(
     url: str, stores: Sequence[int] | None, first: date, last: date, before: date, most: int
 ) -> pd.DataFrame:
     """What the `most` newest forecasts of the published plan said of the days first … last, the newest origin first.
 
     before: later than the origins of these forecasts.
 
-    Columns VINTAGE_COLUMNS, a row per forecast and day: `forecast` is the sum of these stores, None for all, and `rows`
-    is how many of them it has.
+    Columns EARLIER_FORECAST_COLUMNS, a row per forecast and day: `forecast` is the sum of these stores, None for all,
+    and `rows` is how many of them it has.
     """
-    empty = pd.DataFrame(columns=list(VINTAGE_COLUMNS))
+    empty = pd.DataFrame(columns=list(EARLIER_FORECAST_COLUMNS))
     with read_only_connection(url) as connection:
         if connection is None:
             return empty
-        rows = connection.execute(_vintages(stores, first, last, before, most)).fetchall()
-    table = pd.DataFrame(rows, columns=list(VINTAGE_COLUMNS)) if rows else empty
+        rows = connection.execute(_select_earlier_forecasts(stores, first, last, before, most)).fetchall()
+    table = pd.DataFrame(rows, columns=list(EARLIER_FORECAST_COLUMNS)) if rows else empty
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", "forecast": float, "rows": int})
 
 
-def _vintages(stores: Sequence[int] | None, first: date, last: date, before: date, most: int) -> sa.Select:
+def _select_earlier_forecasts(
+    stores: Sequence[int] | None, first: date, last: date, before: date, most: int
+) -> sa.Select:
     is_batch = sa.and_(requests.c.batch == requests.c.id, requests.c.purpose == OPERATIONAL)
     newest_first = (requests.c.origin.desc(), requests.c.at.desc())
     newest = sa.select(requests).where(is_batch, requests.c.origin < before).order_by(*newest_first).limit(most).cte()

@@ -10,9 +10,9 @@ day_corrections   what their trees add to the whole chain on a day, which is cli
 candidate         named configurations, those that a search tries, and the production blend
 forecaster        fit, predict, save and load; blends
 adaptive_quantiles    the quantiles that a snapshot has for a model: they follow the outcomes of the forecasts
-error_shares      how the errors of the rows go together: the quantiles of sums
+variance_components    how the errors of the rows are correlated: the quantiles of sums
 trials            a learner that is not in the table yet, and a backtest in this process, for a notebook
-quantiles         quantiles of a forecast: the lower and upper bound are two of them; others are the edges of a fan
+quantiles         quantiles of a forecast: two are its lower and upper bound; others bound the intervals in charts
 """
 
 from rossmann.models.adaptive_quantiles import AdaptiveQuantiles, adapt, follow_outcomes, load_adaptive_quantiles
@@ -25,7 +25,6 @@ from rossmann.models.candidate import (
     replace_members,
     trial_candidate,
 )
-from rossmann.models.error_shares import ErrorShares, estimate_error_shares
 from rossmann.models.forecaster import (
     Forecast,
     Forecaster,
@@ -37,9 +36,10 @@ from rossmann.models.forecaster import (
 from rossmann.models.learner import Learner, TrainingInput
 from rossmann.models.learners import LEARNERS
 from rossmann.models.past_windows import past_window
-from rossmann.models.quantiles import Quantiles, calibrate, fan_levels
+from rossmann.models.quantiles import Quantiles, calibrate, interval_levels
 from rossmann.models.training_windows import TrainingWindow, min_train_days, training_window, window_origins
 from rossmann.models.trials import backtest, trial_learner
+from rossmann.models.variance_components import VarianceComponents, estimate_variance_components
 
 __all__ = [
     "BLEND_MEMBERS",
@@ -47,24 +47,24 @@ __all__ = [
     "LEARNERS",
     "AdaptiveQuantiles",
     "Candidate",
-    "ErrorShares",
     "Forecast",
     "Forecaster",
     "Learner",
     "Quantiles",
     "TrainingInput",
     "TrainingWindow",
+    "VarianceComponents",
     "adapt",
     "backtest",
     "blend",
     "calibrate",
     "candidates",
     "default_candidate",
-    "estimate_error_shares",
-    "fan_levels",
+    "estimate_variance_components",
     "fit",
     "follow_outcomes",
     "geometric_mean",
+    "interval_levels",
     "load",
     "load_adaptive_quantiles",
     "min_train_days",

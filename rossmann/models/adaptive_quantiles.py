@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AdaptiveQuantiles:
-    """The quantiles of a model and what has become of them, and of those for its fan."""
+    """The calibrated quantiles of a model, and the same after they followed the outcomes up to `until`."""
 
     model: Quantiles  # as calibrated with the model
     current: Quantiles
     until: date  # the last day whose outcomes they follow
-    fan: Quantiles | None = None  # current; None: the model has none, or the file is older than fans
+    interval_quantiles: Quantiles | None = None  # current; None: neither model nor file has them
 
     def after(self, days: Iterable[np.ndarray], until: date) -> "AdaptiveQuantiles":
         """These after the outcomes of the days up to `until`, as `follow_outcomes` takes them."""
         outcomes = list(days)
-        fan = follow_outcomes(self.fan, outcomes) if self.fan else None
-        return AdaptiveQuantiles(self.model, follow_outcomes(self.current, outcomes), until, fan)
+        intervals = follow_outcomes(self.interval_quantiles, outcomes) if self.interval_quantiles else None
+        return AdaptiveQuantiles(self.model, follow_outcomes(self.current, outcomes), until, intervals)
 
     def save(self, snapshots: str, fingerprint: str) -> None:
         """Write the file of the model beside the State of a snapshot."""
@@ -44,9 +44,9 @@ class AdaptiveQuantiles:
         _folder(snapshots, fingerprint).write(file_name(self.model), f"{_digest(content)}\n".encode() + content)
 
 
-def load_adaptive_quantiles(snapshots: str, fingerprint: str, model: Quantiles) -> AdaptiveQuantiles | None:
-    """What `save` wrote for a model with these quantiles; None if there is no file, or a damaged one."""
-    folder, name = _folder(snapshots, fingerprint), file_name(model)
+def load_adaptive_quantiles(snapshots: str, fingerprint: str, calibrated: Quantiles) -> AdaptiveQuantiles | None:
+    """What `save` wrote for a model with these calibrated quantiles; None if there is no file, or a damaged one."""
+    folder, name = _folder(snapshots, fingerprint), file_name(calibrated)
     if not folder.exists(name):
         return None
     digest, _, content = folder.read(name).partition(b"\n")
@@ -55,8 +55,9 @@ def load_adaptive_quantiles(snapshots: str, fingerprint: str, model: Quantiles) 
         return None
     fields = json.loads(content)
     model, current = (Quantiles.of_document(fields[name]) for name in ("model", "current"))
-    fan = Quantiles.of_document(fields["fan"]) if fields.get("fan") else None
-    return AdaptiveQuantiles(model, current, date.fromisoformat(fields["until"]), fan)
+    document = fields.get("interval_quantiles")
+    intervals = Quantiles.of_document(document) if document else None
+    return AdaptiveQuantiles(model, current, date.fromisoformat(fields["until"]), intervals)
 
 
 def adapt(forecaster: Forecaster, snapshots: str, fingerprint: str) -> Forecaster:
@@ -65,7 +66,7 @@ def adapt(forecaster: Forecaster, snapshots: str, fingerprint: str) -> Forecaste
     if stored is None:
         return forecaster
     adapted = forecaster.with_quantiles(stored.current)
-    return adapted.with_fan(stored.fan) if stored.fan else adapted
+    return adapted.with_interval_quantiles(stored.interval_quantiles) if stored.interval_quantiles else adapted
 
 
 def follow_outcomes(quantiles: Quantiles, days: Iterable[np.ndarray]) -> Quantiles:
@@ -82,9 +83,9 @@ def follow_outcomes(quantiles: Quantiles, days: Iterable[np.ndarray]) -> Quantil
     return replace(quantiles, offsets=clip_to_bounds(levels, np.sort(offsets), quantiles.coverage))
 
 
-def file_name(model: Quantiles) -> str:
-    """The name of the file of the model with these quantiles."""
-    return f"quantiles-{_digest(repr(model).encode())[:16]}.json"
+def file_name(calibrated: Quantiles) -> str:
+    """The name of the file of the model with these calibrated quantiles."""
+    return f"quantiles-{_digest(repr(calibrated).encode())[:16]}.json"
 
 
 def _folder(snapshots: str, fingerprint: str) -> Storage:

@@ -10,14 +10,14 @@ import numpy as np
 from rossmann import features
 from rossmann.data import Plan
 from rossmann.features import PlanRows, State
-from rossmann.models import error_shares, quantiles
+from rossmann.models import quantiles, variance_components
 from rossmann.models.candidate import Candidate
 from rossmann.models.day_corrections import day_excess
-from rossmann.models.error_shares import ErrorShares
 from rossmann.models.learner import Booster, FittedModel, Rule, TrainingInput, loss_shift
 from rossmann.models.learners import LEARNERS
 from rossmann.models.quantiles import Quantiles
 from rossmann.models.training_windows import TrainingWindow, linear_base, past_set, train_set
+from rossmann.models.variance_components import VarianceComponents
 
 CANDIDATE_FILE = "candidate.json"
 # From so many rows on all rounds are used; below, they shrink with the square root of the rows.
@@ -50,8 +50,8 @@ class Forecaster:
     model: FittedModel | None  # None for a blend
     members: tuple["Forecaster", ...] = ()
     quantiles: Quantiles | None = None  # those that tables, responses and the journal have
-    fan: Quantiles | None = None  # the edges of the bands that a chart shows
-    error_shares: ErrorShares | None = None  # how the errors of its rows go together
+    interval_quantiles: Quantiles | None = None  # the bounds of INTERVAL_COVERAGES, and the median
+    variance_components: VarianceComponents | None = None  # how the errors of its rows are correlated
 
     @property
     def booster(self) -> Booster:
@@ -89,17 +89,17 @@ class Forecaster:
         """A copy with these quantiles."""
         return replace(self, quantiles=quantiles)
 
-    def with_fan(self, fan: Quantiles) -> "Forecaster":
-        """A copy with these quantiles for the bands of a fan."""
-        return replace(self, fan=fan)
+    def with_interval_quantiles(self, quantiles: Quantiles) -> "Forecaster":
+        """A copy with these interval quantiles."""
+        return replace(self, interval_quantiles=quantiles)
 
-    def with_error_shares(self, shares: ErrorShares) -> "Forecaster":
-        """A copy with these shares for the ranges of sums."""
-        return replace(self, error_shares=shares)
+    def with_variance_components(self, components: VarianceComponents) -> "Forecaster":
+        """A copy with these components, for the prediction intervals of sums."""
+        return replace(self, variance_components=components)
 
-    def require_fan(self) -> Quantiles:
-        """The quantiles for the bands of a fan; where it has none, its others. ValueError as of `require_quantiles`."""
-        return self.fan or self.require_quantiles()
+    def require_interval_quantiles(self) -> Quantiles:
+        """The interval quantiles, or `quantiles` where it has none. ValueError as of `require_quantiles`."""
+        return self.interval_quantiles or self.require_quantiles()
 
     def importance(self) -> tuple[tuple[str, float], ...]:
         """(column, share of the gain), largest first. Of a blend the mean of its boosters; empty without boosters."""
@@ -121,10 +121,10 @@ class Forecaster:
             self.model.save(folder)
         if self.quantiles:
             self.quantiles.save(folder / quantiles.FILE)
-        if self.fan:
-            self.fan.save(folder / quantiles.FAN_FILE)
-        if self.error_shares:
-            self.error_shares.save(folder)
+        if self.interval_quantiles:
+            self.interval_quantiles.save(folder / quantiles.INTERVAL_FILE)
+        if self.variance_components:
+            self.variance_components.save(folder)
 
     def _sales(self, rows: PlanRows, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
         """Forecast sales. `matrices` collects the features by their names: the members of a blend share them. [rows]"""
@@ -202,8 +202,8 @@ def load(folder: Path | str) -> Forecaster:
     candidate = Candidate.parse((folder / CANDIDATE_FILE).read_text())
     members = tuple(load(_member_folder(folder, number)) for number in range(len(candidate.members)))
     model = None if members else LEARNERS[candidate.learner].load(folder)
-    published, fan = (quantiles.load(folder / name) for name in (quantiles.FILE, quantiles.FAN_FILE))
-    return Forecaster(candidate, model, members, published, fan, error_shares.load(folder))
+    published, intervals = (quantiles.load(folder / name) for name in (quantiles.FILE, quantiles.INTERVAL_FILE))
+    return Forecaster(candidate, model, members, published, intervals, variance_components.load(folder))
 
 
 def _member_folder(folder: Path, number: int) -> Path:

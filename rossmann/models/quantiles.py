@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rossmann.schema import FAN_SHARES, QUANTILE_LEVELS
+from rossmann.schema import INTERVAL_COVERAGES, QUANTILE_LEVELS
 from rossmann.validation import DataError
 
-FILE, FAN_FILE = "quantiles.npz", "fan.npz"
+FILE, INTERVAL_FILE = "quantiles.npz", "interval_quantiles.npz"
 MEDIAN = 0.5  # a level
 DECIMALS = 6  # of a level: (1 - 0.9) / 2 is 0.05
 
@@ -38,7 +38,7 @@ class Quantiles:
 
     @property
     def bands(self) -> tuple[tuple[float, str, str], ...]:
-        """The pairs of levels as far below as above the middle, the widest first: share between them, two `columns`."""
+        """The central prediction intervals, the widest first: coverage, column of the lower and of the upper bound."""
         names = dict(zip(self.levels, self.columns, strict=True))
         pairs = ((level, round(1 - level, DECIMALS)) for level in self.levels if level < 0.5)
         return tuple(
@@ -62,10 +62,10 @@ class Quantiles:
         lower, upper = (self.offsets[self.levels.index(level)] for level in bound_levels(self.coverage))
         return _shifted(forecast, standard_deviation, lower), _shifted(forecast, standard_deviation, upper)
 
-    def narrowed(self, factor: float) -> "Quantiles":
-        """Those whose distances from the median are this factor times as large. ValueError without a median.
+    def scaled_about_median(self, factor: float) -> "Quantiles":
+        """A copy whose distances from the median are multiplied by `factor`. ValueError without a median.
 
-        The forecast stays between the bounds.
+        They are clipped, so that the forecast stays between the bounds.
         """
         median = self.offsets[self.levels.index(MEDIAN)]
         offsets = median + factor * (np.array(self.offsets) - median)
@@ -116,9 +116,9 @@ def bound_levels(coverage: float) -> tuple[float, float]:
     return round((1 - coverage) / 2, DECIMALS), round((1 + coverage) / 2, DECIMALS)
 
 
-def fan_levels() -> tuple[float, ...]:
-    """The levels of the edges of a fan's bands, and of its middle: 0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975."""
-    return tuple(sorted({MEDIAN, *(level for share in FAN_SHARES for level in bound_levels(share))}))
+def interval_levels() -> tuple[float, ...]:
+    """Levels of the interval quantiles: the bounds of each of INTERVAL_COVERAGES, and the median."""
+    return tuple(sorted({MEDIAN, *(level for coverage in INTERVAL_COVERAGES for level in bound_levels(coverage))}))
 
 
 def column_name(level: float) -> str:
@@ -132,9 +132,10 @@ def _shifted(forecast: np.ndarray, standard_deviation: np.ndarray, offset: float
 
 
 def _conformal_quantile(ascending: np.ndarray, level: float) -> float:
-    """The value that the next draw does not exceed with probability ≥ level, for a level above the middle.
+    """The split-conformal quantile of ascending residuals [rows]; the most extreme one if there are too few rows.
 
-    Below, the value that it exceeds with probability ≥ 1 - level. The extreme one if there are too few.
+    From the middle on, the smallest value that a new residual does not exceed with probability ≥ level. Below it,
+    mirrored: the largest value that a new residual is at or above with probability ≥ 1 - level.
     """
     rows = len(ascending)
     position = int(np.ceil(round((rows + 1) * max(level, 1 - level), DECIMALS))) - 1  # from the far end

@@ -1,4 +1,4 @@
-"""The accuracy that a model version has delivered beside what its backtest lets expect: the tables that people read.
+"""The accuracy that a model version has delivered beside that of its backtest: the tables that people read.
 
 `sums` are rows of the journal's table `accuracy`, and `reference` is the model version's own backtest. Scores of both
 are computed from the same daily sums.

@@ -17,7 +17,7 @@ import pandas as pd
 from rossmann import features
 from rossmann.data import Plan, SalesHistory
 from rossmann.features import State
-from rossmann.models import ErrorShares, Forecast, Forecaster, Quantiles
+from rossmann.models import Forecast, Forecaster, Quantiles, VarianceComponents
 from rossmann.models.quantiles import bound_levels
 from rossmann.schema import DAY, MONDAY, WEEK_DAYS, weekday
 from rossmann.storage import Storage
@@ -67,10 +67,10 @@ class Comparison:
     base: Forecast
     alternative: Forecast
     quantiles: Quantiles
-    error_shares: ErrorShares | None  # None: all days and stores err in the same direction, so that ranges are too wide
+    variance_components: VarianceComponents | None  # None: all errors are taken as perfectly correlated: too wide
 
     def total(self, rows: np.ndarray | slice = slice(None)) -> Difference:
-        """The sum of these rows. Its bounds are the sums of the rows' bounds, narrowed as their errors cancel."""
+        """The sum of these rows, with its prediction interval: their errors partly cancel, as in the backtest."""
         base, alternative = self.base.at(rows), self.alternative.at(rows)
         lower, upper = difference_bounds(
             base, alternative, self._quantiles_of_sum(self.plan.at(rows), base, alternative)
@@ -79,15 +79,15 @@ class Comparison:
         return Difference(float(total), float(alternative.sales.sum() - total), lower.sum(), upper.sum())
 
     def _quantiles_of_sum(self, plan: Plan, base: Forecast, alternative: Forecast) -> Quantiles:
-        if self.error_shares is None:
+        if self.variance_components is None:
             return self.quantiles
         stores, row = np.unique(plan.store, return_inverse=True)
         dates, column = np.unique(plan.date, return_inverse=True)
-        deviation = np.zeros((len(stores), len(dates)))
-        deviation[row, column] = (
+        deviations = np.zeros((len(stores), len(dates)))
+        deviations[row, column] = (
             alternative.sales * alternative.standard_deviation - base.sales * base.standard_deviation
         )
-        return self.quantiles.narrowed(self.error_shares.narrowing(deviation, dates))
+        return self.quantiles.scaled_about_median(self.variance_components.spread_ratio(deviations, dates))
 
     def table(self) -> pd.DataFrame:
         """A row per store and day: store, date, planned, changed, difference, and its lower and upper."""
@@ -257,7 +257,7 @@ def _is_named(plan: Plan, stores: tuple[str, ...], state: State) -> np.ndarray:
 
 def _comparison(forecaster: Forecaster, state: State, base: Forecast, plan: Plan) -> Comparison:
     alternative = forecaster.predict(state, plan)
-    return Comparison(plan, base, alternative, forecaster.require_fan(), forecaster.error_shares)
+    return Comparison(plan, base, alternative, forecaster.require_interval_quantiles(), forecaster.variance_components)
 
 
 def _file_name(name: str) -> str:

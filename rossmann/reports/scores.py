@@ -36,7 +36,7 @@ class Breakdown:
 
 def breakdowns(backtest: Backtest, candidate: str, names: Names) -> list[Breakdown]:
     """The candidate's scores by fold, week after the origin, weekday, and by the slices of the release rule."""
-    pair = Backtest(backtest.rows[backtest.rows.candidate.isin([candidate, BASELINE])], backtest.loss)
+    pair = _with_baseline(backtest, candidate)
     columns = {"origin": "fold from", "lead_week": "lead", "weekday": "weekday"}
     columns |= {column: name.replace("_", " ") for column, name in names.slices.items() if column not in columns}
     return [Breakdown(title, _parts(pair, candidate, column)) for column, title in columns.items()]
@@ -44,17 +44,22 @@ def breakdowns(backtest: Backtest, candidate: str, names: Names) -> list[Breakdo
 
 def worst_stores(backtest: Backtest, candidate: str, names: Names, count: int = 10) -> Breakdown:
     """The stores with the highest capped scores of a candidate, the worst first."""
-    pair = Backtest(backtest.rows[backtest.rows.candidate.isin([candidate, BASELINE])], backtest.loss)
-    own = Backtest(pair.of(candidate), pair.loss).by("store")[pair.loss.capped_name].droplevel("candidate")
-    worst = own.nlargest(count).index
+    pair = _with_baseline(backtest, candidate)
+    store_scores = Backtest(pair.of(candidate), pair.loss).by("store")[pair.loss.capped_name].droplevel("candidate")
+    worst = store_scores.nlargest(count).index
     parts = _parts(Backtest(pair.rows[pair.rows.store.isin(worst)], pair.loss), candidate, "store", names)
     return Breakdown("Worst stores", tuple(sorted(parts, key=lambda part: -part.score)))
+
+
+def _with_baseline(backtest: Backtest, candidate: str) -> Backtest:
+    """The rows of the candidate and of the baseline."""
+    return Backtest(backtest.rows[backtest.rows.candidate.isin([candidate, BASELINE])], backtest.loss)
 
 
 def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = None) -> tuple[PartScore, ...]:
     """The parts with scored rows, in the order of the column's values."""
     scores, capped = pair.by(column), pair.loss.capped_name
-    own = scores.loc[candidate]
+    candidate_scores = scores.loc[candidate]
     baseline = scores[capped].loc[BASELINE if BASELINE in pair.candidates else candidate]
     return tuple(
         PartScore(
@@ -65,7 +70,7 @@ def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = No
             float(row.coverage),
             int(row.rows),
         )
-        for value, row in own.iterrows()
+        for value, row in candidate_scores.iterrows()
         if row.rows
     )
 

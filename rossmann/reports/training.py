@@ -44,7 +44,7 @@ class TrainingReport:
     challenger: Challenger
     history: SalesHistory
     coverage: float  # nominal share of days between the bounds
-    coverage_of_levels: Mapping[float, float]  # share of days below the quantile of each level, out of sample
+    share_below_levels: Mapping[float, float]  # share of days at or below each quantile, out of sample
     decision: Decision | None  # None: not judged yet
     mlflow_run: str  # id
     feature_part: Callable[[str], str]  # what a feature describes, by its name
@@ -72,7 +72,7 @@ def render_training(report: TrainingReport) -> bytes:
         leaderboard=leaderboard.lines(report.run),
         lines=charts.lines(backtest, candidate),
         breakdowns=scores.breakdowns(backtest, candidate, names),
-        calibration=charts.calibration(report.coverage_of_levels),
+        calibration=charts.calibration(report.share_below_levels),
         worst_stores=scores.worst_stores(backtest, candidate, names),
         cpu_seconds=report.run.cpu_seconds[candidate],
         worst_rows=worst_rows.worst_rows(backtest, candidate, report.history, names),

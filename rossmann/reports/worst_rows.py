@@ -10,7 +10,7 @@ from rossmann.evaluation import Backtest, LargeError, Names, largest_errors
 from rossmann.schema import DAY, WEEK_DAYS, WEEKDAY_NAMES, weekday
 
 USUAL_WEEKS = 26  # before a day, from which its usual sales are taken
-UNUSUAL = 0.3  # a day's sales against the usual ones: below 70 % or above 143 % it is named
+UNUSUAL = 0.3  # sales below 70 % or above 143 % of the usual ones are mentioned
 MAX_CLOSED_DAYS = 60  # before a day, that are counted
 
 
@@ -52,9 +52,9 @@ def circumstances(history: SalesHistory, error: LargeError) -> list[str]:
 
 def _unusual_sales(history: SalesHistory, store: int, day: int) -> list[str]:
     """How far sales are from the median of the same weekday and promotion before."""
-    before = np.arange(day - WEEK_DAYS, max(day - WEEK_DAYS * USUAL_WEEKS, 0) - 1, -WEEK_DAYS)
+    earlier_days = np.arange(day - WEEK_DAYS, max(day - WEEK_DAYS * USUAL_WEEKS, 0) - 1, -WEEK_DAYS)
     promotion = history.calendar.promotion[store]
-    alike = history.sales[store, before[promotion[before] == promotion[day]]]
+    alike = history.sales[store, earlier_days[promotion[earlier_days] == promotion[day]]]
     usual = np.median(alike[alike > 0]) if (alike > 0).any() else np.nan
     ratio = history.sales[store, day] / usual
     if not (ratio < 1 - UNUSUAL or ratio > 1 / (1 - UNUSUAL)):

@@ -9,12 +9,12 @@ files       finished fits and backtest runs in a storage: what was computed once
 
 from rossmann.training.backtests import (
     BacktestEntry,
-    backtest_error_shares,
     backtest_quantiles,
-    coverage_of_levels,
+    backtest_variance_components,
     possible_staleness_days,
     quantiles_of_folds,
     run_backtests,
+    share_below_levels,
 )
 from rossmann.training.files import (
     FITS_FOLDER,
@@ -33,9 +33,8 @@ __all__ = [
     "FitResult",
     "FitTask",
     "Trial",
-    "backtest_error_shares",
     "backtest_quantiles",
-    "coverage_of_levels",
+    "backtest_variance_components",
     "fit_cpu_seconds",
     "fit_final",
     "fold_origins",
@@ -49,6 +48,7 @@ __all__ = [
     "run_search",
     "save_backtest_run",
     "search_results",
+    "share_below_levels",
     "trial_table",
     "usual_fold_origins",
     "usual_step_days",

@@ -9,7 +9,7 @@ import pandas as pd
 from rossmann import evaluation, models
 from rossmann.data import SalesHistory
 from rossmann.evaluation import LOSSES, Backtest, BacktestRun, Fold, Loss
-from rossmann.models import Candidate, ErrorShares, Quantiles
+from rossmann.models import Candidate, Quantiles, VarianceComponents
 from rossmann.schema import DAY, DEFAULT_LOSS, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.storage import Storage
 from rossmann.training import files
@@ -95,9 +95,9 @@ def backtest_quantiles(
     return _calibrate(backtest.of(candidate), coverage, levels)
 
 
-def backtest_error_shares(backtest: Backtest, candidate: str) -> ErrorShares:
-    """How the errors of the candidate go together, on all folds of its backtest."""
-    return models.estimate_error_shares(_error_panels(backtest.of(candidate)))
+def backtest_variance_components(backtest: Backtest, candidate: str) -> VarianceComponents:
+    """How the errors of the candidate are correlated, on all folds of its backtest."""
+    return models.estimate_variance_components(_error_panels(backtest.of(candidate)))
 
 
 def quantiles_of_folds(
@@ -108,7 +108,7 @@ def quantiles_of_folds(
         yield fold_rows, _calibrate(rows[rows.origin != origin], coverage, levels)
 
 
-def coverage_of_levels(
+def share_below_levels(
     backtest: Backtest, candidate: str, coverage: float, levels: Sequence[float] = QUANTILE_LEVELS
 ) -> dict[float, float]:
     """Share of the scored days whose sales are at or below the quantile of each level, each fold out of sample."""

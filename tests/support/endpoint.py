@@ -13,14 +13,14 @@ import yaml
 from rossmann import models, registry
 from rossmann.data import SalesHistory, save_snapshot
 from rossmann.evaluation import Verdict
-from rossmann.models import ErrorShares, Forecaster
+from rossmann.models import Forecaster, VarianceComponents
 from rossmann.provenance import code_version
 from rossmann.registry import ModelCard, Registry
 from rossmann.serving.deployment import ServeCluster
 from tests.support.cluster import processes_named, running_cluster
 
 REPOSITORY = Path(__file__).parents[2]
-ERROR_SHARES = ErrorShares(0.05, 0.05, 0.1, 0.1, 0.1, 0.6)  # arbitrary
+VARIANCE_COMPONENTS = VarianceComponents(0.05, 0.05, 0.1, 0.1, 0.1, 0.6)  # arbitrary
 PROMOTION = Verdict(True, ("test",), ())
 
 
@@ -55,8 +55,13 @@ def fit_on_whole_history(history: SalesHistory, name: str, seed: int) -> Forecas
     training_windows.append(models.past_window(history, history.origin))
     residuals = np.ones(3), [1.5, -2.0, 0.5]
     fitted = models.fit(candidate, training_windows, history.origin, seed)
-    quantiles, fan = models.calibrate(*residuals, 0.9), models.calibrate(*residuals, 0.95, models.fan_levels())
-    return fitted.with_quantiles(quantiles).with_fan(fan).with_error_shares(ERROR_SHARES)
+    quantiles = models.calibrate(*residuals, 0.9)
+    intervals = models.calibrate(*residuals, 0.95, models.interval_levels())
+    return (
+        fitted.with_quantiles(quantiles)
+        .with_interval_quantiles(intervals)
+        .with_variance_components(VARIANCE_COMPONENTS)
+    )
 
 
 def register(

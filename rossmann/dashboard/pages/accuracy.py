@@ -88,11 +88,11 @@ def _name(model: RegisteredModel, champion: RegisteredModel) -> str:
 
 
 def _reference(model: RegisteredModel) -> BacktestReference | None:
-    """What a backtest lets expect; None, with a message, if it cannot be read any more."""
+    """The accuracy to expect of a model version, from its backtest; None, with a message, if that cannot be read."""
     try:
         return records.reference(model.backtest_run, model.card.candidate, model.version)
     except (DataError, OSError) as error:
-        st.warning(f"Nothing can be expected: the backtest cannot be read ({error})", icon=":material/warning:")
+        st.warning(f"There are no expected scores: the backtest cannot be read ({error})", icon=":material/warning:")
         return None
 
 

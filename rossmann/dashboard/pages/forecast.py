@@ -1,4 +1,4 @@
-"""What will these stores sell, how sure is that, and why?"""
+"""What will these stores sell, within which prediction interval, and why?"""
 
 from collections.abc import Collection
 
@@ -12,20 +12,22 @@ from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
-from rossmann.dashboard.series import Fan, PublishedForecast
+from rossmann.dashboard.series import PublishedForecast, SumForecast
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY, WEEK_DAYS
 
 PAST_WEEKS = (4, 8, 13, 26, 52)
-LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
-LAYERS = (LAST_YEAR, VINTAGES, PROMOTIONS, HOLIDAYS)
+LAST_YEAR, EARLIER, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
+LAYERS = (LAST_YEAR, EARLIER, PROMOTIONS, HOLIDAYS)
 LIKE_FOR_LIKE = "change, open in both years"  # name of a column
 COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
 CANCELLING = (
-    "errors of stores and days cancel each other as much as they did in the backtest, so a sum is surer than its parts."
+    "errors of stores and days partly cancel, as in the backtest, so the interval of a sum is relatively narrower than "
+    "those of its parts."
 )
-ADDED_UP = (
-    "the bounds of stores and days are added up, so the true range is at most this wide; a new training mends it."
+SUMMED = (
+    "the intervals of stores and days are summed, as if all errors were perfectly correlated, which is too wide; the "
+    "next training fixes this."
 )
 BIASED = (
     "A range begins or ends at the forecast itself: in the backtest, sums of so many days were nearly always on one "
@@ -44,7 +46,7 @@ def page() -> None:
     st.caption(_where_from(now, history))
     selection = choose_stores(history)
     past_days, layers = _choose_view()
-    days = series.fan(published, history.calendar.dates[-history.horizon_days :], selection.positions)
+    days = series.forecast_sums(published, history.calendar.dates[-history.horizon_days :], selection.positions)
     before = series.last_year(history, selection.positions, days.dates)
     _show_totals(history, selection, published, days.dates, before)
     chart = _chart(history, selection, days, past_days, layers)
@@ -57,8 +59,8 @@ def page() -> None:
     if len(selection.positions) > 1:
         st.caption(f"The bands of several stores: {_about_sums(published)}")
     show_reasons(history, selection, now, event)
-    weeks = series.weeks(published, days.dates, selection.positions, before)
-    _show_weeks(history, weeks, f"{days.bands[0].share:.0%}", _about_sums(published))
+    weeks = series.weekly_table(published, days.dates, selection.positions, before)
+    _show_weeks(history, weeks, f"{days.bands[0].coverage:.0%}", _about_sums(published))
     _offer_csv(history, published, selection, now)
 
 
@@ -81,7 +83,7 @@ def _choose_view() -> tuple[int, Collection[str]]:
 
 
 def _about_sums(published: PublishedForecast) -> str:
-    return CANCELLING if published.error_shares else ADDED_UP
+    return CANCELLING if published.variance_components else SUMMED
 
 
 def _show_totals(
@@ -89,7 +91,7 @@ def _show_totals(
 ) -> None:
     st.subheader(formats.plain(selection.title))
     counts = [min(count, len(dates)) for count in (WEEK_DAYS, 4 * WEEK_DAYS, len(dates))]
-    totals = series.fan(published, dates, selection.positions, [np.arange(count) for count in counts])
+    totals = series.forecast_sums(published, dates, selection.positions, [np.arange(count) for count in counts])
     sales, widest = published.sales[selection.positions], totals.bands[0]
     for number, (column, count) in enumerate(zip(st.columns(3), counts, strict=True)):
         change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
@@ -97,31 +99,31 @@ def _show_totals(
         label = f"Next {count} days, {formats.unit(history)}"
         column.metric(label, formats.amount(totals.sales[number]), delta, help=COMPARABLE)
         lower, upper = formats.amount(widest.lower[number]), formats.amount(widest.upper[number])
-        column.caption(f"{widest.share:.0%}: {lower} to {upper}")
+        column.caption(f"{widest.coverage:.0%}: {lower} to {upper}")
     if np.isclose(totals.sales, widest.lower).any() or np.isclose(totals.sales, widest.upper).any():
         st.caption(BIASED)
 
 
 def _chart(
-    history: SalesHistory, selection: Selection, days: Fan, past_days: int, layers: Collection[str]
+    history: SalesHistory, selection: Selection, days: SumForecast, past_days: int, layers: Collection[str]
 ) -> go.Figure:
     positions = selection.positions
     chart = charts.figure(f"sales per day, {formats.unit(history)}")
-    past, sales = series.actuals(history, positions, past_days)
+    past, sales = series.sum_actuals(history, positions, past_days)
     dates = np.concatenate([past, days.dates])
     if PROMOTIONS in layers:
         flags = series.promotion_days(history, positions, dates)
-        charts.add_days(chart, series.runs(flags, dates), "promotion", charts.PROMOTION)
+        charts.add_days(chart, series.find_runs(flags, dates), "promotion", charts.PROMOTION)
     if HOLIDAYS in layers:
-        names = series.holidays(history, positions, dates)
+        names = series.holiday_names(history, positions, dates)
         is_holiday = names != ""
-        charts.add_days(chart, series.runs(is_holiday, dates), "holiday", charts.HOLIDAY)
+        charts.add_days(chart, series.find_runs(is_holiday, dates), "holiday", charts.HOLIDAY)
         charts.add_names(chart, dates[is_holiday], names[is_holiday], "holiday")
     if LAST_YEAR in layers:
         before = _without_closed(np.nansum(series.last_year(history, positions, dates), axis=0))
         charts.add_line(chart, dates, before, "same weekday last year", charts.LAST_YEAR, dash="dot", width=1.2)
-    if VINTAGES in layers:
-        _add_vintages(chart, history, selection, dates)
+    if EARLIER in layers:
+        _add_earlier_forecasts(chart, history, selection, dates)
     charts.add_line(chart, past, _without_closed(sales), "actual", charts.ACTUAL)
     charts.add_fan(chart, days, days.sales > 0)
     charts.add_day(chart, history.origin + charts.HALF_DAY, "forecast")
@@ -129,13 +131,13 @@ def _chart(
     return chart
 
 
-def _add_vintages(chart: go.Figure, history: SalesHistory, selection: Selection, dates: np.ndarray) -> None:
+def _add_earlier_forecasts(chart: go.Figure, history: SalesHistory, selection: Selection, dates: np.ndarray) -> None:
     stores = None if selection.is_all else tuple(history.stores.number[selection.positions].tolist())
-    table = loading.vintages(stores, dates[0], dates[-1], history.origin)
+    table = loading.earlier_forecasts(stores, dates[0], dates[-1], history.origin)
     for (origin, version), rows in table.groupby(["origin", "model_version"], sort=False):
         name = f"forecast of {origin:%-d %b} (v{version})"
         values = _without_closed(rows.forecast.to_numpy())
-        charts.add_line(chart, rows.date.to_numpy(), values, name, charts.VINTAGE, width=0.9)
+        charts.add_line(chart, rows.date.to_numpy(), values, name, charts.EARLIER, width=0.9)
 
 
 def _without_closed(values: np.ndarray) -> np.ndarray:
@@ -143,11 +145,12 @@ def _without_closed(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, values, np.nan)
 
 
-def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_sums: str) -> None:
+def _show_weeks(history: SalesHistory, table: pd.DataFrame, coverage: str, about_sums: str) -> None:
     st.subheader("By week")
     names = {
         "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
-        "lower": f"{share} from", "upper": f"{share} to", "last_year": "same days last year", "change": LIKE_FOR_LIKE,
+        "lower": f"{coverage} from", "upper": f"{coverage} to", "last_year": "same days last year",
+        "change": LIKE_FOR_LIKE,
     }  # fmt: skip
     st.caption(
         f"Both sums are of all chosen stores and days; *{LIKE_FOR_LIKE}* only of those open in both years, so that a "
@@ -165,7 +168,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, share: str, about_su
             LIKE_FOR_LIKE: st.column_config.NumberColumn(format="percent"),
         },
     )  # fmt: skip
-    st.caption(f"{share} from/to: {about_sums}")
+    st.caption(f"{coverage} from/to: {about_sums}")
 
 
 def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current) -> None:
@@ -181,5 +184,5 @@ def _file_stem(history: SalesHistory, selection: Selection, now: Current) -> str
 
 
 def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection) -> bytes:
-    table = series.rows(history, published, selection.positions)
+    table = series.forecast_rows(history, published, selection.positions)
     return forecasting.to_csv_bytes(forecasting.with_store_names(table, history))

@@ -25,8 +25,8 @@ NO_EFFECT = (
     "days are closed or over."
 )
 NOTE = (
-    "The range takes the errors of both forecasts to be the same days' errors: if a day sells more than forecast, it "
-    "would have done so with the other plan, too. Errors of stores and days cancel each other as on the forecast page. "
+    "The interval takes the errors of both forecasts to be the same days' errors: if a day sells more than forecast, "
+    "it would have done so with the other plan, too. Errors of stores and days partly cancel, as on the forecast page. "
     "It does not cover how wrong the model is about a promotion's effect itself."
 )
 
@@ -153,7 +153,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     left.metric(f"As planned, {unit}", formats.amount(total.base), help=f"{count:,} stores, all days of the horizon")
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
-    bounds = formats.difference_range(total)
+    bounds = formats.difference_interval(total)
     right.metric(f"Difference, {unit}", formats.change(total.amount), share, help=bounds)
     if not (comparison.alternative.sales != comparison.base.sales).any():
         st.info(NO_EFFECT)
@@ -183,11 +183,11 @@ def _show_stores(history: SalesHistory, comparison: Comparison) -> None:
 
 
 def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
-    """The differences of the days as bars with their ranges."""
+    """The differences of the days as bars with their prediction intervals."""
     dates = np.unique(comparison.plan.date)
     totals = [comparison.total(comparison.plan.date == day) for day in dates]
     amount, lower, upper = (np.array([getattr(each, name) for each in totals]) for name in ("amount", "lower", "upper"))
-    amount = np.where(amount == 0, np.nan, amount)  # no bar and no range where nothing differs
+    amount = np.where(amount == 0, np.nan, amount)  # no bar and no interval where nothing differs
     chart = charts.figure(f"difference per day, {formats.unit(history)}", height=300)
     colours = np.where(amount >= 0, charts.BETTER, charts.WORSE)
     reach = {"symmetric": False, "array": upper - amount, "arrayminus": amount - lower, "color": charts.ACTUAL}
