@@ -13,8 +13,13 @@ from rossmann.schema import to_date
 from rossmann.validation import DataError
 
 
+MAX_VALUE = 1e12  # a larger one is a slip of the finger
+
+
 def _by_percentage(table: pd.DataFrame, percent: float) -> pd.Series:
-    """The forecasts, changed by so many per cent. DataError below zero."""
+    """The forecasts, changed by so many per cent. DataError for no change, and below zero."""
+    if percent == 0:
+        raise DataError("a change by 0 % changes nothing: type a percentage like 10 or -5")
     if percent < -100:
         raise DataError(f"a change by {percent:g} % is below 0: type -100 or more")
     return table["forecast"] * (1 + percent / 100)
@@ -38,7 +43,7 @@ def ask_texts(table: pd.DataFrame) -> Texts:
         first = columns[0].date_input("From", first_day, first_day, last_day, format="YYYY-MM-DD")
         last = columns[1].date_input("To", last_day, first_day, last_day, format="YYYY-MM-DD")
         way = columns[2].selectbox("Overrides", list(WAYS))
-        value = columns[3].number_input("Per cent or amount", value=0.0, step=1.0, format="%g")
+        value = columns[3].number_input("Per cent or amount", value=0.0, max_value=MAX_VALUE, step=1.0, format="%g")
         if not columns[4].form_submit_button("Fill in", icon=":material/format_color_fill:"):
             return {}
         try:
