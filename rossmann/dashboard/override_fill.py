@@ -12,7 +12,6 @@ from rossmann.dashboard.override_table import Texts, fill_texts
 from rossmann.schema import to_date
 from rossmann.validation import DataError
 
-
 MAX_VALUE = 1e12  # a larger one is a slip of the finger
 
 
