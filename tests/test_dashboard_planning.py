@@ -246,7 +246,7 @@ def test_the_keyboard_alone_chooses_a_store_and_a_day_and_saves_an_override(show
     expect(page.get_by_text(f"Forecast of {formats.day(day)}")).to_be_visible()
     show.tab_to("Overrides")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="Overrides")).to_be_visible()
+    expect(page.get_by_role("heading", name="Overrides", exact=True)).to_be_visible()
     show.settled()
     show.tab_to("Per cent or amount")
     page.keyboard.press("Control+A")
