@@ -80,8 +80,8 @@ def _store_number(state: State, name: str) -> int:
     numbers = state.store_numbers.astype(str).tolist()
     labels = state.stores.label.tolist()
     for names in (labels, numbers):
-        if name in names:
-            return int(state.store_numbers[names.index(name)])
+        if name.strip() in names:
+            return int(state.store_numbers[names.index(name.strip())])
     raise DataError(store_labels.unknown_store(state, name))
 
 

@@ -1,8 +1,11 @@
 """The planners' pages in a browser, on one small workspace in operation."""
 
 import hashlib
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -372,6 +375,16 @@ def contents(workspace: Operations) -> dict[str, str]:
     }
     with closing(sqlite3.connect(root / "journal.db")) as journal:
         return files | {"journal": hashlib.sha256("\n".join(journal.iterdump()).encode()).hexdigest()}
+
+
+def test_a_port_in_use_is_named_with_what_to_do(dashboard, tmp_path):
+    port = dashboard.rpartition(":")[2]
+    command = [sys.executable, "-m", "flows.cli", "dashboard", "--port", port]
+    environment = os.environ | {"ROSSMANN_DATA_DIR": str(tmp_path), "COLUMNS": "300"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert f"cannot listen on port {port} of 127.0.0.1" in result.stderr
+    assert "another one with --port" in result.stderr
 
 
 def test_an_empty_workspace_says_what_to_type(browser, tmp_path):

@@ -348,6 +348,7 @@ def dashboard(
     settings = prepare_environment()
     from rossmann.dashboard import server
 
+    server.require_free_port(host, port)
     typer.echo(f"dashboard of {settings.data_dir}: http://{host}:{port} (Ctrl-C ends it)")
     server.run(host, port, settings.allowed_hosts)
 

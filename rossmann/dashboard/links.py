@@ -22,11 +22,14 @@ def warn_of_unknown(key: str, options: Sequence[object], problem: str) -> None:
         _warn(values, problem, f"choose from {_examples(existing)}" if existing else "there are none yet")
 
 
-def warn_of_unknown_day(key: str, first: date, last: date) -> None:
-    """Warn of a value in the address that is no day from `first` to `last`. Call it before the widget of this key."""
+def warn_of_unknown_day(key: str, first: date, last: date, problem: str = "{} is no day of the forecast") -> None:
+    """Warn of a value in the address that is no day from `first` to `last`. Call it before the widget of this key.
+
+    problem: what is wrong with it, {} for the value.
+    """
     values = [value for value in st.query_params.get_all(key) if value and not _is_between(value, first, last)]
     if values:
-        _warn(values, "{} is no day of the forecast", f"choose one from {first} to {last}")
+        _warn(values, problem, f"choose one from {first} to {last}")
 
 
 def _warn(values: Sequence[str], problem: str, remedy: str) -> None:

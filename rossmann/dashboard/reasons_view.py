@@ -77,8 +77,11 @@ def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -
         change = formats.change(movement.change)
         after.metric(f"Now, from sales up to {formats.day(history.origin)}, {unit}", formats.amount(movement.after),
                      change, delta_color="off")  # fmt: skip
-        charts.show(_movement_chart(movement, unit), "movement-chart")
-        st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")
+        if any(round(amount) for _, amount in movement.causes):
+            charts.show(_movement_chart(movement, unit), "movement-chart")
+            st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")
+        else:
+            st.info("The two forecasts are the same.", icon=":material/info:")
         if notes:
             st.caption(formats.bullets([f"Note: {note}." for note in notes]))
 
@@ -89,6 +92,7 @@ def _choose_earlier(history: SalesHistory, now: Current, store: int, day: date) 
     first, last = loading_movement.first_origin(history, day), to_date(history.origin)
     if SINCE_KEY in st.session_state and not first <= st.session_state[SINCE_KEY] <= last:
         st.session_state[SINCE_KEY] = usual  # chosen for another day
+    links.warn_of_unknown_day(SINCE_KEY, first, last, "from {} this day cannot be forecast")
     since = st.date_input(
         "Earlier origin",
         usual,
@@ -100,6 +104,7 @@ def _choose_earlier(history: SalesHistory, now: Current, store: int, day: date) 
         help="The newest earlier forecast of the day in the journal, unless you choose another one",
     )
     versions = list(loading_movement.versions())
+    links.warn_of_unknown(VERSION_KEY, versions, "there is no model version {}")
     version = st.selectbox(
         "Model version",
         versions,
@@ -116,7 +121,7 @@ def _movement_chart(movement: Movement, unit: str) -> go.Figure:
     chart = charts.figure("", height=210)
     chart.add_waterfall(
         y=names, x=amounts, orientation="h", measure=["relative"] * len(movement.causes) + ["total"],
-        text=[f"{amount:+,.0f}" for amount in amounts], textposition="outside", cliponaxis=False, hoverinfo="skip",
+        text=[formats.change(amount) for amount in amounts], textposition="outside", cliponaxis=False, hoverinfo="skip",
         increasing={"marker": {"color": charts.BETTER}}, decreasing={"marker": {"color": charts.WORSE}},
         totals={"marker": {"color": charts.ACTUAL}}, connector={"line": {"color": charts.ACTUAL, "width": 0.8}},
         showlegend=False,

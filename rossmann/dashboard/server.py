@@ -1,5 +1,6 @@
 """Starts the dashboard: Streamlit on one address of this machine, without telemetry and without other sites."""
 
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,26 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from streamlit import config, file_util
 
+from rossmann.validation import DataError
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SCRIPT = str(Path(__file__).parent / "script" / "main.py")
 # Opened at the address of a page, Streamlit's client looks for the server below that address first, where it is not.
 # The server is beside the page, also behind a proxy that serves the dashboard under a path.
 SERVER_ADDRESS = "<script>window.__streamlit = {BACKEND_BASE_URL: String(new URL('.', location.href))}</script>"
+
+
+def require_free_port(host: str, port: int) -> None:
+    """DataError if something else listens there."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            remedy = "end what listens there, or choose another one with --port"
+            raise DataError(
+                f"the dashboard cannot listen on port {port} of {host} ({error.strerror}): {remedy}"
+            ) from error
 
 
 def run(host: str, port: int, allowed_hosts: Sequence[str]) -> None:
