@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,12 @@ TOY_PROMO = 1.5
 def toy_sales(store: np.ndarray, weekday: np.ndarray, promo: np.ndarray) -> np.ndarray:
     """The formula: level of the store (1, 2, 3) × weekday (0 Monday, closed on Sundays) × promo."""
     return TOY_LEVEL[store - 1] * TOY_WEEKDAY[weekday] * np.where(promo == 1, TOY_PROMO, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch):
+    """Streamlit's AppTest puts its script in the place of the main module, from which new processes would start."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="session")
