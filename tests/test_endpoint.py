@@ -118,6 +118,7 @@ def test_why_a_forecast_moved_is_what_the_command_says_and_a_refusal_says_what_t
         return httpx.post(f"{endpoint.serve.url}/explain", json=body | changes, timeout=30)
 
     (explained,) = explain().json()["explanations"]
+    restore_snapshot(f"{endpoint.workspace}/snapshots", endpoint.snapshot)  # the command explains the current one
     settings, since = Settings(data_dir=str(endpoint.workspace)), (origin - 9).item()
     document = command_line.document(explain_day(settings, str(body["store"]), (origin + 5).item(), since=since))
     inputs, numbers = explained["movement"].pop("from"), explained["movement"]
