@@ -1,6 +1,6 @@
 """What the pages about operation read: the journal's sums, backtests, alarms, the ledger and the endpoint.
 
-Sums are cached until the journal has a newer request or another scored day.
+Sums are cached until the journal has a newer request or another scored day, and for SUMS_TTL_S at most.
 """
 
 import io
@@ -28,7 +28,7 @@ from rossmann.validation import DataError
 
 T = TypeVar("T")
 TTL_S = 5  # for what may change at any time
-SUMS_TTL_S = 300  # a day that is scored again changes neither key of the cache
+SUMS_TTL_S = 300  # a day that is scored a second time changes no field of JournalKey
 ENDPOINT_TIMEOUT_S = 2
 HOURS = 24
 FIGURES = ("all", "lead_week")  # the slices that are read as they are

@@ -1,4 +1,4 @@
-"""The table of all checks, and how they are run: at the same time, each with an end."""
+"""The table of all checks. They run at the same time, with one deadline for all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def diagnose(environment: Mapping[str, str] = os.environ) -> list[Finding]:
 
 
 def run_checks(surroundings: Surroundings, checks: Mapping[str, Check], deadline_s: float) -> list[Finding]:
-    """Each check in a thread of its own. One that does not end in time, or fails, is a finding, too."""
+    """Run each check in its own thread. One that fails, or has not ended by the deadline, becomes a finding."""
     findings: dict[str, list[Finding]] = {name: [] for name in checks}
     threads = {
         name: threading.Thread(target=_run, args=(name, check, surroundings, findings[name]), daemon=True)

@@ -44,7 +44,7 @@ class Surroundings:
 
 
 def read_surroundings(environment: Mapping[str, str]) -> Surroundings:
-    """The environment and the settings, which are read from that of this process."""
+    """The given environment, and the settings of this process, which are read from os.environ."""
     try:
         from rossmann.settings import Settings
 

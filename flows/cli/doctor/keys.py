@@ -20,7 +20,7 @@ OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 
 
 def keys(surroundings: Surroundings) -> Iterator[Finding]:
-    """An endpoint that others reach has keys, and they are long."""
+    """API keys of the settings and of the running endpoint, AWS keys, Ray's token, and who may read files with secrets."""
     yield from api_keys(surroundings)
     yield from endpoint_keys(surroundings)
     yield from aws_keys(surroundings)
