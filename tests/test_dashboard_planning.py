@@ -105,7 +105,7 @@ def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_f
     type_override(page, "+10%")
     expect(page.get_by_test_id("stMetric").nth(2)).to_contain_text("1")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_test_id("stAlert")).to_contain_text("an override has no planner: say who")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("An override has no planner: say who")
     page.get_by_label("Who").fill("Cleo")
     page.get_by_label("Why").fill("road works")
     page.get_by_label("Why").press("Enter")

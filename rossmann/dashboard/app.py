@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from rossmann.dashboard import formats
 from rossmann.dashboard.pages import accuracy, alarms, forecast, models, overrides, system, upload, whatif
 from rossmann.validation import DataError
 
@@ -62,6 +63,6 @@ def _with_messages(page: Callable[[], None]) -> Callable[[], None]:
         try:
             page()
         except DataError as error:
-            st.info(str(error), icon=":material/info:")
+            st.info(formats.sentence(str(error)), icon=":material/info:")
 
     return run

@@ -67,6 +67,11 @@ def plain(text: str) -> str:
     return text.translate(ESCAPES)
 
 
+def sentence(text: str) -> str:
+    """A message that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def bullets(texts: Sequence[str]) -> str:
     """Texts as Markdown, several as a list. Nothing in them is markup: the name of a column may have * or _."""
     lines = [plain(text) for text in texts]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
+from rossmann.dashboard import formats
 from rossmann.dashboard.override_table import Texts, fill_texts
 from rossmann.schema import to_date
 from rossmann.validation import DataError
@@ -48,5 +49,5 @@ def ask_texts(table: pd.DataFrame) -> Texts:
         try:
             return fill_texts(table, first, last, WAYS[way](table, value))
         except DataError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(formats.sentence(str(error)), icon=":material/error:")
             return {}

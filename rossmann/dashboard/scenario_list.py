@@ -10,6 +10,7 @@ from rossmann.dashboard.loading import Current
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Difference, Scenario
+from rossmann.schema import to_date
 from rossmann.validation import DataError
 
 CHANGES_KEY, NAME_KEY = "changes", "scenario"  # of the session and of the URL
@@ -72,7 +73,9 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
         charts.show(_scenario_chart(history, totals), "scenarios")
     for scenario in stored:
         text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
-        text.markdown(f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}")
+        is_over = all(change.last <= to_date(history.origin) for change in scenario.changes)
+        note = "; all of its days are over" if is_over else ""
+        text.markdown(f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}")
         use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
         forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
 

@@ -20,7 +20,7 @@ OTHERS_MAY_READ = stat.S_IRGRP | stat.S_IROTH
 
 
 def keys(surroundings: Surroundings) -> Iterator[Finding]:
-    """API keys of the settings and of the running endpoint, AWS keys, Ray's token, and who may read files with secrets."""
+    """API keys of the settings and of the running endpoint, AWS keys, Ray's token, and readers of secret files."""
     yield from api_keys(surroundings)
     yield from endpoint_keys(surroundings)
     yield from aws_keys(surroundings)

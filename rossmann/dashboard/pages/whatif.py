@@ -149,8 +149,10 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     total = comparison.total()
     count, unit = len(np.unique(comparison.plan.store)), formats.unit(history)
     st.subheader("Difference")
+    stores = "the store" if count == 1 else f"the {count:,} stores"
+    st.caption(f"Sums of {stores} that the changes are about, over all days of the plan.")
     left, middle, right = st.columns(3)
-    left.metric(f"As planned, {unit}", formats.amount(total.base), help=f"{count:,} stores, all days of the horizon")
+    left.metric(f"As planned, {unit}", formats.amount(total.base))
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
     bounds = formats.difference_interval(total)
