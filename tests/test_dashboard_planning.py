@@ -15,15 +15,16 @@ from rossmann.dashboard.override_table import fill_texts, for_editing, read_edit
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
-from rossmann.planning.overrides import Signature, override_rows
+from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
 from rossmann.settings import Settings
 from rossmann.validation import DataError
-from tests.support.browser import headless_chromium, running_dashboard, screen
+from tests.support.browser import Screen, headless_chromium, running_dashboard, screen
 from tests.support.endpoint import registry_of, save_with_champion
 
 pytestmark = pytest.mark.slow
 NOW = datetime.now(UTC)
 OVERRIDE_COLUMN = 5  # of the table, counted from 0
+KEY_DELAY_MS = 60  # of a person who types fast
 FIRST_ROW_PX = (60, 52)  # a point within the first row of the table
 
 
@@ -93,10 +94,16 @@ def type_override(page: Page, text: str) -> None:
     for column in range(OVERRIDE_COLUMN):
         expect(selected).to_have_attribute("aria-colindex", str(column + 1))
         page.keyboard.press("ArrowRight")
+    page.keyboard.type(text, delay=KEY_DELAY_MS)  # the first key opens the cell's editor, and belongs to the text
     page.keyboard.press("Enter")
-    editor = page.locator("#portal textarea")
-    editor.fill(text)
-    editor.press("Enter")
+
+
+def sign(show: Screen, planner: str, reason: str) -> None:
+    """Say who and why."""
+    show.page.get_by_label("Who").fill(planner)
+    show.page.get_by_label("Why").fill(reason)
+    show.page.get_by_label("Why").press("Enter")
+    show.settled()
 
 
 def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_forecast(show, settings, noisy):
@@ -106,10 +113,7 @@ def test_an_override_is_kept_with_who_and_why_survives_a_reload_and_changes_no_f
     expect(page.get_by_test_id("stMetric").nth(2)).to_contain_text("1")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_test_id("stAlert")).to_contain_text("An override has no planner: say who")
-    page.get_by_label("Who").fill("Cleo")
-    page.get_by_label("Why").fill("road works")
-    page.get_by_label("Why").press("Enter")
-    show.settled()
+    sign(show, "Cleo", "road works")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"1 day of store {store} saved")).to_be_visible()
     expect(page.get_by_text("The entry of these days")).to_be_visible()
@@ -132,10 +136,7 @@ def test_an_amount_that_is_hardly_meant_and_one_of_another_planner_are_asked_abo
     expect(page.get_by_test_id("stAlert")).to_contain_text("12.00 instead of a forecast of")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
     page.get_by_text("1 of the amounts are far from the forecast, and meant").click()
-    page.get_by_label("Who").fill("Ana")
-    page.get_by_label("Why").fill("a fair")
-    page.get_by_label("Why").press("Enter")
-    show.settled()
+    sign(show, "Ana", "a fair")
     forecasts = newest(settings, noisy)
     day = forecasts[(forecasts.store == store) & (forecasts.open == 1)].head(1)
     other = Signature("Ben", "road works", datetime.now(UTC))
@@ -144,10 +145,17 @@ def test_an_amount_that_is_hardly_meant_and_one_of_another_planner_are_asked_abo
     page.get_by_role("button", name="Save").click()
     warning = re.compile("Ben has set .* to 4,444 since this table was opened: road works")
     expect(page.get_by_text(warning)).to_be_visible()
+    overrides = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store])
+    other = Signature("Ben", "it was closed", datetime.now(UTC))
+    days = pd.DataFrame({"store": noisy.stores.label[9], "date": day.date})
+    journal.add_overrides(settings.journal_address, withdrawal_rows(noisy, overrides, days, other))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text(re.compile("Ben has withdrawn the override of .*: it was closed"))).to_be_visible()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"1 day of store {store} saved")).to_be_visible()
     saved = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store])
-    assert saved.amount.tolist()[-2:] == [4444.0, 12.0]
+    assert saved.amount.tolist()[-3::2] == [4444.0, 12.0]
+    assert np.isnan(saved.amount.tolist()[-2])
 
 
 def test_the_store_of_another_page_is_the_one_to_override(show, noisy):
@@ -184,10 +192,7 @@ def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(
     forecasts = newest(settings, noisy)
     open_days = forecasts[(forecasts.store == store) & (forecasts.open == 1)]
     expect(page.get_by_test_id("stMetric").nth(2)).to_contain_text(str(len(open_days)))
-    page.get_by_label("Who").fill("Cleo")
-    page.get_by_label("Why").fill("a new bus line")
-    page.get_by_label("Why").press("Enter")
-    show.settled()
+    sign(show, "Cleo", "a new bus line")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"{len(open_days)} days of store {store} saved")).to_be_visible()
     overrides = journal.read_overrides(settings.journal_address, NOW.date().min, date.max, [store])

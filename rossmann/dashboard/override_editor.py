@@ -36,10 +36,10 @@ class OpenTable:
     """The table of a store as it was when its editor was opened: what others change later does not mix with it."""
 
     table: pd.DataFrame
-    opened: datetime
-    identity: str
-    key: str  # of the editor, which keeps what was typed by it
-    beginning: Texts = field(default_factory=dict)  # unsaved texts that the editor began with
+    last_entry: int  # id of the newest override in it; 0 without one
+    table_id: str  # stays when the editor is replaced
+    editor_key: str  # Streamlit keeps what was typed by it: another key is an editor with the initial texts
+    initial_texts: Texts = field(default_factory=dict)  # unsaved ones
 
 
 @dataclass(frozen=True)
@@ -61,45 +61,46 @@ class Store:
 def edit_overrides(store: Store) -> None:
     """Chart, form, table, and what a planner has to say before saving."""
     overrides = loading_planning.overrides(store.number, *store.days)
-    opened = _open_table(store, overrides)
-    if opened.table.empty:
+    open_table = _find_table(store, overrides)
+    if open_table.table.empty:
         st.info(f"Store {formats.plain(store.label)} is closed on all days to come: there is nothing to override.")
         return
     chart = st.container()
-    filled = ask_texts(opened.table)
-    edited = _editor(opened, formats.unit(store.history))
-    texts = unsaved_texts(opened.table, edited)
-    st.session_state[TABLES_KEY][store.key] = opened, texts
+    filled = ask_texts(open_table.table)
+    edited = _editor(open_table, formats.unit(store.history))
+    texts = unsaved_texts(open_table.table, edited)
+    st.session_state[TABLES_KEY][store.key] = open_table, texts
     if filled:
-        _reopen(store, opened, texts | dict(filled))
+        _reopen(store, open_table, texts | dict(filled))
         st.rerun()
-    edits = read_edits(opened.table, texts)
+    edits = read_edits(open_table.table, texts)
     with chart:
-        charts.show(_chart(store.history, opened.table, edits.override), "overrides")
-    _show_change(opened.table, edits, formats.unit(store.history))
-    _ask_and_save(store, opened, edits)
+        charts.show(_chart(store.history, open_table.table, edits.override), "overrides")
+    _show_change(open_table.table, edits, formats.unit(store.history))
+    _ask_and_save(store, open_table, edits)
     _show_entries(overrides)
 
 
-def _open_table(store: Store, overrides: pd.DataFrame) -> OpenTable:
+def _find_table(store: Store, overrides: pd.DataFrame) -> OpenTable:
     """The table of this store that the session has, with what was typed into it; else a new one."""
     tables = st.session_state.setdefault(TABLES_KEY, {})
-    opened, texts = tables.get(store.key, (None, {}))
-    is_shown = opened and opened.key in st.session_state  # Streamlit forgets an editor that another page or store hid
-    if opened and not is_shown:
+    open_table, texts = tables.get(store.key, (None, {}))
+    # Streamlit forgets the state of an editor that another page or store has hidden.
+    is_shown = open_table and open_table.editor_key in st.session_state
+    if open_table and not is_shown:
         st.session_state.pop(MESSAGE_KEY, None)
     if texts:
-        return opened if is_shown else _reopen(store, opened, texts)
+        return open_table if is_shown else _reopen(store, open_table, texts)
     earlier = loading_planning.earlier_forecasts(store.number, *store.days)
     table = override_table(store.history, store.number, store.forecasts, earlier, overrides)
-    if not (opened and is_shown and opened.table.equals(table)):
-        opened = OpenTable(table, datetime.now(UTC), identity := _new_key(), key=identity)
-    return opened
+    if not (open_table and is_shown and open_table.table.equals(table)):
+        open_table = OpenTable(table, _last_entry(overrides), table_id := _new_key(), editor_key=table_id)
+    return open_table
 
 
-def _reopen(store: Store, opened: OpenTable, texts: Texts) -> OpenTable:
+def _reopen(store: Store, open_table: OpenTable, texts: Texts) -> OpenTable:
     """Another editor for the same table, which begins with these texts."""
-    again = replace(opened, key=_new_key(), beginning=texts)
+    again = replace(open_table, editor_key=_new_key(), initial_texts=texts)
     st.session_state[TABLES_KEY][store.key] = again, texts
     return again
 
@@ -109,16 +110,16 @@ def _new_key() -> str:
     return f"override-editor-{st.session_state[COUNTER_KEY]}"
 
 
-def _editor(opened: OpenTable, unit: str) -> pd.DataFrame:
+def _editor(open_table: OpenTable, unit: str) -> pd.DataFrame:
     return st.data_editor(
-        for_editing(opened.table, opened.beginning),
-        key=opened.key,
+        for_editing(open_table.table, open_table.initial_texts),
+        key=open_table.editor_key,
         hide_index=True,
         disabled=READ_ONLY,
         height=390,
         placeholder="",
         column_config={
-            "date": day_column(),
+            "date": _day(),
             "promotion": st.column_config.CheckboxColumn("promotion"),
             "last_year": st.column_config.NumberColumn(
                 "last year", help="Same weekday, 52 weeks before", format=AMOUNT
@@ -159,20 +160,20 @@ def _show_change(table: pd.DataFrame, edits: Edits, unit: str) -> None:
     right.metric("Days changed, not saved yet", edits.count)
 
 
-def _ask_and_save(store: Store, opened: OpenTable, edits: Edits) -> None:
+def _ask_and_save(store: Store, open_table: OpenTable, edits: Edits) -> None:
     """Ask who and why, and save what was changed, unless something in it cannot be meant."""
     if edits.problems:
         st.error(formats.bullets(edits.problems[:MOST_LINES]), icon=":material/error:")
-    is_meant = not edits.unlikely or _ask_about(edits.unlikely, opened.key)
+    is_meant = not edits.unlikely or _ask_about(edits.unlikely, open_table.editor_key)
     who, why, button = st.columns([1, 3, 1], vertical_alignment="bottom")
     planner = who.text_input("Who", st.session_state.get(PLANNER_KEY, ""), placeholder="Your name")
     st.session_state[PLANNER_KEY] = planner
-    reason = why.text_input("Why", key=f"reason-{opened.identity}", placeholder="What the forecast does not know")
+    reason = why.text_input("Why", key=f"reason-{open_table.table_id}", placeholder="What the forecast does not know")
     hint = None if edits.count else "Type an amount in the column override first"
     is_ready = bool(edits.count) and is_meant and not edits.problems
     if button.button("Save", type="primary", disabled=not is_ready, help=hint, icon=":material/save:"):
         st.session_state.pop(MESSAGE_KEY, None)
-        _save(store, opened, edits, Signature(planner, reason, datetime.now(UTC)))
+        _save(store, open_table, edits, Signature(planner, reason, datetime.now(UTC)))
     label, text = st.session_state.get(MESSAGE_KEY, ("", ""))
     if label == store.label:  # until the next save, or another store
         st.success(text, icon=":material/check:")
@@ -183,14 +184,14 @@ def _ask_about(unlikely: tuple[str, ...], key: str) -> bool:
     return st.checkbox(f"{len(unlikely):,} of the amounts are far from the forecast, and meant", key=f"meant-{key}")
 
 
-def _save(store: Store, opened: OpenTable, edits: Edits, signature: Signature) -> None:
+def _save(store: Store, open_table: OpenTable, edits: Edits, signature: Signature) -> None:
     """Save, or say why not. A day that somebody else has changed meanwhile is asked about."""
     tables, overrides = st.session_state[TABLES_KEY], loading_planning.overrides_now(store.number, *store.days)
     days = pd.concat([edits.changed["date"], edits.removed["date"]])
-    if others := _changes_of_others(overrides, days, opened.opened):
+    if others := _changes_of_others(overrides, days, open_table.last_entry):
         lines = [*others[:MOST_LINES], "Save again to replace it, or reload the page to see it in the table."]
         st.warning(formats.bullets(lines), icon=":material/warning:")
-        tables[store.key] = replace(opened, opened=signature.at), tables[store.key][1]
+        tables[store.key] = replace(open_table, last_entry=_last_entry(overrides)), tables[store.key][1]
         return
     rows = (
         override_rows(store.history, store.forecasts, edits.changed.assign(store=store.label), signature),
@@ -203,10 +204,14 @@ def _save(store: Store, opened: OpenTable, edits: Edits, signature: Signature) -
     st.rerun()
 
 
-def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, since: datetime) -> list[str]:
-    """A sentence for each of these days whose last entry, an amount or a withdrawal, is newer than `since`."""
+def _last_entry(overrides: pd.DataFrame) -> int:
+    return int(overrides["id"].max()) if len(overrides) else 0
+
+
+def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, last_entry: int) -> list[str]:
+    """A sentence for each of these days whose newest entry, an amount or a withdrawal, came after `last_entry`."""
     rows = overrides.drop_duplicates(list(KEYS), keep="last")
-    newer = rows[rows["date"].isin(days) & (pd.to_datetime(rows["at"], utc=True) > since)]
+    newer = rows[rows["date"].isin(days) & (rows["id"] > last_entry)]
     columns = (newer[name].to_numpy() for name in ("planner", "amount", "date", "reason"))
     return [_sentence(*entry) for entry in zip(*columns, strict=True)]
 
@@ -229,8 +234,8 @@ def _show_entries(overrides: pd.DataFrame) -> None:
         st.dataframe(
             _entries(overrides),
             hide_index=True,
-            placeholder="–",
-            column_config={"at (UTC)": _moment(), "day": day_column(), "forecast": amounts, "override": amounts},
+            placeholder=formats.NO_NUMBER,
+            column_config={"at (UTC)": _moment(), "day": _day(), "forecast": amounts, "override": amounts},
         )
 
 
@@ -243,7 +248,7 @@ def _entries(overrides: pd.DataFrame) -> pd.DataFrame:
     return table[list(names)].round({"forecast": 0, "amount": 2}).rename(columns=names)
 
 
-def day_column() -> ColumnConfig:
+def _day() -> ColumnConfig:
     """A day with its weekday."""
     return st.column_config.DateColumn("day", format="ddd D MMM YYYY")
 
