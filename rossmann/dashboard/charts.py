@@ -109,6 +109,18 @@ def add_day(chart: go.Figure, day: np.datetime64, text: str) -> None:
     )
 
 
+def add_steps(
+    chart: go.Figure, names: Sequence[str], amounts: Sequence[float], texts: Sequence[str], measures: Sequence[str]
+) -> None:
+    """A horizontal waterfall from the top down. measures: of each step what Plotly's `measure` says it is."""
+    chart.add_waterfall(
+        y=names, x=amounts, orientation="h", measure=measures, text=texts, textposition="outside", cliponaxis=False,
+        hoverinfo="skip", increasing={"marker": {"color": BETTER}}, decreasing={"marker": {"color": WORSE}},
+        totals={"marker": {"color": ACTUAL}}, connector={"line": {"color": ACTUAL, "width": 0.8}}, showlegend=False,
+    )  # fmt: skip
+    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
+
+
 def waterfall(reasons: Reasons, unit: str) -> go.Figure:
     """The terms of a forecast from the usual level down to the forecast, each a step to the right or to the left."""
     names = [*(term.name for term in reasons.terms), "forecast"]
@@ -119,15 +131,11 @@ def waterfall(reasons: Reasons, unit: str) -> go.Figure:
         *(f"{formats.change(term.amount)} ({formats.signed_percent(term.change)})" for term in others),
     ]
     chart = figure("", height=110 + 30 * len(names))
-    chart.add_waterfall(
-        y=names, x=amounts, orientation="h", measure=["absolute", *["relative"] * len(others), "total"],
-        text=[*texts, f"{reasons.forecast:,.0f}"], textposition="outside", cliponaxis=False, hoverinfo="skip",
-        increasing={"marker": {"color": BETTER}}, decreasing={"marker": {"color": WORSE}},
-        totals={"marker": {"color": ACTUAL}}, connector={"line": {"color": ACTUAL, "width": 0.8}}, showlegend=False,
-    )  # fmt: skip
+    add_steps(
+        chart, names, amounts, [*texts, f"{reasons.forecast:,.0f}"], ["absolute", *["relative"] * len(others), "total"]
+    )
     steps = np.cumsum(amounts[:-1])
     span = steps.max() - steps.min()
-    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
     chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(0.3 * steps.max(), span)])
     return chart
 

@@ -119,15 +119,9 @@ def _movement_chart(movement: Movement, unit: str) -> go.Figure:
     """The causes of a movement, each a step from where the one before it ends, and their sum."""
     names, amounts = zip(*movement.causes, ("total", movement.change), strict=True)
     chart = charts.figure("", height=210)
-    chart.add_waterfall(
-        y=names, x=amounts, orientation="h", measure=["relative"] * len(movement.causes) + ["total"],
-        text=[formats.change(amount) for amount in amounts], textposition="outside", cliponaxis=False, hoverinfo="skip",
-        increasing={"marker": {"color": charts.BETTER}}, decreasing={"marker": {"color": charts.WORSE}},
-        totals={"marker": {"color": charts.ACTUAL}}, connector={"line": {"color": charts.ACTUAL, "width": 0.8}},
-        showlegend=False,
-    )  # fmt: skip
+    texts = [formats.change(amount) for amount in amounts]
+    charts.add_steps(chart, names, amounts, texts, ["relative"] * len(movement.causes) + ["total"])
     ends = np.cumsum([0.0, *amounts[:-1]])
     margin = MARGIN * max(float(np.ptp(ends)), 1.0)
-    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
     chart.update_xaxes(title=f"change, {unit}", tickformat="~s", range=[ends.min() - margin, ends.max() + margin])
     return chart

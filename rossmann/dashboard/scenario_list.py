@@ -1,4 +1,4 @@
-"""The scenarios of the What-if page: kept by name, listed with what they are worth today, opened and deleted."""
+"""The scenarios of the What-if page: kept by name, listed with their effect on sales today, opened and deleted."""
 
 from datetime import UTC, datetime
 
@@ -61,7 +61,7 @@ def _save(scenario: Scenario) -> None:
 
 
 def show_scenarios(history: SalesHistory, now: Current) -> None:
-    """The scenarios beside each other, and what they are worth with today's model and plan."""
+    """The scenarios beside each other, and their effect on sales with today's model and plan."""
     _ask_before_replacing()
     _offer_undo()
     stored = loading.scenarios()
@@ -81,7 +81,7 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
 
 
 def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
-    """What a scenario is worth today, or why that cannot be said: it may name a store that the chain has no more."""
+    """The effect of a scenario on sales today, or why it is unknown: it may name a store that the chain has no more."""
     try:
         return loading.comparison(now.snapshot, now.champion.version, scenario.changes).total()
     except DataError as error:

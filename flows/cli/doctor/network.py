@@ -45,15 +45,8 @@ class Port:
 PORTS = (
     Port("Prefect's server", "PREFECT_PORT", 4200, "true", "/api/health", address="PREFECT_API_URL"),
     Port("MLflow", "MLFLOW_PORT", 5000, "OK", "/health"),
-    Port(
-        "the endpoint",
-        ENDPOINT_PORT,
-        8000,
-        ALIVE,
-        "/health",
-        "/serve-{user}-{port}/",
-        SERVE_ADDRESS,  # the folder of its HAProxy
-    ),
+    # Its proxy is the HAProxy whose command line has this folder.
+    Port("the endpoint", ENDPOINT_PORT, 8000, ALIVE, "/health", "/serve-{user}-{port}/", address=SERVE_ADDRESS),
     Port("Ray's dashboard", "RAY_DASHBOARD_PORT", 8265, "Ray", "/", address=SERVE_ADDRESS),
     Port("Ray's client server", "RAY_CLIENT_PORT", 10001, command="ray.util.client.server"),
     Port("the dashboard", "DASHBOARD_PORT", 8501, "ok", "/_stcore/health"),

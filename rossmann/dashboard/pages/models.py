@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from rossmann.dashboard import charts, commands, loading, operation_charts, records
+from rossmann.dashboard import charts, commands, formats, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, moment, percent
 from rossmann.dashboard.timeline import sentence
 from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
@@ -165,7 +165,7 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     _finish_change()
     if result := st.session_state.get(RESULT):
         box, icon = (st.success, "check_circle") if result.succeeded else (st.error, "error")
-        box(result.text[:1].upper() + result.text[1:], icon=f":material/{icon}:")
+        box(formats.sentence(result.text), icon=f":material/{icon}:")
     current = champion.version if champion else None
     displayed = st.session_state.get(DISPLAYED, current)  # when the button was pressed; another may be champion by now
     st.session_state[DISPLAYED] = current

@@ -48,10 +48,10 @@ def page() -> None:
 def _choose_store(history: SalesHistory) -> Store:
     """One store: that of the URL, else the first of those that were chosen on another page."""
     labels = history.stores.label.tolist()
-    elsewhere = [*st.session_state.get(STORES_KEY, []), *st.query_params.get_all(STORES_KEY)]
-    known = [label for label in elsewhere if label in labels]
-    if known and STORE_KEY not in st.query_params and STORE_KEY not in st.session_state:
-        st.session_state[STORE_KEY] = known[0]
+    selection = [*st.session_state.get(STORES_KEY, []), *st.query_params.get_all(STORES_KEY)]
+    of_chain = [label for label in selection if label in labels]
+    if of_chain and STORE_KEY not in st.query_params and STORE_KEY not in st.session_state:
+        st.session_state[STORE_KEY] = of_chain[0]
     left, _ = st.columns([1, 3])
     links.warn_of_unknown(STORE_KEY, labels, "there is no store {} in this chain")
     label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
@@ -80,7 +80,7 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
             "WAPE forecast": shares, "WAPE override": shares, "MAE forecast": amounts, "MAE override": amounts,
             "closer by": amounts, "P(closer)": st.column_config.NumberColumn(format="%.2f"),
         },
-        placeholder="–",
+        placeholder=formats.NO_NUMBER,
     )  # fmt: skip
 
 
