@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import streamlit as st
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from streamlit.testing.v1 import AppTest
 
 from flows.delivery import deliver_and_record
@@ -74,9 +74,7 @@ def test_a_forecast_is_drawn_with_its_intervals_and_earlier_forecasts_and_surviv
     texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
     kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
     assert [names for names in texts if names] == [[series.HOLIDAY_KIND_NAMES[kind] for kind in kinds[kinds > 0]]]
-    drawn = page.locator(".js-plotly-plot").first.evaluate(
-        "chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)"
-    )
+    drawn = chart_of(page).evaluate("chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)")
     deliver_and_record(workspace.settings, None, None, False)
     (file,) = Path(workspace.settings.workspace.forecasts).glob("*_v2.parquet")
     batch = pd.read_parquet(file)
@@ -102,7 +100,6 @@ def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
     first, second = workspace.history.stores.label[:2]
     page = show.open(f"?stores={first}&stores={second}")
     expect(page.get_by_role("heading", name=f"Stores {first}, {second}")).to_be_visible()
-    show.settled()  # a page that is left before it is drawn to its end takes its choice out of the address
     page.get_by_role("link", name="What-if").click()
     expect(page.get_by_role("heading", name="What-if")).to_be_visible()
     expect(page).to_have_url(f"{show.url}/what-if?stores={first}&stores={second}")
@@ -110,6 +107,22 @@ def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
     page.go_back()
     expect(page.get_by_role("heading", name=f"Stores {first}, {second}")).to_be_visible()
     expect(page).to_have_url(f"{show.url}/?stores={first}&stores={second}")
+
+
+@pytest.mark.parametrize("drawn", ["What-if", "Stores"], ids=["left at once", "left before the stores are drawn"])
+def test_a_page_that_is_left_before_it_is_drawn_takes_the_chosen_stores_along(show, workspace, drawn):
+    first, second = workspace.history.stores.label[:2]
+    held: list[Route] = []
+    show.page.route(
+        re.compile("/Multiselect[.]"), lambda request: held.append(request)
+    )  # the code of this widget does not come
+    page = show.page
+    page.goto(f"{show.url}/?stores={first}&stores={second}")
+    page.get_by_text(re.compile(f"^{drawn}")).first.wait_for()
+    page.get_by_role("link", name="What-if").click()
+    expect(page.get_by_text(f"Stores {first}, {second}: every choice")).to_be_visible()
+    expect(page).to_have_url(f"{show.url}/what-if?stores={first}&stores={second}")
+    assert held
 
 
 def test_an_address_that_names_what_does_not_exist_says_so_and_what_exists(show, workspace, label):
@@ -132,7 +145,7 @@ def test_picture_and_csv_are_named_after_the_stores_and_the_picture_says_what_it
     with page.expect_download() as csv:
         page.get_by_test_id("stDownloadButton").get_by_role("button").click()
     assert csv.value.suggested_filename == f"{stem}.csv"
-    chart = page.locator(".js-plotly-plot").first
+    chart = chart_of(page)
     expect(chart).to_contain_text(f"Stores {first}, {second}: forecast from sales up to Wed 15 Oct 2014, version 2")
     assert "Arial" in chart.locator(".legendtext").first.evaluate("text => getComputedStyle(text).fontFamily")
     chart.hover()
@@ -153,7 +166,7 @@ def test_the_reasons_of_a_day_add_up_to_its_forecast(show, label):
 
 def test_a_click_on_a_day_shows_its_reasons_and_puts_it_into_the_url(show, label):
     page = show.open(f"?stores={label}")
-    chart = page.locator(".js-plotly-plot").first
+    chart = chart_of(page)
     x, y, day = chart.evaluate("""chart => {
         const line = chart.data.find(trace => trace.name === 'forecast'), layout = chart._fullLayout;
         const [x, y] = [layout.xaxis.d2p(line.x[9]), layout.yaxis.d2p(line.y[9])];
@@ -360,9 +373,14 @@ def test_the_forecast_of_today_takes_no_place_among_the_earlier_ones(workspace):
     assert table.origin.unique().tolist() == [pd.Timestamp(today - 7), pd.Timestamp(today - 14)]
 
 
+def chart_of(page: Page, number: int = 0) -> Locator:
+    """A chart by its place on the page: the second may be drawn first."""
+    return page.get_by_test_id("stPlotlyChart").nth(number).locator(".js-plotly-plot")
+
+
 def traces(page: Page, chart: int, value: str) -> list:
     """A value of each trace of a chart, in JavaScript."""
-    return page.locator(".js-plotly-plot").nth(chart).evaluate(f"chart => chart.data.map(trace => {value})")
+    return chart_of(page, chart).evaluate(f"chart => chart.data.map(trace => {value})")
 
 
 def contents(workspace: Operations) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from rossmann.dashboard import formats
+from rossmann.dashboard import formats, selection
 from rossmann.dashboard.pages import accuracy, alarms, forecast, models, overrides, system, upload, whatif
 from rossmann.validation import DataError
 
@@ -48,6 +48,7 @@ SUB_PATHS = tuple(page.path for group in PAGES.values() for page in group if pag
 def main() -> None:
     """Run the page of the URL."""
     st.set_page_config(page_title="rossmann", page_icon=ICON, layout="wide")
+    selection.remember_address()
     st.navigation({title: [_streamlit_page(page) for page in group] for title, group in PAGES.items()}).run()
 
 

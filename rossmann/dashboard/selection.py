@@ -13,6 +13,7 @@ from rossmann.data import SalesHistory
 ALL = "All stores"
 MOST_LABELS = 6  # that a title has
 GROUP_KEY, STORES_KEY = "group", "stores"  # of the widgets and of the URL
+OPENED_WITH_KEY = "opened_with"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ def groups(history: SalesHistory) -> dict[str, np.ndarray]:
     return result
 
 
+def remember_address() -> None:
+    """Keep the choice that the dashboard was opened with: a reader may leave its page before the widgets are there."""
+    if OPENED_WITH_KEY not in st.session_state:
+        st.session_state[OPENED_WITH_KEY] = {key: st.query_params.get_all(key) for key in (GROUP_KEY, STORES_KEY)}
+
+
 def choose_stores(history: SalesHistory) -> Selection:
     """Two widgets beside each other, and what is chosen with them. Warns of a group or store that is not there.
 
@@ -46,11 +53,13 @@ def choose_stores(history: SalesHistory) -> Selection:
         left, right = st.columns([1, 3])
         by_group = groups(history)
         links.warn_of_unknown(GROUP_KEY, list(by_group), "there is no group {}")
+        _restore(GROUP_KEY, list(by_group))
         group = left.selectbox("Group", list(by_group), key=GROUP_KEY, bind="query-params")
         members = by_group[group]
         labels = history.stores.label[members].tolist()
         where = "in this chain" if group == ALL else f"in the group {group}"
         links.warn_of_unknown(STORES_KEY, labels, f"there is no store {{}} {where}")
+        _restore(STORES_KEY, labels)
         names = _choose_labels(right, labels)
     if names:
         chosen = np.flatnonzero(np.isin(history.stores.label, names))
@@ -74,3 +83,20 @@ def _choose_labels(place: DeltaGenerator, labels: list[str]) -> list[str]:
         placeholder=f"All {len(labels):,} of the group; type to search",
         select_all=False,  # it would be the first of the matches, which Enter takes; all is no choice, or a group
     )  # fmt: skip
+
+
+def _restore(key: str, options: list[str]) -> None:
+    """Put a choice back into the address that lost it. Call it before the widget of this key.
+
+    The browser takes only what its widgets show to the next page, so that a click before they are drawn takes nothing.
+    """
+    if key in st.query_params:
+        return
+    if key in st.session_state:
+        if st.session_state[key] not in ([], ALL):  # in every address but that of the default
+            st.session_state[key] = st.session_state[key]  # Streamlit writes what a program sets into the address
+        return
+    opened_with = st.session_state.get(OPENED_WITH_KEY, {}).get(key, [])
+    if values := [value for value in opened_with if value in options]:
+        st.query_params[key] = values
+        st.session_state[key] = values[-1] if key == GROUP_KEY else values

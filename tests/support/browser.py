@@ -54,7 +54,8 @@ class Screen:
     def settled(self) -> Page:
         """The page after the run that is going on."""
         expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-        expect(self.page.get_by_test_id("stAppSkeleton")).to_have_count(0)
+        for placeholder in ("stAppSkeleton", "stSkeleton"):  # of the page, and of a widget whose code is still loaded
+            expect(self.page.get_by_test_id(placeholder)).to_have_count(0)
         return self.page
 
 
