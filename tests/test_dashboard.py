@@ -112,9 +112,9 @@ def test_back_from_the_what_if_returns_to_the_chosen_stores(show, workspace):
 @pytest.mark.parametrize("drawn", ["What-if", "Stores"], ids=["left at once", "left before the stores are drawn"])
 def test_a_page_that_is_left_before_it_is_drawn_takes_the_chosen_stores_along(show, workspace, drawn):
     first, second = workspace.history.stores.label[:2]
-    held: list[Route] = []
+    requests: list[Route] = []
     show.page.route(
-        re.compile("/Multiselect[.]"), lambda request: held.append(request)
+        re.compile("/Multiselect[.]"), lambda request: requests.append(request)
     )  # the code of this widget does not come
     page = show.page
     page.goto(f"{show.url}/?stores={first}&stores={second}")
@@ -122,7 +122,7 @@ def test_a_page_that_is_left_before_it_is_drawn_takes_the_chosen_stores_along(sh
     page.get_by_role("link", name="What-if").click()
     expect(page.get_by_text(f"Stores {first}, {second}: every choice")).to_be_visible()
     expect(page).to_have_url(f"{show.url}/what-if?stores={first}&stores={second}")
-    assert held
+    assert requests
 
 
 def test_an_address_that_names_what_does_not_exist_says_so_and_what_exists(show, workspace, label):

@@ -13,7 +13,7 @@ from rossmann.data import SalesHistory
 ALL = "All stores"
 MOST_LABELS = 6  # that a title has
 GROUP_KEY, STORES_KEY = "group", "stores"  # of the widgets and of the URL
-OPENED_WITH_KEY = "opened_with"
+FIRST_CHOICE_KEY = "first_choice"  # of the session, where no widget is
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def groups(history: SalesHistory) -> dict[str, np.ndarray]:
 
 def remember_address() -> None:
     """Keep the choice that the dashboard was opened with: a reader may leave its page before the widgets are there."""
-    if OPENED_WITH_KEY not in st.session_state:
-        st.session_state[OPENED_WITH_KEY] = {key: st.query_params.get_all(key) for key in (GROUP_KEY, STORES_KEY)}
+    if FIRST_CHOICE_KEY not in st.session_state:
+        st.session_state[FIRST_CHOICE_KEY] = {key: st.query_params.get_all(key) for key in (GROUP_KEY, STORES_KEY)}
 
 
 def choose_stores(history: SalesHistory) -> Selection:
@@ -96,7 +96,7 @@ def _restore(key: str, options: list[str]) -> None:
         if st.session_state[key] not in ([], ALL):  # in every address but that of the default
             st.session_state[key] = st.session_state[key]  # Streamlit writes what a program sets into the address
         return
-    opened_with = st.session_state.get(OPENED_WITH_KEY, {}).get(key, [])
-    if values := [value for value in opened_with if value in options]:
+    first_choice = st.session_state.get(FIRST_CHOICE_KEY, {}).get(key, [])
+    if values := [value for value in first_choice if value in options]:
         st.query_params[key] = values
         st.session_state[key] = values[-1] if key == GROUP_KEY else values
