@@ -168,7 +168,8 @@ class _Study:
         self._screening = origins[::SCREENING_STEP]
         self._others = [origin for origin in origins if origin not in self._screening]
         self._suggestions: list[optuna.trial.Trial] = []
-        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
+        sampler = optuna.samplers.TPESampler(seed=_stream_seed(seed, learner), constant_liar=True)
+        self._study = optuna.create_study(sampler=sampler)
         self._study.enqueue_trial({name: LEARNERS[learner].defaults[name] for name in LEARNERS[learner].ranges})
 
     def start_trials(self) -> list[FitTask]:
@@ -262,6 +263,11 @@ class _FitQueue:
                 task, result = self._pool.next_result()
                 self._files.save(task, result)
                 yield task, result
+
+
+def _stream_seed(seed: int, learner: str) -> int:
+    """A seed of the learner's own, the same in every process: else all learners would draw the same random points."""
+    return int(np.random.SeedSequence([seed, *learner.encode()]).generate_state(1)[0])
 
 
 def _distributions(learner: str) -> dict[str, optuna.distributions.BaseDistribution]:
