@@ -180,6 +180,11 @@ def test_the_leaderboard_has_the_scores_of_the_search_without_another_fit(finish
     assert fits(storage) == before
     scores = run.leaderboard().rmspe_capped.to_dict()
     assert scores == pytest.approx({trial.candidate.name: trial.mean for trial in trials if trial.is_complete})
+    changes = training.load_backtest_run(storage, run.key).param_changes
+    assert changes == {entry.name: entry.candidate.param_changes for entry in entries[1:]}
+    rows = {row["candidate"]: row["parameters"] for row in training.trial_table(trials)}
+    assert changes.items() <= rows.items()
+    assert rows["xgboost"] == "the defaults"
 
 
 def trial(number: int, *scores: float) -> Trial:

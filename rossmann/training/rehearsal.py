@@ -1,0 +1,68 @@
+"""Whether what candidates fit can be stored and read again: tried in milliseconds, before hours of fits.
+
+Each candidate is fitted to a few random rows. A fit that fails here is left to the fits of the folds, whose failures
+are on the leaderboard.
+"""
+
+import tempfile
+from collections.abc import Iterable
+
+import numpy as np
+import ray
+
+from rossmann import models
+from rossmann.features import FeatureSpec
+from rossmann.models import Candidate, Forecaster, TrainingWindow
+from rossmann.schema import DAY
+from rossmann.validation import DataError
+
+ROWS = 100
+TRAIN_END = np.datetime64("2015-01-02")
+ATTRIBUTES = ('attribute ["kind", "a [b]"]',)  # a column of a chain's own, whose name has all that names may have
+
+
+def require_storable(candidates: Iterable[Candidate]) -> None:
+    """DataError for the first candidate whose fit cannot be passed on by Ray, saved and loaded as it was."""
+    for candidate in dict.fromkeys(candidates):
+        if problem := _problem(candidate):
+            raise DataError(
+                f"what {candidate.name} fits {problem}: mend `fit` and `load` of the learner {candidate.learner} "
+                "(rossmann/models/learners.py), and `save` of what it fits"
+            )
+
+
+def _problem(candidate: Candidate) -> str:
+    """Why what the candidate fits cannot be stored; empty where it can."""
+    windows = [_window(TRAIN_END - DAY, candidate.spec, False), _window(TRAIN_END, candidate.spec, True)]
+    try:
+        forecaster = models.fit(candidate, windows, TRAIN_END, seed=0)
+    except Exception:  # of any library; the fits of the folds will say so
+        return ""
+    step = "pickled"  # by Ray, from the process that fits to the one that saves
+    try:
+        copy = ray.cloudpickle.loads(ray.cloudpickle.dumps(forecaster))
+        with tempfile.TemporaryDirectory() as folder:
+            step = "saved"
+            copy.save(folder)
+            step = "loaded"
+            is_same = _content(models.load(folder), windows[0].matrix) == _content(forecaster, windows[0].matrix)
+    except Exception as error:  # of any library
+        return f"cannot be {step} ({type(error).__name__}: {error})"
+    return "" if is_same else "is another model after it was saved and loaded"
+
+
+def _content(forecaster: Forecaster, matrix: np.ndarray) -> tuple[object, ...]:
+    """What makes two forecasters equal: the candidate, and the corrections of a booster."""
+    if not forecaster.candidate.is_booster:
+        return (forecaster.candidate.key(),)
+    booster = forecaster.booster
+    return forecaster.candidate.key(), booster.columns, booster.correction(matrix).tobytes()
+
+
+def _window(origin: np.datetime64, spec: FeatureSpec, is_past: bool) -> TrainingWindow:
+    """Random rows with the columns that a history would have."""
+    random, columns = np.random.default_rng(0), spec.columns(ATTRIBUTES)
+    matrix = random.normal(size=(ROWS, len(columns))).astype(np.float32)
+    log_sales = random.normal(8, 0.1, ROWS)
+    date, base, day_difference = np.full(ROWS, TRAIN_END), np.full(ROWS, 8.0), np.zeros(ROWS)
+    return TrainingWindow(origin, spec, columns, matrix, date, log_sales, base, day_difference, is_past)
