@@ -22,6 +22,8 @@ class Zero:
 
     columns = ()
     correction = staticmethod(lambda matrix: np.zeros(len(matrix)))
+    contributions = staticmethod(np.zeros_like)
+    importance = staticmethod(lambda: ())
 
     def save(self, folder: Path) -> None:
         """Write nothing."""
@@ -36,6 +38,10 @@ class Unfinished(Zero):
     save = property()
 
 
+class Silent(Zero):
+    contributions = property()
+
+
 def no_load(_: Path) -> Zero:
     raise NotImplementedError("later")
 
@@ -45,6 +51,7 @@ def no_load(_: Path) -> Zero:
     [({"fit": lambda _: Locked()}, r"cannot be pickled \(TypeError: cannot pickle '_thread.lock'"),
      ({"fit": lambda _: Unfinished()}, r"cannot be saved \(AttributeError"),
      ({"load": no_load}, r"cannot be loaded \(NotImplementedError: later\)"),
+     ({"load": lambda _: Silent()}, r"cannot be explained \(AttributeError"),
      ({"load": lambda _: Zero()}, "is another model after it was saved and loaded")],
 )  # fmt: skip
 def test_a_learner_whose_fits_cannot_be_stored_is_refused_before_any_fit(

@@ -1,4 +1,4 @@
-"""Whether what candidates fit can be stored and read again: tried in milliseconds, before hours of fits.
+"""Whether what candidates fit can be stored, read again and explained: tried in milliseconds, before hours of fits.
 
 Each candidate is fitted to a few random rows. A fit that fails here is left to the fits of the folds, whose failures
 are on the leaderboard.
@@ -22,12 +22,12 @@ ATTRIBUTES = ('attribute ["kind", "a [b]"]',)  # a column of a chain's own, whos
 
 
 def require_storable(candidates: Iterable[Candidate]) -> None:
-    """DataError for the first candidate whose fit cannot be passed on by Ray, saved and loaded as it was."""
+    """DataError for the first candidate whose fit cannot be passed on by Ray, saved, loaded as it was, and explained."""
     for candidate in dict.fromkeys(candidates):
         if problem := _problem(candidate):
             raise DataError(
                 f"what {candidate.name} fits {problem}: mend `fit` and `load` of the learner {candidate.learner} "
-                "(rossmann/models/learners.py), and `save` of what it fits"
+                "(rossmann/models/learners.py), and the methods of what it fits, which are those of `Booster`"
             )
 
 
@@ -45,18 +45,21 @@ def _problem(candidate: Candidate) -> str:
             step = "saved"
             copy.save(folder)
             step = "loaded"
-            is_same = _content(models.load(folder), windows[0].matrix) == _content(forecaster, windows[0].matrix)
+            loaded = models.load(folder)
+        step = "explained"
+        is_same = _content(loaded, windows[0].matrix) == _content(forecaster, windows[0].matrix)
     except Exception as error:  # of any library
         return f"cannot be {step} ({type(error).__name__}: {error})"
     return "" if is_same else "is another model after it was saved and loaded"
 
 
 def _content(forecaster: Forecaster, matrix: np.ndarray) -> tuple[object, ...]:
-    """What makes two forecasters equal: the candidate, and the corrections of a booster."""
+    """What makes two forecasters equal: the candidate, and what a booster corrects and says about it."""
     if not forecaster.candidate.is_booster:
         return (forecaster.candidate.key(),)
     booster = forecaster.booster
-    return forecaster.candidate.key(), booster.columns, booster.correction(matrix).tobytes()
+    numbers = booster.correction(matrix).tobytes(), booster.contributions(matrix).tobytes()
+    return forecaster.candidate.key(), booster.columns, booster.importance(), numbers
 
 
 def _window(origin: np.datetime64, spec: FeatureSpec, is_past: bool) -> TrainingWindow:
