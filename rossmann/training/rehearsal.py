@@ -22,7 +22,7 @@ ATTRIBUTES = ('attribute ["kind", "a [b]"]',)  # a column of a chain's own, whos
 
 
 def require_storable(candidates: Iterable[Candidate]) -> None:
-    """DataError for the first candidate whose fit cannot be passed on by Ray, saved, loaded as it was, and explained."""
+    """DataError for the first candidate whose fit Ray cannot pass on, or that cannot be saved, loaded and explained."""
     for candidate in dict.fromkeys(candidates):
         if problem := _problem(candidate):
             raise DataError(
