@@ -135,10 +135,10 @@ def _fit_all(
     fit_files = files.FitFiles(storage, history.fingerprint, horizon_days, seed)
     results = {task: result for task in tasks if (result := fit_files.load(task))}
     missing = [task for task in tasks if task not in results]
+    require_storable(task.candidate for task in missing)
     progress(len(results), len(tasks), "fitted before" if results else "starting Ray")
     if not missing:
         return results
-    require_storable(task.candidate for task in missing)
     for task, result in run_fits(history, missing, horizon_days, seed, ray_address):
         results[task] = result
         fit_files.save(task, result)

@@ -49,7 +49,8 @@ def _problem(candidate: Candidate) -> str:
         step = "explained"
         is_same = _content(loaded, windows[0].matrix) == _content(forecaster, windows[0].matrix)
     except Exception as error:  # of any library
-        return f"cannot be {step} ({type(error).__name__}: {error})"
+        reason = str(error).partition("\n")[0]
+        return f"cannot be {step} ({type(error).__name__}: {reason})"
     return "" if is_same else "is another model after it was saved and loaded"
 
 
