@@ -83,5 +83,6 @@ def test_what_the_learners_of_the_table_fit_can_be_stored(monkeypatch):
             require_storable([models.default_candidate(name)])
 
 
-def test_a_fit_that_fails_is_left_to_the_leaderboard():
+def test_a_fit_that_fails_is_left_to_the_leaderboard(caplog):
     require_storable([replace(LIGHTGBM, params=tuple((dict(LIGHTGBM.params) | {"num_leaves": -5}).items()))])
+    assert "whether lightgbm can be stored is not known: it cannot fit random rows" in caplog.text

@@ -4,6 +4,7 @@ Each candidate is fitted to a few random rows. A fit that fails here is left to 
 are on the leaderboard.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterable
 
@@ -19,6 +20,7 @@ from rossmann.validation import DataError
 ROWS = 100
 TRAIN_END = np.datetime64("2015-01-02")
 ATTRIBUTES = ('attribute ["kind", "a [b]"]',)  # a column of a chain's own, whose name has all that names may have
+log = logging.getLogger(__name__)
 
 
 def require_storable(candidates: Iterable[Candidate]) -> None:
@@ -36,7 +38,8 @@ def _problem(candidate: Candidate) -> str:
     windows = [_window(TRAIN_END - DAY, candidate.spec, False), _window(TRAIN_END, candidate.spec, True)]
     try:
         forecaster = models.fit(candidate, windows, TRAIN_END, seed=0)
-    except Exception:  # of any library; the fits of the folds will say so
+    except Exception as error:  # of any library
+        log.warning("whether %s can be stored is not known: it cannot fit random rows (%s)", candidate.name, error)
         return ""
     step = "pickled"  # by Ray, from the process that fits to the one that saves
     try:
