@@ -94,7 +94,9 @@ def type_override(page: Page, text: str) -> None:
     for column in range(OVERRIDE_COLUMN):
         expect(selected).to_have_attribute("aria-colindex", str(column + 1))
         page.keyboard.press("ArrowRight")
-    page.keyboard.type(text, delay=KEY_DELAY_MS)  # the first key opens the cell's editor, and belongs to the text
+    page.keyboard.type(text[0])  # opens the cell's editor, and belongs to the text
+    expect(page.locator("#portal textarea")).to_have_value(text[0])
+    page.keyboard.type(text[1:], delay=KEY_DELAY_MS)
     page.keyboard.press("Enter")
 
 
