@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     "schema": 0, "chain": 0, "workspace": 0, "provenance": 0, "settings": 0, "storage": 0, "validation": 0,
+    "number_formats": 0,
     "data": 1, "alarms": 1,
     "simulation": 2, "features": 2, "evaluation": 2,
     "models": 3, "figures": 3,

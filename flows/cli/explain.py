@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.environment import prepare_environment
 from flows.cli.options import DAY, AsJson, PlanFile, parse_day
+from rossmann.number_formats import change, unsigned_zero
 
 if TYPE_CHECKING:
     from flows.cli.documents import Document
@@ -118,8 +119,7 @@ def _waterfall(explanation: "Explanation") -> list[list[str]]:
 
 def _signed(term: "Term") -> list[str]:
     """The amount and the change of a term with their signs. Zero has none."""
-    texts = [f"{term.amount:+,.0f}", f"{term.change:+.1%}"]
-    return [text[1:] if text[1:] in ("0", "0.0%") else text for text in texts]
+    return [change(term.amount), unsigned_zero(f"{term.change:+.1%}")]
 
 
 def _visible(term: "Term") -> list["Term"]:

@@ -49,5 +49,5 @@ def ask_texts(table: pd.DataFrame) -> Texts:
         try:
             return fill_texts(table, first, last, WAYS[way](table, value))
         except DataError as error:
-            st.error(formats.sentence(str(error)), icon=":material/error:")
+            st.error(formats.capitalise(str(error)), icon=":material/error:")
             return {}

@@ -165,7 +165,7 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     _finish_change()
     if result := st.session_state.get(RESULT):
         box, icon = (st.success, "check_circle") if result.succeeded else (st.error, "error")
-        box(formats.sentence(result.text), icon=f":material/{icon}:")
+        box(formats.capitalise(result.text), icon=f":material/{icon}:")
     current = champion.version if champion else None
     displayed = st.session_state.get(DISPLAYED, current)  # when the button was pressed; another may be champion by now
     st.session_state[DISPLAYED] = current

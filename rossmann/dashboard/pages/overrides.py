@@ -40,7 +40,7 @@ def page() -> None:
         try:
             edit_overrides(store)
         except DataError as error:
-            st.error(formats.sentence(str(error)), icon=":material/error:")
+            st.error(formats.capitalise(str(error)), icon=":material/error:")
     st.subheader("Did overrides help?")
     _show_value_added(loading_planning.scores(now.snapshot), formats.unit(history))
 
