@@ -11,6 +11,7 @@ from rossmann.dashboard import formats, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY
 from rossmann.dashboard.selection import Selection
+from rossmann.dashboard.widgets import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, WeekChoice
@@ -68,7 +69,7 @@ def _show_choices(
         }
         for choice in choices[:MOST_CHOICES]
     ]
-    amounts = dict.fromkeys(list(rows[0])[1:], st.column_config.NumberColumn(format="localized"))
+    amounts = dict.fromkeys(list(rows[0])[1:], amount_column())
     st.caption(f"The best {len(rows)} of {len(choices)} choices; the difference is from the published plan.")
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=amounts)
     best = scenarios.weeks_as_changes(choices[0].weeks, weeks, stores)

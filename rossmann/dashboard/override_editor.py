@@ -19,11 +19,11 @@ from rossmann.dashboard.override_table import (
     read_edits,
     unsaved_texts,
 )
+from rossmann.dashboard.widgets import amount_column, day_column
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
 from rossmann.schema import KEYS
 
-AMOUNT = "localized"  # with thousands separators
 PLANNER_KEY, MESSAGE_KEY, COUNTER_KEY = "planner", "override-message", "override-counter"  # of the session
 TABLES_KEY = "override-tables"  # of the session: the table of each store, and what is typed into it
 OVERRIDE_COLOUR = "#d6702a"
@@ -119,15 +119,11 @@ def _editor(open_table: OpenTable, unit: str) -> pd.DataFrame:
         height=390,
         placeholder="",
         column_config={
-            "date": _day(),
+            "date": day_column("day"),
             "promotion": st.column_config.CheckboxColumn("promotion"),
-            "last_year": st.column_config.NumberColumn(
-                "last year", help="Same weekday, 52 weeks before", format=AMOUNT
-            ),
-            "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", format=AMOUNT),
-            "forecast": st.column_config.NumberColumn(
-                f"forecast, {unit}", help="The newest one in the journal", format=AMOUNT
-            ),
+            "last_year": amount_column("last year", "Same weekday, 52 weeks before"),
+            "earlier": amount_column("earlier forecast", "Of the origin before"),
+            "forecast": amount_column(f"forecast, {unit}", "The newest one in the journal"),
             "override": st.column_config.TextColumn(
                 "override", help="An amount, or a change of the forecast like +10%; empty the cell to withdraw it"
             ),
@@ -229,13 +225,13 @@ def _show_entries(overrides: pd.DataFrame) -> None:
     if overrides.empty:
         return
     title = "The entry" if len(overrides) == 1 else f"All {len(overrides)} entries"
-    amounts = st.column_config.NumberColumn(format=AMOUNT)
+    amounts = amount_column()
     with st.expander(f"{title} of these days, withdrawn and replaced ones too"):
         st.dataframe(
             _entries(overrides),
             hide_index=True,
             placeholder=formats.NO_NUMBER,
-            column_config={"at (UTC)": _moment(), "day": _day(), "forecast": amounts, "override": amounts},
+            column_config={"at (UTC)": _moment(), "day": day_column(), "forecast": amounts, "override": amounts},
         )
 
 
@@ -246,11 +242,6 @@ def _entries(overrides: pd.DataFrame) -> pd.DataFrame:
     names = {"at": "at (UTC)", "planner": "by", "date": "day", "forecast": "forecast", "kind": "what",
              "amount": "override", "reason": "because"}  # fmt: skip
     return table[list(names)].round({"forecast": 0, "amount": 2}).rename(columns=names)
-
-
-def _day() -> ColumnConfig:
-    """A day with its weekday."""
-    return st.column_config.DateColumn("day", format="ddd D MMM YYYY")
 
 
 def _moment() -> ColumnConfig:

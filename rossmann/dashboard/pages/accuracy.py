@@ -9,7 +9,7 @@ import streamlit as st
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, links, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, signed_percent, unit
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.widgets import fact, percent_column, selected_row
 from rossmann.data import SalesHistory
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
@@ -169,15 +169,13 @@ def _stores(
     table = scores[list(STORE_COLUMNS)].rename(columns=STORE_COLUMNS).set_axis(names, axis=0).rename_axis("store")
     left, right = st.columns(2)
     with left:
-        percents = {name: st.column_config.NumberColumn(format="percent") for name in table.columns}
-        chosen = st.dataframe(table, column_config=percents, on_select="rerun", selection_mode="single-row",
-                              key="worst-stores", height=operation_charts.SMALL_PX)  # fmt: skip
-    position = next(iter(chosen.selection.rows), 0)
+        event = st.dataframe(table, column_config=dict.fromkeys(table.columns, percent_column()), on_select="rerun",
+                             selection_mode="single-row", key="worst-stores",
+                             height=operation_charts.SMALL_PX)  # fmt: skip
+    position, hint = selected_row(event.selection.rows)
     with right:
         number = int(scores.index[position])
-        st.markdown(
-            f"**Store {names[position]}**" + ("" if chosen.selection.rows else " (select another in the table)")
-        )
+        st.markdown(f"**Store {names[position]}**{hint}")
         rows = operation_charts.with_bounds(records.newest_batches(key, model.version, *days), number)
         store = int(history.stores.positions(np.array([number]))[0])
         chart = operation_charts.store_chart(

@@ -9,6 +9,7 @@ import streamlit as st
 from rossmann.dashboard import charts, commands, formats, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, moment, percent
 from rossmann.dashboard.timeline import sentence
+from rossmann.dashboard.widgets import percent_column, selected_row
 from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 
@@ -115,12 +116,12 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
         }
         for each in versions
     ]
-    percents = {name: st.column_config.NumberColumn(format="percent") for name in ("RMSPE", "within bounds")}
-    chosen = st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=percents, on_select="rerun",
-                          selection_mode="single-row", key="versions")  # fmt: skip
+    percents = dict.fromkeys(("RMSPE", "within bounds"), percent_column())
+    event = st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=percents, on_select="rerun",
+                         selection_mode="single-row", key="versions")  # fmt: skip
     st.caption(OWN_FOLDS)
-    model = versions[next(iter(chosen.selection.rows), 0)]
-    hint = "" if chosen.selection.rows else " (select another in the table)"
+    position, hint = selected_row(event.selection.rows)
+    model = versions[position]
     st.markdown(f"**Version {model.version}**{hint}")
     scores, card = st.tabs(["Scores", "Card"])
     with scores:
@@ -140,7 +141,7 @@ def _leaderboard(model: RegisteredModel) -> None:
     if board is None:
         st.caption("The backtest of this version is deleted by now.")
         return
-    percents = {name: st.column_config.NumberColumn(format="percent") for name in SCORES.values()}
+    percents = dict.fromkeys(SCORES.values(), percent_column())
     st.caption("All candidates of its training, the best first")
     st.dataframe(board[list(SCORES)].rename(columns=SCORES), column_config=percents)
 

@@ -8,6 +8,7 @@ import streamlit as st
 from rossmann.dashboard import charts, formats, links, loading, loading_planning
 from rossmann.dashboard.override_editor import Store, edit_overrides
 from rossmann.dashboard.selection import STORES_KEY
+from rossmann.dashboard.widgets import amount_column, percent_column
 from rossmann.data import SalesHistory
 from rossmann.planning.value_added import ALL
 from rossmann.validation import DataError
@@ -70,8 +71,7 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
         f"{formats.amount(everything.mae_forecast)}).{_reservation(everything.decisions, everything.note)}"
     )
     charts.show(_score_chart(scores, unit), "value-added")
-    shares = st.column_config.NumberColumn(format="percent")
-    amounts = st.column_config.NumberColumn(format="localized")
+    shares, amounts = percent_column(), amount_column()
     rounded = scores.round({"mae_forecast": 0, "mae_override": 0, "closer": 0, "p_closer": 2})
     st.dataframe(
         rounded[list(SCORE_NAMES)].rename(columns=SCORE_NAMES),

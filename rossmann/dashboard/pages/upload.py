@@ -8,6 +8,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from rossmann import forecasting
 from rossmann.dashboard import formats, loading, series
 from rossmann.dashboard.loading import Current
+from rossmann.dashboard.widgets import amount_column, day_column
 from rossmann.data import Plan, SalesHistory
 from rossmann.planning.plan_upload import check_upload, file_message
 from rossmann.schema import DAY, FORECAST_COLUMNS, WEEK_DAYS
@@ -83,9 +84,8 @@ def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> No
     middle.metric(f"The same days in the published plan, {unit}", formats.amount(before))
     right.metric("Stores", f"{table['store'].nunique():,}")
     names = [column for column in ("id", "store", "date", *AMOUNTS) if column in table]
-    columns = {column: st.column_config.NumberColumn(f"{column}, {unit}", format="localized") for column in AMOUNTS}
-    days = {"date": st.column_config.DateColumn(format="ddd D MMM YYYY")}
-    st.dataframe(table[names].round(0), hide_index=True, column_config=columns | days)
+    columns = {column: amount_column(f"{column}, {unit}") for column in AMOUNTS}
+    st.dataframe(table[names].round(0), hide_index=True, column_config=columns | {"date": day_column()})
     file = f"forecast_{name.rpartition('.')[0]}.csv"
     content = forecasting.to_csv_bytes(table.drop(columns="published"))
     help_text = "With all quantiles, in the order of your rows"

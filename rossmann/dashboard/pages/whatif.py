@@ -13,6 +13,7 @@ from rossmann.dashboard.best_weeks import show_best_weeks
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, keep, show_scenarios
 from rossmann.dashboard.selection import Selection, choose_stores
+from rossmann.dashboard.widgets import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Kind
@@ -177,7 +178,7 @@ def _show_stores(history: SalesHistory, comparison: Comparison) -> None:
     by_store = rows.groupby("store", sort=False)[["planned", "changed", "difference"]].sum().round().reset_index()
     names = {name: f"{name}, {unit}" for name in ("planned", "changed", "difference")}
     with st.expander(f"By store ({len(by_store):,})"):
-        amounts = dict.fromkeys(names.values(), st.column_config.NumberColumn(format="localized"))
+        amounts = dict.fromkeys(names.values(), amount_column())
         st.dataframe(by_store.rename(columns=names), hide_index=True, column_config=amounts)
     st.download_button(
         "Download as CSV", lambda: forecasting.to_csv_bytes(rows), "what-if.csv", "text/csv", icon=":material/download:"
