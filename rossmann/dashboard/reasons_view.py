@@ -12,7 +12,7 @@ from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection
 from rossmann.data import SalesHistory
 from rossmann.explain import Movement
-from rossmann.schema import DAY, to_date
+from rossmann.schema import to_date
 from rossmann.validation import DataError
 
 DAY_KEY, CLICK_KEY = "day", "click"  # of the session; the day is in the URL, too
@@ -44,7 +44,7 @@ def show_reasons(history: SalesHistory, selection: Selection, now: Current, even
 
 def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
-    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
+    first, last = loading.days_to_come(history)
     clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
     if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
         st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann.dashboard import charts, formats, loading
+from rossmann.dashboard.difference_charts import scenario_chart
 from rossmann.dashboard.loading import Current
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
@@ -70,7 +70,7 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
     st.subheader("Scenarios")
     differences = {each.name: _difference_today(each, now) for each in stored}
     if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
-        charts.show(_scenario_chart(history, totals), "scenarios")
+        charts.show(scenario_chart(history, totals), "scenarios")
     for scenario in stored:
         text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
         is_over = all(change.last <= to_date(history.origin) for change in scenario.changes)
@@ -92,25 +92,6 @@ def _difference_text(difference: Difference | str) -> str:
     if isinstance(difference, str):
         return formats.bullets([difference])
     return f"{formats.change(difference.amount)}, between {formats.difference_interval(difference)}"
-
-
-def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -> go.Figure:
-    totals = list(differences.values())
-    chart = charts.figure("", height=90 + 40 * len(differences))
-    reach = {
-        "symmetric": False, "color": charts.ACTUAL,
-        "array": [total.upper - total.amount for total in totals],
-        "arrayminus": [total.amount - total.lower for total in totals],
-    }  # fmt: skip
-    colours = [charts.BETTER if total.amount >= 0 else charts.WORSE for total in totals]
-    chart.add_bar(
-        y=[charts.plain(name) for name in differences], x=[total.amount for total in totals], orientation="h",
-        marker={"color": colours},
-        error_x=reach, name="difference", hovertemplate="%{x:+,.0f}",
-    )  # fmt: skip
-    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed", "type": "category"})
-    chart.update_xaxes(title=f"difference from the published plan, {formats.unit(history)}", tickformat="~s")
-    return chart
 
 
 def _use(changes: tuple[Change, ...], name: str) -> None:

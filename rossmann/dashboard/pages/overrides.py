@@ -56,7 +56,7 @@ def _choose_store(history: SalesHistory) -> Store:
     left, _ = st.columns([1, 3])
     links.warn_of_unknown(STORE_KEY, labels, "there is no store {} in this chain")
     label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
-    number, days = int(history.stores.number[labels.index(label)]), loading_planning.days_to_come(history)
+    number, days = int(history.stores.number[labels.index(label)]), loading.days_to_come(history)
     return Store(history, label, number, loading_planning.forecasts(number, *days), days)
 
 

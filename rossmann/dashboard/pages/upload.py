@@ -24,9 +24,10 @@ def page() -> None:
     st.title("Upload a plan")
     now = loading.current()
     history = loading.history(now.snapshot)
+    first, last = loading.days_to_come(history)
     st.caption(
-        f"A CSV or Parquet file with a row for each store and day from {formats.day(history.origin + DAY)} to "
-        f"{formats.day(history.calendar.dates[-1])}. Only store and date are needed; what a row leaves out is that of "
+        f"A CSV or Parquet file with a row for each store and day from {formats.day(first)} to "
+        f"{formats.day(last)}. Only store and date are needed; what a row leaves out is that of "
         "the published plan. The published plan and all other forecasts stay as they are."
     )
     uploaded = st.file_uploader("Plan", key="plan")  # of any type: `check_upload` says what to do with another

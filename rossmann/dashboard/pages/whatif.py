@@ -4,12 +4,12 @@ from datetime import date
 from typing import get_args
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann import forecasting
 from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.best_weeks import show_best_weeks
+from rossmann.dashboard.difference_charts import day_chart
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, keep, show_scenarios
 from rossmann.dashboard.selection import Selection, choose_stores
@@ -17,7 +17,7 @@ from rossmann.dashboard.widgets import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Kind
-from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
+from rossmann.schema import MONDAY, WEEK_DAYS, weekday
 from rossmann.validation import DataError
 
 MOST_URL_CHARACTERS = 6000  # of the changes: browsers and proxies refuse an address that is much longer
@@ -79,7 +79,7 @@ def _write_address(changes: tuple[Change, ...]) -> None:
 
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
-    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
+    first, last = loading.days_to_come(history)
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
@@ -166,7 +166,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
         "If the model is right about the effect of the changes, the difference is with "
         f"{share} between **{bounds}** {unit}."
     )
-    charts.show(_chart(history, comparison), "what-if")
+    charts.show(day_chart(history, comparison), "what-if")
     st.caption(NOTE)
     _show_stores(history, comparison)
 
@@ -183,19 +183,3 @@ def _show_stores(history: SalesHistory, comparison: Comparison) -> None:
     st.download_button(
         "Download as CSV", lambda: forecasting.to_csv_bytes(rows), "what-if.csv", "text/csv", icon=":material/download:"
     )
-
-
-def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
-    """The differences of the days as bars with their prediction intervals."""
-    dates = np.unique(comparison.plan.date)
-    totals = [comparison.total(comparison.plan.date == day) for day in dates]
-    amount, lower, upper = (np.array([getattr(each, name) for each in totals]) for name in ("amount", "lower", "upper"))
-    amount = np.where(amount == 0, np.nan, amount)  # no bar and no interval where nothing differs
-    chart = charts.figure(f"difference per day, {formats.unit(history)}", height=300)
-    colours = np.where(amount >= 0, charts.BETTER, charts.WORSE)
-    reach = {"symmetric": False, "array": upper - amount, "arrayminus": amount - lower, "color": charts.ACTUAL}
-    chart.add_bar(
-        x=dates, y=amount, marker={"color": colours}, error_y=reach, name="difference", hovertemplate="%{y:+,.0f}"
-    )
-    chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
-    return chart
