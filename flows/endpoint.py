@@ -98,8 +98,8 @@ def withdraw_pending(
 def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
     model_registry, (version, snapshot) = workspace.registry(settings), target.pinned
-    fitted = registry.load_forecaster(model_registry, registry.find_version(model_registry, version))
-    forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
+    trained_forecaster = registry.load_forecaster(model_registry, registry.find_version(model_registry, version))
+    forecaster = models.adapt(trained_forecaster, settings.workspace.snapshots, snapshot)
     state = features.load_state(settings.workspace.snapshots, snapshot)
     forecaster.require_features(state)  # before the endpoint tries for minutes to load what it cannot use
     deployment.deploy(host, target)

@@ -210,8 +210,10 @@ def other_loss_notes(loss: Loss, name: str, model: RegisteredModel) -> list[str]
     """A note if a model was trained for another loss than that of the comparison; it forecasts as it was trained."""
     if model.card.loss == loss.name or model.card.candidate == evaluation.BASELINE:
         return []
-    own = evaluation.LOSSES[model.card.loss].label
-    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS, else chain.toml)"]
+    trained_loss = evaluation.LOSSES[model.card.loss].label
+    return [
+        f"{name} was trained for {trained_loss}; the comparison is by {loss.label} (ROSSMANN_LOSS, else chain.toml)"
+    ]
 
 
 def backtest(

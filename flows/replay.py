@@ -206,7 +206,7 @@ def _policy_result(
 @contextmanager
 def workspace_environment(home: str) -> Iterator[None]:
     """The environment of another workspace: its own Prefect, no endpoint, no shared database."""
-    before = dict(os.environ)
+    environment = dict(os.environ)
     for name in EXTERNAL_VARIABLES:
         os.environ.pop(name, None)
     os.environ |= {"ROSSMANN_DATA_DIR": home, "PREFECT_HOME": f"{home}/prefect-embedded", "OMP_NUM_THREADS": "1"}
@@ -215,7 +215,7 @@ def workspace_environment(home: str) -> Iterator[None]:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 def weekly_rmspe(settings: Settings, first: date, last: date) -> pd.Series:

@@ -368,7 +368,7 @@ def test_the_forecast_of_today_takes_no_place_among_the_earlier_ones(workspace):
     today = workspace.history.origin - 7
     first, last = (today + 1).item(), (today + 14).item()
     table = journal.read_earlier_forecasts(
-        workspace.settings.journal_address, None, first, last, before=today.item(), most=2
+        workspace.settings.journal_address, None, first, last, before_origin=today.item(), most=2
     )
     assert table.origin.unique().tolist() == [pd.Timestamp(today - 7), pd.Timestamp(today - 14)]
 

@@ -79,7 +79,7 @@ def _server_problem(variable: str, address: str) -> str | None:
         with socket.create_connection((parts.hostname or "127.0.0.1", port), CONNECT_TIMEOUT_S):
             return None
     except OSError as error:
-        shown = without_password(address)
+        place = without_password(address)
         return (
-            f"{shown} does not respond ({error.strerror or error}): start it and run this again, or change {variable}"
+            f"{place} does not respond ({error.strerror or error}): start it and run this again, or change {variable}"
         )

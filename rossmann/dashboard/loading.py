@@ -89,8 +89,8 @@ def state(snapshot: str) -> State:
 @st.cache_resource(max_entries=KEEP, show_spinner=False)
 def forecaster(snapshot: str, version: int) -> Forecaster:
     """A model version with the quantiles that the snapshot has for it: what the batch forecast uses, too."""
-    _, fitted = registry.fetch_forecaster(model_registry(), version)
-    return models.adapt(fitted, settings().workspace.snapshots, snapshot)
+    _, trained_forecaster = registry.fetch_forecaster(model_registry(), version)
+    return models.adapt(trained_forecaster, settings().workspace.snapshots, snapshot)
 
 
 @st.cache_resource(max_entries=KEEP, show_spinner=False)

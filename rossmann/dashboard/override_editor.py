@@ -66,12 +66,12 @@ def edit_overrides(store: Store) -> None:
         st.info(f"Store {formats.plain(store.label)} is closed on all days to come: there is nothing to override.")
         return
     chart = st.container()
-    filled = ask_texts(open_table.table)
-    edited = _editor(open_table, formats.unit(store.history))
-    texts = unsaved_texts(open_table.table, edited)
+    form_texts = ask_texts(open_table.table)
+    editor_table = _editor(open_table, formats.unit(store.history))
+    texts = unsaved_texts(open_table.table, editor_table)
     st.session_state[TABLES_KEY][store.key] = open_table, texts
-    if filled:
-        _reopen(store, open_table, texts | dict(filled))
+    if form_texts:
+        _reopen(store, open_table, texts | dict(form_texts))
         st.rerun()
     edits = read_edits(open_table.table, texts)
     with chart:
@@ -100,9 +100,9 @@ def _find_table(store: Store, overrides: pd.DataFrame) -> OpenTable:
 
 def _reopen(store: Store, open_table: OpenTable, texts: Texts) -> OpenTable:
     """Another editor for the same table, which begins with these texts."""
-    again = replace(open_table, editor_key=_new_key(), initial_texts=texts)
-    st.session_state[TABLES_KEY][store.key] = again, texts
-    return again
+    reopened_table = replace(open_table, editor_key=_new_key(), initial_texts=texts)
+    st.session_state[TABLES_KEY][store.key] = reopened_table, texts
+    return reopened_table
 
 
 def _new_key() -> str:

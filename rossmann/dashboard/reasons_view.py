@@ -45,9 +45,9 @@ def show_reasons(history: SalesHistory, selection: Selection, now: Current, even
 def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
     first, last = loading.days_to_come(history)
-    clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
-    if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
-        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
+    clicked_days = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
+    if clicked_days and first <= clicked_days[0] <= last and clicked_days[0] != st.session_state.get(CLICK_KEY):
+        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked_days[0]
     links.warn_of_unknown_day(DAY_KEY, first, last)
     return st.date_input(
         "Day, also by a click on it in the chart",
@@ -72,11 +72,11 @@ def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -
             st.info(str(error), icon=":material/info:")
             return
         movement, unit = earlier.movement, formats.unit(history)
-        before, after = st.columns(2)
-        before.metric(f"Before, from sales up to {formats.day(since)}, {unit}", formats.amount(movement.before))
+        earlier_column, now_column = st.columns(2)
+        earlier_column.metric(f"Before, from sales up to {formats.day(since)}, {unit}", formats.amount(movement.before))
         change = formats.change(movement.change)
-        after.metric(f"Now, from sales up to {formats.day(history.origin)}, {unit}", formats.amount(movement.after),
-                     change, delta_color="off")  # fmt: skip
+        now_label = f"Now, from sales up to {formats.day(history.origin)}, {unit}"
+        now_column.metric(now_label, formats.amount(movement.after), change, delta_color="off")
         if any(round(amount) for _, amount in movement.causes):
             charts.show(_movement_chart(movement, unit), "movement-chart")
             st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")

@@ -72,12 +72,14 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
     if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
         charts.show(scenario_chart(history, totals), "scenarios")
     for scenario in stored:
-        text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
+        text_column, open_column, delete_column = st.columns([6, 1, 1], vertical_alignment="center")
         is_over = all(change.last <= to_date(history.origin) for change in scenario.changes)
         note = "; all of its days are over" if is_over else ""
-        text.markdown(f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}")
-        use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
-        forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
+        text_column.markdown(
+            f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}"
+        )
+        open_column.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
+        delete_column.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
 
 
 def _difference_today(scenario: Scenario, now: Current) -> Difference | str:

@@ -98,14 +98,14 @@ def _earlier_versions(
 
 def notes(day: date, versions: InputVersions, earlier: InputVersions | None) -> list[str]:
     """What the reader must know: data include later corrections, or a model was trained on the day itself."""
-    both = [versions] if earlier is None else [versions, earlier]
-    truncated = sorted({str(each.data.origin) for each in both if each.data.is_truncated})
+    all_versions = [versions] if earlier is None else [versions, earlier]
+    truncated_origins = sorted({str(each.data.origin) for each in all_versions if each.data.is_truncated})
     lines = [
         f"no snapshot ends on {end}: data up to {end} come from the current snapshot, which includes later corrections "
         "of sales and plan"
-        for end in truncated
+        for end in truncated_origins
     ]
-    ends = {each.model_version: each.train_end for each in both}
+    ends = {each.model_version: each.train_end for each in all_versions}
     lines += [
         f"model version {version} was trained until {end}: it knows this day"
         for version, end in ends.items()

@@ -116,9 +116,9 @@ def _reasons(forecaster: Forecaster, state: State, plan: Plan, positions: np.nda
     """The reasons of the rows at these positions; the other rows of the plan are their neighbours."""
     if not len(positions):
         return ()
-    joined = features.join_plan(state, plan)
-    of_rows = joined.row_store[positions], joined.row_day[positions]
-    rows = PlanRows(state, joined.calendar, joined.store_positions, *of_rows)
+    all_rows = features.join_plan(state, plan)
+    row_positions = all_rows.row_store[positions], all_rows.row_day[positions]
+    rows = PlanRows(state, all_rows.calendar, all_rows.store_positions, *row_positions)
     forecast = forecaster.predict(state, plan).sales[positions]
     effects = log_effects(forecaster, rows)
     base = effects[terms.USUAL, WHOLE]

@@ -28,12 +28,15 @@ def weekly_scores(sums: pd.DataFrame, last: np.datetime64) -> pd.DataFrame:
     return scores_of_sums(days.assign(week=week_ends(days, last)), "model_version", "week")
 
 
-def wape_around(weekly: pd.DataFrame, day: date, before: int, after: int) -> tuple[float, float]:
+def wape_around(weekly: pd.DataFrame, day: date, previous_version: int, next_version: int) -> tuple[float, float]:
     """What a new champion changed: the mean WAPE of version `before` in its last weeks, and of `after` in its first.
 
     weekly: from `weekly_scores`. Up to COMPARED_WEEKS that end by `day`, and as many later ones; NaN without any.
     """
-    old, new = (weekly.wape[weekly.index.get_level_values("model_version") == version] for version in (before, after))
+    old, new = (
+        weekly.wape[weekly.index.get_level_values("model_version") == version]
+        for version in (previous_version, next_version)
+    )
     weeks_before = old[old.index.get_level_values("week") <= pd.Timestamp(day)]
     weeks_after = new[new.index.get_level_values("week") > pd.Timestamp(day)]
     return float(weeks_before.tail(COMPARED_WEEKS).mean()), float(weeks_after.head(COMPARED_WEEKS).mean())

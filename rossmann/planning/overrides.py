@@ -101,10 +101,10 @@ def open_days(history: SalesHistory, store: object, first: date, last: date) -> 
         raise DataError(f"the last day, {last}, is before the first, {first}: give them in their order")
     dates = np.arange(np.datetime64(first), np.datetime64(last) + DAY, dtype="datetime64[D]")
     is_open = history.take("open", store_numbers(history, [store] * len(dates)), dates)
-    chosen = dates if len(dates) == 1 else dates[is_open != 0]
-    if not len(chosen):
+    open_dates = dates if len(dates) == 1 else dates[is_open != 0]
+    if not len(open_dates):
         raise DataError(f"store {store} is closed on all days from {first} to {last}: choose other days")
-    return pd.DataFrame({"store": [store] * len(chosen), "date": chosen.astype(DTYPES["date"])})
+    return pd.DataFrame({"store": [store] * len(open_dates), "date": open_dates.astype(DTYPES["date"])})
 
 
 def amounts_of_days(

@@ -109,8 +109,8 @@ class WeekChoice:
 
 def compare(forecaster: Forecaster, state: State, changes: Sequence[Change]) -> Comparison:
     """Forecast the stores that the changes name with and without them. DataError for a store that does not exist."""
-    named = {store for change in changes for store in change.stores}
-    base_plan = _plan_of(state, tuple(named) if all(change.stores for change in changes) else ())
+    labels = {store for change in changes for store in change.stores}
+    base_plan = _plan_of(state, tuple(labels) if all(change.stores for change in changes) else ())
     base = forecaster.predict(state, base_plan)
     return _comparison(forecaster, state, base, apply_changes(base_plan, changes, state))
 
@@ -141,12 +141,12 @@ def difference_bounds(base: Forecast, alternative: Forecast, quantiles: Quantile
     the standard deviations are equal, the relative error carries over. How wrong the model is about the effect of a
     promotion itself is not in it.
     """
-    shift = quantiles.around(alternative.standard_deviation, alternative.sales)
-    shift -= quantiles.around(base.standard_deviation, base.sales)
+    shifts = quantiles.around(alternative.standard_deviation, alternative.sales)
+    shifts -= quantiles.around(base.standard_deviation, base.sales)
     lowest, highest = bound_levels(quantiles.coverage)
     levels = np.array(quantiles.levels)
-    between = shift[:, (levels >= lowest) & (levels <= highest)]
-    return between.min(axis=1), between.max(axis=1)
+    shifts_within_bounds = shifts[:, (levels >= lowest) & (levels <= highest)]
+    return shifts_within_bounds.min(axis=1), shifts_within_bounds.max(axis=1)
 
 
 def has_promotions(history: SalesHistory) -> bool:

@@ -40,7 +40,7 @@ def scored_overrides(overrides: pd.DataFrame, history: SalesHistory) -> pd.DataF
     )
 
 
-def value_added(scored: pd.DataFrame) -> pd.DataFrame:
+def value_added(rows: pd.DataFrame) -> pd.DataFrame:
     """The errors of forecasts and overrides side by side: all rows, then each of GROUPS. Empty without rows.
 
     Columns: GROUP_COLUMNS (ALL: whatever the value is); days, decisions (what one planner saved at one moment); MAE and
@@ -48,12 +48,14 @@ def value_added(scored: pd.DataFrame) -> pd.DataFrame:
     sales, negative where farther; days_closer; p_closer: probability that they are closer than the forecasts, NaN for
     fewer than MIN_DECISIONS; note.
     """
-    if scored.empty:
+    if rows.empty:
         return pd.DataFrame()
-    tables = [pd.DataFrame([_summary(scored)])]
+    tables = [pd.DataFrame([_summary(rows)])]
     for columns in GROUPS:
-        groups = scored.astype({"size": ORDERED_SIZES}).groupby(list(columns), observed=True)
-        tables.append(pd.DataFrame([dict(zip(columns, key, strict=True)) | _summary(rows) for key, rows in groups]))
+        groups = rows.astype({"size": ORDERED_SIZES}).groupby(list(columns), observed=True)
+        tables.append(
+            pd.DataFrame([dict(zip(columns, key, strict=True)) | _summary(group_rows) for key, group_rows in groups])
+        )
     table = pd.concat(tables, ignore_index=True)
     values = table.reindex(columns=[*GROUP_COLUMNS, *tables[0].columns])
     return values.fillna(dict.fromkeys(GROUP_COLUMNS, ALL))
@@ -86,8 +88,8 @@ def _probability(gains: np.ndarray) -> float:
     count = len(gains)
     if count < MIN_DECISIONS:
         return np.nan
-    drawn = np.random.default_rng(SEED).multinomial(count - 1, np.full(count, 1 / count), size=BOOTSTRAPS)
-    return float(np.mean(drawn @ gains > 0))
+    draws = np.random.default_rng(SEED).multinomial(count - 1, np.full(count, 1 / count), size=BOOTSTRAPS)
+    return float(np.mean(draws @ gains > 0))
 
 
 def _note(decisions: int) -> str:

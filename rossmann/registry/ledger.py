@@ -187,12 +187,12 @@ def find_version_before(registry: Registry, version: int) -> int | None:
     for entry in reversed(ledger(registry)):
         if entry.action in PROMOTION_ACTIONS and entry.previous not in (None, entry.version):
             replacements[entry.version] = entry.previous
-    chain, before = {version}, replacements.get(version)
-    while before is not None and before not in chain:
-        if find_veto(registry, before) is None:
-            return before
-        chain.add(before)
-        before = replacements.get(before)
+    visited_versions, predecessor = {version}, replacements.get(version)
+    while predecessor is not None and predecessor not in visited_versions:
+        if find_veto(registry, predecessor) is None:
+            return predecessor
+        visited_versions.add(predecessor)
+        predecessor = replacements.get(predecessor)
     return None
 
 

@@ -195,14 +195,14 @@ def _forecast_columns(forecast: Forecast, quantiles: Quantiles | None) -> dict[s
 
 def _smoke_plan(state: State) -> Plan:
     """The published plan of a few stores; for one of them with a flag inverted on every other day."""
-    published = published_plan(state)
+    published_rows = published_plan(state)
     sample = np.linspace(0, len(state.store_numbers) - 1, min(SMOKE_STORES, len(state.store_numbers))).astype(int)
-    rows = np.isin(published.store, state.store_numbers[sample])
-    plan = Plan(**{name: values[rows] for name, values in vars(published).items()})
-    inverted = (plan.store == state.store_numbers[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
+    rows = np.isin(published_rows.store, state.store_numbers[sample])
+    plan = Plan(**{name: values[rows] for name, values in vars(published_rows).items()})
+    is_inverted = (plan.store == state.store_numbers[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
     name = _smoke_flags(state)[-1]
     flag = getattr(plan, name)
-    return replace(plan, **{name: np.where(inverted, 1 - flag, flag).astype(np.int8)})
+    return replace(plan, **{name: np.where(is_inverted, 1 - flag, flag).astype(np.int8)})
 
 
 def _smoke_flags(state: State) -> list[str]:
@@ -221,12 +221,12 @@ def _json_rows(plan: Plan, state: State) -> list[dict[str, object]]:
 
 def _compare(name: str, rows: Sequence[dict], batch: np.ndarray) -> None:
     """Raise DataError with the largest difference if a column of the endpoint's rows is not that of the batch."""
-    served = np.array([row[name] for row in rows])
-    if not np.allclose(served, batch, rtol=RELATIVE_TOLERANCE, atol=0):
-        worst = int(np.argmax(np.abs(served - batch)))
+    endpoint_values = np.array([row[name] for row in rows])
+    if not np.allclose(endpoint_values, batch, rtol=RELATIVE_TOLERANCE, atol=0):
+        worst = int(np.argmax(np.abs(endpoint_values - batch)))
         raise DataError(
-            f"the endpoint returns {name} {served[worst]} for store {rows[worst]['store']} on {rows[worst]['date']}, "
-            f"the batch {batch[worst]}"
+            f"the endpoint returns {name} {endpoint_values[worst]} for store {rows[worst]['store']} on "
+            f"{rows[worst]['date']}, the batch {batch[worst]}"
         )
 
 

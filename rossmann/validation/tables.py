@@ -241,11 +241,11 @@ def _finite_and_not_negative(table: pd.DataFrame, names: Sequence[str]) -> np.nd
 def _stores_without_last_day(days: pd.DataFrame, labels: Mapping[int, str]) -> tuple[str, ...]:
     """A note if some stores end early: they may have closed for good, or their rows may be late."""
     last = days.groupby("store")["date"].max()
-    ended = last.index[last < last.max()]
-    if not len(ended):
+    stores = last.index[last < last.max()]
+    if not len(stores):
         return ()
-    first = ", ".join(str(labels.get(store, store)) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
-    return (f"{len(ended):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
+    first = ", ".join(str(labels.get(store, store)) for store in stores[:10]) + (", …" if len(stores) > 10 else "")
+    return (f"{len(stores):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
 
 
 def _finite(table: pd.DataFrame) -> Rule:

@@ -45,8 +45,8 @@ def page() -> None:
         f"Version {model.version} ({model.card.candidate}), {day(first)} to {day(last)}. Delivered: its forecasts "
         "beside the sales of these days. Expected: its backtest, on days that it did not see."
     )
-    own = sums[sums.model_version == model.version]
-    if own.empty:
+    version_sums = sums[sums.model_version == model.version]
+    if version_sums.empty:
         st.info(NO_ACTUALS, icon=":material/info:")
         return
     reference = _reference(model)
@@ -55,7 +55,7 @@ def page() -> None:
     _headline(weekly, model, reference, batches[-1][1].coverage if batches else None)
     st.subheader("By week")
     charts.show(operation_charts.weekly_chart(weekly, model.version, reference), "accuracy-by-week")
-    _leads_and_quantiles(own, batches, history, model, reference)
+    _leads_and_quantiles(version_sums, batches, history, model, reference)
     stores = records.store_sums(key, model.version, first, last)
     if reference:
         _groups(stores, reference, history)
@@ -123,7 +123,7 @@ def _headline(
 
 
 def _leads_and_quantiles(
-    own: pd.DataFrame,
+    version_sums: pd.DataFrame,
     batches: list[tuple[pd.DataFrame, Quantiles]],
     history: SalesHistory,
     model: RegisteredModel,
@@ -133,7 +133,7 @@ def _leads_and_quantiles(
     with left:
         st.subheader("By week after the origin")
         if reference:
-            scores = monitoring.lead_week_scores(own, reference, model.version)
+            scores = monitoring.lead_week_scores(version_sums, reference, model.version)
             charts.show(operation_charts.lead_week_chart(scores), "accuracy-by-lead")
     with right:
         st.subheader("Quantiles")

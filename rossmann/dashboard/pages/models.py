@@ -185,8 +185,8 @@ def _rollback_form(champion: RegisteredModel | None, displayed: int | None) -> N
         st.info(NO_TARGET.format(version=champion.version), icon=":material/info:")
         return
     with st.form("rollback"):
-        before = "the champion before it" + (f", version {target}" if target else "")
-        st.markdown(f"**Roll back from version {champion.version}** to {before}")
+        target_text = "the champion before it" + (f", version {target}" if target else "")
+        st.markdown(f"**Roll back from version {champion.version}** to {target_text}")
         consent = _consent("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
             _change(["rollback"], consent, displayed)

@@ -64,17 +64,17 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
     if scores.empty:
         st.info(NOTHING_OVER, icon=":material/info:")
         return
-    everything = scores.iloc[0]
+    all_rows = scores.iloc[0]
     st.markdown(
-        f"On {everything.days:,} days that are over, overrides were in sum **{_closeness(everything.closer, unit)}** "
-        f"the forecasts that they replaced (MAE {formats.amount(everything.mae_override)} against "
-        f"{formats.amount(everything.mae_forecast)}).{_reservation(everything.decisions, everything.note)}"
+        f"On {all_rows.days:,} days that are over, overrides were in sum **{_closeness(all_rows.closer, unit)}** "
+        f"the forecasts that they replaced (MAE {formats.amount(all_rows.mae_override)} against "
+        f"{formats.amount(all_rows.mae_forecast)}).{_reservation(all_rows.decisions, all_rows.note)}"
     )
     charts.show(_score_chart(scores, unit), "value-added")
     shares, amounts = percent_column(), amount_column()
-    rounded = scores.round({"mae_forecast": 0, "mae_override": 0, "closer": 0, "p_closer": 2})
+    table = scores.round({"mae_forecast": 0, "mae_override": 0, "closer": 0, "p_closer": 2})
     st.dataframe(
-        rounded[list(SCORE_NAMES)].rename(columns=SCORE_NAMES),
+        table[list(SCORE_NAMES)].rename(columns=SCORE_NAMES),
         hide_index=True,
         column_config={
             "WAPE forecast": shares, "WAPE override": shares, "MAE forecast": amounts, "MAE override": amounts,

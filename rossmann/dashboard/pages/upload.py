@@ -30,18 +30,20 @@ def page() -> None:
         f"{formats.day(last)}. Only store and date are needed; what a row leaves out is that of "
         "the published plan. The published plan and all other forecasts stay as they are."
     )
-    uploaded = st.file_uploader("Plan", key="plan")  # of any type: `check_upload` says what to do with another
-    if uploaded is None:
+    file = st.file_uploader("Plan", key="plan")  # of any type: `check_upload` says what to do with another
+    if file is None:
         st.info("Choose a file, or begin with an example: some stores in the next week.", icon=":material/info:")
         st.download_button("Download an example", _example(history), "plan.csv", "text/csv", icon=":material/download:")
         return
-    upload = check_upload(uploaded.name, uploaded.getvalue(), history)
+    upload = check_upload(file.name, file.getvalue(), history)
     if upload.plan is None:
-        _show_findings(upload.findings, uploaded.name)
+        _show_findings(upload.findings, file.name)
     else:
         table = _forecast(upload.plan, upload.ids, now, history)
-        before = series.published_sales(history, loading.published(now.snapshot, now.champion.version), upload.plan)
-        _show_forecasts(table.assign(published=before), history, uploaded.name)
+        published_sales = series.published_sales(
+            history, loading.published(now.snapshot, now.champion.version), upload.plan
+        )
+        _show_forecasts(table.assign(published=published_sales), history, file.name)
 
 
 def _example(history: SalesHistory) -> bytes:
@@ -79,10 +81,10 @@ def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> No
     st.success(f"All {len(table):,} rows of {name} are good.", icon=":material/check_circle:")
     unit = formats.unit(history)
     left, middle, right = st.columns(3)
-    total, before = table["forecast"].sum(), table["published"].sum()
-    difference = f"{formats.change(round(total) - round(before))} against the published plan"
+    total, published_total = table["forecast"].sum(), table["published"].sum()
+    difference = f"{formats.change(round(total) - round(published_total))} against the published plan"
     left.metric(f"Forecast of all rows, {unit}", formats.amount(total), difference)
-    middle.metric(f"The same days in the published plan, {unit}", formats.amount(before))
+    middle.metric(f"The same days in the published plan, {unit}", formats.amount(published_total))
     right.metric("Stores", f"{table['store'].nunique():,}")
     names = [column for column in ("id", "store", "date", *AMOUNTS) if column in table]
     columns = {column: amount_column(f"{column}, {unit}") for column in AMOUNTS}
