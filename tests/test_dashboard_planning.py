@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
 from rossmann.dashboard import formats
-from rossmann.dashboard.override_table import fill_texts, for_editing, read_edits, unsaved_texts
+from rossmann.dashboard.override_table import fill_texts, read_edits, to_editor_table, unsaved_texts
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
@@ -219,7 +219,7 @@ def test_only_days_between_first_and_last_are_filled():
 
 
 def test_what_is_typed_is_read_as_a_whole_or_named_and_nothing_else_changes():
-    edited = for_editing(TABLE, {}).assign(override=["+10%", None, "12.35"])
+    edited = to_editor_table(TABLE, {}).assign(override=["+10%", None, "12.35"])
     texts = unsaved_texts(TABLE, edited)
     edits = read_edits(TABLE, texts)
     assert set(texts) == {TABLE["date"][0], TABLE["date"][1]}, "the third one is the saved amount as it is shown"
@@ -283,10 +283,10 @@ def test_what_overrides_were_worth_is_said_by_planner(show, noisy):
     assert "They come from 12 decisions (few: may change)." in text
 
 
-def test_overrides_that_were_as_close_as_the_forecasts_are_neither_closer_nor_farther():
+def test_overrides_that_were_as_close_as_the_forecasts_are_neither_closer_nor_further():
     assert overrides._closeness(0.0, "EUR") == "as close to the sales as"
     assert overrides._closeness(1200.0, "EUR") == "1,200 EUR closer to the sales than"
-    assert overrides._closeness(-1200.0, "EUR") == "1,200 EUR farther from the sales than"
+    assert overrides._closeness(-1200.0, "EUR") == "1,200 EUR further from the sales than"
 
 
 def upload(page: Page, name: str, text: str) -> None:

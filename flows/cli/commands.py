@@ -149,14 +149,15 @@ def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0
     settings = prepare_environment()
     inputs.check_snapshot(settings)
     inputs.check_candidates(candidates)
-    from flows.cli import console, documents, reports
+    from flows.cli import console, documents
+    from flows.cli.training_summary import summarise_training
     from flows.train import train as flow
 
-    report = reports.training(settings, run_flow(flow, folds, split_names(candidates), search))
+    summary = summarise_training(settings, run_flow(flow, folds, split_names(candidates), search))
     if json:
-        documents.write(documents.training(report))
+        documents.write(documents.training(summary))
     else:
-        console.show_training(settings.workspace.root, report)
+        console.show_training(settings.workspace.root, summary)
 
 
 @app.command()
@@ -209,15 +210,16 @@ def retrain(
     settings = prepare_environment()
     inputs.check_raw(settings, raw)
     inputs.check_candidates(candidates)
-    from flows.cli import console, documents, reports
+    from flows.cli import console, documents
+    from flows.cli.training_summary import summarise_training
     from flows.retrain import retrain as flow
 
     result = run_flow(flow, raw, as_of, folds, split_names(candidates), search, allow_shrink=allow_shrink)
-    report = reports.training(settings, result.training) if result.training else None
+    summary = summarise_training(settings, result.training) if result.training else None
     if json:
-        documents.write(documents.retraining(result, report))
+        documents.write(documents.retraining(result, summary))
     else:
-        console.show_retraining(settings.workspace.root, result, report)
+        console.show_retraining(settings.workspace.root, result, summary)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What an address asks for and the page does not have: said before a widget drops it without a word."""
+"""Warnings about an address that names what the page does not have: a widget would drop it without a word."""
 
 from collections.abc import Sequence
 from datetime import date

@@ -23,7 +23,9 @@ def versions() -> dict[int, RegisteredModel]:
 
 
 @st.cache_resource(
-    max_entries=loading.KEEP, show_spinner=False, hash_funcs={DataAsOf: lambda each: (each.snapshot, str(each.origin))}
+    max_entries=loading.MAX_IN_MEMORY,
+    show_spinner=False,
+    hash_funcs={DataAsOf: lambda each: (each.snapshot, str(each.origin))},
 )
 def cached_state(data: DataAsOf) -> State:
     """The State of the data. That of a truncated snapshot is fitted, which takes a second or more for a large chain."""

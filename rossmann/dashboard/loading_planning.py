@@ -50,7 +50,7 @@ def add_overrides(*rows: pd.DataFrame) -> None:
     scores.clear()
 
 
-@st.cache_data(ttl=TTL_S, max_entries=loading.KEEP, show_spinner=False)
+@st.cache_data(ttl=TTL_S, max_entries=loading.MAX_IN_MEMORY, show_spinner=False)
 def scores(snapshot: str) -> pd.DataFrame:
     """Forecast value added of all overrides whose days are over in a snapshot."""
     history = loading.history(snapshot)

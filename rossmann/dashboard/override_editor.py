@@ -14,9 +14,9 @@ from rossmann.dashboard.override_fill import ask_texts
 from rossmann.dashboard.override_table import (
     Edits,
     Texts,
-    for_editing,
     override_table,
     read_edits,
+    to_editor_table,
     unsaved_texts,
 )
 from rossmann.dashboard.widgets import amount_column, day_column
@@ -112,7 +112,7 @@ def _new_key() -> str:
 
 def _editor(open_table: OpenTable, unit: str) -> pd.DataFrame:
     return st.data_editor(
-        for_editing(open_table.table, open_table.initial_texts),
+        to_editor_table(open_table.table, open_table.initial_texts),
         key=open_table.editor_key,
         hide_index=True,
         disabled=READ_ONLY,
@@ -209,10 +209,10 @@ def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, last_entry: int
     rows = overrides.drop_duplicates(list(KEYS), keep="last")
     newer = rows[rows["date"].isin(days) & (rows["id"] > last_entry)]
     columns = (newer[name].to_numpy() for name in ("planner", "amount", "date", "reason"))
-    return [_sentence(*entry) for entry in zip(*columns, strict=True)]
+    return [_change_sentence(*entry) for entry in zip(*columns, strict=True)]
 
 
-def _sentence(planner: str, amount: float, day: np.datetime64, reason: str) -> str:
+def _change_sentence(planner: str, amount: float, day: np.datetime64, reason: str) -> str:
     what = (
         f"withdrawn the override of {formats.day(day)}"
         if np.isnan(amount)

@@ -57,7 +57,7 @@ def override_table(
     return table[columns].fillna({"planner": "", "reason": ""})
 
 
-def for_editing(table: pd.DataFrame, texts: Texts) -> pd.DataFrame:
+def to_editor_table(table: pd.DataFrame, texts: Texts) -> pd.DataFrame:
     """The table as the editor shows it: rounded, and its overrides as text, some of which are not saved."""
     rounded_table = table.round({"last_year": 0, "earlier": 0, "forecast": 0})
     return rounded_table.assign(override=[
@@ -67,7 +67,7 @@ def for_editing(table: pd.DataFrame, texts: Texts) -> pd.DataFrame:
 
 def unsaved_texts(table: pd.DataFrame, editor_table: pd.DataFrame) -> dict[pd.Timestamp, str]:
     """The texts of the column override that are not those of the saved table."""
-    saved_texts = for_editing(table, {})["override"]
+    saved_texts = to_editor_table(table, {})["override"]
     editor_texts = editor_table["override"].fillna("")
     is_unsaved = editor_texts != saved_texts
     return dict(zip(table["date"][is_unsaved], editor_texts[is_unsaved], strict=True))

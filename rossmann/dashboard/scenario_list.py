@@ -17,7 +17,7 @@ CHANGES_KEY, NAME_KEY = "changes", "scenario"  # of the session and of the URL
 REPLACE_KEY, DELETED_KEY, FIELD_KEY = "scenario-to-replace", "scenario-deleted", "scenario-name"  # of the session
 
 
-def keep(changes: tuple[Change, ...]) -> None:
+def show_keep_form(changes: tuple[Change, ...]) -> None:
     """Keep the changes under a name; before one of the same name is replaced, ask."""
     with st.form("keep", border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -78,8 +78,8 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
         text_column.markdown(
             f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}"
         )
-        open_column.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
-        delete_column.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
+        open_column.button("Open", key=f"open-{scenario.name}", on_click=_open, args=(scenario.changes, scenario.name))
+        delete_column.button("Delete", key=f"delete-{scenario.name}", on_click=_delete, args=(scenario,))
 
 
 def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
@@ -96,7 +96,7 @@ def _difference_text(difference: Difference | str) -> str:
     return f"{formats.change(difference.amount)}, between {formats.difference_interval(difference)}"
 
 
-def _use(changes: tuple[Change, ...], name: str) -> None:
+def _open(changes: tuple[Change, ...], name: str) -> None:
     st.session_state[CHANGES_KEY] = changes
     st.session_state[FIELD_KEY] = st.query_params[NAME_KEY] = name
 
@@ -114,7 +114,7 @@ def _restore(scenario: Scenario) -> None:
     _keep_or_ask(scenario)
 
 
-def _forget(scenario: Scenario) -> None:
+def _delete(scenario: Scenario) -> None:
     scenarios.remove_scenario(loading.scenario_folder(), scenario.name)
     st.session_state[DELETED_KEY] = scenario
     if st.query_params.get(NAME_KEY) == scenario.name:

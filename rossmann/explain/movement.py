@@ -69,7 +69,7 @@ def _shapley(value: Callable[[Sides], float]) -> list[float]:
 
 
 def _forecast(sides: tuple[ForecastInputs, ForecastInputs], mixture: Sides, store: int, day: np.datetime64) -> float:
-    """The forecast with actuals, plan and model each of one side."""
+    """The forecast with the actuals, the plan and the model that the mixture takes from the two sides."""
     actuals, plan, model = (sides[side] for side in mixture)
     rows = _store_plan(plan, actuals.state, store)
     sales = model.forecaster.predict(actuals.state, rows).sales

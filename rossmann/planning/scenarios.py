@@ -116,11 +116,11 @@ def compare(forecaster: Forecaster, state: State, changes: Sequence[Change]) -> 
 
 
 def apply_changes(plan: Plan, changes: Iterable[Change], state: State) -> Plan:
-    """The plan with the changes. A promotion is on those weekdays only on which the chain has promotions."""
+    """The plan with the changes. A promotion is added only on weekdays on which the chain has promotions."""
     opening, promotion = plan.open.copy(), plan.promotion.copy()
     promotion_day = state.weekdays.has_promotion[weekday(plan.date)]
     for change in changes:
-        rows = _rows_of(plan, change, state)
+        rows = _is_affected(plan, change, state)
         match change.kind:
             case "promotion":
                 promotion[rows & promotion_day] = 1
@@ -236,8 +236,8 @@ def _plan_of(state: State, stores: tuple[str, ...]) -> Plan:
     return plan.at(_is_named(plan, stores, state))
 
 
-def _rows_of(plan: Plan, change: Change, state: State) -> np.ndarray:
-    """Which rows a change is about. bool [rows]"""
+def _is_affected(plan: Plan, change: Change, state: State) -> np.ndarray:
+    """Whether a change is about each row. bool [rows]"""
     of_days = (plan.date >= np.datetime64(change.first)) & (plan.date <= np.datetime64(change.last))
     return of_days & _is_named(plan, change.stores, state)
 

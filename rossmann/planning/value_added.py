@@ -16,6 +16,10 @@ ORDERED_SIZES = pd.CategoricalDtype([*SIZES], ordered=True)
 UP, DOWN, EQUAL = "up", "down", "equal"  # directions
 GROUPS = (("planner",), ("direction",), ("size",), ("direction", "size"), ("planner", "direction", "size"))
 GROUP_COLUMNS = ("planner", "direction", "size")
+SCORE_NAMES = {  # what readers see of the columns of `value_added`
+    "days": "days", "decisions": "decisions", "mae_forecast": "MAE forecast", "mae_override": "MAE override",
+    "wape_forecast": "WAPE forecast", "wape_override": "WAPE override", "closer": "closer by", "p_closer": "P(closer)",
+}  # fmt: skip
 ALL = "all"  # in a group column: whatever its value is
 MIN_DECISIONS = 5  # fewer cannot be told from chance: there is no probability
 FEW_DECISIONS = 20  # fewer are reported with a note
@@ -45,7 +49,7 @@ def value_added(rows: pd.DataFrame) -> pd.DataFrame:
 
     Columns: GROUP_COLUMNS (ALL: whatever the value is); days, decisions (what one planner saved at one moment); MAE and
     WAPE of both (WAPE NaN without any sales); closer: by how much the overrides were closer in sum, in the unit of the
-    sales, negative where farther; days_closer; p_closer: probability that they are closer than the forecasts, NaN for
+    sales, negative where further; days_closer; p_closer: probability that they are closer than the forecasts, NaN for
     fewer than MIN_DECISIONS; note.
     """
     if rows.empty:

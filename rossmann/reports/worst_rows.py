@@ -51,7 +51,7 @@ def circumstances(history: SalesHistory, error: LargeError) -> list[str]:
 
 
 def _unusual_sales(history: SalesHistory, store: int, day: int) -> list[str]:
-    """How far sales are from the median of the same weekday and promotion before."""
+    """How far the sales are from the median of earlier days with the same weekday and promotion."""
     earlier_days = np.arange(day - WEEK_DAYS, max(day - WEEK_DAYS * USUAL_WEEKS, 0) - 1, -WEEK_DAYS)
     promotion = history.calendar.promotion[store]
     alike = history.sales[store, earlier_days[promotion[earlier_days] == promotion[day]]]

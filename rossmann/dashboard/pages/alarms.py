@@ -8,7 +8,7 @@ import streamlit.components.v1 as components
 
 from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import bullets, day, moment
+from rossmann.dashboard.formats import bullets, capitalise, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, timeline
 from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
@@ -57,7 +57,7 @@ def _headline(entries: list[TimelineEntry]) -> None:
     if not waiting:
         return
     if retraining := records.retraining():
-        st.info(f"{retraining[:1].upper()}{retraining[1:]}", icon=":material/model_training:")
+        st.info(capitalise(retraining), icon=":material/model_training:")
         return
     st.warning(
         "A retraining must answer the open alarms: the automation of `make up` starts one, or type "

@@ -15,7 +15,7 @@ from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
 CHANGE, RESULT, ATTEMPTS = "change", "change-result", "change-attempts"  # in the session
-DISPLAYED = "displayed-champion"  # in the session: the version that the forms name
+CHAMPION_ON_PAGE = "champion-on-page"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
 NO_KEY = (
@@ -80,15 +80,11 @@ def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:
             return
         columns = st.columns(3)
         columns[0].metric("Version", model.version)
-        columns[1].metric("RMSPE of its backtest", percent(_mean_rmspe(model)))
+        columns[1].metric("RMSPE of its backtest", percent(model.card.mean_rmspe))
         columns[2].metric("Sales within bounds", percent(model.card.coverage))
         st.caption(f"{model.card.candidate}, trained on sales up to {model.card.train_end}, for {model.card.loss}")
         if model.code_mismatch:
             st.warning("It was fitted by another code version and cannot forecast: `rossmann retrain`.")
-
-
-def _mean_rmspe(model: RegisteredModel) -> float:
-    return sum(model.card.rmspe.values()) / len(model.card.rmspe)
 
 
 def _verdict(entries: tuple[LedgerEntry, ...]) -> None:
@@ -110,7 +106,7 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
             "role": ", ".join(each.aliases),
             "candidate": each.card.candidate,
             "trained until": each.card.train_end,
-            "RMSPE": _mean_rmspe(each),
+            "RMSPE": each.card.mean_rmspe,
             "within bounds": each.card.coverage,
             "loss": each.card.loss,
         }
@@ -123,6 +119,11 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
     position, hint = selected_row(event.selection.rows)
     model = versions[position]
     st.markdown(f"**Version {model.version}**{hint}")
+    _details(model)
+
+
+def _details(model: RegisteredModel) -> None:
+    """The scores of one version, and its card."""
     scores, card = st.tabs(["Scores", "Card"])
     with scores:
         left, right = st.columns(2)
@@ -168,20 +169,21 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
         box, icon = (st.success, "check_circle") if result.succeeded else (st.error, "error")
         box(formats.capitalise(result.text), icon=f":material/{icon}:")
     current = champion.version if champion else None
-    displayed = st.session_state.get(DISPLAYED, current)  # when the button was pressed; another may be champion by now
-    st.session_state[DISPLAYED] = current
+    # When the button was pressed: another version may be champion by now.
+    champion_on_page = st.session_state.get(CHAMPION_ON_PAGE, current)
+    st.session_state[CHAMPION_ON_PAGE] = current
     left, right = st.columns(2)
     with left:
-        _rollback_form(champion, displayed)
+        _rollback_form(champion, champion_on_page)
     with right:
-        _promotion_form([each.version for each in versions if each != champion], displayed)
+        _promotion_form([each.version for each in versions if each != champion], champion_on_page)
 
 
-def _rollback_form(champion: RegisteredModel | None, displayed: int | None) -> None:
+def _rollback_form(champion: RegisteredModel | None, champion_on_page: int | None) -> None:
     if champion is None:
         return
     target = records.rollback_target(champion.version)
-    if target is None and displayed == champion.version:
+    if target is None and champion_on_page == champion.version:
         st.info(NO_TARGET.format(version=champion.version), icon=":material/info:")
         return
     with st.form("rollback"):
@@ -189,10 +191,10 @@ def _rollback_form(champion: RegisteredModel | None, displayed: int | None) -> N
         st.markdown(f"**Roll back from version {champion.version}** to {target_text}")
         consent = _consent("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
-            _change(["rollback"], consent, displayed)
+            _change(["rollback"], consent, champion_on_page)
 
 
-def _promotion_form(others: list[int], displayed: int | None) -> None:
+def _promotion_form(others: list[int], champion_on_page: int | None) -> None:
     if not others:
         return
     with st.form("promotion"):
@@ -200,7 +202,7 @@ def _promotion_form(others: list[int], displayed: int | None) -> None:
         version = st.selectbox("Version", others, key=_key("promotion-version"))
         consent = _consent("promotion", "It serves whatever its verdict, and the endpoint follows")
         if st.form_submit_button("Promote", icon=":material/publish:"):
-            _change(["promote", str(version)], consent, displayed)
+            _change(["promote", str(version)], consent, champion_on_page)
 
 
 def _consent(name: str, consequence: str) -> Consent:
@@ -216,16 +218,16 @@ def _key(name: str) -> str:
     return f"{name}-{st.session_state.get(ATTEMPTS, 0)}"
 
 
-def _change(command: list[str], consent: Consent, displayed: int | None) -> None:
+def _change(command: list[str], consent: Consent, champion_on_page: int | None) -> None:
     """Change the champion by the command that an operator would type, and show the page anew.
 
     A second click while the change is made starts no other one.
-    displayed: the champion that the person has seen; if another one serves by now, nothing is changed.
+    champion_on_page: the champion that the person has seen; if another one serves by now, nothing is changed.
     """
     if problem := consent.problem(each.get_secret_value() for each in loading.settings().api_keys):
         st.error(problem)
         return
-    instead_of = ["--instead-of", str(displayed)] if displayed else []
+    instead_of = ["--instead-of", str(champion_on_page)] if champion_on_page else []
     if CHANGE not in st.session_state:
         st.session_state[CHANGE] = commands.start("models", *command, "--because", consent.reason, *instead_of)
     _finish_change()

@@ -11,7 +11,7 @@ from rossmann.dashboard import charts, formats, links, loading, series
 from rossmann.dashboard.best_weeks import show_best_weeks
 from rossmann.dashboard.difference_charts import day_chart
 from rossmann.dashboard.loading import Current
-from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, keep, show_scenarios
+from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, show_keep_form, show_scenarios
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.widgets import amount_column
 from rossmann.data import SalesHistory
@@ -143,7 +143,7 @@ def _show_difference(history: SalesHistory, changes: tuple[Change, ...], now: Cu
         st.error(formats.bullets([str(error)]), icon=":material/error:")
         return
     _show_result(history, comparison)
-    keep(changes)
+    show_keep_form(changes)
 
 
 def _show_result(history: SalesHistory, comparison: Comparison) -> None:
