@@ -74,11 +74,11 @@ def test_a_forecast_is_drawn_with_its_intervals_and_earlier_forecasts_and_surviv
     texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
     kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
     assert [names for names in texts if names] == [[series.HOLIDAY_KIND_NAMES[kind] for kind in kinds[kinds > 0]]]
-    drawn = chart_of(page).evaluate("chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)")
+    chart_values = chart_of(page).evaluate("chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)")
     deliver_and_record(workspace.settings, None, None, False)
     (file,) = Path(workspace.settings.workspace.forecasts).glob("*_v2.parquet")
     batch = pd.read_parquet(file)
-    np.testing.assert_allclose(drawn, batch.forecast[(batch.store == int(label)) & (batch.forecast > 0)])
+    np.testing.assert_allclose(chart_values, batch.forecast[(batch.store == int(label)) & (batch.forecast > 0)])
     page.reload()
     assert show.settled().get_by_role("heading", name=f"Store {label}").is_visible()
     assert "past=4" in page.url

@@ -50,9 +50,9 @@ def _decide(settings: Settings, past: SalesHistory) -> None:
     first, days = past.origin + 1, np.arange(7)
     forecasts = journal.read_newest_forecasts(settings.journal_address, first.item(), (first + 6).item())
     for number, store in enumerate(past.stores.number.tolist()):
-        own = forecasts[(forecasts.store == store) & (forecasts.open == 1)].iloc[days[:4]]
+        store_forecasts = forecasts[(forecasts.store == store) & (forecasts.open == 1)].iloc[days[:4]]
         planner, factor = ("Ana", 0.97 - 0.02 * number) if number % 2 else ("Ben", 1.03 + 0.03 * number)
-        amounts = own[["store", "date"]].assign(amount=own.forecast * factor)
+        amounts = store_forecasts[["store", "date"]].assign(amount=store_forecasts.forecast * factor)
         signature = Signature(planner, "a street fair", NOW - timedelta(days=20, minutes=number))
         journal.add_overrides(settings.journal_address, override_rows(past, forecasts, amounts, signature))
 

@@ -161,9 +161,9 @@ def test_a_baseline_has_one_term_and_a_closed_day_none(noisy_state, noisy):
 def test_the_rows_of_a_caller_are_neighbours_of_the_day(noisy_state, noisy_blend, noisy):
     """A promotion a week before changes the forecast of a day without changing its own row."""
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 12 * DAY
-    own = row_of(noisy_state, store, day - 7 * DAY, open=1)
-    own = replace(own, promotion=1 - own.promotion)
-    inputs = ForecastInputs(noisy_blend, noisy_state, own)
+    plan = row_of(noisy_state, store, day - 7 * DAY, open=1)
+    plan = replace(plan, promotion=1 - plan.promotion)
+    inputs = ForecastInputs(noisy_blend, noisy_state, plan)
     whole = inputs.rows_of(store)
     forecast = noisy_blend.predict(noisy_state, whole).sales[whole.date == day][0]
     assert explain.reasons_of_day(inputs, store, day).forecast == forecast

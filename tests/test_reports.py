@@ -70,11 +70,11 @@ def page(report) -> str:
 
 def tables(page: str) -> dict[str, list[list[str]]]:
     """The rows of every table with a head, by the text of its first cell."""
-    found = {}
+    result = {}
     for table in ElementTree.fromstring(page).iter("table"):
         lines = [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
-        found.setdefault(lines[0][0], lines[1:])
-    return found
+        result.setdefault(lines[0][0], lines[1:])
+    return result
 
 
 def test_the_page_is_well_formed_and_loads_nothing(page):

@@ -329,16 +329,16 @@ def serve() -> None:
     from rossmann.serving.server.model_host import ServingTarget
     from rossmann.validation import DataError
 
-    host = endpoint.serve_cluster(settings)
-    if host is None:
+    cluster = endpoint.serve_cluster(settings)
+    if cluster is None:
         raise DataError("ROSSMANN_SERVE_ADDRESS is not set: name a Ray cluster to serve on, or start one (make up)")
     with workspace.lock(settings, "serve"):
         target = endpoint.champion_target(settings) or ServingTarget()
-        deployment.deploy(host, target)
-        deployment.wait_until_ready(host, target, endpoint.READY_TIMEOUT_S)
-    state = deployment.readiness(host)
+        deployment.deploy(cluster, target)
+        deployment.wait_until_ready(cluster, target, endpoint.READY_TIMEOUT_S)
+    state = deployment.readiness(cluster)
     model = f"model version {state['model_version']}" if state["ready"] else state["load_error"]
-    typer.echo(f"{host.url}/docs: {model}")
+    typer.echo(f"{cluster.url}/docs: {model}")
 
 
 @app.command()

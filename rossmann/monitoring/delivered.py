@@ -47,9 +47,9 @@ def lead_week_scores(sums: pd.DataFrame, reference: BacktestReference, version: 
 
     sums: of the slice "lead_week". Weeks that only the backtest has, have NaN as delivered.
     """
-    own = sums[(sums.model_version == version) & (sums.slice == "lead_week")]
+    version_sums = sums[(sums.model_version == version) & (sums.slice == "lead_week")]
     expected = reference.sums[reference.sums.slice == "lead_week"]
-    delivered, backtest = (scores_of_sums(_by_number(rows), "value") for rows in (own, expected))
+    delivered, backtest = (scores_of_sums(_by_number(rows), "value") for rows in (version_sums, expected))
     table = backtest[["wape"]].add_prefix("expected_").join(delivered, how="outer")
     return table.rename_axis("lead_week")[["wape", "expected_wape", "bias", "coverage", "rows"]]
 
@@ -116,8 +116,8 @@ def _group(
 ) -> list[object]:
     """A row of `group_scores`. included: bool [stores of the history]."""
     inside, backtest = (_scores(rows[included[rows.index]]) for rows in (delivered, expected))
-    own = [inside[column] for column in ("bias", "coverage", "rows")]
-    return [name, int(included.sum()), inside["wape"], backtest["wape"], *own]
+    other_scores = [inside[column] for column in ("bias", "coverage", "rows")]
+    return [name, int(included.sum()), inside["wape"], backtest["wape"], *other_scores]
 
 
 def _scores(rows: pd.DataFrame) -> dict[str, float]:

@@ -195,15 +195,15 @@ def weekly_performance(
     """
     accuracy = accuracy[accuracy.date <= pd.Timestamp(last)]
     accuracy = accuracy.assign(week=week_ends(accuracy, last))
-    own = accuracy[(accuracy.model_version == version) & (accuracy.source != "baseline")]
-    window = own[own.week == pd.Timestamp(last)]
+    model_rows = accuracy[(accuracy.model_version == version) & (accuracy.source != "baseline")]
+    window = model_rows[model_rows.week == pd.Timestamp(last)]
     if window.empty:
         return None
     wape_limit = float(reference.weekly_wape.max() * WORST_WEEK_MARGIN)
     all_rows = accuracy[accuracy.slice == "all"]
     baseline = all_rows[(all_rows.source == "baseline") & (all_rows.week == pd.Timestamp(last))]
     baseline_scores = scores_of_sums(baseline, "slice")
-    recent_wape = scores_of_sums(own[own.slice == "all"], "week").wape.tail(WATCHED_WEEKS)
+    recent_wape = scores_of_sums(model_rows[model_rows.slice == "all"], "week").wape.tail(WATCHED_WEEKS)
     slices = scores_of_sums(window[window.slice != "store"], "slice", "value")
     expected = scores_of_sums(reference.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("expected_")
     stores = scores_of_sums(window[window.slice == "store"], "value")
