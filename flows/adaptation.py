@@ -28,8 +28,8 @@ def update_quantiles(settings: Settings, history: SalesHistory, previous: str | 
 def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | None) -> None:
     """Let the champion's quantiles follow the outcomes of its forecasts up to the end of the history.
 
-    previous: fingerprint of the snapshot before this one; the new quantiles continue its quantiles.
-    Does nothing without a champion, and for a snapshot that is stored already: replicas may have loaded it.
+    previous: fingerprint of the snapshot before, from whose quantiles they go on. Without a champion, and for a
+    snapshot that is there already, which replicas may have loaded, there is nothing to do.
     """
     champion = registry.find_champion(workspace.registry(settings))
     if champion is None or champion.code_mismatch:

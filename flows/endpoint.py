@@ -53,22 +53,22 @@ def switch_endpoint(settings: Settings) -> None:
     API keys than this process, it is not the model's fault: the target stays, and EndpointFailed says so. The caller
     holds the workspace's lock: so nobody else changes the champion, the snapshot or the endpoint meanwhile.
     """
-    cluster = serve_cluster(settings)
-    target = champion_target(settings) if cluster else None
-    if cluster is None or target is None:
+    host = serve_cluster(settings)
+    target = champion_target(settings) if host else None
+    if host is None or target is None:
         return
-    previous = deployment.deployed_target(cluster)
+    previous = deployment.deployed_target(host)
     try:
-        deploy_and_test(settings, cluster, target)
+        deploy_and_test(settings, host, target)
     except UnauthorizedError as error:
         reason = f"{target} is deployed and ready, but was not compared with the batch: {error}"
-        alarms.publish(settings, EndpointFailed(reason=reason, url=cluster.url))
+        alarms.publish(settings, EndpointFailed(reason=reason, url=host.url))
     except UnavailableError:
         raise
     except DataError as error:
         if previous and previous != target:
-            deployment.deploy(cluster, previous)
-        previous = withdraw_pending(settings, cluster, target, str(error)) or previous
+            deployment.deploy(host, previous)
+        previous = withdraw_pending(settings, host, target, str(error)) or previous
         still = "and stays requested" if previous == target else f"{previous or 'nothing'} still is"
         raise DataError(f"{target} was not deployed, {still}: {error}") from error
     else:
@@ -76,7 +76,7 @@ def switch_endpoint(settings: Settings) -> None:
 
 
 def withdraw_pending(
-    settings: Settings, cluster: ServeCluster, target: ServingTarget, reason: str
+    settings: Settings, host: ServeCluster, target: ServingTarget, reason: str
 ) -> ServingTarget | None:
     """Take back the promotion of the target's version if it is pending.
 
@@ -88,57 +88,57 @@ def withdraw_pending(
         return None
     registry.withdraw(model_registry, version, reason)
     champion = champion_target(settings)
-    deployed = deployment.deployed_target(cluster)
+    deployed = deployment.deployed_target(host)
     if champion is None or deployed is None or deployed.model_version != version:
         return None
-    deployment.deploy(cluster, champion)
+    deployment.deploy(host, champion)
     return champion
 
 
-def deploy_and_test(settings: Settings, cluster: ServeCluster, target: ServingTarget) -> None:
+def deploy_and_test(settings: Settings, host: ServeCluster, target: ServingTarget) -> None:
     """Deploy, wait until it is ready, and compare forecasts over HTTP with the batch's. Raises DataError."""
     model_registry, (version, snapshot) = workspace.registry(settings), target.pinned
-    trained_forecaster = registry.load_forecaster(model_registry, registry.find_version(model_registry, version))
-    forecaster = models.adapt(trained_forecaster, settings.workspace.snapshots, snapshot)
+    fitted = registry.load_forecaster(model_registry, registry.find_version(model_registry, version))
+    forecaster = models.adapt(fitted, settings.workspace.snapshots, snapshot)
     state = features.load_state(settings.workspace.snapshots, snapshot)
     forecaster.require_features(state)  # before the endpoint tries for minutes to load what it cannot use
-    deployment.deploy(cluster, target)
-    deployment.wait_until_ready(cluster, target, READY_TIMEOUT_S)
-    deployment.smoke_test(cluster, target, forecaster, state)
+    deployment.deploy(host, target)
+    deployment.wait_until_ready(host, target, READY_TIMEOUT_S)
+    deployment.smoke_test(host, target, forecaster, state)
 
 
 def deployed_snapshots(settings: Settings) -> set[str]:
     """The snapshot that the endpoint serves; empty without an endpoint. DataError if the endpoint cannot be asked."""
-    cluster = serve_cluster(settings)
-    target = deployment.deployed_target(cluster) if cluster else None
+    host = serve_cluster(settings)
+    target = deployment.deployed_target(host) if host else None
     return {target.snapshot} if target and target.snapshot else set()
 
 
 def request_counts(settings: Settings) -> dict[str, float] | None:
     """Serve's own counters; None for a workspace without an endpoint, and while the endpoint is not reachable."""
-    cluster = serve_cluster(settings)
+    host = serve_cluster(settings)
     try:
-        return deployment.request_counts(cluster) if cluster else None
+        return deployment.request_counts(host) if host else None
     except DataError:
         return None  # system_alarms reports it
 
 
 def system_alarms(settings: Settings) -> list[Alarm]:
     """What is wrong with the endpoint and its journal now. Empty without an endpoint or without a champion."""
-    cluster = serve_cluster(settings)
-    if cluster is None or registry.find_champion(workspace.registry(settings)) is None:
+    host = serve_cluster(settings)
+    if host is None or registry.find_champion(workspace.registry(settings)) is None:
         return []
     try:
-        state = deployment.readiness(cluster)
+        state = deployment.readiness(host)
         if state["ready"]:
-            deployment.check_key(cluster)
+            deployment.check_key(host)
     except DataError as error:
-        return [EndpointFailed(reason=str(error), url=cluster.url)]
+        return [EndpointFailed(reason=str(error), url=host.url)]
     problems: list[Alarm] = []
     if not state["ready"] or state["load_error"]:
-        problems.append(EndpointFailed(reason=f"{cluster.url}: {state['load_error']}", url=cluster.url))
+        problems.append(EndpointFailed(reason=f"{host.url}: {state['load_error']}", url=host.url))
     elif reason := find_other_target(settings, ServingTarget(state["model_version"], state["snapshot"])):
-        problems.append(EndpointFailed(reason=f"{cluster.url} {reason}", url=cluster.url))
+        problems.append(EndpointFailed(reason=f"{host.url} {reason}", url=host.url))
     health = state["journal"]
     if health["lost_rows"] or health["problem"]:
         reason = health["problem"] or f"{health['lost_rows']} forecasts are not in the journal"

@@ -79,14 +79,14 @@ def repeats(
 
 def _quiet_days(settings: Settings, record: AlarmRecord) -> int:
     """Days of data after an alarm, in which its cause is not raised again."""
-    is_unchanged = record.outcome is not None and record.outcome.decision in ("refused", "unchanged", "skipped")
-    return min(settings.alarm_retry_days, settings.alarm_repeat_days) if is_unchanged else settings.alarm_repeat_days
+    unchanged = record.outcome is not None and record.outcome.decision in ("refused", "unchanged", "skipped")
+    return min(settings.alarm_retry_days, settings.alarm_repeat_days) if unchanged else settings.alarm_repeat_days
 
 
 def _was_right_between(first: date, last: date, findings: pd.DataFrame) -> bool:
     """Whether the statistic of the findings was within its limits on a day that was monitored between two alarms."""
-    is_between = (findings.date > pd.Timestamp(first)) & (findings.date < pd.Timestamp(last))
-    days = findings[is_between].groupby("date").alarm.any()
+    between = (findings.date > pd.Timestamp(first)) & (findings.date < pd.Timestamp(last))
+    days = findings[between].groupby("date").alarm.any()
     return bool((~days.astype(bool)).any())
 
 

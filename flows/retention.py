@@ -93,20 +93,20 @@ def delete(settings: Settings, expired: list[Expired], now: datetime) -> None:
         _fits(settings).delete_if_exists(file.name)
     for record in _expired_alarms(settings, now):
         alarms.remove(settings, record)
-    cutoff = _cutoff(now, settings.journal_retention_days)
-    journal.prune(settings.journal_address, cutoff)
-    journal.prune_overrides(settings.journal_address, cutoff)
+    start = _start(now, settings.journal_retention_days)
+    journal.prune(settings.journal_address, start)
+    journal.prune_overrides(settings.journal_address, start)
 
 
-def _cutoff(now: datetime, days: int) -> datetime:
+def _start(now: datetime, days: int) -> datetime:
     return now - timedelta(days=days)
 
 
 def _expired_snapshots(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
-    cutoff, root = _cutoff(now, settings.snapshot_retention_days), settings.workspace.snapshots
+    start, root = _start(now, settings.snapshot_retention_days), settings.workspace.snapshots
     for snapshot in data.list_snapshots(root):
         created = datetime.fromisoformat(snapshot.created)
-        if created < cutoff and snapshot.fingerprint not in in_use.snapshots:
+        if created < start and snapshot.fingerprint not in in_use.snapshots:
             yield Expired(
                 SNAPSHOTS, snapshot.fingerprint, 1, _size(Storage(root).subfolder(snapshot.fingerprint).files())
             )
@@ -114,12 +114,12 @@ def _expired_snapshots(settings: Settings, in_use: InUse, now: datetime) -> Iter
 
 def _expired_fits(settings: Settings, now: datetime) -> Iterator[Expired]:
     if files := _old_fits(settings, now):
-        yield Expired(FITS, f"before {_cutoff(now, settings.fit_retention_days):%Y-%m-%d}", len(files), _size(files))
+        yield Expired(FITS, f"before {_start(now, settings.fit_retention_days):%Y-%m-%d}", len(files), _size(files))
 
 
 def _old_fits(settings: Settings, now: datetime) -> list[StoredFile]:
-    cutoff = _cutoff(now, settings.fit_retention_days)
-    return [file for file in _fits(settings).files() if file.modified < cutoff]
+    start = _start(now, settings.fit_retention_days)
+    return [file for file in _fits(settings).files() if file.modified < start]
 
 
 def _fits(settings: Settings) -> Storage:
@@ -131,39 +131,39 @@ def _fits(settings: Settings) -> Storage:
 def _expired_backtests(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
     from rossmann import training  # imports Ray
 
-    cutoff, backtests = _cutoff(now, settings.backtest_retention_days), workspace.backtests(settings)
+    start, backtests = _start(now, settings.backtest_retention_days), workspace.backtests(settings)
     for key in backtests.folders():
         if key == training.FITS_FOLDER or key in in_use.backtest_runs:
             continue
         files = backtests.subfolder(key).files()
-        if files and max(file.modified for file in files) < cutoff:
+        if files and max(file.modified for file in files) < start:
             yield Expired(BACKTESTS, key, 1, _size(files))
 
 
 def _expired_reports(settings: Settings, in_use: InUse, now: datetime) -> Iterator[Expired]:
     """Reports of trainings live as long as their backtest runs."""
-    cutoff = _cutoff(now, settings.backtest_retention_days)
+    start = _start(now, settings.backtest_retention_days)
     for file in training_report.folder(settings).files():
-        if file.modified < cutoff and training_report.backtest_run_of(file.name) not in in_use.backtest_runs:
+        if file.modified < start and training_report.backtest_run_of(file.name) not in in_use.backtest_runs:
             yield Expired(REPORTS, file.name, 1, file.size)
 
 
 def _expired_alarms(settings: Settings, now: datetime) -> list[AlarmRecord]:
-    cutoff = _cutoff(now, settings.alarm_retention_days)
-    return [each for each in list_alarms(settings.workspace.alarms) if each.alarm.at < cutoff and not each.is_open]
+    start = _start(now, settings.alarm_retention_days)
+    return [each for each in list_alarms(settings.workspace.alarms) if each.alarm.at < start and not each.is_open]
 
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:
-    cutoff = _cutoff(now, settings.journal_retention_days)
-    requests, forecasts = journal.count_old(settings.journal_address, cutoff)
+    start = _start(now, settings.journal_retention_days)
+    requests, forecasts = journal.count_old(settings.journal_address, start)
     if requests:
-        yield Expired(REQUESTS, f"before {cutoff:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
+        yield Expired(REQUESTS, f"before {start:%Y-%m-%d}, with {forecasts:,} forecasts", requests, None)
 
 
 def _expired_overrides(settings: Settings, now: datetime) -> Iterator[Expired]:
-    cutoff = _cutoff(now, settings.journal_retention_days)
-    if count := journal.count_old_overrides(settings.journal_address, cutoff):
-        yield Expired(OVERRIDES, f"before {cutoff:%Y-%m-%d}", count, None)
+    start = _start(now, settings.journal_retention_days)
+    if count := journal.count_old_overrides(settings.journal_address, start):
+        yield Expired(OVERRIDES, f"before {start:%Y-%m-%d}", count, None)
 
 
 def _size(files: Iterable[StoredFile]) -> int:

@@ -158,11 +158,11 @@ def test_a_trigger_reacts_to_the_events_of_its_classes_and_to_no_other(event: ty
 
 
 def test_nothing_reacts_to_another_workspace_of_the_same_name(monkeypatch, tmp_path) -> None:
-    settings = Settings()
-    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / settings.workspace.name))
-    assert Settings().workspace.name == settings.workspace.name
+    own = Settings()
+    monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / own.workspace.name))
+    assert Settings().workspace.name == own.workspace.name
     for event in (*ALARMS, DataIngested, RetrainingOutcome):
-        for trigger in [*triggers_of(settings).values(), *notifications_of(settings).values()]:
+        for trigger in [*triggers_of(own).values(), *notifications_of(own).values()]:
             assert not reacts(trigger, event)
 
 
