@@ -18,6 +18,7 @@ records             what the pages about operation read
 series, charts      sums of forecasts and sales as arrays; Plotly figures on light and on dark ground
 difference_charts   what changes of the plan are worth, as bars
 operation_charts    the figures of the pages about operation
-formats, widgets    numbers and dates as text; small parts of pages, and columns of tables
+formats, widgets    numbers and dates as text; small parts of pages
+tables              columns of tables, the same on every page
 commands            runs the `rossmann` command
 """

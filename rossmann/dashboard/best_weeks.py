@@ -11,7 +11,7 @@ from rossmann.dashboard import formats, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY
 from rossmann.dashboard.selection import Selection
-from rossmann.dashboard.widgets import amount_column
+from rossmann.dashboard.tables import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, WeekChoice

@@ -21,7 +21,7 @@ from rossmann.models import Forecaster
 from rossmann.planning import scenarios as planning_scenarios
 from rossmann.planning.scenarios import Change, Comparison, Scenario
 from rossmann.registry import RegisteredModel, Registry
-from rossmann.schema import DAY, to_date
+from rossmann.schema import to_date
 from rossmann.settings import Settings
 from rossmann.storage import Storage
 from rossmann.validation import DataError
@@ -73,11 +73,6 @@ def current() -> Current:
 def history(snapshot: str) -> SalesHistory:
     """The sales history of a snapshot."""
     return data.load_snapshot(settings().workspace.snapshots, snapshot)
-
-
-def days_to_come(history: SalesHistory) -> tuple[date, date]:
-    """The first and the last day that a forecast from this history covers."""
-    return to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
 
 
 @st.cache_resource(max_entries=MAX_IN_MEMORY, show_spinner=False)

@@ -7,11 +7,17 @@ import streamlit as st
 
 from rossmann import journal
 from rossmann.dashboard import loading
+from rossmann.data import SalesHistory
 from rossmann.planning.overrides import overrides_in_force
 from rossmann.planning.value_added import scored_overrides, value_added
-from rossmann.schema import to_date
+from rossmann.schema import DAY
 
 TTL_S, MOST_STORES = 10, 64
+
+
+def days_to_come(history: SalesHistory) -> tuple[date, date]:
+    """The first and the last day that a forecast covers."""
+    return (history.origin + DAY).astype(object), history.calendar.dates[-1].astype(object)
 
 
 @st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
@@ -54,5 +60,5 @@ def add_overrides(*rows: pd.DataFrame) -> None:
 def scores(snapshot: str) -> pd.DataFrame:
     """Forecast value added of all overrides whose days are over in a snapshot."""
     history = loading.history(snapshot)
-    rows = journal.read_overrides(loading.settings().journal_address, date.min, to_date(history.origin))
+    rows = journal.read_overrides(loading.settings().journal_address, date.min, history.origin.astype(object))
     return value_added(scored_overrides(overrides_in_force(rows), history))

@@ -19,7 +19,7 @@ from rossmann.dashboard.override_table import (
     to_editor_table,
     unsaved_texts,
 )
-from rossmann.dashboard.widgets import amount_column, day_column
+from rossmann.dashboard.tables import amount_column, day_column
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
 from rossmann.schema import KEYS

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
-from rossmann.dashboard import charts, formats, links, loading, loading_movement
+from rossmann.dashboard import charts, formats, links, loading, loading_movement, loading_planning
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection
 from rossmann.data import SalesHistory
@@ -44,7 +44,7 @@ def show_reasons(history: SalesHistory, selection: Selection, now: Current, even
 
 def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
-    first, last = loading.days_to_come(history)
+    first, last = loading_planning.days_to_come(history)
     clicked_days = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
     if clicked_days and first <= clicked_days[0] <= last and clicked_days[0] != st.session_state.get(CLICK_KEY):
         st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked_days[0]

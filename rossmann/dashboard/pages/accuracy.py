@@ -9,7 +9,8 @@ import streamlit as st
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, links, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, signed_percent, unit
-from rossmann.dashboard.widgets import fact, percent_column, selected_row
+from rossmann.dashboard.tables import percent_column, selected_row
+from rossmann.dashboard.widgets import fact
 from rossmann.data import SalesHistory
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference

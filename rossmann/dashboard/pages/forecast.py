@@ -13,7 +13,6 @@ from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import PublishedForecast, SumForecast
-from rossmann.dashboard.widgets import amount_column, percent_column
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY, WEEK_DAYS
 
@@ -157,7 +156,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, coverage: str, about
         f"Both sums are of all chosen stores and days; *{LIKE_FOR_LIKE}* only of those open in both years, so that a "
         "new store or a moved holiday is no growth. It is not the ratio of the two sums."
     )
-    amounts = amount_column()
+    amounts = st.column_config.NumberColumn(format="localized")
     days_of = st.column_config.DateColumn(format="ddd D MMM")
     st.dataframe(
         table.round({"forecast": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
@@ -166,7 +165,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, coverage: str, about
         column_config={
             "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
             names["upper"]: amounts, names["last_year"]: amounts,
-            LIKE_FOR_LIKE: percent_column(),
+            LIKE_FOR_LIKE: st.column_config.NumberColumn(format="percent"),
         },
     )  # fmt: skip
     st.caption(f"{coverage} from/to: {about_sums}")

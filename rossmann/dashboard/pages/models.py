@@ -8,8 +8,8 @@ import streamlit as st
 
 from rossmann.dashboard import charts, commands, formats, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, moment, percent
+from rossmann.dashboard.tables import percent_column, selected_row
 from rossmann.dashboard.timeline import sentence
-from rossmann.dashboard.widgets import percent_column, selected_row
 from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 

@@ -8,7 +8,7 @@ import streamlit as st
 from rossmann.dashboard import charts, formats, links, loading, loading_planning
 from rossmann.dashboard.override_editor import Store, edit_overrides
 from rossmann.dashboard.selection import STORES_KEY
-from rossmann.dashboard.widgets import amount_column, percent_column
+from rossmann.dashboard.tables import amount_column, percent_column
 from rossmann.data import SalesHistory
 from rossmann.planning.value_added import ALL, SCORE_NAMES
 from rossmann.validation import DataError
@@ -52,7 +52,7 @@ def _choose_store(history: SalesHistory) -> Store:
     left, _ = st.columns([1, 3])
     links.warn_of_unknown(STORE_KEY, labels, "there is no store {} in this chain")
     label = left.selectbox("Store", labels, key=STORE_KEY, bind="query-params")
-    number, days = int(history.stores.number[labels.index(label)]), loading.days_to_come(history)
+    number, days = int(history.stores.number[labels.index(label)]), loading_planning.days_to_come(history)
     return Store(history, label, number, loading_planning.forecasts(number, *days), days)
 
 

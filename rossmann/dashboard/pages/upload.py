@@ -6,9 +6,9 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann import forecasting
-from rossmann.dashboard import formats, loading, series
+from rossmann.dashboard import formats, loading, loading_planning, series
 from rossmann.dashboard.loading import Current
-from rossmann.dashboard.widgets import amount_column, day_column
+from rossmann.dashboard.tables import amount_column, day_column
 from rossmann.data import Plan, SalesHistory
 from rossmann.planning.plan_upload import check_upload, file_message
 from rossmann.schema import DAY, FORECAST_COLUMNS, WEEK_DAYS
@@ -24,7 +24,7 @@ def page() -> None:
     st.title("Upload a plan")
     now = loading.current()
     history = loading.history(now.snapshot)
-    first, last = loading.days_to_come(history)
+    first, last = loading_planning.days_to_come(history)
     st.caption(
         f"A CSV or Parquet file with a row for each store and day from {formats.day(first)} to "
         f"{formats.day(last)}. Only store and date are needed; what a row leaves out is that of "

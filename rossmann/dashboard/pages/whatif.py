@@ -7,13 +7,13 @@ import numpy as np
 import streamlit as st
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, links, loading, series
+from rossmann.dashboard import charts, formats, links, loading, loading_planning, series
 from rossmann.dashboard.best_weeks import show_best_weeks
 from rossmann.dashboard.difference_charts import day_chart
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, show_keep_form, show_scenarios
 from rossmann.dashboard.selection import Selection, choose_stores
-from rossmann.dashboard.widgets import amount_column
+from rossmann.dashboard.tables import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Kind
@@ -79,7 +79,7 @@ def _write_address(changes: tuple[Change, ...]) -> None:
 
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
-    first, last = loading.days_to_come(history)
+    first, last = loading_planning.days_to_come(history)
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
         left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
