@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
 from rossmann.dashboard import formats
-from rossmann.dashboard.override_table import fill_texts, read_edits, to_editor_table, unsaved_texts
+from rossmann.dashboard.override_table import amounts_as_texts, read_edits, to_editor_table, unsaved_texts
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
@@ -210,12 +210,12 @@ TABLE = pd.DataFrame({
 
 
 def test_only_days_between_first_and_last_are_filled():
-    texts = fill_texts(TABLE, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8125.125, 9]))
+    texts = amounts_as_texts(TABLE, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8125.125, 9]))
     assert texts == {TABLE["date"][1]: "8,125.12"}
     with pytest.raises(
         DataError, match="no day from 2015-08-06 to 2015-08-04 is in the table: the last day is before the first"
     ):
-        fill_texts(TABLE, date(2015, 8, 6), date(2015, 8, 4), TABLE["forecast"])
+        amounts_as_texts(TABLE, date(2015, 8, 6), date(2015, 8, 4), TABLE["forecast"])
 
 
 def test_what_is_typed_is_read_as_a_whole_or_named_and_nothing_else_changes():

@@ -293,8 +293,8 @@ def test_what_was_sold_stands_beside_the_forecast_of_a_day_that_is_over(settings
 
 
 def test_a_term_that_rounds_to_zero_has_no_sign():
-    assert command_line._signed(Term("season", -0.0004, -0.4)) == ["0", "0.0%"]
-    assert command_line._signed(Term("season", -0.0104, -140.4)) == ["-140", "-1.0%"]
+    assert command_line._signed_texts(Term("season", -0.0004, -0.4)) == ["0", "0.0%"]
+    assert command_line._signed_texts(Term("season", -0.0104, -140.4)) == ["-140", "-1.0%"]
 
 
 def test_each_model_of_a_movement_that_has_seen_the_day_is_noted(settings, noisy):

@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann.dashboard import charts, formats, loading_planning
-from rossmann.dashboard.override_fill import ask_texts
+from rossmann.dashboard.override_fill import show_fill_form
 from rossmann.dashboard.override_table import (
     Edits,
     Texts,
@@ -66,7 +66,7 @@ def edit_overrides(store: Store) -> None:
         st.info(f"Store {formats.plain(store.label)} is closed on all days to come: there is nothing to override.")
         return
     chart = st.container()
-    form_texts = ask_texts(open_table.table)
+    form_texts = show_fill_form(open_table.table)
     editor_table = _editor(open_table, formats.unit(store.history))
     texts = unsaved_texts(open_table.table, editor_table)
     st.session_state[TABLES_KEY][store.key] = open_table, texts

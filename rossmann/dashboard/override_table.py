@@ -73,7 +73,7 @@ def unsaved_texts(table: pd.DataFrame, editor_table: pd.DataFrame) -> dict[pd.Ti
     return dict(zip(table["date"][is_unsaved], editor_texts[is_unsaved], strict=True))
 
 
-def fill_texts(table: pd.DataFrame, first: date, last: date, amounts: pd.Series) -> dict[pd.Timestamp, str]:
+def amounts_as_texts(table: pd.DataFrame, first: date, last: date, amounts: pd.Series) -> dict[pd.Timestamp, str]:
     """These amounts as overrides of the days first … last that the table has: closed days are not in it.
 
     DataError if it has none of them.

@@ -163,7 +163,7 @@ class Performance:
     wape_limit: float  # of one week
     weeks_beyond_limit: int  # of the last WATCHED_WEEKS
 
-    def called(self, names: Names) -> "Performance":
+    def with_names(self, names: Names) -> "Performance":
         """The same with the chain's own names of slices and stores, and without the slices that it does not have."""
         columns = {"all": "all", **names.slices}
         slices = self.slices[self.slices.index.isin(columns, level="slice")].rename(index=columns, level="slice")

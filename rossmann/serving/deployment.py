@@ -131,12 +131,12 @@ def smoke_test(cluster: ServeCluster, target: ServingTarget, forecaster: Forecas
 
 def request_forecast(cluster: ServeCluster, body: dict, headers: Mapping[str, str] | None = None) -> dict:
     """The response of /predict. DataError if it is an error, or if nothing responds."""
-    return _json(_successful(_send(cluster, "POST", "/predict", body, headers)))
+    return _json(_require_success(_send(cluster, "POST", "/predict", body, headers)))
 
 
 def check_key(cluster: ServeCluster) -> None:
     """Raise UnauthorizedError if the endpoint serves, but not this process. Nothing else is checked."""
-    _successful(_send(cluster, "GET", "/model"))
+    _require_success(_send(cluster, "GET", "/model"))
 
 
 def readiness(cluster: ServeCluster) -> dict:
@@ -146,7 +146,7 @@ def readiness(cluster: ServeCluster) -> dict:
 
 def request_counts(cluster: ServeCluster) -> dict[str, float]:
     """Counters of Serve's proxies since they started: requests, errors, mean_ms. DataError if nothing responds."""
-    text = _successful(_send(cluster, "GET", "/metrics")).text
+    text = _require_success(_send(cluster, "GET", "/metrics")).text
     totals: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -167,7 +167,7 @@ def _send(
         raise DataError(f"the endpoint at {cluster.url} does not respond ({type(error).__name__}: {error})") from error
 
 
-def _successful(response: httpx.Response) -> httpx.Response:
+def _require_success(response: httpx.Response) -> httpx.Response:
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise UnauthorizedError(
             f"the endpoint at {response.url} responds, but it requires one of its API keys: "
