@@ -107,7 +107,7 @@ def promote_and_deploy(
 def promote_baseline(model_registry: Registry, challenger: RegisteredModel, refusal: Verdict) -> Verdict:
     """Make the baseline the first champion, and return the refusal of the challenger with what became of it.
 
-    The same call after an interruption completes it. DataError as of `promote_and_deploy`.
+    The same call after an interruption completes it. Raises DataError like `promote_and_deploy`.
     """
     baseline = registry.find_version(model_registry, register_baseline(challenger))
     if veto := registry.find_veto(model_registry, baseline.version):

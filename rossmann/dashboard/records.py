@@ -81,13 +81,13 @@ def store_sums(_: JournalKey, version: int, first: date, last: date) -> pd.DataF
 
 @st.cache_resource(max_entries=4, ttl=SUMS_TTL_S, show_spinner=False)
 def newest_batches(_: JournalKey, version: int, first: date, last: date) -> list[tuple[pd.DataFrame, Quantiles]]:
-    """The newest forecasts of a model version, as of `journal.read_newest_batches`."""
+    """The newest forecasts of a model version, as `journal.read_newest_batches` returns them."""
     return journal.read_newest_batches(loading.settings().journal_address, version, first, last)
 
 
 @st.cache_data(ttl=TTL_S, show_spinner=False)
 def hourly_traffic(end: datetime) -> pd.DataFrame:
-    """Requests of the HOURS before a moment in UTC, as of `journal.hourly_traffic`."""
+    """Requests of the HOURS before a moment in UTC, as `journal.hourly_traffic` returns them."""
     return journal.hourly_traffic(loading.settings().journal_address, end, HOURS)
 
 

@@ -37,8 +37,8 @@ def days_with_late_forecasts(
 ) -> list[np.datetime64]:
     """The days with sales of which the journal has forecasts that are not in the accuracy table: they came later.
 
-    accuracy: as of `outdated_days`. counts: from `journal.count_forecasts`, of the same days. Forecasts that the
-    journal has no more are no reason to score a day again.
+    accuracy: the same as for `outdated_days`. counts: from `journal.count_forecasts`, of the same days.
+    Forecasts that the journal has no more are no reason to score a day again.
     """
     key = ["date", "source", "model_version", "store"]
     selling = counts[history.take("sales", counts.store.to_numpy(), counts.date.to_numpy()) > 0]

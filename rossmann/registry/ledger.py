@@ -62,8 +62,8 @@ def promote(
 def override(registry: Registry, version: int, reason: str, awaits_endpoint: bool = False) -> bool:
     """Make a version champion because a person wants it, whatever was decided before; this ends its veto.
 
-    awaits_endpoint: as of `promote`. Returns whether it was not champion already. The caller holds the workspace's
-    lock.
+    awaits_endpoint: the same as for `promote`. The caller holds the workspace's lock.
+    Returns whether it was not champion already.
     """
     was_champion = _champion_version(registry) == version
     _move_champion(registry, OVERRIDE, version, (reason,), awaits_endpoint)
