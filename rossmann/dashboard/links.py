@@ -35,7 +35,7 @@ def warn_of_unknown_day(key: str, first: date, last: date, problem: str = "{} is
 def _warn(values: Sequence[str], problem: str, remedy: str) -> None:
     names = ", ".join(value[:LONGEST_VALUE] for value in values[:MOST_EXAMPLES])
     text = f"This address cannot be shown as it is: {problem.format(names)}; {remedy}"
-    st.warning(formats.bullets([text]), icon=":material/link_off:")
+    st.warning(formats.plain(text), icon=":material/link_off:")
 
 
 def _examples(names: Sequence[str]) -> str:

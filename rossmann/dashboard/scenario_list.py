@@ -46,9 +46,7 @@ def _ask_before_replacing() -> None:
     if not scenario or changes_then != st.session_state[CHANGES_KEY]:
         return
     text, replace, cancel = st.columns([6, 1, 1], vertical_alignment="center")
-    text.warning(
-        formats.bullets([f"There is a scenario {scenario.name} with other changes."]), icon=":material/warning:"
-    )
+    text.warning(formats.plain(f"There is a scenario {scenario.name} with other changes."), icon=":material/warning:")
     replace.button("Replace it", on_click=_save, args=(scenario,))
     cancel.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
 
@@ -92,7 +90,7 @@ def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
 
 def _difference_text(difference: Difference | str) -> str:
     if isinstance(difference, str):
-        return formats.bullets([difference])
+        return formats.plain(difference)
     return f"{formats.change(difference.amount)}, between {formats.difference_interval(difference)}"
 
 
@@ -105,7 +103,7 @@ def _offer_undo() -> None:
     """One click brings back the scenario that was deleted last."""
     if scenario := st.session_state.get(DELETED_KEY):
         text, undo = st.columns([7, 1], vertical_alignment="center")
-        text.info(formats.bullets([f"Scenario {scenario.name} is deleted."]), icon=":material/delete:")
+        text.info(formats.plain(f"Scenario {scenario.name} is deleted."), icon=":material/delete:")
         undo.button("Undo", on_click=_restore, args=(scenario,))
 
 

@@ -56,11 +56,11 @@ def _example(history: SalesHistory) -> bytes:
 
 def _show_findings(findings: pd.DataFrame, name: str) -> None:
     if message := file_message(findings):
-        st.error(formats.bullets([message]), icon=":material/error:")
+        st.error(formats.plain(message), icon=":material/error:")
         return
     rows = findings["row"].nunique()
     text = f"{len(findings):,} findings in {rows:,} rows of {name}: nothing is forecast until they are corrected."
-    st.error(formats.bullets([text]), icon=":material/error:")
+    st.error(formats.plain(text), icon=":material/error:")
     table = findings.rename(columns=FINDING_NAMES)
     st.dataframe(table, hide_index=True, column_config={"what is wrong": _wide(), "what to do": _wide()})
     st.download_button(

@@ -140,7 +140,7 @@ def _show_difference(history: SalesHistory, changes: tuple[Change, ...], now: Cu
     try:
         comparison = loading.comparison(now.snapshot, now.champion.version, changes)
     except DataError as error:
-        st.error(formats.bullets([str(error)]), icon=":material/error:")
+        st.error(formats.plain(str(error)), icon=":material/error:")
         return
     _show_result(history, comparison)
     show_keep_form(changes)
