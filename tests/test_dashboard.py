@@ -248,11 +248,14 @@ def what_if_page() -> None:
     whatif.page()
 
 
-def test_a_week_without_sales_last_year_shows_a_dash(without_browser, workspace):
+def test_a_week_without_sales_last_year_shows_a_dash_and_says_why(without_browser, workspace):
     """A year before the first two weeks of the forecast, this store had no rows yet."""
     page = AppTest.from_function(forecast_page, default_timeout=60)
     page.query_params["stores"] = str(workspace.history.stores.label[7])
     (table,) = page.run().dataframe
+    week, *longer = (each.delta for each in page.metric[:3])
+    assert week == "– no sales on these days last year"
+    assert all(each.endswith("% on last year") for each in longer)
     assert table.value["same days last year"].isna().tolist()[:3] == [True, True, False]
     assert table.proto.placeholder == "–"
 

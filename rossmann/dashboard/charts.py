@@ -15,6 +15,7 @@ from rossmann.schema import DAY
 
 # Of medium lightness, so that each stands out from white and from near-black.
 ACTUAL, FORECAST, LAST_YEAR, EARLIER = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
+OVERRIDE = "#d6702a"
 BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
@@ -77,6 +78,17 @@ def add_fan(chart: go.Figure, forecast: SumForecast, shown: np.ndarray) -> None:
         x=dates, y=forecast.sales[shown], name="forecast", mode="lines+markers", line={"color": FORECAST, "width": 2},
         marker={"size": 6}, customdata=bounds,
         hovertemplate=AMOUNT + f" ({widest.coverage:.0%}: %{{customdata[0]:,.0f}} to %{{customdata[1]:,.0f}})",
+    )  # fmt: skip
+
+
+def add_diamonds(
+    chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str, notes: Sequence[str] | None = None
+) -> None:
+    """A diamond on each day with an override, its amount and a note when the pointer is over it."""
+    chart.add_scatter(
+        x=dates, y=values, name=name, mode="markers", marker={"color": OVERRIDE, "size": 9, "symbol": "diamond"},
+        customdata=None if notes is None else [plain(note) for note in notes],
+        hovertemplate=AMOUNT if notes is None else f"{AMOUNT} (%{{customdata}})",
     )  # fmt: skip
 
 
