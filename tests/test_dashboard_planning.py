@@ -213,7 +213,7 @@ def save_override(settings: Settings, history: SalesHistory, day: pd.DataFrame, 
 def test_the_forecast_page_and_its_csv_show_the_sum_with_overrides_beside_the_unchanged_forecast(show, settings, noisy):
     numbers, labels = noisy.stores.number[[2, 4]], noisy.stores.label[[2, 4]]
     forecasts = newest(settings, noisy)
-    of_both = forecasts[forecasts.store.isin(numbers)].reset_index(drop=True)
+    of_both = forecasts[forecasts.store.isin(numbers)].sort_values(["store", "date"], ignore_index=True)
     first, second = (of_both[(of_both.store == store) & (of_both.open == 1)] for store in numbers)
     same_day = second[second.date == first.date.iloc[2]]
     for day, amount, reason in (
@@ -249,7 +249,7 @@ def test_the_forecast_page_and_its_csv_show_the_sum_with_overrides_beside_the_un
     assert table.columns[:5].tolist() == ["store", "date", "forecast", "override", "final"]
     for name in ("forecast", "override", "final"):
         np.testing.assert_allclose(table[name], expected[name], atol=0.006)
-    page.get_by_test_id("stPills").get_by_text("overrides").click()
+    page.get_by_test_id("stButtonGroup").get_by_text("overrides").click()
     page.wait_for_url("**show=*")
     assert not show.settled().locator(".legendtext", has_text="with overrides").count()
 

@@ -20,6 +20,7 @@ BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
 HEIGHT_PX = 430
+TEXT_SHARE = 0.4  # of the longest bar, right of it: what an amount with its change needs in a narrow chart
 FONT = "Arial, Helvetica, sans-serif"  # of the machine: a PNG has no web fonts, so its texts would be wider
 HALF_DAY = np.timedelta64(12, "h")
 AMOUNT = "%{y:,.0f}"
@@ -148,7 +149,7 @@ def waterfall(reasons: Reasons, unit: str) -> go.Figure:
     )
     steps = np.cumsum(amounts[:-1])
     span = steps.max() - steps.min()
-    chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(0.3 * steps.max(), span)])
+    chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(TEXT_SHARE * steps.max(), span)])
     return chart
 
 

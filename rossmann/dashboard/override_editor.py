@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from rossmann.dashboard import charts, formats, loading_planning
+from rossmann.dashboard import charts, formats, loading_planning, widgets
 from rossmann.dashboard.override_fill import ask_texts
 from rossmann.dashboard.override_table import (
     Edits,
@@ -149,7 +149,7 @@ def _chart(history: SalesHistory, table: pd.DataFrame, override: np.ndarray) -> 
 def _show_change(table: pd.DataFrame, edits: Edits, unit: str) -> None:
     forecast = table["forecast"].sum()
     final = np.where(np.isnan(edits.override), table["forecast"], edits.override).sum()
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     left.metric(f"Forecast of all days, {unit}", formats.amount(forecast))
     delta = formats.change(final - forecast) if final != forecast else None
     middle.metric(f"Final, {unit}", formats.amount(final), delta, delta_color="off")

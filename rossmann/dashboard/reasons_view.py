@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
-from rossmann.dashboard import charts, formats, links, loading, loading_movement
+from rossmann.dashboard import charts, formats, links, loading, loading_movement, widgets
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection
 from rossmann.data import SalesHistory
@@ -26,7 +26,7 @@ def show_reasons(history: SalesHistory, selection: Selection, now: Current, even
     if len(selection.positions) > 1:
         st.info("Choose one store above: then the reasons of a day's forecast stand here.")
         return
-    left, right = st.columns([1, 3])
+    left, right = widgets.side_and_main()
     with left:
         day = _choose_day(history, event)
     store = int(history.stores.number[selection.positions[0]])
@@ -62,7 +62,7 @@ def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
 
 def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -> None:
     """Choose an origin and a version; the forecast before and now, and by how much each cause moved it."""
-    left, right = st.columns([1, 3])
+    left, right = widgets.side_and_main()
     with left:
         since, version = _choose_earlier(history, now, store, day)
     with right:
@@ -72,7 +72,7 @@ def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -
             st.info(str(error), icon=":material/info:")
             return
         movement, unit = earlier.movement, formats.unit(history)
-        before, after = st.columns(2)
+        before, after = widgets.columns(2)
         before.metric(f"Before, from sales up to {formats.day(since)}, {unit}", formats.amount(movement.before))
         change = formats.change(movement.change)
         after.metric(f"Now, from sales up to {formats.day(history.origin)}, {unit}", formats.amount(movement.after),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import plotly.graph_objects as go
 import streamlit as st
 
-from rossmann.dashboard import charts, formats, loading
+from rossmann.dashboard import charts, formats, loading, widgets
 from rossmann.dashboard.loading import Current
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
@@ -45,12 +45,12 @@ def _ask_before_replacing() -> None:
     scenario, changes_then = st.session_state.get(REPLACE_KEY, (None, ()))
     if not scenario or changes_then != st.session_state[CHANGES_KEY]:
         return
-    text, replace, cancel = st.columns([6, 1, 1], vertical_alignment="center")
-    text.warning(
+    row = widgets.row()
+    row.warning(
         formats.bullets([f"There is a scenario {scenario.name} with other changes."]), icon=":material/warning:"
     )
-    replace.button("Replace it", on_click=_save, args=(scenario,))
-    cancel.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
+    row.button("Replace it", on_click=_save, args=(scenario,))
+    row.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
 
 
 def _save(scenario: Scenario) -> None:
@@ -72,12 +72,13 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
     if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
         charts.show(_scenario_chart(history, totals), "scenarios")
     for scenario in stored:
-        text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
+        row = widgets.row()
         is_over = all(change.last <= to_date(history.origin) for change in scenario.changes)
         note = "; all of its days are over" if is_over else ""
-        text.markdown(f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}")
-        use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
-        forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
+        text = f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}"
+        row.markdown(text, width="stretch")
+        row.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
+        row.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
 
 
 def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
@@ -121,9 +122,9 @@ def _use(changes: tuple[Change, ...], name: str) -> None:
 def _offer_undo() -> None:
     """One click brings back the scenario that was deleted last."""
     if scenario := st.session_state.get(DELETED_KEY):
-        text, undo = st.columns([7, 1], vertical_alignment="center")
-        text.info(formats.bullets([f"Scenario {scenario.name} is deleted."]), icon=":material/delete:")
-        undo.button("Undo", on_click=_restore, args=(scenario,))
+        row = widgets.row()
+        row.info(formats.bullets([f"Scenario {scenario.name} is deleted."]), icon=":material/delete:")
+        row.button("Undo", on_click=_restore, args=(scenario,))
 
 
 def _restore(scenario: Scenario) -> None:

@@ -14,7 +14,7 @@ from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import PublishedForecast, SumForecast
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.widgets import columns, fact
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY, KEYS, WEEK_DAYS
 
@@ -42,6 +42,7 @@ ABOUT_FINAL = (
     "they are. Who changed what, and why, is on the page Overrides."
 )
 CSV_START = (*KEYS, "forecast", "override", "final")  # columns; the quantiles follow
+TITLE_PX = 12  # so that the names of some stores fit into a narrow chart
 CHART_KEY = "forecast"  # of the session
 PAST_KEY, SHOW_KEY = "past", "show"  # of the widgets and of the URL
 
@@ -62,9 +63,8 @@ def page() -> None:
     _show_totals(history, selection, published, final, before)
     chart = _chart(history, selection, days, final, past_days, layers)
     origin, version = history.origin, now.champion.version
-    chart.update_xaxes(
-        title=f"{charts.plain(selection.title)}: forecast from sales up to {formats.day(origin)}, version {version}"
-    )
+    about = f"{charts.plain(selection.title)}: forecast from sales up to {formats.day(origin)}, version {version}"
+    chart.update_xaxes(title={"text": about, "font": {"size": TITLE_PX}})
     stem = _file_stem(history, selection, now)
     event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
     if len(selection.positions) > 1:
@@ -104,7 +104,9 @@ def _choose_view() -> tuple[int, Collection[str]]:
     links.warn_of_unknown(PAST_KEY, PAST_WEEKS, "the chart has no {} past weeks")
     links.warn_of_unknown(SHOW_KEY, LAYERS, "the chart does not show {}")
     weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key=PAST_KEY, bind="query-params")
-    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key=SHOW_KEY, bind="query-params")
+    layers = right.pills(
+        "Show", LAYERS, selection_mode="multi", default=LAYERS, key=SHOW_KEY, bind="query-params", wrap=True
+    )
     return weeks * WEEK_DAYS, layers
 
 
@@ -122,7 +124,7 @@ def _show_totals(
     totals = series.forecast_sums(published, dates, selection.positions, periods)
     finals, is_overridden = final_forecast.sum_periods(final, periods)
     sales, widest = published.sales[selection.positions], totals.bands[0]
-    for number, (column, count) in enumerate(zip(st.columns(3), counts, strict=True)):
+    for number, (column, count) in enumerate(zip(columns(3), counts, strict=True)):
         label, amount = f"Next {count} days, {formats.unit(history)}", formats.amount(totals.sales[number])
         _show_total(column, label, amount, sales[:, :count].ravel(), before[:, :count].ravel())
         lower, upper = formats.amount(widest.lower[number]), formats.amount(widest.upper[number])

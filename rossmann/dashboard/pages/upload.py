@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann import forecasting
-from rossmann.dashboard import formats, loading, series
+from rossmann.dashboard import formats, loading, series, widgets
 from rossmann.dashboard.loading import Current
 from rossmann.data import Plan, SalesHistory
 from rossmann.planning.plan_upload import check_upload, file_message
@@ -76,7 +76,7 @@ def _forecast(plan: Plan, ids: np.ndarray | None, now: Current, history: SalesHi
 def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> None:
     st.success(f"All {len(table):,} rows of {name} are good.", icon=":material/check_circle:")
     unit = formats.unit(history)
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     total, before = table["forecast"].sum(), table["published"].sum()
     difference = f"{formats.change(round(total) - round(before))} against the published plan"
     left.metric(f"Forecast of all rows, {unit}", formats.amount(total), difference)
