@@ -28,6 +28,10 @@ from tests.support.browser import headless_chromium, running_dashboard, screen
 from tests.support.operations import Operations, operations
 
 pytestmark = pytest.mark.slow
+CUT_TEXTS = """() => [...document.querySelectorAll('[data-testid=stMain] *')].filter(each =>
+    each.innerText && each.clientWidth + 1 < each.scrollWidth && getComputedStyle(each).overflowX !== 'visible'
+    && !each.closest('.js-plotly-plot, [data-testid=stDataFrame]')  // a table scrolls
+).map(each => each.innerText)"""
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +179,14 @@ def test_a_click_on_a_day_shows_its_reasons_and_puts_it_into_the_url(show, label
     chart.click(position={"x": x, "y": y})
     page.wait_for_url(f"**day={day}*")
     assert show.settled().get_by_text(f"Forecast of {formats.day(np.datetime64(day))}").is_visible()
+
+
+def test_no_text_is_cut_in_a_narrow_window(browser, dashboard, label):
+    with screen(browser, dashboard, width=1000) as narrow:
+        for address in (f"?stores={label}", "models", "system"):
+            page = narrow.open(address)
+            page.get_by_test_id("stMetricValue").first.wait_for()
+            assert page.evaluate(CUT_TEXTS) == [], address
 
 
 def test_why_a_forecast_moved_is_shown_when_asked_for_as_the_command_says_it_and_is_in_the_url(show, workspace, label):

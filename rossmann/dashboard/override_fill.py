@@ -13,7 +13,7 @@ from rossmann.dashboard.override_table import Texts, fill_texts
 from rossmann.schema import to_date
 from rossmann.validation import DataError
 
-FIELD_PX = 140  # the least width that shows a whole day
+FIELD_PX = 132  # the least width that shows a whole day
 MAX_VALUE = 1e12  # a larger one is a slip of the finger
 
 
