@@ -10,7 +10,7 @@ import streamlit as st
 
 from rossmann.dashboard import formats
 from rossmann.dashboard.series import SumForecast
-from rossmann.explain import Reasons
+from rossmann.explain import Term
 from rossmann.schema import DAY
 
 # Of medium lightness, so that each stands out from white and from near-black.
@@ -134,19 +134,17 @@ def add_steps(
     chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
 
 
-def waterfall(reasons: Reasons, unit: str) -> go.Figure:
+def waterfall(terms: Sequence[Term], forecast: float, unit: str) -> go.Figure:
     """The terms of a forecast from the usual level down to the forecast, each a step to the right or to the left."""
-    names = [*(term.name for term in reasons.terms), "forecast"]
-    amounts = [*(term.amount for term in reasons.terms), reasons.forecast]
-    first, *others = reasons.terms
+    names = [*(term.name for term in terms), "forecast"]
+    amounts = [*(term.amount for term in terms), forecast]
+    first, *others = terms
     texts = [
         f"{first.amount:,.0f}",
         *(f"{formats.change(term.amount)} ({formats.signed_percent(term.change)})" for term in others),
     ]
     chart = figure("", height=110 + 30 * len(names))
-    add_steps(
-        chart, names, amounts, [*texts, f"{reasons.forecast:,.0f}"], ["absolute", *["relative"] * len(others), "total"]
-    )
+    add_steps(chart, names, amounts, [*texts, f"{forecast:,.0f}"], ["absolute", *["relative"] * len(others), "total"])
     steps = np.cumsum(amounts[:-1])
     span = steps.max() - steps.min()
     chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(TEXT_SHARE * steps.max(), span)])
