@@ -50,8 +50,8 @@ def _show_terms(reasons: Sequence[Reasons], forecast: float, unit: str) -> None:
         return
     charts.show(charts.waterfall(explain.sum_terms(reasons), forecast, unit), "reasons")
     about = "The usual level, and what each cause adds to it or takes away: together they are the forecast."
-    several = f" Sums of {count - closed} stores; {closed} closed ones add nothing." if count > 1 else ""
-    st.caption(about + several)
+    of_them = f", {closed} of them closed" if closed else ""
+    st.caption(about + (f" They are sums of {count} stores{of_them}." if count > 1 else ""))
 
 
 def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
