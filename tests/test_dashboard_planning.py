@@ -202,6 +202,58 @@ def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(
     np.testing.assert_allclose(saved.amount, 1.1 * saved.forecast, atol=0.006)  # to the cent
 
 
+def save_override(settings: Settings, history: SalesHistory, day: pd.DataFrame, amount: float, reason: str) -> None:
+    """Ana's override of one day. day: its row of the newest forecasts."""
+    label = history.stores.label[history.stores.number == day.store.item()].item()
+    amounts = pd.DataFrame({"store": label, "date": day.date, "amount": amount})
+    rows = override_rows(history, newest(settings, history), amounts, Signature("Ana", reason, datetime.now(UTC)))
+    journal.add_overrides(settings.journal_address, rows)
+
+
+def test_the_forecast_page_and_its_csv_show_the_sum_with_overrides_beside_the_unchanged_forecast(show, settings, noisy):
+    numbers, labels = noisy.stores.number[[2, 4]], noisy.stores.label[[2, 4]]
+    forecasts = newest(settings, noisy)
+    of_both = forecasts[forecasts.store.isin(numbers)].sort_values(["store", "date"], ignore_index=True)
+    first, second = (of_both[(of_both.store == store) & (of_both.open == 1)] for store in numbers)
+    same_day = second[second.date == first.date.iloc[2]]
+    for day, amount, reason in (
+        (first.iloc[[0]], 111.0, "a <b>fair</b>"), (first.iloc[[2]], 5.0, "a slip"), (first.iloc[[2]], 222.0, "a fair"),
+        (same_day, 333.0, "a fair"), (second.iloc[[9]], 444.0, "works"),
+    ):  # fmt: skip
+        save_override(settings, noisy, day, amount, reason)
+    overrides = journal.read_overrides(settings.journal_address, date.min, date.max, [int(numbers[1])])
+    days = pd.DataFrame({"store": labels[1], "date": second.date.iloc[[9]]})
+    journal.add_overrides(
+        settings.journal_address, withdrawal_rows(noisy, overrides, days, Signature("Ben", "no works", NOW))
+    )
+    expected = of_both.assign(override=np.nan)
+    for row, amount in ((first.index[0], 111.0), (first.index[2], 222.0), (same_day.index[0], 333.0)):
+        expected.loc[row, "override"] = amount
+    expected["final"] = expected["override"].fillna(expected["forecast"])
+    page = show.open(f"?stores={labels[0]}&stores={labels[1]}")
+    chart = page.get_by_test_id("stPlotlyChart").first.locator(".js-plotly-plot")
+    expect(chart.locator(".legendtext", has_text="with overrides")).to_be_visible()
+    drawn = chart.evaluate("""chart => {
+        const line = chart.data.find(trace => trace.name === 'with overrides');
+        return [line.x.map(day => day.slice(0, 10)), Array.from(line.y), line.customdata];
+    }""")
+    sums = expected.groupby("date").final.sum()[first.date.iloc[[0, 2]]]
+    assert drawn[0] == [str(day.date()) for day in sums.index]
+    assert drawn[1] == pytest.approx(sums.to_list())
+    assert drawn[2] == ["Ana: a &lt;b&gt;fair&lt;/b&gt;", "2 stores"]
+    total = f"with overrides: {formats.amount(expected.final.sum())}"
+    expect(page.get_by_test_id("stMain")).to_contain_text(total)
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    table = pd.read_csv(download.value.path())
+    assert table.columns[:5].tolist() == ["store", "date", "forecast", "override", "final"]
+    for name in ("forecast", "override", "final"):
+        np.testing.assert_allclose(table[name], expected[name], atol=0.006)
+    page.get_by_test_id("stButtonGroup").get_by_text("overrides").click()
+    page.wait_for_url("**show=*")
+    assert not show.settled().locator(".legendtext", has_text="with overrides").count()
+
+
 TABLE = pd.DataFrame({
     "date": pd.to_datetime(["2015-08-03", "2015-08-05", "2015-08-07"]), "promotion": False, "last_year": np.nan,
     "earlier": np.nan, "forecast": [1000.4, 2000.0, 3000.0], "override": [np.nan, 2100.25, 12.3456],

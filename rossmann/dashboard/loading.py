@@ -104,10 +104,10 @@ def earlier_forecasts(
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)
-def reasons(snapshot: str, version: int, store: int, day: date) -> Reasons:
-    """Why the forecast of a store and day is what it is."""
+def reasons(snapshot: str, version: int, stores: tuple[int, ...], day: date) -> tuple[Reasons, ...]:
+    """Why the forecast of a day of each of these stores is what it is."""
     inputs = ForecastInputs(forecaster(snapshot, version), state(snapshot))
-    return explain.reasons_of_day(inputs, store, np.datetime64(day))
+    return explain.reasons_of_stores(inputs, stores, np.datetime64(day))
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)

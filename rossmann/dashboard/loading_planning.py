@@ -37,15 +37,15 @@ def earlier_forecasts(store: int, first: date, last: date) -> pd.DataFrame:
 
 
 @st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
-def overrides(store: int, first: date, last: date) -> pd.DataFrame:
-    """All overrides of a store's days, in the order of writing."""
-    return journal.read_overrides(loading.settings().journal_address, first, last, [store])
+def overrides(stores: tuple[int, ...], first: date, last: date) -> pd.DataFrame:
+    """All overrides of the days of some stores, in the order of writing; () for all stores."""
+    return journal.read_overrides(loading.settings().journal_address, first, last, stores)
 
 
-def overrides_now(store: int, first: date, last: date) -> pd.DataFrame:
+def overrides_now(stores: tuple[int, ...], first: date, last: date) -> pd.DataFrame:
     """The same, read again: another planner may have written since."""
     overrides.clear()
-    return overrides(store, first, last)
+    return overrides(stores, first, last)
 
 
 def add_overrides(*rows: pd.DataFrame) -> None:

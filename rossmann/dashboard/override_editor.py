@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from rossmann.dashboard import charts, formats, loading_planning
+from rossmann.dashboard import charts, formats, loading_planning, widgets
 from rossmann.dashboard.override_fill import show_fill_form
 from rossmann.dashboard.override_table import (
     Edits,
@@ -26,7 +26,6 @@ from rossmann.schema import KEYS
 
 PLANNER_KEY, MESSAGE_KEY, COUNTER_KEY = "planner", "override-message", "override-counter"  # of the session
 TABLES_KEY = "override-tables"  # of the session: the table of each store, and what is typed into it
-OVERRIDE_COLOUR = "#d6702a"
 READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "planner", "reason")
 MOST_LINES = 5  # of a message
 
@@ -60,7 +59,7 @@ class Store:
 
 def edit_overrides(store: Store) -> None:
     """Chart, form, table, and what a planner has to say before saving."""
-    overrides = loading_planning.overrides(store.number, *store.days)
+    overrides = loading_planning.overrides((store.number,), *store.days)
     open_table = _find_table(store, overrides)
     if open_table.table.empty:
         st.info(f"Store {formats.plain(store.label)} is closed on all days to come: there is nothing to override.")
@@ -139,17 +138,14 @@ def _chart(history: SalesHistory, table: pd.DataFrame, override: np.ndarray) -> 
     charts.add_line(chart, dates, table["last_year"].to_numpy(), "last year", charts.LAST_YEAR, dash="dot", width=1.2)
     charts.add_line(chart, dates, table["earlier"].to_numpy(), "earlier forecast", charts.EARLIER, width=1.2)
     charts.add_line(chart, dates, table["forecast"].to_numpy(), "forecast", charts.FORECAST, width=2.2)
-    chart.add_scatter(
-        x=dates, y=override, name="override", mode="markers", hovertemplate=charts.AMOUNT,
-        marker={"color": OVERRIDE_COLOUR, "size": 9, "symbol": "diamond"},
-    )  # fmt: skip
+    charts.add_diamonds(chart, dates, override, "override")
     return chart
 
 
 def _show_change(table: pd.DataFrame, edits: Edits, unit: str) -> None:
     forecast = table["forecast"].sum()
     final = np.where(np.isnan(edits.override), table["forecast"], edits.override).sum()
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     left.metric(f"Forecast of all days, {unit}", formats.amount(forecast))
     delta = formats.change(final - forecast) if final != forecast else None
     middle.metric(f"Final, {unit}", formats.amount(final), delta, delta_color="off")
@@ -182,7 +178,7 @@ def _ask_about(unlikely: tuple[str, ...], key: str) -> bool:
 
 def _save(store: Store, open_table: OpenTable, edits: Edits, signature: Signature) -> None:
     """Save, or say why not. A day that somebody else has changed meanwhile is asked about."""
-    tables, overrides = st.session_state[TABLES_KEY], loading_planning.overrides_now(store.number, *store.days)
+    tables, overrides = st.session_state[TABLES_KEY], loading_planning.overrides_now((store.number,), *store.days)
     days = pd.concat([edits.changed["date"], edits.removed["date"]])
     if others := _changes_of_others(overrides, days, open_table.last_entry):
         lines = [*others[:MOST_LINES], "Save again to replace it, or reload the page to see it in the table."]

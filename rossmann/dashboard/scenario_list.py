@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from rossmann.dashboard import charts, formats, loading
+from rossmann.dashboard import charts, formats, loading, widgets
 from rossmann.dashboard.difference_charts import scenario_chart
 from rossmann.dashboard.loading import Current
 from rossmann.data import SalesHistory
@@ -45,10 +45,10 @@ def _ask_before_replacing() -> None:
     scenario, changes_then = st.session_state.get(REPLACE_KEY, (None, ()))
     if not scenario or changes_then != st.session_state[CHANGES_KEY]:
         return
-    text, replace, cancel = st.columns([6, 1, 1], vertical_alignment="center")
-    text.warning(formats.plain(f"There is a scenario {scenario.name} with other changes."), icon=":material/warning:")
-    replace.button("Replace it", on_click=_save, args=(scenario,))
-    cancel.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
+    row = widgets.row()
+    row.warning(formats.plain(f"There is a scenario {scenario.name} with other changes."), icon=":material/warning:")
+    row.button("Replace it", on_click=_save, args=(scenario,))
+    row.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
 
 
 def _save(scenario: Scenario) -> None:
@@ -70,14 +70,13 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
     if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
         charts.show(scenario_chart(history, totals), "scenarios")
     for scenario in stored:
-        text_column, open_column, delete_column = st.columns([6, 1, 1], vertical_alignment="center")
+        row = widgets.row()
         is_over = all(change.last <= to_date(history.origin) for change in scenario.changes)
         note = "; all of its days are over" if is_over else ""
-        text_column.markdown(
-            f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}"
-        )
-        open_column.button("Open", key=f"open-{scenario.name}", on_click=_open, args=(scenario.changes, scenario.name))
-        delete_column.button("Delete", key=f"delete-{scenario.name}", on_click=_delete, args=(scenario,))
+        text = f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}"
+        row.markdown(text, width="stretch")
+        row.button("Open", key=f"open-{scenario.name}", on_click=_open, args=(scenario.changes, scenario.name))
+        row.button("Delete", key=f"delete-{scenario.name}", on_click=_delete, args=(scenario,))
 
 
 def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
@@ -102,9 +101,9 @@ def _open(changes: tuple[Change, ...], name: str) -> None:
 def _offer_undo() -> None:
     """One click brings back the scenario that was deleted last."""
     if scenario := st.session_state.get(DELETED_KEY):
-        text, undo = st.columns([7, 1], vertical_alignment="center")
-        text.info(formats.plain(f"Scenario {scenario.name} is deleted."), icon=":material/delete:")
-        undo.button("Undo", on_click=_restore, args=(scenario,))
+        row = widgets.row()
+        row.info(formats.plain(f"Scenario {scenario.name} is deleted."), icon=":material/delete:")
+        row.button("Undo", on_click=_restore, args=(scenario,))
 
 
 def _restore(scenario: Scenario) -> None:

@@ -131,6 +131,12 @@ def holiday_names(history: SalesHistory, positions: np.ndarray, dates: np.ndarra
     return names.astype(str)
 
 
+def weeks(dates: np.ndarray) -> list[np.ndarray]:
+    """The positions of the days of each week from Monday to Sunday."""
+    monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
+    return [np.flatnonzero(monday == each) for each in np.unique(monday)]
+
+
 def weekly_table(
     published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, sales_last_year: np.ndarray
 ) -> pd.DataFrame:
@@ -141,8 +147,7 @@ def weekly_table(
     change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
     The first and the last week may have fewer than seven days, and last_year has the same ones; NaN without any row.
     """
-    monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
-    periods = [np.flatnonzero(monday == each) for each in np.unique(monday)]
+    periods = weeks(dates)
     sums, sales = forecast_sums(published, dates, positions, periods), published.sales[positions]
     changes = [forecasting.year_over_year(sales[:, days].ravel(), sales_last_year[:, days].ravel()) for days in periods]
     return pd.DataFrame({

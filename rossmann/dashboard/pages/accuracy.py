@@ -10,7 +10,7 @@ from rossmann import data, monitoring
 from rossmann.dashboard import charts, links, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, signed_percent, unit
 from rossmann.dashboard.tables import percent_column, selected_row
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.widgets import CHART_PX, columns, fact
 from rossmann.data import SalesHistory
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
@@ -104,23 +104,23 @@ def _headline(
     scores = weekly.loc[model.version]
     newest, week = scores.iloc[-1], scores.index[-1]
     median = weekly.wape.get((0, week), np.nan)
-    columns = st.columns(4)
+    places = columns(4)
     expected = float(np.mean(reference.weekly_wape)) if reference else np.nan
-    columns[0].metric(
+    places[0].metric(
         f"WAPE, week to {week:%-d %b}",
         percent(newest.wape),
         f"{points(newest.wape - expected)} against expected",
         delta_color="inverse",
         help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
     )
-    columns[1].metric(
+    places[1].metric(
         "Median baseline", percent(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
     )
-    columns[2].metric(
+    places[2].metric(
         "Bias", signed_percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high."
     )
     nominal = None if coverage is None else f"nominal {percent(coverage, 0)}"
-    fact(columns[3], "Sales within the bounds", percent(newest.coverage), nominal)
+    fact(places[3], "Sales within the bounds", percent(newest.coverage), nominal)
 
 
 def _leads_and_quantiles(
@@ -130,7 +130,7 @@ def _leads_and_quantiles(
     model: RegisteredModel,
     reference: BacktestReference | None,
 ) -> None:
-    left, right = st.columns(2)
+    left, right = columns(2, CHART_PX)
     with left:
         st.subheader("By week after the origin")
         if reference:
@@ -168,7 +168,7 @@ def _stores(
     scores = scores[np.isin(scores.index, history.stores.number)]
     names = data.store_names(history, scores.index.to_numpy()).astype(str)
     table = scores[list(STORE_COLUMNS)].rename(columns=STORE_COLUMNS).set_axis(names, axis=0).rename_axis("store")
-    left, right = st.columns(2)
+    left, right = columns(2, CHART_PX)
     with left:
         event = st.dataframe(table, column_config=dict.fromkeys(table.columns, percent_column()), on_select="rerun",
                              selection_mode="single-row", key="worst-stores",

@@ -10,10 +10,12 @@ from rossmann.dashboard import charts, commands, formats, loading, operation_cha
 from rossmann.dashboard.formats import bullets, moment, percent
 from rossmann.dashboard.tables import percent_column, selected_row
 from rossmann.dashboard.timeline import sentence
+from rossmann.dashboard.widgets import CHART_PX, columns
 from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
+ROLE_PX, SCORE_PX = 400, 130  # the least width of champion and challenger, and of a score of theirs
 CHANGE, RESULT, ATTEMPTS = "change", "change-result", "change-attempts"  # in the session
 CHAMPION_ON_PAGE = "champion-on-page"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
@@ -59,7 +61,7 @@ def page() -> None:
         st.info(NO_MODELS, icon=":material/info:")
         return
     champion, challenger = records.with_alias(CHAMPION), records.with_alias(CHALLENGER)
-    left, right = st.columns(2)
+    left, right = columns(2, ROLE_PX)
     with left:
         _role("Champion", champion, "No version serves: `rossmann release` makes the first one champion.")
     with right:
@@ -78,10 +80,10 @@ def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:
         if model is None:
             st.markdown(nobody)
             return
-        columns = st.columns(3)
-        columns[0].metric("Version", model.version)
-        columns[1].metric("RMSPE of its backtest", percent(model.card.mean_rmspe))
-        columns[2].metric("Sales within bounds", percent(model.card.coverage))
+        version, rmspe, coverage = columns(3, SCORE_PX)
+        version.metric("Version", model.version)
+        rmspe.metric("RMSPE of its backtest", percent(model.card.mean_rmspe))
+        coverage.metric("Sales within bounds", percent(model.card.coverage))
         st.caption(f"{model.card.candidate}, trained on sales up to {model.card.train_end}, for {model.card.loss}")
         if model.code_mismatch:
             st.warning("It was fitted by another code version and cannot forecast: `rossmann retrain`.")
@@ -126,7 +128,7 @@ def _details(model: RegisteredModel) -> None:
     """The scores of one version, and its card."""
     scores, card = st.tabs(["Scores", "Card"])
     with scores:
-        left, right = st.columns(2)
+        left, right = columns(2, CHART_PX)
         with left:
             st.caption("RMSPE by the origin of the fold")
             charts.show(operation_charts.fold_chart(model.card.rmspe), "models-folds")
@@ -172,7 +174,7 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     # When the button was pressed: another version may be champion by now.
     champion_on_page = st.session_state.get(CHAMPION_ON_PAGE, current)
     st.session_state[CHAMPION_ON_PAGE] = current
-    left, right = st.columns(2)
+    left, right = columns(2, CHART_PX)
     with left:
         _rollback_form(champion, champion_on_page)
     with right:

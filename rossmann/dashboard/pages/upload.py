@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from rossmann import forecasting
-from rossmann.dashboard import formats, loading, loading_planning, series
+from rossmann.dashboard import formats, loading, loading_planning, series, widgets
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.tables import amount_column, day_column
 from rossmann.data import Plan, SalesHistory
@@ -80,7 +80,7 @@ def _forecast(plan: Plan, ids: np.ndarray | None, now: Current, history: SalesHi
 def _show_forecasts(table: pd.DataFrame, history: SalesHistory, name: str) -> None:
     st.success(f"All {len(table):,} rows of {name} are good.", icon=":material/check_circle:")
     unit = formats.unit(history)
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     total, published_total = table["forecast"].sum(), table["published"].sum()
     difference = f"{formats.change(round(total) - round(published_total))} against the published plan"
     left.metric(f"Forecast of all rows, {unit}", formats.amount(total), difference)

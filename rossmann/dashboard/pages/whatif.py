@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, links, loading, loading_planning, series
+from rossmann.dashboard import charts, formats, links, loading, loading_planning, series, widgets
 from rossmann.dashboard.best_weeks import show_best_weeks
 from rossmann.dashboard.difference_charts import day_chart
 from rossmann.dashboard.loading import Current
@@ -82,7 +82,7 @@ def _add_change(history: SalesHistory, selection: Selection) -> None:
     first, last = loading_planning.days_to_come(history)
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
-        left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
+        left, middle, right = widgets.columns(3, vertical_alignment="bottom")
         kinds = [kind for kind in get_args(Kind) if scenarios.has_promotions(history) or kind in scenarios.OPENING]
         kind = left.selectbox("The stores have, or are", kinds)
         days = middle.date_input(
@@ -115,9 +115,9 @@ def _list_changes() -> tuple[Change, ...]:
     if not changes:
         st.info("No change yet: choose stores, what changes and the days, then *Add this change*.")
     for position, change in enumerate(changes):
-        text, button = st.columns([6, 1], vertical_alignment="center")
-        text.markdown(f"{position + 1}. {_text(change)}")
-        button.button("Remove", key=f"remove-{position}", on_click=_remove, args=(position,))
+        row = widgets.row()
+        row.markdown(f"{position + 1}. {_text(change)}", width="stretch")
+        row.button("Remove", key=f"remove-{position}", on_click=_remove, args=(position,))
     return changes
 
 
@@ -152,7 +152,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     st.subheader("Difference")
     stores = "the store" if count == 1 else f"the {count:,} stores"
     st.caption(f"Sums of {stores} that the changes are about, over all days of the plan.")
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     left.metric(f"As planned, {unit}", formats.amount(total.base))
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
