@@ -45,9 +45,10 @@ def adapt_quantiles(settings: Settings, history: SalesHistory, previous: str | N
 
 
 def _start(settings: Settings, forecaster: Forecaster, previous: str | None, origin: date) -> AdaptiveQuantiles:
-    """The quantiles of the snapshot before; without them those of the model, before the outcomes of LOOK_BACK.
+    """The quantiles to continue: those of the snapshot before; else those of the model, from LOOK_BACK before `origin`.
 
-    A snapshot that corrects days up to the same origin keeps them: each outcome is followed once, as first known.
+    A snapshot that only corrects days before its origin continues them without new outcomes: each outcome is followed
+    once, as it was first known.
     """
     model = forecaster.require_quantiles()
     stored = models.load_adaptive_quantiles(settings.workspace.snapshots, previous, model) if previous else None

@@ -128,7 +128,7 @@ def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance 
         return None
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
     performance = monitoring.weekly_performance(accuracy, reference, origin, champion.version)
-    return performance and performance.called(evaluation.chain_names(history))
+    return performance and performance.with_names(evaluation.chain_names(history))
 
 
 @task(cache_policy=NO_CACHE)

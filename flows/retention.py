@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from flows import alarms, endpoint, training_report, workspace
 from rossmann import data, journal, registry
 from rossmann.alarms import AlarmRecord, list_alarms
+from rossmann.number_formats import NO_NUMBER
 from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
 
@@ -27,6 +28,11 @@ class Expired:
     name: str
     count: int
     size: int | None  # bytes; None where it is not known: alarms are small, requests and overrides are in a database
+
+    @property
+    def megabytes(self) -> str:
+        """The size in MB as text; a dash where it is not known."""
+        return NO_NUMBER if self.size is None else f"{self.size / 1e6:,.1f}"
 
 
 @dataclass(frozen=True)

@@ -398,9 +398,9 @@ def test_metrics_contain_those_of_serve_and_of_the_endpoint(endpoint, first_targ
         return httpx.get(f"{endpoint.serve.url}/metrics", timeout=30).text
 
     assert httpx.post(f"{endpoint.serve.url}/predict", json=next_day(endpoint), timeout=30).is_success
-    own = ("forecasts", "requests", "latency_ms_bucket", "model_version", "snapshot_age_seconds",
+    endpoint_names = ("forecasts", "requests", "latency_ms_bucket", "model_version", "snapshot_age_seconds",
            "journal_pending_rows", "load_failed")  # fmt: skip
-    names = [*(f"ray_rossmann_{name}" for name in own), "ray_serve_num_http_requests",
+    names = [*(f"ray_rossmann_{name}" for name in endpoint_names), "ray_serve_num_http_requests",
              "ray_serve_http_request_latency_ms_sum"]  # fmt: skip
     wait(lambda: all(name in metrics() for name in names), 60)
     before = deployment.request_counts(endpoint.serve)

@@ -28,7 +28,7 @@ def require_plan(path: str) -> None:
 
 
 def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None]:
-    """The rows of a CSV or Parquet file in its order, and its ids if it has a column of them: as of `parse_plan`."""
+    """The rows of a CSV or Parquet file in its order, and its ids if it has a column of them, like `parse_plan`."""
     require_plan(path)
     storage, file = split_path(path)
     return parse_plan(file, storage.read(file), history)

@@ -58,5 +58,7 @@ def _with_nearest_stores(findings: pd.DataFrame, error: ValidationError, history
     """The findings, where a store is unknown with the stores that there are."""
     problems = {violation.problem for violation in error.violations if violation.check == "store_exists"}
     is_unknown = findings["problem"].isin(problems)
-    named = [data.unknown_store(history, store) for store in findings["value"][is_unknown]]
-    return findings.assign(problem=findings["problem"].mask(is_unknown, pd.Series(named, findings.index[is_unknown])))
+    messages = [data.unknown_store(history, store) for store in findings["value"][is_unknown]]
+    return findings.assign(
+        problem=findings["problem"].mask(is_unknown, pd.Series(messages, findings.index[is_unknown]))
+    )

@@ -8,9 +8,9 @@ import streamlit.components.v1 as components
 
 from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import bullets, day, moment
+from rossmann.dashboard.formats import bullets, capitalise, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, timeline
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.widgets import columns, fact
 from rossmann.data import SalesHistory
 from rossmann.schema import to_date
 
@@ -47,17 +47,17 @@ def page() -> None:
 
 
 def _headline(entries: list[TimelineEntry]) -> None:
-    columns = st.columns(3)
+    places = columns(3)
     alarms = [each for each in entries if each.kind != DECISION]
     waiting = sum(each.is_open for each in alarms)
-    columns[0].metric("Alarms that wait for a retraining", waiting)
-    fact(columns[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
+    places[0].metric("Alarms that wait for a retraining", waiting)
+    fact(places[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
     decisions = [each for each in entries if each.kind == DECISION]
-    fact(columns[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
+    fact(places[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
     if not waiting:
         return
     if retraining := records.retraining():
-        st.info(f"{retraining[:1].upper()}{retraining[1:]}", icon=":material/model_training:")
+        st.info(capitalise(retraining), icon=":material/model_training:")
         return
     st.warning(
         "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
