@@ -253,7 +253,7 @@ def test_the_forecast_page_and_its_csv_show_the_sum_with_overrides_beside_the_un
         np.testing.assert_allclose(table[name], expected[name], atol=0.006)
     page.get_by_test_id("stButtonGroup").get_by_text("overrides").click()
     page.wait_for_url("**show=*")
-    assert not show.settled().locator(".legendtext", has_text="with overrides").count()
+    expect(chart.locator(".legendtext", has_text="with overrides")).to_have_count(0)
 
 
 TABLE = pd.DataFrame({
