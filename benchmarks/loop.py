@@ -29,7 +29,7 @@ from rossmann.simulation import write_replay_files, write_sample
 from tests.support.cluster import free_ports, kill_all, processes_of, wait
 
 REPOSITORY = Path(__file__).parents[1]
-PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
+PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT", "DASHBOARD_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"
 FAULT, WEEK = "concept_shift", pd.Timedelta(days=7)
 FIRST_CANDIDATES = '["ridge"]'  # so that another candidate can win later

@@ -5,6 +5,7 @@ run may have been killed before it raised the alarm.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from rossmann.monitoring import DriftFinding, DriftReport, Performance
 from rossmann.schema import to_date
 from rossmann.settings import Settings
 
+MAX_SUBJECTS = 3  # that an alarm names besides the one that is farthest beyond its limit
 REPEAT_AFTER = timedelta(hours=20)  # less than a day: daily runs do not start exactly 24 hours apart
 
 
@@ -28,8 +30,16 @@ def new_drift_alarms(
     records: all alarms, newest first.
     """
     strongest = {each.name: each for each in reversed(drift.alarm_findings)}
-    alarms = [_drift_alarm(snapshot, drift, each, report) for each in strongest.values()]
+    complete = [replace(each, message=f"{each.message}{_others(drift, each)}") for each in strongest.values()]
+    alarms = [_drift_alarm(snapshot, drift, each, report) for each in complete]
     return [each for each in alarms if not repeats(settings, each, records)]
+
+
+def _others(drift: DriftReport, finding: DriftFinding) -> str:
+    """The subjects of which the same statistic is beyond its limit, too; empty without any."""
+    subjects = [each.subject for each in drift.alarm_findings if each.name == finding.name and each != finding]
+    more = f" and {len(subjects) - MAX_SUBJECTS} more" if len(subjects) > MAX_SUBJECTS else ""
+    return f"; also {', '.join(subjects[:MAX_SUBJECTS])}{more}" if subjects else ""
 
 
 def right_data(snapshot: str, drift: DriftReport) -> dict[str, str]:

@@ -53,6 +53,21 @@ def raised_after(settings: Settings, finding: DriftFinding, days: int, decision:
     return new_drift_alarms(settings, f"after {days} days", later, "report", records)
 
 
+def test_an_alarm_names_every_subject_that_is_beyond_its_limit_or_says_how_many(settings):
+    def reason(count: int) -> str:
+        findings = (replace(BROKEN, subject=f"type {letter}", message=f"wrong in type {letter}")
+                    for letter in "cabde"[:count])  # fmt: skip
+        alarms = new_drift_alarms(settings, "a", drift(*findings, MARKET), "report", [])
+        (reason,) = (each.reason for each in alarms if each.name == BROKEN.name)
+        return reason
+
+    assert [reason(count) for count in (1, 2, 5)] == [
+        "traffic_frozen: wrong in type c",
+        "traffic_frozen: wrong in type c; also type a",
+        "traffic_frozen: wrong in type c; also type a, type b, type d and 1 more",
+    ]
+
+
 @pytest.mark.parametrize("finding", [MARKET, BROKEN])
 def test_what_lasts_rings_again_after_alarm_repeat_days(settings, finding):
     assert [len(raised_after(settings, finding, days)) for days in (1, 7, 20, 21, 30)] == [0, 0, 0, 1, 1]
