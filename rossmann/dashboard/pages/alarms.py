@@ -50,7 +50,7 @@ def _headline(entries: list[TimelineEntry]) -> None:
     columns = st.columns(3)
     alarms = [each for each in entries if each.kind != DECISION]
     waiting = sum(each.waits_for_retraining for each in alarms)
-    note = f"{waiting} of them wait for a retraining" if waiting else None
+    note = f"a retraining must answer {waiting} of them" if waiting else None
     fact(columns[0], "Open alarms", sum(each.is_open for each in alarms), note)
     fact(columns[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
     decisions = [each for each in entries if each.kind == DECISION]
