@@ -62,7 +62,7 @@ def publish(settings: Settings, event: Event) -> None:
     name = store(settings.workspace.alarms, event)
     if not _dispatches(settings).exists(name):
         send(settings, name, event)
-    if isinstance(event, Alarm) and any(each.alarm.id == event.id and each.is_over for each in _records(settings)):
+    elif isinstance(event, Alarm) and any(each.alarm.id == event.id and each.is_over for each in _records(settings)):
         publish(settings, CheckOutcome(alarm_id=event.id, decision="open again", reason=event.reason))
 
 

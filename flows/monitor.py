@@ -167,8 +167,7 @@ def raise_system_alarms(checks: Sequence[Check]) -> list[Alarm]:
     """Publish what is wrong with endpoint, journal, runs or data supply, at most once a day, and what is over."""
     settings = Settings()
     records = list_alarms(settings.workspace.alarms)
-    for each in checks:
-        alarms.end(settings, each.passed)
+    alarms.end(settings, {cause: reason for each in checks for cause, reason in each.passed.items()})
     current = [alarm for each in checks for alarm in each.alarms]
     return publish_all(settings, monitor_alarms.new_system_alarms(current, records, datetime.now(UTC)))
 

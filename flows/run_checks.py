@@ -110,7 +110,8 @@ def _completed_since(alarms: Sequence[FlowFailed]) -> dict[str, str]:
     completed = {}
     with get_client(sync_client=True) as client:
         failed = FlowRunFilter.model_validate({"id": {"any_": [each.run for each in alarms]}})
-        for run in client.read_flow_runs(flow_run_filter=failed):
+        ended = (run for run in client.read_flow_runs(flow_run_filter=failed) if run.end_time)
+        for run in ended:
             later = FlowRunFilter.model_validate(
                 {
                     "state": {"type": {"any_": [StateType.COMPLETED]}},

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -311,6 +312,9 @@ def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_no_other
     assert run_checks.failed_runs(Settings()).passed == {}
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("weekly/weekly")
+        client.set_flow_run_state(UUID(alarm.run), Running(), force=True)
+        assert run_checks.failed_runs(Settings()).passed == {}, "it is being repeated"
+        client.set_flow_run_state(UUID(alarm.run), Failed(), force=True)
         repeated = client.create_flow_run_from_deployment(deployment.id)
         client.set_flow_run_state(repeated.id, Completed(), force=True)
     assert run_checks.failed_runs(Settings()).passed == {alarm.cause: f"{repeated.name} has completed"}
