@@ -24,6 +24,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rossmann.alarms import RetrainingOutcome
 from rossmann.data.kaggle.columns import RAW_PLAN_COLUMNS
 from rossmann.simulation import write_replay_files, write_sample
 from tests.support.cluster import free_ports, kill_all, processes_of, wait
@@ -74,8 +75,8 @@ class Stack:
         return [json.loads(file.read_text()) for file in sorted((self.workspace / "alarms").glob("*.json"))]
 
     def outcome(self) -> dict | None:
-        """The outcome of an alarm; None until there is one."""
-        return next((alarm for alarm in self.alarms() if "decision" in alarm), None)
+        """The outcome of a retraining; None until there is one."""
+        return next((alarm for alarm in self.alarms() if alarm["event"] == RetrainingOutcome.event), None)
 
 
 def main() -> None:
