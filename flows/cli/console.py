@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from rossmann.schema import LEAD_RANGES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
     from flows.cli.training_summary import TrainingSummary
@@ -219,24 +221,39 @@ def show_replay(home: str, result: "ReplayResult") -> None:
 
 
 def show_alarms(records: "Sequence[AlarmRecord]", retraining: str) -> None:
-    """Every alarm with its outcome, newest first; delays count from the alarm. Then what is done about open ones."""
+    """Every alarm with its outcome, newest first; delays count from the alarm. Then what is done about open ones.
+
+    The reason of a retraining that answered several alarms is in the first of their lines.
+    """
     if not records:
         show("no alarm has been raised in this workspace")
         return
     names = ("at (UTC)", "alarm", "reason", "run after", "outcome after", "outcome", "champion")
-    show_table([Column(name) for name in names], [_alarm_row(record) for record in records])
+    from rossmann.alarms import ids_of_repeated_outcomes
+
+    repeated = ids_of_repeated_outcomes(records)
+    show_table([Column(name) for name in names], [_alarm_row(each, each.alarm.id in repeated) for each in records])
     if retraining:
         show(retraining)
 
 
-def _alarm_row(record: "AlarmRecord") -> list[str]:
+def _alarm_row(record: "AlarmRecord", is_repeated: bool) -> list[str]:
+    from rossmann.alarms import RetrainingOutcome
+
     alarm, outcome = record.alarm, record.outcome
     name = " ".join(filter(None, [alarm.event_kind, alarm.statistic]))
     row = [f"{alarm.at:%Y-%m-%d %H:%M:%S}", name, alarm.reason]
     if outcome is None:
-        return [*row, "", "", "open" if alarm.starts_retraining else "", ""]
-    delays = [f"{(moment - alarm.at).total_seconds():,.0f} s" for moment in (outcome.started, outcome.at)]
-    return [*row, *delays, f"{outcome.decision}: {outcome.reason}", str(outcome.model_version or "–")]
+        return [*row, "", "", "open", ""]
+    text = f"{outcome.decision}, as above" if is_repeated else f"{outcome.decision}: {outcome.reason}"
+    if not isinstance(outcome, RetrainingOutcome):
+        return [*row, "", _delay(alarm.at, outcome.at), text, ""]
+    delays = [_delay(alarm.at, moment) for moment in (outcome.started, outcome.at)]
+    return [*row, *delays, text, str(outcome.model_version or "–")]
+
+
+def _delay(start: "datetime", end: "datetime") -> str:
+    return f"{(end - start).total_seconds():,.0f} s"
 
 
 def show_sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:

@@ -86,15 +86,15 @@ def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]
 
 
 def alarms(records: "Iterable[AlarmRecord]", retraining: str) -> list[Document]:
-    """Newest first. `outcome` is null before a retraining has ended, and for alarms that start none.
+    """Newest first. `outcome` is null before a retraining has ended; of an alarm that starts none, before it is over.
 
-    `retraining` says of an open alarm which run will answer it; null if none is due or running.
+    `retraining` says of an alarm that waits for one which run will answer it; null if none is due or running.
     """
     return [
         {
             **_alarm(each.alarm),
             "outcome": each.outcome.model_dump(mode="json") if each.outcome else None,
-            "retraining": retraining or None if each.is_open else None,
+            "retraining": retraining or None if each.waits_for_retraining else None,
         }
         for each in records
     ]

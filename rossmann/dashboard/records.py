@@ -151,7 +151,7 @@ def rollback_target(champion: int) -> int | None:
 
 @st.cache_data(ttl=TTL_S, show_spinner="Asking Prefect whether a retraining runs …")
 def retraining() -> str:
-    """What `rossmann alarms` says about the run that will answer the open alarms; empty if none is due or running.
+    """What `rossmann alarms` says about the run that will answer the alarms; empty if none is due or running.
 
     The command asks Prefect, which only the flows know.
     """
