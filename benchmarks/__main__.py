@@ -42,8 +42,8 @@ def stages(raw: Path, options: list[str]) -> list[dict]:
     """The costs of all stages of one source, in order."""
     command = [sys.executable, "-m", "benchmarks.stages", str(raw), *options]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=one_thread, stdout=subprocess.PIPE, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    process = subprocess.run(command, env=one_thread, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in process.stdout.splitlines()]
 
 
 if __name__ == "__main__":

@@ -85,13 +85,13 @@ def weekly_forecasts(history: SalesHistory) -> pd.DataFrame:
     return pd.concat([week_forecasts(history, end, end) for end in track(origins, "forecasts")], ignore_index=True)
 
 
-def week_forecasts(history: SalesHistory, before: np.datetime64, origin: np.datetime64) -> pd.DataFrame:
-    """Forecasts with actuals of the week after the day `before`, from a model and State of `origin`."""
+def week_forecasts(history: SalesHistory, day_before: np.datetime64, origin: np.datetime64) -> pd.DataFrame:
+    """Forecasts with actuals of the week after `day_before`, from a model and State of `origin`."""
     candidate = models.default_candidate(CANDIDATE)
-    fold = evaluation.cut_fold(history, origin, int((before - origin) / DAY) + WEEK_DAYS)
+    fold = evaluation.cut_fold(history, origin, int((day_before - origin) / DAY) + WEEK_DAYS)
     forecast = models.fit(candidate, (), origin, 0).predict(features.fit_state(fold.past), fold.plan)
     rows = evaluation.backtest_rows(candidate.name, fold, forecast.sales).assign(source="batch", model_version=1)
-    return rows[rows.date > pd.Timestamp(before.item())]
+    return rows[rows.date > pd.Timestamp(day_before.item())]
 
 
 def false_alarms(history: SalesHistory, rows: pd.DataFrame) -> Table:

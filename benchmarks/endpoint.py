@@ -209,7 +209,7 @@ def request_body(plan: Plan, rows: Sequence[int]) -> bytes:
 def measure(server: Server, kind: RequestKind) -> Measurement:
     """Send one kind of requests, and measure."""
     asyncio.run(send_for(server.url, kind, WARM_UP_S))
-    before = {part: cpu_seconds(processes()) for part, processes in server.parts.items()}
+    cpu_s_before = {part: cpu_seconds(processes()) for part, processes in server.parts.items()}
     started = time.perf_counter()
     result = asyncio.run(send_for(server.url, kind, LOAD_S))
     seconds, count = time.perf_counter() - started, result.statuses[200]
@@ -221,7 +221,7 @@ def measure(server: Server, kind: RequestKind) -> Measurement:
         p50_ms=p50_ms,
         p99_ms=p99_ms,
         cpu_ms={
-            part: (cpu_seconds(processes()) - before[part]) / max(count, 1) * 1e3
+            part: (cpu_seconds(processes()) - cpu_s_before[part]) / max(count, 1) * 1e3
             for part, processes in server.parts.items()
         },
         largest_mb=max(process.memory_info().rss for process in list(server.parts.values())[-1]()) / 1e6,

@@ -24,12 +24,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rossmann.alarms import RetrainingOutcome
 from rossmann.data.kaggle.columns import RAW_PLAN_COLUMNS
 from rossmann.simulation import write_replay_files, write_sample
 from tests.support.cluster import free_ports, kill_all, processes_of, wait
 
 REPOSITORY = Path(__file__).parents[1]
-PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT")
+PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT", "DASHBOARD_PORT")
 MAKE = "make --assume-old=.venv/installed-from-lock"
 FAULT, WEEK = "concept_shift", pd.Timedelta(days=7)
 FIRST_CANDIDATES = '["ridge"]'  # so that another candidate can win later
@@ -74,8 +75,8 @@ class Stack:
         return [json.loads(file.read_text()) for file in sorted((self.workspace / "alarms").glob("*.json"))]
 
     def outcome(self) -> dict | None:
-        """The outcome of an alarm; None until there is one."""
-        return next((alarm for alarm in self.alarms() if "decision" in alarm), None)
+        """The outcome of a retraining; None until there is one."""
+        return next((alarm for alarm in self.alarms() if alarm["event"] == RetrainingOutcome.event), None)
 
 
 def main() -> None:

@@ -94,8 +94,8 @@ def bare_cpu_seconds(history: SalesHistory, trials: tuple[Trial, ...]) -> float:
 
 def tree_cpu_seconds() -> float:
     """CPU seconds of this process and all of its children since their start, those that have ended included."""
-    own = psutil.Process()
-    return sum(sum(process.cpu_times()[:4]) for process in (own, *own.children(recursive=True)))
+    this_process = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in (this_process, *this_process.children(recursive=True)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ triggers of prefect.yaml match. The file is written first, then the event is sen
 is killed in between loses nothing, because `send_pending` sends what has no dispatch.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -15,8 +16,9 @@ from rossmann.alarms import (
     FILE_TIME,
     Alarm,
     AlarmRecord,
+    CheckOutcome,
     Event,
-    RetrainingOutcome,
+    Outcome,
     file_names,
     list_alarms,
     parse,
@@ -51,14 +53,28 @@ class Dispatch(BaseModel, frozen=True):
 def publish(settings: Settings, event: Event) -> None:
     """Store an alarm or an outcome as a file, then send the event. An event that cannot be sent is logged.
 
-    An alarm whose id is stored already is not stored again, and its event is sent only if it never was.
+    An alarm whose id is stored already is not stored again, and its event is sent only if it never was; if it was over,
+    it is open again.
     """
-    if not isinstance(event, Alarm | RetrainingOutcome):
+    if not isinstance(event, Alarm | Outcome):
         _send(settings, event, None)
         return
     name = store(settings.workspace.alarms, event)
     if not _dispatches(settings).exists(name):
         send(settings, name, event)
+    elif isinstance(event, Alarm) and any(each.alarm.id == event.id and each.is_over for each in _records(settings)):
+        publish(settings, CheckOutcome(alarm_id=event.id, decision="open again", reason=event.reason))
+
+
+def end(settings: Settings, passed: Mapping[str, str]) -> None:
+    """Publish that the open alarms are over whose cause is in `passed`, which says how one sees it.
+
+    A retraining answers those that start one.
+    """
+    for record in _records(settings):
+        if record.is_open and not record.alarm.starts_retraining and record.alarm.cause in passed:
+            reason = passed[record.alarm.cause]
+            publish(settings, CheckOutcome(alarm_id=record.alarm.id, decision="over", reason=reason))
 
 
 def send(settings: Settings, name: str, event: Event) -> None:
@@ -80,9 +96,9 @@ def send_pending(settings: Settings) -> None:
 
 
 def send_open(settings: Settings) -> None:
-    """Send every open alarm again whose event was last sent longer than COOL_DOWN ago, or never."""
-    for record in list_alarms(settings.workspace.alarms):
-        if record.is_open:
+    """Send every alarm that waits for a retraining again if it was last sent longer than COOL_DOWN ago, or never."""
+    for record in _records(settings):
+        if record.waits_for_retraining:
             name = store(settings.workspace.alarms, record.alarm)
             dispatch = read_dispatch(settings, name)
             if dispatch is None or dispatch.at < _now() - COOL_DOWN:
@@ -137,6 +153,10 @@ def _send(settings: Settings, event: Event, event_id: UUID | None) -> bool:
 
 def _storage(settings: Settings) -> Storage:
     return Storage(settings.workspace.alarms)
+
+
+def _records(settings: Settings) -> list[AlarmRecord]:
+    return list_alarms(settings.workspace.alarms)
 
 
 def _dispatches(settings: Settings) -> Storage:

@@ -137,10 +137,7 @@ def _statistics(drift: DriftReport | None) -> str:
 
 def sweep(expired: Sequence[Expired]) -> str:
     """What a sweep deletes."""
-    rows = [
-        f"| {each.kind} | {each.name} | {each.count:,} | {'–' if each.size is None else f'{each.size / 1e6:,.1f}'} |"
-        for each in expired
-    ]
+    rows = [f"| {each.kind} | {each.name} | {each.count:,} | {each.megabytes} |" for each in expired]
     head = "| what | name | count | MB |\n|---|---|---|---|\n"
     return f"# {len(rows)} deletions\n\n{head}" + "\n".join(rows) + "\n"
 

@@ -65,7 +65,7 @@ def register(settings: Settings) -> list[str]:
             definition["actions"] = [
                 {"type": "send-notification", "block_document_id": recipient, **message} for recipient in recipients
             ]
-        namesakes = _registered(definition["name"])
+        namesakes = _find_automations(definition["name"])
         if definition["actions"]:
             _create_or_update(Automation(**definition), namesakes)
             names.append(definition["name"])
@@ -79,7 +79,7 @@ def definitions(settings: Settings) -> list[dict]:
     return yaml.safe_load(FILE.read_text().replace(f"{{{{ ${WORKSPACE_ID} }}}}", settings.workspace.id))
 
 
-def _registered(name: str) -> list[Automation]:
+def _find_automations(name: str) -> list[Automation]:
     with get_client(sync_client=True) as client:
         return [Automation(**each.model_dump()) for each in client.read_automations_by_name(name=name)]
 

@@ -7,7 +7,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import alarms, workspace
 from rossmann import data, features, models, registry
-from rossmann.alarms import Alarm, EndpointFailed, JournalGap
+from rossmann.alarms import Alarm, Check, EndpointFailed, JournalGap
 from rossmann.serving import deployment
 from rossmann.serving.deployment import ServeCluster, UnauthorizedError, serve_cluster
 from rossmann.serving.target import ServingTarget
@@ -50,8 +50,9 @@ def switch_endpoint(settings: Settings) -> None:
 
     If they differ, request again what was deployed before, take back the champion's promotion if it is pending, also
     that of a release that was killed, and raise DataError. If they cannot be compared because the endpoint has other
-    API keys than this process, it is not the model's fault: the target stays, and EndpointFailed says so. The caller
-    holds the workspace's lock: so nobody else changes the champion, the snapshot or the endpoint meanwhile.
+    API keys than this process, it is not the model's fault: the target stays, and EndpointFailed says so. Once they are
+    equal, the alarms about the endpoint are over. The caller holds the workspace's lock: so nobody else changes the
+    champion, the snapshot or the endpoint meanwhile.
     """
     host = serve_cluster(settings)
     target = champion_target(settings) if host else None
@@ -73,6 +74,7 @@ def switch_endpoint(settings: Settings) -> None:
         raise DataError(f"{target} was not deployed, {still}: {error}") from error
     else:
         registry.confirm_deployment(workspace.registry(settings), target.pinned[0])
+        alarms.end(settings, {EndpointFailed.event: _serves(host, target)})
 
 
 def withdraw_pending(
@@ -120,30 +122,43 @@ def request_counts(settings: Settings) -> dict[str, float] | None:
     try:
         return deployment.request_counts(host) if host else None
     except DataError:
-        return None  # system_alarms reports it
+        return None  # `check_endpoint` reports it
 
 
-def system_alarms(settings: Settings) -> list[Alarm]:
-    """What is wrong with the endpoint and its journal now. Empty without an endpoint or without a champion."""
+def check_endpoint(settings: Settings) -> Check:
+    """What is wrong and right with the endpoint and its journal now; neither without an endpoint or a champion.
+
+    An endpoint that is still being switched is neither wrong nor right.
+    """
     host = serve_cluster(settings)
     if host is None or registry.find_champion(workspace.registry(settings)) is None:
-        return []
+        return Check()
     try:
         state = deployment.readiness(host)
         if state["ready"]:
             deployment.check_key(host)
     except DataError as error:
-        return [EndpointFailed(reason=str(error), url=host.url)]
+        return Check((EndpointFailed(reason=str(error), url=host.url),))
     problems: list[Alarm] = []
+    passed: dict[str, str] = {}
+    served = ServingTarget(state["model_version"], state["snapshot"])
     if not state["ready"] or state["load_error"]:
         problems.append(EndpointFailed(reason=f"{host.url}: {state['load_error']}", url=host.url))
-    elif reason := find_other_target(settings, ServingTarget(state["model_version"], state["snapshot"])):
+    elif reason := find_other_target(settings, served):
         problems.append(EndpointFailed(reason=f"{host.url} {reason}", url=host.url))
+    elif served == champion_target(settings):
+        passed[EndpointFailed.event] = _serves(host, served)
     health = state["journal"]
     if health["lost_rows"] or health["problem"]:
         reason = health["problem"] or f"{health['lost_rows']} forecasts are not in the journal"
         problems.append(JournalGap(reason=reason, lost_rows=health["lost_rows"], failures=health["failures"]))
-    return problems
+    else:
+        passed[JournalGap.event] = f"{host.url} loses no forecast and can write the journal"
+    return Check(tuple(problems), passed)
+
+
+def _serves(host: ServeCluster, target: ServingTarget) -> str:
+    return f"{host.url} serves {target}"
 
 
 def find_other_target(settings: Settings, served: ServingTarget) -> str | None:

@@ -55,8 +55,10 @@ def explain_day(
     (name,) = data.store_names(inputs.state, np.array([number])).tolist()
     earlier = None
     if plan is not None or since is not None or since_version is not None:
-        other, before = explain.load_earlier_inputs(versions, inputs, current, since, since_version, loaders)
-        earlier = EarlierForecast(other, explain.why_it_moved(before, inputs, number, day_number))
+        earlier_versions, earlier_inputs = explain.load_earlier_inputs(
+            versions, inputs, current, since, since_version, loaders
+        )
+        earlier = EarlierForecast(earlier_versions, explain.why_it_moved(earlier_inputs, inputs, number, day_number))
     return Explanation(name, reasons, versions, earlier, inputs.state.chain.unit)
 
 

@@ -17,7 +17,7 @@ from flows.adaptation import update_quantiles
 from flows.alarms import DataIngested
 from flows.progress import warn
 from rossmann import data, features, validation
-from rossmann.alarms import REASON_LENGTH, DataRejected
+from rossmann.alarms import REASON_LENGTH, DataRejected, list_alarms
 from rossmann.data import IngestResult, Plan, SalesHistory
 from rossmann.features import State
 from rossmann.settings import Settings
@@ -54,6 +54,7 @@ def ingest(raw: str | None = None, as_of: date | None = None, allow_shrink: bool
         update_quantiles(settings, result.history, base)
         fingerprint = save_snapshot(result.history, snapshots, now, result.source, as_of)
         save_state(snapshots, fingerprint, state)
+        end_alarms(settings, raw, fingerprint != base)
         alarms.publish(settings, DataIngested(snapshot=fingerprint))
         try:
             endpoint.sync_endpoint()
@@ -70,6 +71,13 @@ def alarm_if_rejected(settings: Settings, raw: str) -> Iterator[None]:
     except DataError as error:
         alarms.publish(settings, DataRejected(reason=_reason(error), raw=raw))
         raise
+
+
+def end_alarms(settings: Settings, raw: str, is_new: bool) -> None:
+    """Publish that alarms about refused files are over: those about this folder, and all if the days are new."""
+    records = list_alarms(settings.workspace.alarms)
+    refused = [each.alarm for each in records if isinstance(each.alarm, DataRejected) and each.alarm.name is None]
+    alarms.end(settings, {each.cause: f"{raw} was ingested" for each in refused if is_new or each.raw == raw})
 
 
 def read_and_validate(settings: Settings, raw: str, as_of: date | None, now: datetime) -> tuple[IngestResult, State]:

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import alarms, artifacts, endpoint, links, monitor_alarms, run_checks, workspace
 from flows.parts import Parts
 from rossmann import data, evaluation, journal, monitoring, registry
-from rossmann.alarms import Alarm, list_alarms
+from rossmann.alarms import Alarm, Check, list_alarms
 from rossmann.monitoring import DriftReport, Performance
 from rossmann.registry import RegisteredModel
 from rossmann.schema import to_date
@@ -54,14 +54,13 @@ def monitor() -> MonitorResult:
     forecasts = parts.run(recent_forecasts, snapshot)
     backtest = parts.run(champion_backtest, champion) if champion else None
     drift = parts.run(detect_drift, snapshot, forecasts, backtest)
-    findings = parts.run(recent_findings, drift) if drift else None
-    new_alarms = [*parts.collect(raise_alarms, snapshot, performance, drift, findings)]
-    problems = [
-        *parts.collect(endpoint.system_alarms, settings),
-        *parts.collect(run_checks.failed_runs, settings),
-        *parts.collect(run_checks.stale_data, settings, snapshot),
+    new_alarms = [*parts.collect(raise_alarms, snapshot, performance, drift)]
+    checks = [
+        parts.run(endpoint.check_endpoint, settings),
+        parts.run(run_checks.failed_runs, settings),
+        parts.run(run_checks.stale_data, settings, snapshot),
     ]
-    new_alarms += parts.collect(raise_system_alarms, problems)
+    new_alarms += parts.collect(raise_system_alarms, [each for each in checks if each])
     if drift:
         parts.run(store_findings, drift)
     report = parts.run(write_report, snapshot, forecasts, drift) if drift else None
@@ -74,7 +73,7 @@ def monitor() -> MonitorResult:
 
 @task(cache_policy=NO_CACHE)
 def send_again() -> None:
-    """Send the events that an earlier run could not send, and those of open alarms that no retraining works on."""
+    """Send the events that an earlier run could not send, and those of alarms that wait for a retraining."""
     settings = Settings()
     alarms.send_pending(settings)
     if run_checks.active_retraining(settings) is None:
@@ -128,7 +127,7 @@ def weekly_performance(snapshot: str, champion: RegisteredModel) -> Performance 
         return None
     reference = monitoring.backtest_reference(workspace.backtest_of(settings, champion), champion.version)
     performance = monitoring.weekly_performance(accuracy, reference, origin, champion.version)
-    return performance and performance.called(evaluation.chain_names(history))
+    return performance and performance.with_names(evaluation.chain_names(history))
 
 
 @task(cache_policy=NO_CACHE)
@@ -151,32 +150,25 @@ def detect_drift(snapshot: str, forecasts: pd.DataFrame | None, backtest: pd.Dat
 
 
 @task(cache_policy=NO_CACHE)
-def recent_findings(drift: DriftReport) -> pd.DataFrame:
-    """The stored findings of the days in which an alarm of drift is not repeated."""
-    settings = Settings()
-    since = to_date(drift.last_day) - timedelta(days=settings.alarm_repeat_days)
-    return journal.read_rows(settings.journal_address, journal.drift_findings, since)
-
-
-@task(cache_policy=NO_CACHE)
-def raise_alarms(
-    snapshot: str, performance: Performance | None, drift: DriftReport | None, findings: pd.DataFrame | None
-) -> list[Alarm]:
-    """Publish one alarm per cause of drift and of bad forecasts that is not only a repetition."""
+def raise_alarms(snapshot: str, performance: Performance | None, drift: DriftReport | None) -> list[Alarm]:
+    """Publish one alarm per cause of drift and of bad forecasts that is not only a repetition, and what is over."""
     settings, new = Settings(), []
     records = list_alarms(settings.workspace.alarms)
     if drift:
         report = monitoring.report_address(drift, Storage(settings.workspace.monitoring_reports))
-        new += monitor_alarms.new_drift_alarms(settings, snapshot, drift, report, records, findings)
+        new += monitor_alarms.new_drift_alarms(settings, snapshot, drift, report, records)
+        alarms.end(settings, monitor_alarms.right_data(snapshot, drift))
     new += monitor_alarms.new_performance_alarms(snapshot, performance, drift, records)
     return publish_all(settings, new)
 
 
 @task(cache_policy=NO_CACHE)
-def raise_system_alarms(current: Sequence[Alarm]) -> list[Alarm]:
-    """Publish what is wrong with endpoint, journal, runs or data supply, at most once a day."""
+def raise_system_alarms(checks: Sequence[Check]) -> list[Alarm]:
+    """Publish what is wrong with endpoint, journal, runs or data supply, at most once a day, and what is over."""
     settings = Settings()
     records = list_alarms(settings.workspace.alarms)
+    alarms.end(settings, {cause: reason for each in checks for cause, reason in each.passed.items()})
+    current = [alarm for each in checks for alarm in each.alarms]
     return publish_all(settings, monitor_alarms.new_system_alarms(current, records, datetime.now(UTC)))
 
 

@@ -107,7 +107,7 @@ def promote_and_deploy(
 def promote_baseline(model_registry: Registry, challenger: RegisteredModel, refusal: Verdict) -> Verdict:
     """Make the baseline the first champion, and return the refusal of the challenger with what became of it.
 
-    The same call after an interruption completes it. DataError as of `promote_and_deploy`.
+    The same call after an interruption completes it. Raises DataError like `promote_and_deploy`.
     """
     baseline = registry.find_version(model_registry, register_baseline(challenger))
     if veto := registry.find_veto(model_registry, baseline.version):
@@ -210,8 +210,10 @@ def other_loss_notes(loss: Loss, name: str, model: RegisteredModel) -> list[str]
     """A note if a model was trained for another loss than that of the comparison; it forecasts as it was trained."""
     if model.card.loss == loss.name or model.card.candidate == evaluation.BASELINE:
         return []
-    own = evaluation.LOSSES[model.card.loss].label
-    return [f"{name} was trained for {own}; the comparison is by {loss.label} (ROSSMANN_LOSS, else chain.toml)"]
+    trained_loss = evaluation.LOSSES[model.card.loss].label
+    return [
+        f"{name} was trained for {trained_loss}; the comparison is by {loss.label} (ROSSMANN_LOSS, else chain.toml)"
+    ]
 
 
 def backtest(

@@ -110,7 +110,7 @@ def replay(
     if not first < last:
         raise DataError(f"--from {first} must be before --to {last}")
     home = f"{Settings().local_folder}/replays"
-    replay_raw = _stage(raw, home, stores, fault, fault_start)
+    replay_raw = _write_raw_files(raw, home, stores, fault, fault_start)
     days = [first + timedelta(days=k) for k in range(0, (last - first).days + 1, step_days)]
     start = Lock()  # the environment belongs to the whole process: one child is started at a time
 
@@ -122,10 +122,10 @@ def replay(
 
     with ThreadPoolExecutor(PARALLEL_POLICIES) as threads:
         results = tuple(threads.map(run_in_process, policies))
-    return _write(Storage(home), results, fault_start)
+    return _write_result(Storage(home), results, fault_start)
 
 
-def _stage(raw: str, home: str, stores: int | None, fault: str | None, fault_start: date | None) -> str:
+def _write_raw_files(raw: str, home: str, stores: int | None, fault: str | None, fault_start: date | None) -> str:
     """Write the raw files of the replay into an empty `home`. Returns their folder."""
     with TemporaryDirectory() as folder:
         simulation.write_replay_files(raw, folder, stores, fault, str(fault_start) if fault_start else None)
@@ -133,7 +133,7 @@ def _stage(raw: str, home: str, stores: int | None, fault: str | None, fault_sta
         return shutil.copytree(folder, f"{home}/raw")
 
 
-def _write(folder: Storage, results: tuple[PolicyResult, ...], fault_start: date | None) -> ReplayResult:
+def _write_result(folder: Storage, results: tuple[PolicyResult, ...], fault_start: date | None) -> ReplayResult:
     weeks = pd.DataFrame({each.policy: each.weekly_rmspe for each in results})
     table = folder.write("weeks.csv", weeks.to_csv(index_label="week_end", float_format="%.5f").encode())
     leads = pd.DataFrame({each.policy: each.lead_rmspe for each in results})
@@ -155,7 +155,7 @@ def run_policy(policy: str, raw: str, days: list[date], candidates: list[str]) -
             last_training = day if due else last_training
             steps.append(run_step(policy, raw, day, candidates, due))
     cpu_seconds = time.process_time() - started + training.fit_cpu_seconds(workspace.backtests(Settings()))
-    return _policy_result(policy, steps, cpu_seconds / 60, *errors(Settings(), days[0], days[-1]))
+    return _policy_result(policy, steps, cpu_seconds / 60, *rmspe_by_week_and_lead(Settings(), days[0], days[-1]))
 
 
 def run_step(policy: str, raw: str, day: date, candidates: list[str], due: bool) -> ReplayStep:
@@ -178,7 +178,7 @@ def _cause(alarm: Alarm) -> str:
     return alarm.name if isinstance(alarm, DriftDetected) else alarm.reason.split(":")[0]
 
 
-def errors(settings: Settings, first: date, last: date) -> tuple[pd.Series, pd.Series]:
+def rmspe_by_week_and_lead(settings: Settings, first: date, last: date) -> tuple[pd.Series, pd.Series]:
     """`weekly_rmspe` and `lead_rmspe` of the days first … last."""
     history = workspace.history(settings, data.current_snapshot(settings.workspace.snapshots))
     by_lead = performance.rmspe_by_lead(workspace.daily_forecasts(settings, history, first, last))
@@ -206,7 +206,7 @@ def _policy_result(
 @contextmanager
 def workspace_environment(home: str) -> Iterator[None]:
     """The environment of another workspace: its own Prefect, no endpoint, no shared database."""
-    before = dict(os.environ)
+    environment = dict(os.environ)
     for name in EXTERNAL_VARIABLES:
         os.environ.pop(name, None)
     os.environ |= {"ROSSMANN_DATA_DIR": home, "PREFECT_HOME": f"{home}/prefect-embedded", "OMP_NUM_THREADS": "1"}
@@ -215,7 +215,7 @@ def workspace_environment(home: str) -> Iterator[None]:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
 def weekly_rmspe(settings: Settings, first: date, last: date) -> pd.Series:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from flows import alarms, endpoint, training_report, workspace
 from rossmann import data, journal, registry
 from rossmann.alarms import AlarmRecord, list_alarms
+from rossmann.number_formats import NO_NUMBER
 from rossmann.settings import Settings
 from rossmann.storage import Storage, StoredFile
 
@@ -27,6 +28,11 @@ class Expired:
     name: str
     count: int
     size: int | None  # bytes; None where it is not known: alarms are small, requests and overrides are in a database
+
+    @property
+    def megabytes(self) -> str:
+        """The size in MB as text; a dash where it is not known."""
+        return NO_NUMBER if self.size is None else f"{self.size / 1e6:,.1f}"
 
 
 @dataclass(frozen=True)
@@ -52,20 +58,20 @@ def find_expired(settings: Settings, now: datetime) -> list[Expired]:
 
 
 def find_in_use(settings: Settings) -> InUse:
-    """What champion, challenger, last decisions, open alarms and endpoint refer to, and the current snapshot."""
+    """What champion, challenger, last decisions, waiting alarms and endpoint refer to, and the current snapshot."""
     model_registry = workspace.registry(settings)
     decision_versions = {
         number for entry in registry.ledger(model_registry)[:DECISIONS] for number in (entry.version, entry.previous)
     }
     models = registry.list_models(model_registry)
     versions = [each for each in models if each.aliases or each.version in decision_versions]
-    open_alarms = (record.alarm for record in list_alarms(settings.workspace.alarms) if record.is_open)
+    waiting = (record.alarm for record in list_alarms(settings.workspace.alarms) if record.waits_for_retraining)
     current = {each.fingerprint for each in data.list_snapshots(settings.workspace.snapshots) if each.current}
     return InUse(
         frozenset(
             current
             | endpoint.deployed_snapshots(settings)
-            | {alarm.snapshot for alarm in open_alarms if alarm.snapshot}
+            | {alarm.snapshot for alarm in waiting if alarm.snapshot}
             | {version.card.snapshot for version in versions}
         ),
         frozenset(version.backtest_run for version in versions),
@@ -144,7 +150,8 @@ def _expired_reports(settings: Settings, in_use: InUse, now: datetime) -> Iterat
 
 def _expired_alarms(settings: Settings, now: datetime) -> list[AlarmRecord]:
     start = _start(now, settings.alarm_retention_days)
-    return [each for each in list_alarms(settings.workspace.alarms) if each.alarm.at < start and not each.is_open]
+    records = list_alarms(settings.workspace.alarms)
+    return [each for each in records if each.alarm.at < start and not each.waits_for_retraining]
 
 
 def _expired_requests(settings: Settings, now: datetime) -> Iterator[Expired]:

@@ -1,13 +1,14 @@
 """Alarms and their outcomes, each in a file of its own.
 
-Whether an alarm starts a retraining is written once, in its class. An alarm's id follows from its cause and its
-snapshot, so an alarm that is stored twice is one alarm. `folder` is the workspace's `alarms`.
+Whether an alarm starts a retraining is written once, in its class. A retraining answers such an alarm; every other one
+is over when the next check of the same thing passes. An alarm's id follows from its cause and its snapshot, so an alarm
+that is stored twice is one alarm. `folder` is the workspace's `alarms`.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import ClassVar, Literal, Self
 
@@ -157,37 +158,70 @@ class StaleData(Alarm, frozen=True):
     days: int
 
 
-class RetrainingOutcome(Event, frozen=True):
+class Outcome(Event, frozen=True):
+    """What became of an alarm."""
+
+    alarm_id: str
+    at: datetime = Field(default_factory=_now)
+    decision: str
+    reason: str
+
+
+class RetrainingOutcome(Outcome, frozen=True):
     """How a retraining closed an alarm."""
 
     event: ClassVar[str] = "rossmann.retraining.decided"
-    alarm_id: str
-    at: datetime = Field(default_factory=_now)
     started: datetime  # of the run that closed the alarm
     decision: Literal["promoted", "refused", "unchanged", "skipped", "failed"]
-    reason: str
     model_version: int | None  # that serves now; None without a champion
+
+
+class CheckOutcome(Outcome, frozen=True):
+    """What the next check said about an alarm that starts no retraining."""
+
+    event: ClassVar[str] = "rossmann.check.decided"
+    decision: Literal["over", "open again"]
 
 
 @dataclass(frozen=True)
 class AlarmRecord:
-    """An alarm and its newest outcome; None while no retraining has answered it."""
+    """An alarm and its newest outcome; None while nothing has answered it."""
 
     alarm: Alarm
-    outcome: RetrainingOutcome | None
+    outcome: Outcome | None
 
     @property
     def is_open(self) -> bool:
-        """Whether a retraining must still answer the alarm: none has, or the one that tried has failed."""
-        return self.alarm.starts_retraining and (self.outcome is None or self.outcome.decision == "failed")
+        """Whether something must still answer the alarm: a retraining that does not fail, or a check that passes."""
+        if self.alarm.starts_retraining:
+            return self.outcome is None or self.outcome.decision == "failed"
+        return not self.is_over
+
+    @property
+    def waits_for_retraining(self) -> bool:
+        """Whether a retraining must still answer the alarm."""
+        return self.alarm.starts_retraining and self.is_open
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a later check of what the alarm is about has passed."""
+        return isinstance(self.outcome, CheckOutcome) and self.outcome.decision == "over"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found: the alarms about what is wrong now, and what is right, by the cause of its alarms."""
+
+    alarms: tuple[Alarm, ...] = ()
+    passed: Mapping[str, str] = field(default_factory=dict)  # how one sees that it is right
 
 
 # The classes that are stored as files, by the name of their event.
-EVENT_CLASSES: list[type[Event]] = [*Alarm.__subclasses__(), RetrainingOutcome]
+EVENT_CLASSES: list[type[Event]] = [*Alarm.__subclasses__(), *Outcome.__subclasses__()]
 CLASS_BY_EVENT = {each.event: each for each in EVENT_CLASSES}
 
 
-def store(folder: str, event: Alarm | RetrainingOutcome) -> str:
+def store(folder: str, event: Alarm | Outcome) -> str:
     """Write an alarm or an outcome to its file, unless the alarm has one. Returns the file's name."""
     storage = Storage(folder)
     if isinstance(event, Alarm):
@@ -204,9 +238,20 @@ def list_alarms(folder: str) -> list[AlarmRecord]:
     """Every alarm with its newest outcome, newest first."""
     storage = Storage(folder)
     events = [parse(storage, name) for name in storage.file_names() if name.endswith(".json")]
-    outcomes = {each.alarm_id: each for each in events if isinstance(each, RetrainingOutcome)}
+    outcomes = {each.alarm_id: each for each in events if isinstance(each, Outcome)}
     alarms = {each.id: each for each in reversed(events) if isinstance(each, Alarm)}
     return [AlarmRecord(each, outcomes.get(each.id)) for each in alarms.values()]
+
+
+def ids_of_repeated_outcomes(records: Iterable[AlarmRecord]) -> set[str]:
+    """Ids of the alarms that were answered by the retraining of one before them, which has the reason already."""
+    runs, ids = set(), set()
+    for record in records:
+        if isinstance(record.outcome, RetrainingOutcome):
+            run = (record.outcome.started, record.outcome.reason)
+            ids |= {record.alarm.id} if run in runs else set()
+            runs.add(run)
+    return ids
 
 
 def file_names(folder: str, alarm_id: str) -> list[str]:
@@ -218,7 +263,7 @@ def file_names(folder: str, alarm_id: str) -> list[str]:
 def ids_to_answer(
     records: Iterable[AlarmRecord], started: datetime, snapshot: str | None, last: date | None
 ) -> list[str]:
-    """Ids of the open alarms that a retraining answers.
+    """Ids of the alarms that wait for a retraining and that this one answers.
 
     These are the alarms about its snapshot, also those raised while it ran, and those that were raised before it
     started about days up to its `last` day. A run that failed before it had a snapshot (None) tried to answer all.
@@ -226,7 +271,7 @@ def ids_to_answer(
     return [
         each.alarm.id
         for each in records
-        if each.is_open
+        if each.waits_for_retraining
         and (
             (snapshot is not None and each.alarm.snapshot == snapshot)
             or (each.alarm.at < started and (last is None or each.alarm.day is None or each.alarm.day <= last))
@@ -246,6 +291,6 @@ def parse(storage: Storage, name: str) -> Event:
     raise DataError(f"{storage.address(name)}: no alarm is called {event}; move this file of another version away")
 
 
-def _file_name(event: Alarm | RetrainingOutcome) -> str:
+def _file_name(event: Alarm | Outcome) -> str:
     subject = event.id if isinstance(event, Alarm) else f"{event.alarm_id}{OUTCOME}"
     return f"{event.at.strftime(FILE_TIME)}_{subject}.json"

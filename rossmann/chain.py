@@ -184,8 +184,8 @@ class _File(_Table):
     def _consistent(self) -> "_File":
         if without_file := [name for name, column in self.static.items() if column.file is None]:
             raise ValueError(f"static.{without_file[0]} needs a file: the one with a row per store")
-        if dated := [name for name, column in self.static.items() if column.date or column.stores]:
-            raise ValueError(f"static.{dated[0]} has a row per store, and no date; leave date and stores out")
+        if with_date := [name for name, column in self.static.items() if column.date or column.stores]:
+            raise ValueError(f"static.{with_date[0]} has a row per store, and no date; leave date and stores out")
         subdivision = self.holidays and self.holidays.subdivision
         if subdivision and (subdivision not in self.static or self.static[subdivision].kind != "category"):
             raise ValueError(f'holidays.subdivision names {subdivision}: add it to [static] with kind = "category"')
@@ -201,20 +201,22 @@ class _File(_Table):
 
 def _check_known(known: Mapping[str, Column], days: Days) -> None:
     """ValueError for a covariate that is a key or an amount of the days, or whose name or column is ambiguous."""
-    taken = {days.store: "store", days.date.column: "date", days.sales: "sales", days.customers: "customers"}
-    first: dict[str, str] = {}
+    day_columns = {days.store: "store", days.date.column: "date", days.sales: "sales", days.customers: "customers"}
+    names: dict[str, str] = {}
     for name, column in known.items():
         if "=" in name:
             raise ValueError(f"known.{name}: give it another name; = is for the values of categories")
         if column.file:
             continue
-        if column.column in taken:
-            raise ValueError(f"known.{name} is the column {column.column}, which days.{taken[column.column]} names")
-        other = first.setdefault(column.column, name)
-        if known[other].kind != column.kind:
-            kinds = f"{column.kind} and {known[other].kind}"
+        if column.column in day_columns:
             raise ValueError(
-                f"known.{name} and known.{other} read the column {column.column} as {kinds}; keep one of them"
+                f"known.{name} is the column {column.column}, which days.{day_columns[column.column]} names"
+            )
+        first_name = names.setdefault(column.column, name)
+        if known[first_name].kind != column.kind:
+            kinds = f"{column.kind} and {known[first_name].kind}"
+            raise ValueError(
+                f"known.{name} and known.{first_name} read the column {column.column} as {kinds}; keep one of them"
             )
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+log = logging.getLogger(__name__)
+
+FONT, BOXES_FONT = "DejaVu Sans", "Last Resort High-Efficiency"  # of matplotlib; the second has a box for everything
 ACTUAL_COLOUR, FORECAST_COLOUR, BAND_COLOUR = "#30343b", "#d1495b", "#edae49"
 PAST_DAYS = 56  # of actual sales before a forecast
 MIN_BAND_DAYS = 7  # with fewer days, bands are drawn as vertical lines
@@ -39,10 +46,12 @@ def importance_figure(importance: Mapping[str, float], features: int = 25) -> by
     """The features with the largest share of the total gain."""
     top = sorted(importance.items(), key=lambda pair: pair[1])[-features:]
     figure = _figure(8, 6.5)
-    axes = figure.subplots()
-    axes.barh([name for name, _ in top], [share for _, share in top], color=FORECAST_COLOUR)
-    axes.set(title="Feature importance", xlabel="share of total gain")
-    return _png(figure)
+    names = [name for name, _ in top]
+    with _fonts_for(names):
+        axes = figure.subplots()
+        axes.barh(names, [share for _, share in top], color=FORECAST_COLOUR)
+        axes.set(title="Feature importance", xlabel="share of total gain")
+        return _png(figure)
 
 
 def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, bands: Bands, stores: int = 4) -> bytes:
@@ -51,14 +60,17 @@ def forecast_figure(history: SalesHistory, table: pd.DataFrame, title: str, band
     bands: the prediction intervals to draw, by the columns of the table that have their bounds.
     """
     numbers = [int(number) for number in table["store"].drop_duplicates().iloc[:stores]]
+    names = store_names(history, np.array(numbers))
     figure = _figure(10, 2.1 * (len(numbers) + 1))
-    subplots = figure.subplots(len(numbers) + 1, sharex=True)
-    _draw_total(subplots[0], history, table)
-    for axes, number in zip(subplots[1:], numbers, strict=True):
-        _draw_store(axes, history, table[table["store"] == number].sort_values("date"), number, bands)
-    figure.suptitle(title)
-    figure.legend(*subplots[-1].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
-    return _png(figure)
+    with _fonts_for(names):
+        subplots = figure.subplots(len(numbers) + 1, sharex=True)
+        _draw_total(subplots[0], history, table)
+        for axes, number, name in zip(subplots[1:], numbers, names, strict=True):
+            _draw_store(axes, history, table[table["store"] == number].sort_values("date"), number, bands)
+            axes.set_title(f"store {name}")
+        figure.suptitle(title)
+        figure.legend(*subplots[-1].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
+        return _png(figure)
 
 
 def replay_figure(weeks: pd.DataFrame, alarms: Mapping[str, list], fault_start: str | None) -> bytes:
@@ -116,8 +128,7 @@ def _draw_store(axes: Axes, history: SalesHistory, rows: pd.DataFrame, number: i
     axes.plot(dates[sells], sales[sells], color=ACTUAL_COLOUR, marker=".", lw=1, label="actual")
     _draw_bands(axes, forecast, bands)
     axes.plot(forecast["date"], forecast["forecast"], color=FORECAST_COLOUR, marker=".", lw=1, label="forecast")
-    (name,) = store_names(history, np.array([number]))
-    axes.set(title=f"store {name}", ylabel="sales", ylim=(0, None))
+    axes.set(ylabel="sales", ylim=(0, None))
 
 
 def _draw_bands(axes: Axes, forecast: pd.DataFrame, bands: Bands) -> None:
@@ -162,6 +173,43 @@ def _error_by_lead_day(rows: pd.DataFrame, candidate: str) -> Figure:
     axes.set(title=f"{candidate}: error by lead", xlabel="lead, days", ylabel="RMSPE", ylim=(0, None))
     axes.legend(frameon=False)
     return figure
+
+
+@contextmanager
+def _fonts_for(names: Iterable[object]) -> Iterator[None]:
+    """What is drawn in the block has fonts for the characters of these names, as far as this machine has them."""
+    import matplotlib
+
+    families = _font_families(frozenset("".join(map(str, names))))
+    with matplotlib.rc_context({"font.family": families}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")  # `_font_families` has said so, once
+        yield
+
+
+@cache
+def _font_families(characters: frozenset[str]) -> list[str]:
+    """FONT, and fonts of this machine that have the characters which it lacks. Logs which no font has."""
+    from matplotlib import font_manager
+
+    families = [FONT]
+    missing = characters - _characters(font_manager.findfont(FONT))
+    for font in font_manager.fontManager.ttflist if missing else ():
+        if font.name != BOXES_FONT and missing & _characters(font.fname):
+            families.append(font.name)
+            missing -= _characters(font.fname)
+    if missing:
+        log.warning(
+            "no font of this machine has %s: pictures show boxes; a package like fonts-noto-cjk has such fonts",
+            "".join(sorted(missing)),
+        )
+    return families
+
+
+def _characters(file: str) -> set[str]:
+    """The characters for which a font has glyphs."""
+    from matplotlib import font_manager
+
+    return set(map(chr, font_manager.get_font(file).get_charmap()))
 
 
 def _figure(width_inches: float, height_inches: float) -> Figure:

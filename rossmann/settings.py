@@ -265,8 +265,8 @@ def key_hash(key: str) -> bytes:
 
 def is_valid_key(key: str, key_hashes: Iterable[bytes]) -> bool:
     """Whether an API key is one of those with these hashes. It is compared with all: the time is always the same."""
-    own = key_hash(key)
-    matches = [hmac.compare_digest(own, valid) for valid in key_hashes]
+    digest = key_hash(key)
+    matches = [hmac.compare_digest(digest, key_digest) for key_digest in key_hashes]
     return any(matches)
 
 
@@ -275,8 +275,8 @@ def without_password(address: str) -> str:
 
     All from the first colon after the scheme to the last @ counts as password, since it may contain any character.
     """
-    hidden = re.sub(r"(://[^:]*:).*(?=@)", r"\1***", address, flags=re.DOTALL)
-    return re.sub(r"(password=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
+    without_url_password = re.sub(r"(://[^:]*:).*(?=@)", r"\1***", address, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", without_url_password, flags=re.IGNORECASE)
 
 
 def hide_password(text: str, address: str) -> str:

@@ -193,14 +193,14 @@ def test_the_slice_that_explains_an_alarm_is_called_as_in_chain_toml(rich, attri
 
 
 def test_the_loss_is_that_of_the_environment_else_that_of_the_chain_else_the_default(monkeypatch):
-    own = Chain(text="[days]", country=None, forecast=Forecast(loss="mae"))
-    silent = replace(own, forecast=Forecast())
+    mae = Chain(text="[days]", country=None, forecast=Forecast(loss="mae"))
+    other = replace(mae, forecast=Forecast())
     monkeypatch.delenv("ROSSMANN_LOSS", raising=False)
-    assert [parts.loss(Settings(), each).name for each in (own, silent, KAGGLE_CHAIN)] == ["mae", "rmspe", "rmspe"]
+    assert [parts.loss(Settings(), each).name for each in (mae, other, KAGGLE_CHAIN)] == ["mae", "rmspe", "rmspe"]
     monkeypatch.setenv("ROSSMANN_LOSS", "rmspe")
-    assert parts.loss(Settings(), own).name == "rmspe"
+    assert parts.loss(Settings(), mae).name == "rmspe"
     monkeypatch.setenv("ROSSMANN_LOSS", "total")
-    assert [parts.loss(Settings(), each).name for each in (own, KAGGLE_CHAIN)] == ["total", "total"]
+    assert [parts.loss(Settings(), each).name for each in (mae, KAGGLE_CHAIN)] == ["total", "total"]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = {
     "schema": 0, "chain": 0, "workspace": 0, "provenance": 0, "settings": 0, "storage": 0, "validation": 0,
+    "number_formats": 0,
     "data": 1, "alarms": 1,
     "simulation": 2, "features": 2, "evaluation": 2,
     "models": 3, "figures": 3,
@@ -75,16 +76,17 @@ def imports(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_go_strictly_down(file):
-    own = package(file)
-    if own in ("flows", "__init__"):
+    importer = package(file)
+    if importer in ("flows", "__init__"):
         return
     for name in imports(file):
-        assert not name.startswith("flows"), f"{own} imports flows; nothing does"
+        assert not name.startswith("flows"), f"{importer} imports flows; nothing does"
         if not name.startswith("rossmann."):
             continue
-        other = name.split(".")[1]
-        assert other == own or LAYERS[other] < LAYERS[own] or (own, other) in SAME_LAYER, (
-            f"{file.relative_to(ROOT)} in layer {LAYERS[own]} imports {other} in layer {LAYERS[other]}; imports go down"
+        target = name.split(".")[1]
+        assert target == importer or LAYERS[target] < LAYERS[importer] or (importer, target) in SAME_LAYER, (
+            f"{file.relative_to(ROOT)} in layer {LAYERS[importer]} imports {target} in layer {LAYERS[target]}; "
+            "imports go down"
         )
 
 
@@ -111,14 +113,14 @@ def test_every_package_has_a_layer():
 @pytest.mark.parametrize("name", sorted(NAMELESS_PACKAGES))
 def test_no_column_of_kaggles_files_is_named_outside_their_module(name):
     """Not in a comment either. Roles have names of their own, which a chain translates (`rossmann.chain`)."""
-    found = [
+    matches = [
         f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
         for file in SOURCES
         if package(file) == name
         for number, line in enumerate(file.read_text().splitlines(), start=1)
         if KAGGLE_COLUMN.search(line)
     ]
-    assert not found, "\n".join(found)
+    assert not matches, "\n".join(matches)
 
 
 def test_the_library_reads_no_clock_and_no_environment():

@@ -248,7 +248,7 @@ def test_an_open_alarm_says_which_retraining_will_answer_it(server, tmp_path):
     (alarm,) = json.loads(server.run(*command, **elsewhere))
     server.run("python", "-c", DELETE_RUN, run)  # other tests count the runs
     assert re.fullmatch(
-        rf"a retraining, {name}, runs since \S+ \S+ UTC and answers the open alarms: http://ui/runs/flow-run/\S+",
+        rf"a retraining, {name}, runs since \S+ \S+ UTC and answers the alarms that wait for it: http://ui/runs/flow-run/\S+",
         alarm["retraining"],
     )
 

@@ -150,6 +150,7 @@ def test_smaller_raw_files_are_refused_and_leave_the_snapshot_until_they_are_all
     assert current_snapshot(snapshots) == before
     assert [alarm.alarm.event for alarm in list_alarms(Settings().workspace.alarms)] == [DataRejected.event] * 2
     assert load_snapshot(snapshots, ingest(raw, allow_shrink=True)).stores.number.tolist() == [1, 2]
+    assert [alarm.is_over for alarm in list_alarms(Settings().workspace.alarms)] == [True] * 2
 
 
 def test_an_open_day_without_sales_in_all_stores_is_refused_until_it_is_allowed(workspace):

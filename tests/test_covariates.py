@@ -79,9 +79,9 @@ def test_one_year_says_half_as_much_of_a_named_holiday_as_many_years():
     state = features.fit_state(chain_history(YEARS, 10, effect, flags, noise=0.02))
     history = chain_history(YEARS, 10, effect, flags, noise=0.02)
     columns, _ = features_of(history)
-    own = dict(zip(columns, state.ridge.coefficients.mean(axis=0), strict=True))
-    general = own["holiday"]
-    once, always = (general + own[f"named_holiday holiday {name} +0"] for name in ("Once", "Always"))
+    coefficients = dict(zip(columns, state.ridge.coefficients.mean(axis=0), strict=True))
+    general = coefficients["holiday"]
+    once, always = (general + coefficients[f"named_holiday holiday {name} +0"] for name in ("Once", "Always"))
     assert 0.3 < once / np.log(1.5) < 0.65
     assert always / np.log(1.5) > 0.8
 

@@ -28,6 +28,10 @@ from tests.support.browser import headless_chromium, running_dashboard, screen
 from tests.support.operations import Operations, operations
 
 pytestmark = pytest.mark.slow
+CUT_TEXTS = """() => [...document.querySelectorAll('[data-testid=stMain] *')].filter(each =>
+    each.innerText && each.clientWidth + 1 < each.scrollWidth && getComputedStyle(each).overflowX !== 'visible'
+    && !each.closest('.js-plotly-plot, [data-testid=stDataFrame]')  // a table scrolls
+).map(each => each.innerText)"""
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +78,11 @@ def test_a_forecast_is_drawn_with_its_intervals_and_earlier_forecasts_and_surviv
     texts = traces(page, 0, "trace.name === 'holiday' && trace.customdata ? Array.from(trace.customdata) : null")
     kinds = workspace.history.calendar.holiday_kind[3, -workspace.history.horizon_days - 4 * 7 :]
     assert [names for names in texts if names] == [[series.HOLIDAY_KIND_NAMES[kind] for kind in kinds[kinds > 0]]]
-    drawn = chart_of(page).evaluate("chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)")
+    chart_values = chart_of(page).evaluate("chart => Array.from(chart.data.find(trace => trace.name === 'forecast').y)")
     deliver_and_record(workspace.settings, None, None, False)
     (file,) = Path(workspace.settings.workspace.forecasts).glob("*_v2.parquet")
     batch = pd.read_parquet(file)
-    np.testing.assert_allclose(drawn, batch.forecast[(batch.store == int(label)) & (batch.forecast > 0)])
+    np.testing.assert_allclose(chart_values, batch.forecast[(batch.store == int(label)) & (batch.forecast > 0)])
     page.reload()
     assert show.settled().get_by_role("heading", name=f"Store {label}").is_visible()
     assert "past=4" in page.url
@@ -177,6 +181,14 @@ def test_a_click_on_a_day_shows_its_reasons_and_puts_it_into_the_url(show, label
     assert show.settled().get_by_text(f"Forecast of {formats.day(np.datetime64(day))}").is_visible()
 
 
+def test_no_text_is_cut_in_a_narrow_window(browser, dashboard, label):
+    with screen(browser, dashboard, width=1000) as narrow:
+        for address in (f"?stores={label}", "models", "system"):
+            page = narrow.open(address)
+            page.get_by_test_id("stMetricValue").first.wait_for()
+            assert page.evaluate(CUT_TEXTS) == [], address
+
+
 def test_why_a_forecast_moved_is_shown_when_asked_for_as_the_command_says_it_and_is_in_the_url(show, workspace, label):
     since, first = ((workspace.history.origin + days).item() for days in (-9, 1))
     address = f"?stores={label}&since={since}&since-version=1"
@@ -248,11 +260,14 @@ def what_if_page() -> None:
     whatif.page()
 
 
-def test_a_week_without_sales_last_year_shows_a_dash(without_browser, workspace):
+def test_a_week_without_sales_last_year_shows_a_dash_and_says_why(without_browser, workspace):
     """A year before the first two weeks of the forecast, this store had no rows yet."""
     page = AppTest.from_function(forecast_page, default_timeout=60)
     page.query_params["stores"] = str(workspace.history.stores.label[7])
     (table,) = page.run().dataframe
+    week, *longer = (each.delta for each in page.metric[:3])
+    assert week == "– no sales on these days last year"
+    assert all(each.endswith("% on last year") for each in longer)
     assert table.value["same days last year"].isna().tolist()[:3] == [True, True, False]
     assert table.proto.placeholder == "–"
 
@@ -368,7 +383,7 @@ def test_the_forecast_of_today_takes_no_place_among_the_earlier_ones(workspace):
     today = workspace.history.origin - 7
     first, last = (today + 1).item(), (today + 14).item()
     table = journal.read_earlier_forecasts(
-        workspace.settings.journal_address, None, first, last, before=today.item(), most=2
+        workspace.settings.journal_address, None, first, last, before_origin=today.item(), most=2
     )
     assert table.origin.unique().tolist() == [pd.Timestamp(today - 7), pd.Timestamp(today - 14)]
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from rossmann import monitoring, registry
-from rossmann.alarms import AlarmRecord, DataRejected, DriftDetected, RetrainingOutcome
+from rossmann.alarms import AlarmRecord, CheckOutcome, DataRejected, DriftDetected, RetrainingOutcome
 from rossmann.dashboard import operation_charts
 from rossmann.dashboard.timeline import timeline
 from rossmann.storage import Storage
@@ -142,11 +142,17 @@ def test_a_card_of_the_timeline_has_the_statistic_once_what_to_do_and_the_first_
     worse = DriftDetected(reason="r", snapshot="s", kind="concept", name="concept_shift", subject="all", effect=2,
                           limit=1, reference="r", report="p")  # fmt: skip
     outcome = RetrainingOutcome(alarm_id=worse.id, started=worse.at, decision="refused", reason="a; b", model_version=1)
-    entries = timeline([AlarmRecord(wrong, None), AlarmRecord(worse, outcome)], [], pd.DataFrame())
-    data, drift = sorted(entries, key=lambda each: each.kind)
+    over = CheckOutcome(alarm_id=wrong.id, decision="over", reason="other_unit is within its limit")
+    other = worse.model_copy(update={"id": "another"})
+    records = [AlarmRecord(worse, outcome), AlarmRecord(wrong, None), AlarmRecord(wrong, over),
+               AlarmRecord(other, outcome)]  # fmt: skip
+    data, mended, drift, same = sorted(timeline(records, [], pd.DataFrame()), key=lambda each: each.kind)
     assert (data.title, data.reasons) == ("Data alarm: other_unit", ("sales per customer changed",))
     assert "rossmann snapshots restore" in data.answer
+    assert (data.is_open, data.is_over, mended.is_open, mended.is_over) == (True, False, False, True)
+    assert re.fullmatch(r"Over since .* UTC: other_unit is within its limit\.", mended.answer)
     assert drift.answer == "Retraining refused, version 1 serves: a."
+    assert same.answer == "Retraining refused: the same as above.", "one retraining has one reason"
 
 
 def test_the_chart_of_drift_says_which_bars_are_alarms_and_why_a_longer_one_is_none():

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from rossmann import features, journal, models, registry
 from rossmann.dashboard import formats
-from rossmann.dashboard.override_table import fill_texts, for_editing, read_edits, unsaved_texts
+from rossmann.dashboard.override_table import amounts_as_texts, read_edits, to_editor_table, unsaved_texts
 from rossmann.dashboard.pages import overrides
 from rossmann.data import SalesHistory
 from rossmann.journal import ForecastRows
@@ -50,9 +50,9 @@ def _decide(settings: Settings, past: SalesHistory) -> None:
     first, days = past.origin + 1, np.arange(7)
     forecasts = journal.read_newest_forecasts(settings.journal_address, first.item(), (first + 6).item())
     for number, store in enumerate(past.stores.number.tolist()):
-        own = forecasts[(forecasts.store == store) & (forecasts.open == 1)].iloc[days[:4]]
+        store_forecasts = forecasts[(forecasts.store == store) & (forecasts.open == 1)].iloc[days[:4]]
         planner, factor = ("Ana", 0.97 - 0.02 * number) if number % 2 else ("Ben", 1.03 + 0.03 * number)
-        amounts = own[["store", "date"]].assign(amount=own.forecast * factor)
+        amounts = store_forecasts[["store", "date"]].assign(amount=store_forecasts.forecast * factor)
         signature = Signature(planner, "a street fair", NOW - timedelta(days=20, minutes=number))
         journal.add_overrides(settings.journal_address, override_rows(past, forecasts, amounts, signature))
 
@@ -204,6 +204,58 @@ def test_all_days_are_overridden_by_a_percentage_and_closed_ones_stay_untouched(
     np.testing.assert_allclose(saved.amount, 1.1 * saved.forecast, atol=0.006)  # to the cent
 
 
+def save_override(settings: Settings, history: SalesHistory, day: pd.DataFrame, amount: float, reason: str) -> None:
+    """Ana's override of one day. day: its row of the newest forecasts."""
+    label = history.stores.label[history.stores.number == day.store.item()].item()
+    amounts = pd.DataFrame({"store": label, "date": day.date, "amount": amount})
+    rows = override_rows(history, newest(settings, history), amounts, Signature("Ana", reason, datetime.now(UTC)))
+    journal.add_overrides(settings.journal_address, rows)
+
+
+def test_the_forecast_page_and_its_csv_show_the_sum_with_overrides_beside_the_unchanged_forecast(show, settings, noisy):
+    numbers, labels = noisy.stores.number[[2, 4]], noisy.stores.label[[2, 4]]
+    forecasts = newest(settings, noisy)
+    of_both = forecasts[forecasts.store.isin(numbers)].sort_values(["store", "date"], ignore_index=True)
+    first, second = (of_both[(of_both.store == store) & (of_both.open == 1)] for store in numbers)
+    same_day = second[second.date == first.date.iloc[2]]
+    for day, amount, reason in (
+        (first.iloc[[0]], 111.0, "a <b>fair</b>"), (first.iloc[[2]], 5.0, "a slip"), (first.iloc[[2]], 222.0, "a fair"),
+        (same_day, 333.0, "a fair"), (second.iloc[[9]], 444.0, "works"),
+    ):  # fmt: skip
+        save_override(settings, noisy, day, amount, reason)
+    overrides = journal.read_overrides(settings.journal_address, date.min, date.max, [int(numbers[1])])
+    days = pd.DataFrame({"store": labels[1], "date": second.date.iloc[[9]]})
+    journal.add_overrides(
+        settings.journal_address, withdrawal_rows(noisy, overrides, days, Signature("Ben", "no works", NOW))
+    )
+    expected = of_both.assign(override=np.nan)
+    for row, amount in ((first.index[0], 111.0), (first.index[2], 222.0), (same_day.index[0], 333.0)):
+        expected.loc[row, "override"] = amount
+    expected["final"] = expected["override"].fillna(expected["forecast"])
+    page = show.open(f"?stores={labels[0]}&stores={labels[1]}")
+    chart = page.get_by_test_id("stPlotlyChart").first.locator(".js-plotly-plot")
+    expect(chart.locator(".legendtext", has_text="with overrides")).to_be_visible()
+    drawn = chart.evaluate("""chart => {
+        const line = chart.data.find(trace => trace.name === 'with overrides');
+        return [line.x.map(day => day.slice(0, 10)), Array.from(line.y), line.customdata];
+    }""")
+    sums = expected.groupby("date").final.sum()[first.date.iloc[[0, 2]]]
+    assert drawn[0] == [str(day.date()) for day in sums.index]
+    assert drawn[1] == pytest.approx(sums.to_list())
+    assert drawn[2] == ["Ana: a &lt;b&gt;fair&lt;/b&gt;", "2 stores"]
+    total = f"with overrides: {formats.amount(expected.final.sum())}"
+    expect(page.get_by_test_id("stMain")).to_contain_text(total)
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").get_by_role("button").click()
+    table = pd.read_csv(download.value.path())
+    assert table.columns[:5].tolist() == ["store", "date", "forecast", "override", "final"]
+    for name in ("forecast", "override", "final"):
+        np.testing.assert_allclose(table[name], expected[name], atol=0.006)
+    page.get_by_test_id("stButtonGroup").get_by_text("overrides").click()
+    page.wait_for_url("**show=*")
+    expect(chart.locator(".legendtext", has_text="with overrides")).to_have_count(0)
+
+
 TABLE = pd.DataFrame({
     "date": pd.to_datetime(["2015-08-03", "2015-08-05", "2015-08-07"]), "promotion": False, "last_year": np.nan,
     "earlier": np.nan, "forecast": [1000.4, 2000.0, 3000.0], "override": [np.nan, 2100.25, 12.3456],
@@ -212,16 +264,16 @@ TABLE = pd.DataFrame({
 
 
 def test_only_days_between_first_and_last_are_filled():
-    texts = fill_texts(TABLE, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8125.125, 9]))
+    texts = amounts_as_texts(TABLE, date(2015, 8, 4), date(2015, 8, 6), pd.Series([7.0, 8125.125, 9]))
     assert texts == {TABLE["date"][1]: "8,125.12"}
     with pytest.raises(
         DataError, match="no day from 2015-08-06 to 2015-08-04 is in the table: the last day is before the first"
     ):
-        fill_texts(TABLE, date(2015, 8, 6), date(2015, 8, 4), TABLE["forecast"])
+        amounts_as_texts(TABLE, date(2015, 8, 6), date(2015, 8, 4), TABLE["forecast"])
 
 
 def test_what_is_typed_is_read_as_a_whole_or_named_and_nothing_else_changes():
-    edited = for_editing(TABLE, {}).assign(override=["+10%", None, "12.35"])
+    edited = to_editor_table(TABLE, {}).assign(override=["+10%", None, "12.35"])
     texts = unsaved_texts(TABLE, edited)
     edits = read_edits(TABLE, texts)
     assert set(texts) == {TABLE["date"][0], TABLE["date"][1]}, "the third one is the saved amount as it is shown"
@@ -285,10 +337,10 @@ def test_what_overrides_were_worth_is_said_by_planner(show, noisy):
     assert "They come from 12 decisions (few: may change)." in text
 
 
-def test_overrides_that_were_as_close_as_the_forecasts_are_neither_closer_nor_farther():
+def test_overrides_that_were_as_close_as_the_forecasts_are_neither_closer_nor_further():
     assert overrides._closeness(0.0, "EUR") == "as close to the sales as"
     assert overrides._closeness(1200.0, "EUR") == "1,200 EUR closer to the sales than"
-    assert overrides._closeness(-1200.0, "EUR") == "1,200 EUR farther from the sales than"
+    assert overrides._closeness(-1200.0, "EUR") == "1,200 EUR further from the sales than"
 
 
 def upload(page: Page, name: str, text: str) -> None:

@@ -1,12 +1,14 @@
 """What the pages draw, without a browser: sums of stores by day and by week."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rossmann import models
-from rossmann.dashboard import series
+from rossmann.dashboard import final_forecast, series
 from rossmann.dashboard.series import PublishedForecast
 from rossmann.models import Quantiles, VarianceComponents
+from rossmann.schema import DTYPES
 from tests.support.chains import calendar_days, chain_history
 
 DATES = np.datetime64("2015-06-01") + np.arange(14)  # from a Monday
@@ -99,3 +101,32 @@ def test_a_single_row_has_its_own_range():
     published = forecast_of_two_weeks(VarianceComponents(0.1, 0.2, 0.1, 0.15, 0.05, 0.4))
     day = series.forecast_sums(published, DATES, np.array([1])).bands[0]
     np.testing.assert_allclose([day.lower, day.upper], 100 * np.exp([[-0.02] * 14, [0.02] * 14]))
+
+
+def test_the_final_forecast_has_the_overrides_of_open_days_in_its_place():
+    """Three stores × 14 days. One day has two overrides, of one store each; a closed one keeps its forecast of 0."""
+    history = chain_history(60, 3, horizon_days=14)
+    dates, numbers = history.calendar.dates[-14:], history.stores.number
+    history.calendar.open[2, -1] = 0
+    sales = np.where(history.calendar.open[:, -14:] == 1, 100.0, 0.0)
+    published = PublishedForecast(sales, np.full((3, 14), 0.01), EDGES, EDGES, None)
+    entries = pd.DataFrame(
+        [(0, 3, 130.0, "a fair"), (1, 3, 90.0, "works"), (1, 4, 1.0, "a slip"), (1, 4, 60.0, "x" * 70),
+         (0, 5, 10.0, "works"), (0, 5, np.nan, "no works"), (2, 13, 500.0, "a fair"), (2, 2, 7.0, "works")],
+        columns=["store", "day", "amount", "reason"],
+    )  # fmt: skip
+    days_of = dates[entries.day].astype(DTYPES["date"])
+    overrides = entries.assign(planner="Ana", store=numbers[entries.store], date=days_of)
+    rows = final_forecast.final_rows(history, published, np.array([0, 1]), overrides)
+    days = final_forecast.final_days(rows)
+    np.testing.assert_array_equal(rows["forecast"].to_numpy().reshape(2, 14), sales[:2])
+    expected = sales[:2].sum(axis=0)
+    expected[[3, 4]] = [220, 160]
+    np.testing.assert_array_equal(days["final"], expected)
+    assert days["overrides"].tolist() == [0, 0, 0, 2, 1, *[0] * 9]
+    assert days["note"].dropna().tolist() == ["2 stores", f"Ana: {'x' * 60}…"]
+    third = final_forecast.final_rows(history, published, np.array([2]), overrides)
+    assert third["final"].to_numpy()[[2, 13]].tolist() == [7, 0]
+    sums, has_override = final_forecast.sum_periods(days, [np.arange(3), np.arange(3, 14)])
+    assert sums.tolist() == pytest.approx([expected[:3].sum(), expected[3:].sum()])
+    assert has_override.tolist() == [False, True]

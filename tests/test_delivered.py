@@ -63,12 +63,12 @@ def test_weekly_scores_are_those_of_the_rows_of_each_week(ops, rows):
 
 
 def test_scores_by_lead_week_and_by_store_are_those_of_their_rows(ops, rows, reference):
-    own = rows[rows.model_version == 2]
+    version_rows = rows[rows.model_version == 2]
     sums = journal.sum_accuracy(ops.settings.journal_address, ("lead_week",), *window(ops))
     by_lead = delivered.lead_week_scores(sums, reference, 2)
     assert by_lead.index.tolist() == [1, 2, 3, 4], "the fourth week is only in the backtest"
     for week in (1, 2, 3):
-        assert by_lead.wape[week] == pytest.approx(wape(own[(own.lead_days - 1) // 7 + 1 == week]))
+        assert by_lead.wape[week] == pytest.approx(wape(version_rows[(version_rows.lead_days - 1) // 7 + 1 == week]))
     assert np.isnan(by_lead.wape[4])
     assert by_lead.expected_wape.notna().all()
     by_store = delivered.store_scores(
@@ -76,7 +76,7 @@ def test_scores_by_lead_week_and_by_store_are_those_of_their_rows(ops, rows, ref
     )
     assert by_store.wape.is_monotonic_decreasing
     for store, score in by_store.wape.items():
-        assert score == pytest.approx(wape(own[own.store == store]))
+        assert score == pytest.approx(wape(version_rows[version_rows.store == store]))
 
 
 def test_every_group_of_stores_has_the_scores_of_its_rows(ops, rows, reference):

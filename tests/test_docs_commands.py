@@ -130,9 +130,9 @@ def test_every_target_of_make_exists() -> None:
 
 
 def test_every_setting_exists() -> None:
-    known = {f"ROSSMANN_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
-    named = set(re.findall(r"\bROSSMANN_[A-Z][A-Z_]*[A-Z]\b", "\n".join(TEXTS.values())))
-    assert named - known == set()
+    variables = {f"ROSSMANN_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
+    names = set(re.findall(r"\bROSSMANN_[A-Z][A-Z_]*[A-Z]\b", "\n".join(TEXTS.values())))
+    assert names - variables == set()
 
 
 def test_every_module_that_is_run_exists() -> None:

@@ -21,6 +21,7 @@ from prefect.artifacts import Artifact
 
 from flows import artifacts, links
 from flows.adaptation import adapt_quantiles, update_quantiles
+from flows.alarms import publish
 from flows.cli.main import main
 from flows.forecast import forecast
 from flows.ingest import ingest
@@ -225,7 +226,9 @@ def test_the_quantiles_of_the_champion_follow_the_outcomes_of_new_days(workspace
     champion = registry.champion(model_registry())
     forecaster = registry.load_forecaster(model_registry(), champion)
     model, intervals = forecaster.require_quantiles(), forecaster.require_interval_quantiles()
+    publish(Settings(), QuantilesNotUpdated(reason="of the days before"))
     snapshot = ingest()
+    assert list_alarms(Settings().workspace.alarms)[0].is_over, "these quantiles follow"
     before, history = load_snapshot(snapshots, first_run.snapshot), load_snapshot(snapshots, snapshot)
     plan = before.plan(before.origin, 30)
     forecast_rows = pd.read_parquet(first_run.forecast.file.removesuffix("csv") + "parquet").set_index(

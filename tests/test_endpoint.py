@@ -24,11 +24,11 @@ from flows import workspace
 from flows.cli import explain as command_line
 from flows.cli.doctor import network
 from flows.cli.doctor.findings import Surroundings
-from flows.endpoint import champion_target, switch_endpoint, sync_endpoint, system_alarms
+from flows.endpoint import champion_target, check_endpoint, switch_endpoint, sync_endpoint
 from flows.explanation import explain_day
 from flows.refresh import refresh
 from rossmann import features, registry
-from rossmann.alarms import list_alarms
+from rossmann.alarms import Check, EndpointFailed, JournalGap, list_alarms
 from rossmann.data import current_snapshot, restore_snapshot, save_snapshot
 from rossmann.models import Forecaster
 from rossmann.schema import DAY, HORIZON_DAYS
@@ -232,7 +232,10 @@ def test_the_promotion_of_a_killed_release_is_taken_back_if_the_endpoint_cannot_
     assert registry.champion(endpoint.registry).version == 1
     assert registry.find_veto(endpoint.registry, broken)
     assert deployment.deployed_target(endpoint.serve) == first_target
+    newest = lambda: list_alarms(Settings().workspace.alarms)[0]  # noqa: E731
+    assert newest().is_open
     flow(sync_endpoint.fn)()
+    assert newest().is_over, "the endpoint serves what it should"
 
 
 def test_a_new_snapshot_waits_for_a_promotion_that_is_being_deployed(endpoint, first_target):
@@ -264,16 +267,21 @@ def test_an_endpoint_that_serves_something_else_than_what_is_current_raises_an_a
 ):
     """The snapshot became current, and whoever made it so could not switch the endpoint."""
     history, snapshots = endpoint.history, f"{endpoint.workspace}/snapshots"
-    assert system_alarms(Settings()) == []
+    serves = Check(passed={
+        EndpointFailed.event: f"{endpoint.serve.url} serves {first_target}",
+        JournalGap.event: f"{endpoint.serve.url} loses no forecast and can write the journal",
+    })  # fmt: skip
+    assert check_endpoint(Settings()) == serves
     older = save_snapshot(history.until(history.dates[-9]), snapshots, datetime.now(UTC), "test")
     try:
-        assert system_alarms(Settings()) == []
+        switching = check_endpoint(Settings())
+        assert (switching.alarms, set(switching.passed)) == ((), {JournalGap.event}), "neither wrong nor right"
         monkeypatch.setattr("flows.endpoint.SWITCH_GRACE", timedelta(0))
-        (alarm,) = system_alarms(Settings())
+        (alarm,) = check_endpoint(Settings()).alarms
         assert f"serves {first_target}, not model version 1 on snapshot {older}" in alarm.reason
     finally:
         restore_snapshot(snapshots, endpoint.snapshot)
-    assert system_alarms(Settings()) == []
+    assert check_endpoint(Settings()) == serves
 
 
 @pytest.mark.proof
@@ -291,7 +299,7 @@ def test_an_endpoint_with_other_keys_is_not_taken_for_a_broken_one(
     assert "is deployed and ready, but was not compared with the batch" in alarm.reason
     assert deployment.deployed_target(endpoint.serve) == champion_target(settings)
     assert deployment.readiness(endpoint.serve)["ready"]
-    assert ["API keys" in alarm.reason for alarm in system_alarms(settings)] == [True]
+    assert ["API keys" in alarm.reason for alarm in check_endpoint(settings).alarms] == [True]
     with_key = replace(endpoint.serve, api_key="another-key")
     assert deployment.request_forecast(with_key, next_day(endpoint))
     deploy_and_wait(endpoint, first_target)  # without keys again
@@ -398,9 +406,9 @@ def test_metrics_contain_those_of_serve_and_of_the_endpoint(endpoint, first_targ
         return httpx.get(f"{endpoint.serve.url}/metrics", timeout=30).text
 
     assert httpx.post(f"{endpoint.serve.url}/predict", json=next_day(endpoint), timeout=30).is_success
-    own = ("forecasts", "requests", "latency_ms_bucket", "model_version", "snapshot_age_seconds",
+    endpoint_names = ("forecasts", "requests", "latency_ms_bucket", "model_version", "snapshot_age_seconds",
            "journal_pending_rows", "load_failed")  # fmt: skip
-    names = [*(f"ray_rossmann_{name}" for name in own), "ray_serve_num_http_requests",
+    names = [*(f"ray_rossmann_{name}" for name in endpoint_names), "ray_serve_num_http_requests",
              "ray_serve_http_request_latency_ms_sum"]  # fmt: skip
     wait(lambda: all(name in metrics() for name in names), 60)
     before = deployment.request_counts(endpoint.serve)

@@ -158,12 +158,30 @@ def test_a_baseline_has_one_term_and_a_closed_day_none(noisy_state, noisy):
         assert [term.name for term in each.terms] == [terms.USUAL] * int(plan.open[row])
 
 
+def test_the_terms_of_a_sum_of_stores_are_the_sums_of_their_amounts(noisy_state, noisy_blend, noisy):
+    """On the first day of which one of the stores is closed, which adds nothing."""
+    inputs, stores = ForecastInputs(noisy_blend, noisy_state), noisy.stores.number[[0, 4, 5]].tolist()
+    is_open = noisy.calendar.open[[0, 4, 5], -noisy.horizon_days :]
+    day = noisy.calendar.dates[-noisy.horizon_days :][(is_open.sum(axis=0) == 2)][0]
+    of_each = [explain.reasons_of_day(inputs, store, day) for store in stores]
+    several = explain.reasons_of_stores(inputs, stores, day)
+    assert [each.forecast for each in several] == pytest.approx([each.forecast for each in of_each])
+    summed, forecast = explain.sum_terms(several), sum(each.forecast for each in of_each)
+    assert sum(term.amount for term in summed) == pytest.approx(forecast)
+    assert sum(term.log_effect for term in summed) == pytest.approx(np.log(forecast))
+    names = {term.name for each in of_each for term in each.terms}
+    amounts = {name: sum(amount_of(each, name) for each in of_each) for name in names}
+    assert {term.name: term.amount for term in summed} == pytest.approx(amounts)
+    assert [term.name for term in summed[:1]] == [terms.USUAL]
+    assert explain.sum_terms([each for each in several if each.closed]) == ()
+
+
 def test_the_rows_of_a_caller_are_neighbours_of_the_day(noisy_state, noisy_blend, noisy):
     """A promotion a week before changes the forecast of a day without changing its own row."""
     store, day = int(noisy.stores.number[0]), noisy_state.origin + 12 * DAY
-    own = row_of(noisy_state, store, day - 7 * DAY, open=1)
-    own = replace(own, promotion=1 - own.promotion)
-    inputs = ForecastInputs(noisy_blend, noisy_state, own)
+    plan = row_of(noisy_state, store, day - 7 * DAY, open=1)
+    plan = replace(plan, promotion=1 - plan.promotion)
+    inputs = ForecastInputs(noisy_blend, noisy_state, plan)
     whole = inputs.rows_of(store)
     forecast = noisy_blend.predict(noisy_state, whole).sales[whole.date == day][0]
     assert explain.reasons_of_day(inputs, store, day).forecast == forecast
@@ -293,8 +311,8 @@ def test_what_was_sold_stands_beside_the_forecast_of_a_day_that_is_over(settings
 
 
 def test_a_term_that_rounds_to_zero_has_no_sign():
-    assert command_line._signed(Term("season", -0.0004, -0.4)) == ["0", "0.0%"]
-    assert command_line._signed(Term("season", -0.0104, -140.4)) == ["-140", "-1.0%"]
+    assert command_line._signed_texts(Term("season", -0.0004, -0.4)) == ["0", "0.0%"]
+    assert command_line._signed_texts(Term("season", -0.0104, -140.4)) == ["-140", "-1.0%"]
 
 
 def test_each_model_of_a_movement_that_has_seen_the_day_is_noted(settings, noisy):

@@ -27,6 +27,7 @@ OTHERS = {  # process: where it answers again
     "mlflow server": ("MLFLOW_PORT", "health"),
     "prefect server start": ("PREFECT_PORT", "api/health"),
     "prefect worker start": None,
+    "rossmann dashboard": ("DASHBOARD_PORT", "_stcore/health"),
 }
 PARTS_OF_RAY = ("ray::ServeReplica", "ray::ProxyActor", "raylet/raylet", "gcs_server",
                 "dashboard.py", "ray start --head")  # fmt: skip

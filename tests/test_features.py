@@ -208,9 +208,9 @@ def test_expected_level_is_the_shrunken_mean_of_the_last_year(sold, state):
     for (weekday, promo), cell in year.groupby(["weekday", "promotion"]):
         chain = (cell.log_sales - store_mean[cell.store].to_numpy()).mean()
         for store in store_mean.index:
-            own = cell[cell.store == store].log_sales
+            logs = cell[cell.store == store].log_sales
             usual = store_mean[store] + chain
-            shrunk = usual + (len(own) / (len(own) + 3) * (own.mean() - usual) if len(own) else 0)
+            shrunk = usual + (len(logs) / (len(logs) + 3) * (logs.mean() - usual) if len(logs) else 0)
             assert state.levels.expected[store, weekday, promo] == pytest.approx(shrunk)
 
 

@@ -68,3 +68,14 @@ def test_a_table_has_a_column_for_each_quantile_and_the_bounds_are_two_of_them(t
 @pytest.mark.parametrize("rows", [slice(None), slice(0, 3)], ids=["all rows", "three days of one store"])
 def test_a_forecast_is_plotted_with_few_and_with_many_days(rows, toy, table):
     assert figures.forecast_figure(toy, table.iloc[rows], "title", BANDS).startswith(b"\x89PNG")
+
+
+def test_a_picture_takes_another_font_for_what_its_own_lacks_and_says_once_what_no_font_has(caplog):
+    """Matplotlib warns of each character without a glyph, and a warning is an error here."""
+    in_another_font, in_no_font = "\u1d8a", "\U000afffd"
+    figures.importance_figure({in_another_font: 0.7, "Köln": 0.3})
+    assert caplog.messages == []
+    for share in (0.6, 0.7):
+        assert figures.importance_figure({in_no_font: share}).startswith(b"\x89PNG")
+    (message,) = caplog.messages
+    assert f"no font of this machine has {in_no_font}: pictures show boxes" in message

@@ -46,8 +46,8 @@ def test_a_history_has_the_plan_of_its_horizon(raw, history):
     past = read_history(raw, as_of, history.horizon_days).history
     assert past.origin == history.origin - 30
     assert past.horizon_days == history.horizon_days
-    known = slice(len(past.dates), len(past.dates) + min(history.horizon_days, 30))
-    np.testing.assert_array_equal(past.calendar.promotion[:, known], history.calendar.promotion[:, known])
+    days_of_both = slice(len(past.dates), len(past.dates) + min(history.horizon_days, 30))
+    np.testing.assert_array_equal(past.calendar.promotion[:, days_of_both], history.calendar.promotion[:, days_of_both])
 
 
 def test_the_features_of_the_first_days_do_not_depend_on_the_horizon(raw, history):

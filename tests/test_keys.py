@@ -56,8 +56,8 @@ def run_with(library: Path, code: str, *arguments: str) -> list[str]:
     """The words that the code prints with this copy of the library."""
     command = [sys.executable, "-c", code, *arguments]
     environment = os.environ | {"PYTHONPATH": str(library)}
-    done = subprocess.run(command, cwd=library, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.split()
+    process = subprocess.run(command, cwd=library, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return process.stdout.split()
 
 
 @pytest.mark.parametrize(

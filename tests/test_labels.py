@@ -337,24 +337,24 @@ def test_a_store_that_a_delivery_lacks_is_named_by_its_label(history):
 
 @pytest.mark.parametrize(("factor", "label"), [(1, "sales"), (1e4, "sales, millions")])
 def test_a_plot_has_the_total_in_millions_only_where_it_reaches_one(factor, label, history, model, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "_png", drawn.append)
+    plots = []
+    monkeypatch.setattr(figures, "_png", plots.append)
     plan = features.published_plan(model.state)
     table = forecasting.forecast_table(plan, model.forecaster.predict(model.state, plan), model.quantiles)
     table["forecast"] *= factor
     figures.forecast_figure(history, table, "title", model.quantiles.bands)
-    axes = drawn[0].axes[0]
-    drawn[0].draw_without_rendering()
+    axes = plots[0].axes[0]
+    plots[0].draw_without_rendering()
     highest = float([tick.get_text() for tick in axes.get_yticklabels()][-1])
     assert axes.get_ylabel() == label
     assert highest * (1e6 if factor > 1 else 1) == pytest.approx(axes.get_ylim()[1], rel=0.4)
 
 
 def test_a_plot_names_stores_by_their_labels(history, model, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "_png", drawn.append)
+    plots = []
+    monkeypatch.setattr(figures, "_png", plots.append)
     plan = features.published_plan(model.state)
     table = forecasting.forecast_table(plan, model.forecaster.predict(model.state, plan), model.quantiles)
     figures.forecast_figure(history, table, "title", model.quantiles.bands)
-    titles = [axes.get_title() for axes in drawn[0].axes]
+    titles = [axes.get_title() for axes in plots[0].axes]
     assert sorted(titles[1:]) == sorted(f"store {label}" for label in LABELS)

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import pytest
 from prefect import flow, get_client
 from prefect.artifacts import Artifact
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Failed, Running
+from prefect.states import Completed, Failed, Running
 
 from flows import alarms, endpoint, run_checks
 from flows.alarms import publish
@@ -25,12 +26,14 @@ from flows.retrain import retrain
 from rossmann import data, journal, registry
 from rossmann.alarms import (
     AlarmRecord,
+    CheckOutcome,
     DataRejected,
     DriftDetected,
     EndpointFailed,
     FlowFailed,
     PerformanceDegraded,
     RetrainingOutcome,
+    file_names,
     ids_to_answer,
     list_alarms,
     store,
@@ -253,20 +256,40 @@ def test_a_degradation_is_raised_once_per_snapshot(workspace, clean_week):
         replace(clean_week.performance, wape=1.0, weeks_beyond_limit=3),
         snapshot_fingerprints(),
     )
-    raised = [raise_alarms.fn(each, worse, clean_week.drift, None) for each in (first, first, second)]
+    raised = [raise_alarms.fn(each, worse, clean_week.drift) for each in (first, first, second)]
     snapshots = [[each.snapshot for each in alarms if isinstance(each, PerformanceDegraded)] for alarms in raised]
     assert snapshots == [[first], [], [second]]
+
+
+def test_an_alarm_about_wrong_data_is_over_once_they_are_right_and_open_again_with_the_wrong_snapshot(clean_week):
+    right = clean_week.drift
+    wrong = replace(right, findings=tuple(
+        replace(each, effect=2 * each.limit, alarm=True) if each.name == "store_out_of_scale" else each
+        for each in right.findings
+    ))  # fmt: skip
+    (alarm,) = raise_alarms.fn("wrong", None, wrong)
+    assert record_of(alarm.id).is_open
+    assert raise_alarms.fn("right", None, right) == []
+    assert record_of(alarm.id).is_over
+    raise_alarms.fn("wrong", None, wrong)
+    assert record_of(alarm.id).outcome.decision == "open again"
+    assert raise_alarms.fn("wrong", None, wrong) == [], "nothing rings twice"
+    names = file_names(Settings().workspace.alarms, alarm.id)
+    counts = [alarms.read_dispatch(Settings(), name).count for name in names]
+    assert counts == [1, 1, 1], "the alarm, its end, and that it is open again were sent"
 
 
 def test_a_persistent_system_problem_is_raised_once_a_day(workspace, clean_week, monkeypatch):
     monkeypatch.setenv("ROSSMANN_SERVE_ADDRESS", "http://127.0.0.1:9")
     monkeypatch.setenv("ROSSMANN_HTTP_PORT", "9")
-    (alarm,) = current = endpoint.system_alarms(Settings())
+    (alarm,) = current = endpoint.check_endpoint(Settings()).alarms
     assert isinstance(alarm, EndpointFailed)
     record = AlarmRecord(alarm, None)
-    assert new_system_alarms(current, [], alarm.at) == current
+    assert new_system_alarms(current, [], alarm.at) == [alarm]
     assert new_system_alarms(current, [record], alarm.at + timedelta(hours=19)) == []
-    assert new_system_alarms(current, [record], alarm.at + timedelta(days=1)) == current
+    assert new_system_alarms(current, [record], alarm.at + timedelta(days=1)) == [alarm]
+    over = AlarmRecord(alarm, CheckOutcome(alarm_id=alarm.id, decision="over", reason="it serves"))
+    assert new_system_alarms(current, [over], alarm.at + timedelta(hours=1)) == [alarm], "it has failed once more"
 
 
 def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_no_other_run(workspace, clean_week):
@@ -281,10 +304,20 @@ def test_a_failed_run_of_a_deployment_is_raised_once_with_its_cause_and_no_other
         for name, tag in (("weekly", Settings().workspace.tag), ("foreign", "workspace:elsewhere")):
             run = client.create_flow_run_from_deployment(client.create_deployment(weekly, name, tags=[tag]))
             client.set_flow_run_state(run.id, Failed(message=f"the plan {name} cannot be used:\n  line 3"), force=True)
-    (alarm,) = current = run_checks.failed_runs(Settings())
+    (alarm,) = current = run_checks.failed_runs(Settings()).alarms
     assert isinstance(alarm, FlowFailed)
     assert re.fullmatch(r"weekly \([\w-]+\) failed: the plan weekly cannot be used: line 3", alarm.reason)
     assert new_system_alarms(current, [AlarmRecord(alarm, None)], alarm.at + timedelta(days=7)) == []
+    store(Settings().workspace.alarms, alarm)
+    assert run_checks.failed_runs(Settings()).passed == {}
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("weekly/weekly")
+        client.set_flow_run_state(UUID(alarm.run), Running(), force=True)
+        assert run_checks.failed_runs(Settings()).passed == {}, "it is being repeated"
+        client.set_flow_run_state(UUID(alarm.run), Failed(), force=True)
+        repeated = client.create_flow_run_from_deployment(deployment.id)
+        client.set_flow_run_state(repeated.id, Completed(), force=True)
+    assert run_checks.failed_runs(Settings()).passed == {alarm.cause: f"{repeated.name} has completed"}
 
 
 def test_a_shift_raises_drift_once_and_a_retraining_closes_it(workspace, clean_week):
@@ -376,7 +409,7 @@ def test_a_report_that_cannot_be_written_and_a_registry_that_is_away_hold_back_n
         with pytest.raises(Exception, match=r".") as failure:
             monitor()
     parts = " ".join(failure.value.__notes__)
-    assert all(part in parts for part in ("find_champion", "system_alarms", "write_report"))
+    assert all(part in parts for part in ("find_champion", "check_endpoint", "write_report"))
     records = list_alarms(Settings().workspace.alarms)
     (reason,) = (each.alarm.reason for each in records if isinstance(each.alarm, DataRejected))
     assert "traffic_frozen" in reason

@@ -103,13 +103,13 @@ def test_a_new_store_is_forecast_alike_by_batch_and_endpoint(without_days, tmp_p
     forecaster = models.fit(candidate, windows, history.origin, 7).with_quantiles(model.forecaster.quantiles)
     forecast = forecaster.predict(model.state, model.plan)
     model = replace(model, forecaster=forecaster, plan_forecast=forecast)
-    own = np.flatnonzero(model.plan.store == history.stores.number[NEW])
-    assert (forecast.sales[own][model.plan.open[own] == 1] > 0).all()
+    new_store_rows = np.flatnonzero(model.plan.store == history.stores.number[NEW])
+    assert (forecast.sales[new_store_rows][model.plan.open[new_store_rows] == 1] > 0).all()
     opposite = replace(model.plan, promotion=1 - model.plan.promotion)
     with running_host(lambda target: model, tmp_path) as host:
         asyncio.run(host.switch_to(ServingTarget()))
         for plan in (model.plan, opposite):
             batch = forecaster.predict(model.state, plan)
-            rows = Client(host).predict({"plan": json_rows(plan, own)}).json()["forecasts"]
+            rows = Client(host).predict({"plan": json_rows(plan, new_store_rows)}).json()["forecasts"]
             for part, expected in (("forecast", batch.sales), ("lower", batch.lower), ("upper", batch.upper)):
-                np.testing.assert_allclose([row[part] for row in rows], expected[own], rtol=1e-9)
+                np.testing.assert_allclose([row[part] for row in rows], expected[new_store_rows], rtol=1e-9)

@@ -60,7 +60,7 @@ def test_a_fit_without_enough_memory_is_named_and_the_others_go_on(noisy, tmp_pa
     assert threshold < 0.9, "too little memory is free to try this safely"
     limits = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "100"}
     origins = evaluation.fold_origins(noisy, 2, 48, 48)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],
         input=pickle.dumps((noisy, origins, FIT_BYTES)),
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | limits,
@@ -68,7 +68,7 @@ def test_a_fit_without_enough_memory_is_named_and_the_others_go_on(noisy, tmp_pa
         timeout=TIMEOUT_S,
         check=True,
     )
-    result = done.stderr.decode().rsplit("FAILURES ", 1)[1]
+    result = process.stderr.decode().rsplit("FAILURES ", 1)[1]
     pattern = r"hungry from 2014-\d\d-\d\d needed more memory than there is: its process used \S+ when \S+ of \S+ were"
     assert re.search(pattern, result), result
     assert f"{fits.OUT_OF_MEMORY_RETRIES + 1} times" in result

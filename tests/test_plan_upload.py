@@ -64,6 +64,7 @@ def test_the_findings_are_those_of_the_command(toy, tmp_path):
     [
         (b"", "mine.csv is empty"),
         (b"PK\x03\x04\x14\x00 and the rest", "mine.csv is an Excel file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 and the rest", "mine.csv is an old Excel file"),
         (b"store;date\n1;2015-02-10\n", "mine.csv separates its cells by semicolons; save it with commas."),
         (b"store,day\n1,2015-02-10\n", "mine.csv has no column date"),
         (b"store,date,promotion\n1,2015-02-10,1\n", "has a column promotion that is not used"),

@@ -90,9 +90,9 @@ def test_an_override_stands_beside_the_forecast_and_changes_nothing_in_the_journ
 def test_the_newest_forecasts_of_one_store_are_those_of_all_stores_that_are_its_own(url, toy):
     record_forecasts(url, toy.until(toy.origin - 7), sales=900.0, version=2)
     both = record_forecasts(url, toy)
-    own = journal.read_newest_forecasts(url, *days_of(toy), stores=[2])
-    assert own.forecast.max() == 1000.0
-    pd.testing.assert_frame_equal(own, both[both.store == 2].reset_index(drop=True))
+    of_store = journal.read_newest_forecasts(url, *days_of(toy), stores=[2])
+    assert of_store.forecast.max() == 1000.0
+    pd.testing.assert_frame_equal(of_store, both[both.store == 2].reset_index(drop=True))
 
 
 def test_without_a_journal_there_are_no_overrides_and_none_is_created(url, toy, tmp_path):

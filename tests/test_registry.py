@@ -73,11 +73,11 @@ def card(run_id: str, **changes) -> ModelCard:
 def new_connection(tmp_path, forecaster, new_mlflow_database):
     """A registry of its own with two versions and no champion."""
     new_mlflow_database(tmp_path)
-    own = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
-    run_id = own.client.create_run(own.experiment(registry.BACKTESTS)).info.run_id
+    new_registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
+    run_id = new_registry.client.create_run(new_registry.experiment(registry.BACKTESTS)).info.run_id
     for number in (1, 2):
-        assert registry.register_model(own, forecaster, card(run_id), f"run{number}") == number
-    return own
+        assert registry.register_model(new_registry, forecaster, card(run_id), f"run{number}") == number
+    return new_registry
 
 
 def test_a_backtest_run_is_a_parent_run_with_a_child_per_candidate(connection, run_id, backtest_run):
@@ -392,16 +392,16 @@ def test_an_interrupted_recording_is_marked_with_its_children_and_repeated(new_c
 def test_a_recording_that_fails_leaves_no_run_running(tmp_path, noisy, backtest_run, candidates, new_mlflow_database):
     """The files cannot be written, as on a full disk; afterwards the same command records the run."""
     new_mlflow_database(tmp_path)
-    own = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
-    own.experiment(registry.BACKTESTS)
+    new_registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", f"{tmp_path}/models")
+    new_registry.experiment(registry.BACKTESTS)
     (tmp_path / "models").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="models"):
-        registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
-    assert set(statuses(own)) == {"FAILED"}
+        registry.record_backtests(new_registry, backtest_run, candidates, SNAPSHOT, "somewhere")
+    assert set(statuses(new_registry)) == {"FAILED"}
     (tmp_path / "models").unlink()
-    registry.record_backtests(own, backtest_run, candidates, SNAPSHOT, "somewhere")
-    assert statuses(own).count("FINISHED") == 1 + len(candidates)
-    assert "RUNNING" not in statuses(own)
+    registry.record_backtests(new_registry, backtest_run, candidates, SNAPSHOT, "somewhere")
+    assert statuses(new_registry).count("FINISHED") == 1 + len(candidates)
+    assert "RUNNING" not in statuses(new_registry)
 
 
 def statuses(connection: Registry) -> list[str]:

@@ -18,7 +18,7 @@ from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun
 from rossmann.explain import feature_part
 from rossmann.reports import Challenger, Decision, TrainingReport, leaderboard_rows, render_training
-from rossmann.reports.importance import grouped, largest
+from rossmann.reports.importance import sum_by_part, top_features
 from rossmann.reports.page import signed_percent
 from rossmann.training import share_below_levels
 from tests.support.operations import operations
@@ -70,11 +70,11 @@ def page(report) -> str:
 
 def tables(page: str) -> dict[str, list[list[str]]]:
     """The rows of every table with a head, by the text of its first cell."""
-    found = {}
+    result = {}
     for table in ElementTree.fromstring(page).iter("table"):
         lines = [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
-        found.setdefault(lines[0][0], lines[1:])
-    return found
+        result.setdefault(lines[0][0], lines[1:])
+    return result
 
 
 def test_the_page_is_well_formed_and_loads_nothing(page):
@@ -217,10 +217,10 @@ def test_a_training_that_was_not_judged_says_so_and_a_verdict_has_its_reasons(pa
 
 
 def test_importance_is_summed_by_what_features_describe():
-    assert grouped(IMPORTANCE, feature_part) == pytest.approx(
+    assert sum_by_part(IMPORTANCE, feature_part) == pytest.approx(
         {"forecast of the linear model": 0.3, "promotion": 0.2, "leaflet": 0.2, "the store": 0.2, "weekday": 0.1}
     )
-    assert list(largest(IMPORTANCE, 4)) == ["ridge sd", "promotion", "leaflet", "kind"]
+    assert list(top_features(IMPORTANCE, 4)) == ["ridge sd", "promotion", "leaflet", "kind"]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_importance_is_summed_by_what_features_describe():
      ('attribute ["kind [old]", "a [b]"]', "kind [old]")],
 )  # fmt: skip
 def test_a_bracket_in_the_name_of_a_covariate_is_part_of_its_name(feature, name):
-    assert list(largest({feature: 1.0})) == [name]
+    assert list(top_features({feature: 1.0})) == [name]
 
 
 def test_the_table_of_the_leaderboard_begins_with_the_columns_that_matter(run):

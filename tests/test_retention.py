@@ -176,8 +176,8 @@ def test_each_retention_is_a_setting(workspace, monkeypatch, name):
     kinds = {"snapshot": {SNAPSHOTS}, "fit": {FITS}, "backtest": {BACKTESTS, REPORTS}, "alarm": {ALARMS}}
     kinds |= {"journal": {REQUESTS, OVERRIDES}}
     monkeypatch.setenv(f"ROSSMANN_{name.upper()}_RETENTION_DAYS", "2000")
-    found = {each.kind for each in retention.find_expired(Settings(), NOW)}
-    assert found == set.union(*kinds.values()) - kinds[name]
+    expired_kinds = {each.kind for each in retention.find_expired(Settings(), NOW)}
+    assert expired_kinds == set.union(*kinds.values()) - kinds[name]
 
 
 def test_the_current_snapshot_cannot_be_deleted(workspace):

@@ -63,8 +63,8 @@ def test_one_row_alone_has_the_features_of_the_batch(state, plan):
 def test_one_store_alone_has_the_features_of_the_batch(state, plan):
     batch = features.build(state, plan, SPEC)
     for store in np.unique(plan.store):
-        own = np.flatnonzero(plan.store == store)
-        assert features.build(state, rows_of(plan, own), SPEC).tobytes() == batch[own].tobytes()
+        rows = np.flatnonzero(plan.store == store)
+        assert features.build(state, rows_of(plan, rows), SPEC).tobytes() == batch[rows].tobytes()
 
 
 def test_xgboosts_trees_for_one_row_have_the_bits_of_the_library(noisy, state, plan):
@@ -273,11 +273,11 @@ def test_the_endpoint_returns_the_forecasts_of_the_backtest(endpoint, backtest, 
     together = served(endpoint, {"plan": request_rows(plan, np.arange(len(plan)))})
     np.testing.assert_allclose(together, expected, rtol=1e-9)
     for store in np.unique(plan.store):
-        own = np.flatnonzero(plan.store == store)
-        together = served(endpoint, {"plan": request_rows(plan, own)})
-        np.testing.assert_allclose(together, [part[own] for part in expected], rtol=1e-9)
-        alone = [served(endpoint, request_rows(plan, [k])[0]) for k in own[::12]]
-        np.testing.assert_allclose(np.hstack(alone), [part[own[::12]] for part in expected], rtol=1e-9)
+        store_rows = np.flatnonzero(plan.store == store)
+        together = served(endpoint, {"plan": request_rows(plan, store_rows)})
+        np.testing.assert_allclose(together, [part[store_rows] for part in expected], rtol=1e-9)
+        alone = [served(endpoint, request_rows(plan, [k])[0]) for k in store_rows[::12]]
+        np.testing.assert_allclose(np.hstack(alone), [part[store_rows[::12]] for part in expected], rtol=1e-9)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from prefect.server.events.schemas.events import ReceivedEvent
 
 from flows.alarms import COOL_DOWN, DataIngested, resource
 from flows.automations import WORKSPACE_ID, definitions
-from rossmann.alarms import Alarm, DriftDetected, Event, FlowFailed, PerformanceDegraded, RetrainingOutcome
+from rossmann.alarms import Alarm, DriftDetected, Event, FlowFailed, Outcome, PerformanceDegraded
 from rossmann.settings import TELEMETRY_OFF, Settings
 from tests.support.cluster import free_ports, is_open, kill_all, processes_named, processes_of
 from tests.support.nap import NAPPING, deploy_nap, query_prefect
@@ -41,7 +41,7 @@ LOCK = (REPOSITORY / "requirements.lock").read_text().splitlines()
 PROJECT = (REPOSITORY / "pyproject.toml").read_text()
 PREFECT = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
 AUTOMATIONS = yaml.safe_load((REPOSITORY / "deployments/automations.yaml").read_text())
-ALARMS = Alarm.__subclasses__()
+ALARMS, OUTCOMES = Alarm.__subclasses__(), Outcome.__subclasses__()
 
 AMPLITUDE = "amplitude.com"
 PORTS = ("PREFECT_PORT", "MLFLOW_PORT", "RAY_DASHBOARD_PORT", "RAY_CLIENT_PORT", "ROSSMANN_HTTP_PORT", "DASHBOARD_PORT")
@@ -147,21 +147,21 @@ def test_deployments_and_triggers_have_names_of_their_own() -> None:
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("event", [*ALARMS, DataIngested, RetrainingOutcome], ids=lambda each: each.event)
+@pytest.mark.parametrize("event", [*ALARMS, DataIngested, *OUTCOMES], ids=lambda each: each.event)
 def test_a_trigger_reacts_to_the_events_of_its_classes_and_to_no_other(event: type[Event]) -> None:
     triggers, notifications = triggers_of(Settings()), notifications_of(Settings())
     assert reacts(triggers["monitor after ingest"], event) == (event is DataIngested)
     assert reacts(triggers["retrain on alarm"], event) == event.starts_retraining
     notified = issubclass(event, Alarm) and event is not FlowFailed  # failed runs have a notification of their own
     assert reacts(notifications["rossmann · notify of alarms"], event) == notified
-    assert reacts(notifications["rossmann · notify of outcomes"], event) == (event is RetrainingOutcome)
+    assert reacts(notifications["rossmann · notify of outcomes"], event) == issubclass(event, Outcome)
 
 
 def test_nothing_reacts_to_another_workspace_of_the_same_name(monkeypatch, tmp_path) -> None:
     own = Settings()
     monkeypatch.setenv("ROSSMANN_DATA_DIR", str(tmp_path / own.workspace.name))
     assert Settings().workspace.name == own.workspace.name
-    for event in (*ALARMS, DataIngested, RetrainingOutcome):
+    for event in (*ALARMS, DataIngested, *OUTCOMES):
         for trigger in [*triggers_of(own).values(), *notifications_of(own).values()]:
             assert not reacts(trigger, event)
 

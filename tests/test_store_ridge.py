@@ -159,18 +159,20 @@ def test_the_batched_ridge_is_one_regression_per_store(noisy, breaks, log_sales)
     none = np.zeros(len(names))
     chain = np.linalg.lstsq(np.vstack([rows, chain_pull]), np.append(target, none), rcond=None)[0]
     rare = [k for k, name in enumerate(names) if ridge_design.kind(name) in store_ridge.RARE_KINDS]
-    own = [k for k, name in enumerate(names) if not ridge_design.is_for_chain_only(name)]
-    pull = np.diag(np.sqrt([KAGGLE_SHRINKAGE.of_store(names[k]) for k in own]))
+    store_columns = [k for k, name in enumerate(names) if not ridge_design.is_for_chain_only(name)]
+    pull = np.diag(np.sqrt([KAGGLE_SHRINKAGE.of_store(names[k]) for k in store_columns]))
 
     for s in range(len(values)):
         A, y = values[s, valid[s]], log_sales[s, valid[s]] - levels[s]
         root = np.sqrt(age_weight[valid[s]])[:, None]
-        stacked = np.vstack([A[:, own] * root, pull])
+        stacked = np.vstack([A[:, store_columns] * root, pull])
         coefficients, bounded = chain.copy(), y - A @ chain
         for _ in range(1 + store_ridge.CLIPPINGS):
             clipped_target = A @ (coefficients - chain) + bounded
-            difference = np.linalg.lstsq(stacked, np.append(clipped_target * root[:, 0], none[own]), rcond=None)[0]
-            coefficients[own] = chain[own] + difference
+            difference = np.linalg.lstsq(
+                stacked, np.append(clipped_target * root[:, 0], none[store_columns]), rcond=None
+            )[0]
+            coefficients[store_columns] = chain[store_columns] + difference
             residual = y - A @ coefficients
             limit = store_ridge.HUBER_CLIP * np.median(np.abs(residual))
             bounded = np.clip(residual, -limit, limit)

@@ -37,9 +37,9 @@ def main() -> None:
         published.check_seasonal_naive([window["MASE"] for window in naive["by_window"]])
         status.update("fitting")
         windows = window_forecasts(history, origins, arguments.work / "fits")
-        before = linear_forecast(history, origins[0] - HORIZON_DAYS * DAY)
+        calibration_window = linear_forecast(history, origins[0] - HORIZON_DAYS * DAY)
         for model in MODELS:
-            earlier = before.rename(columns={LINEAR: model})
+            earlier = calibration_window.rename(columns={LINEAR: model})
             write_model(model, history, dict(zip(origins, windows, strict=True)), earlier, arguments.work)
         status.update("evaluating")
         scores = evaluate(arguments.work, arguments.fev_python)
@@ -60,23 +60,27 @@ def evaluate(work: Path, python: Path) -> dict[str, dict]:
     """The scores of the seasonal naive and of every model in the folder of predictions, by fev."""
     environment = {**os.environ, "HF_HOME": str(work / "cache"), "HF_HUB_OFFLINE": "1"}
     command = [python, "-I", Path(__file__).with_name("evaluate.py"), work]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)["scores"]
+    process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(process.stdout)["scores"]
 
 
 def write_model(
-    model: str, history: SalesHistory, windows: Mapping[np.datetime64, pd.DataFrame], before: pd.DataFrame, work: Path
+    model: str,
+    history: SalesHistory,
+    windows: Mapping[np.datetime64, pd.DataFrame],
+    calibration_window: pd.DataFrame,
+    work: Path,
 ) -> None:
     """Write the predictions of a model for the windows, by origin; each is calibrated on those before it.
 
-    before: the window that the first one is calibrated on. It is the linear model's: boosters have no rows yet.
+    calibration_window: what the first window is calibrated on. It is the linear model's: boosters have no rows yet.
     """
-    earlier = [before]
+    earlier_windows = [calibration_window]
     for origin, rows in windows.items():
-        scaled = quantiles.log_residual_quantiles(history, model, earlier)
+        scaled = quantiles.log_residual_quantiles(history, model, earlier_windows)
         file = work / "predictions" / model / f"{origin}.parquet"
         write_predictions(file, history, origin, rows, quantiles.sales_quantiles(model, rows, scaled))
-        earlier.append(rows)
+        earlier_windows.append(rows)
 
 
 def table(scores: dict[str, dict], windows: Sequence[pd.DataFrame]) -> Table:

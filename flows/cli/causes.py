@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from flows.cli.doctor.network import DEFAULT_PORTS
+
 if TYPE_CHECKING:
     from rossmann.settings import Settings
 
@@ -24,7 +26,6 @@ DISK_ADVICE = {
     errno.EACCES: MAKE_WRITABLE,
     errno.EPERM: MAKE_WRITABLE,
 }
-PORTS = {"http": 80, "https": 443, "postgresql": 5432}  # where an address names none
 CONNECT_TIMEOUT_S = 3
 
 
@@ -72,14 +73,14 @@ def _server_problem(variable: str, address: str) -> str | None:
 
     try:
         parts = urlsplit(address)
-        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
     except ValueError:  # its message would show a part of the password
         return f"{variable} is not an address: write /, ? and # of a password as %2F, %3F and %23"
     try:
         with socket.create_connection((parts.hostname or "127.0.0.1", port), CONNECT_TIMEOUT_S):
             return None
     except OSError as error:
-        shown = without_password(address)
+        place = without_password(address)
         return (
-            f"{shown} does not respond ({error.strerror or error}): start it and run this again, or change {variable}"
+            f"{place} does not respond ({error.strerror or error}): start it and run this again, or change {variable}"
         )

@@ -149,14 +149,15 @@ def train(folds: Folds = None, candidates: Candidates = None, search: Search = 0
     settings = prepare_environment()
     inputs.check_snapshot(settings)
     inputs.check_candidates(candidates)
-    from flows.cli import console, documents, reports
+    from flows.cli import console, documents
+    from flows.cli.training_summary import summarise_training
     from flows.train import train as flow
 
-    report = reports.training(settings, run_flow(flow, folds, split_names(candidates), search))
+    summary = summarise_training(settings, run_flow(flow, folds, split_names(candidates), search))
     if json:
-        documents.write(documents.training(report))
+        documents.write(documents.training(summary))
     else:
-        console.show_training(settings.workspace.root, report)
+        console.show_training(settings.workspace.root, summary)
 
 
 @app.command()
@@ -209,15 +210,16 @@ def retrain(
     settings = prepare_environment()
     inputs.check_raw(settings, raw)
     inputs.check_candidates(candidates)
-    from flows.cli import console, documents, reports
+    from flows.cli import console, documents
+    from flows.cli.training_summary import summarise_training
     from flows.retrain import retrain as flow
 
     result = run_flow(flow, raw, as_of, folds, split_names(candidates), search, allow_shrink=allow_shrink)
-    report = reports.training(settings, result.training) if result.training else None
+    summary = summarise_training(settings, result.training) if result.training else None
     if json:
-        documents.write(documents.retraining(result, report))
+        documents.write(documents.retraining(result, summary))
     else:
-        console.show_retraining(settings.workspace.root, result, report)
+        console.show_retraining(settings.workspace.root, result, summary)
 
 
 @app.command()
@@ -327,16 +329,16 @@ def serve() -> None:
     from rossmann.serving.server.model_host import ServingTarget
     from rossmann.validation import DataError
 
-    host = endpoint.serve_cluster(settings)
-    if host is None:
+    cluster = endpoint.serve_cluster(settings)
+    if cluster is None:
         raise DataError("ROSSMANN_SERVE_ADDRESS is not set: name a Ray cluster to serve on, or start one (make up)")
     with workspace.lock(settings, "serve"):
         target = endpoint.champion_target(settings) or ServingTarget()
-        deployment.deploy(host, target)
-        deployment.wait_until_ready(host, target, endpoint.READY_TIMEOUT_S)
-    state = deployment.readiness(host)
+        deployment.deploy(cluster, target)
+        deployment.wait_until_ready(cluster, target, endpoint.READY_TIMEOUT_S)
+    state = deployment.readiness(cluster)
     model = f"model version {state['model_version']}" if state["ready"] else state["load_error"]
-    typer.echo(f"{host.url}/docs: {model}")
+    typer.echo(f"{cluster.url}/docs: {model}")
 
 
 @app.command()

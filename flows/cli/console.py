@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from rossmann.schema import LEAD_RANGES
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
-    from flows.cli.reports import TrainingReport
+    from flows.cli.training_summary import TrainingSummary
     from flows.monitor import MonitorResult
     from flows.replay import ReplayResult
     from flows.retention import Expired
@@ -85,18 +87,18 @@ def show_files(home: str, **files: str) -> None:
         show(f"files in {home}:", *(f"  {name}: {file}" for name, file in inside.items()))
 
 
-def show_training(home: str, report: "TrainingReport") -> None:
+def show_training(home: str, summary: "TrainingSummary") -> None:
     """The leaderboard, the challenger, and where its rows and runs are."""
-    show_leaderboard(report.leaderboard, report.loss)
+    show_leaderboard(summary.leaderboard, summary.loss)
     show(
-        *([f"warning: {report.warning}"] if report.warning else []),
-        f"challenger: version {report.result.challenger}, {report.best} refitted on the whole history",
-        f"MLflow run: {report.result.run_id} in {report.mlflow}",
+        *([f"warning: {summary.warning}"] if summary.warning else []),
+        f"challenger: version {summary.result.challenger}, {summary.best} refitted on the whole history",
+        f"MLflow run: {summary.result.run_id} in {summary.mlflow}",
     )
-    if report.result.report is None:
+    if summary.result.report is None:
         show("warning: the report of the training could not be written; the log of the run says why")
-    pages = {"report": report.result.report} if report.result.report else {}
-    show_files(home, **pages, **{"backtest rows": report.backtest_rows_file})
+    pages = {"report": summary.result.report} if summary.result.report else {}
+    show_files(home, **pages, **{"backtest rows": summary.backtest_rows_file})
 
 
 def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:
@@ -104,10 +106,10 @@ def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:
 
     RMSPE, MAE and the bias are shown whatever the loss is.
     """
-    from rossmann.evaluation import MAE, RMSPE
+    from rossmann.reports.leaderboard import other_losses
 
     folds = [name for name in board.columns if name[0].isdigit()]
-    others = [each for each in (RMSPE, MAE) if each != loss]
+    others = other_losses(loss)
     labels = (loss.label, loss.capped_label, *(each.label for each in others))
     numbers = (*labels, "bias", "WQL", "coverage", "CPU s")
     columns = [Column("candidate"), *(Column(name, numeric=True) for name in numbers)]
@@ -152,11 +154,11 @@ def show_forecast(home: str, delivered: "DeliveredForecast") -> None:
     show_files(home, forecasts=delivered.file, **({"plot": delivered.plot} if delivered.plot else {}))
 
 
-def show_retraining(home: str, result: "RetrainResult", report: "TrainingReport | None") -> None:
+def show_retraining(home: str, result: "RetrainResult", summary: "TrainingSummary | None") -> None:
     """The results of all steps, the decision last, and what to type next."""
     show(f"snapshot {result.snapshot}", "")
-    if report:
-        show_training(home, report)
+    if summary:
+        show_training(home, summary)
         show("")
     if result.forecast:
         show_forecast(home, result.forecast)
@@ -222,24 +224,39 @@ def show_replay(home: str, result: "ReplayResult") -> None:
 
 
 def show_alarms(records: "Sequence[AlarmRecord]", retraining: str) -> None:
-    """Every alarm with its outcome, newest first; delays count from the alarm. Then what is done about open ones."""
+    """Every alarm with its outcome, newest first; delays count from the alarm. Then what is done about open ones.
+
+    The reason of a retraining that answered several alarms is in the first of their lines.
+    """
     if not records:
         show("no alarm has been raised in this workspace")
         return
     names = ("at (UTC)", "alarm", "reason", "run after", "outcome after", "outcome", "champion")
-    show_table([Column(name) for name in names], [_alarm_row(record) for record in records])
+    from rossmann.alarms import ids_of_repeated_outcomes
+
+    repeated = ids_of_repeated_outcomes(records)
+    show_table([Column(name) for name in names], [_alarm_row(each, each.alarm.id in repeated) for each in records])
     if retraining:
         show(retraining)
 
 
-def _alarm_row(record: "AlarmRecord") -> list[str]:
+def _alarm_row(record: "AlarmRecord", is_repeated: bool) -> list[str]:
+    from rossmann.alarms import RetrainingOutcome
+
     alarm, outcome = record.alarm, record.outcome
     name = " ".join(filter(None, [alarm.event_kind, alarm.statistic]))
     row = [f"{alarm.at:%Y-%m-%d %H:%M:%S}", name, alarm.reason]
     if outcome is None:
-        return [*row, "", "", "open" if alarm.starts_retraining else "", ""]
-    delays = [f"{(moment - alarm.at).total_seconds():,.0f} s" for moment in (outcome.started, outcome.at)]
-    return [*row, *delays, f"{outcome.decision}: {outcome.reason}", str(outcome.model_version or "–")]
+        return [*row, "", "", "open", ""]
+    text = f"{outcome.decision}, as above" if is_repeated else f"{outcome.decision}: {outcome.reason}"
+    if not isinstance(outcome, RetrainingOutcome):
+        return [*row, "", _delay(alarm.at, outcome.at), text, ""]
+    delays = [_delay(alarm.at, moment) for moment in (outcome.started, outcome.at)]
+    return [*row, *delays, text, str(outcome.model_version or "–")]
+
+
+def _delay(start: "datetime", end: "datetime") -> str:
+    return f"{(end - start).total_seconds():,.0f} s"
 
 
 def show_sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
@@ -248,10 +265,7 @@ def show_sweep(expired: "Sequence[Expired]", dry_run: bool) -> None:
         show("nothing to delete: all that is older than its retention is in use")
         return
     columns = [Column("what"), Column("name"), Column("count", numeric=True), Column("MB", numeric=True)]
-    rows = [
-        [each.kind, each.name, f"{each.count:,}", "–" if each.size is None else f"{each.size / 1e6:,.1f}"]
-        for each in expired
-    ]
+    rows = [[each.kind, each.name, f"{each.count:,}", each.megabytes] for each in expired]
     show_table(columns, rows, "Would be deleted" if dry_run else "Deleted")
 
 
@@ -283,8 +297,7 @@ def show_models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerE
 
 def _model_row(version: "RegisteredModel") -> list[str]:
     card = version.card
-    rmspe = sum(card.rmspe.values()) / len(card.rmspe)
-    scores = (f"{rmspe:.4f}", f"{card.coverage:.2f}")
+    scores = (f"{card.mean_rmspe:.4f}", f"{card.coverage:.2f}")
     return [
         ", ".join(version.aliases) or "–",
         str(version.version),

@@ -9,16 +9,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_OVERRIDES = 'no override yet: rossmann overrides add --store 1 --date DAY --amount 5000 --because "…" --by NAME'
-SCORES = (
-    "days",
-    "decisions",
-    "MAE forecast",
-    "MAE override",
-    "WAPE forecast",
-    "WAPE override",
-    "closer by",
-    "P(closer)",
-)
 
 
 def show_overrides(rows: "pd.DataFrame") -> None:
@@ -37,8 +27,10 @@ def show_value_added(table: "pd.DataFrame") -> None:
     if table.empty:
         show("no day with an override is over yet: this table begins when its sales are ingested")
         return
-    columns = [Column(name) for name in ("planner", "direction", "size")]
-    columns += [Column(name, numeric=True) for name in SCORES]
+    from rossmann.planning.value_added import GROUP_COLUMNS, SCORE_NAMES
+
+    columns = [Column(name) for name in GROUP_COLUMNS]
+    columns += [Column(name, numeric=True) for name in SCORE_NAMES.values()]
     show_table([*columns, Column("note")], [_value_row(row) for row in table.itertuples()])
 
 

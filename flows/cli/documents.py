@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flows.cli.doctor.findings import Finding
-    from flows.cli.reports import TrainingReport
+    from flows.cli.training_summary import TrainingSummary
     from flows.monitor import MonitorResult
     from flows.replay import PolicyResult, ReplayResult
     from flows.retention import Expired
@@ -86,15 +86,15 @@ def models(versions: "Iterable[RegisteredModel]", ledger: "Iterable[LedgerEntry]
 
 
 def alarms(records: "Iterable[AlarmRecord]", retraining: str) -> list[Document]:
-    """Newest first. `outcome` is null before a retraining has ended, and for alarms that start none.
+    """Newest first. `outcome` is null before a retraining has ended; of an alarm that starts none, before it is over.
 
-    `retraining` says of an open alarm which run will answer it; null if none is due or running.
+    `retraining` says of an alarm that waits for one which run will answer it; null if none is due or running.
     """
     return [
         {
             **_alarm(each.alarm),
             "outcome": each.outcome.model_dump(mode="json") if each.outcome else None,
-            "retraining": retraining or None if each.is_open else None,
+            "retraining": retraining or None if each.waits_for_retraining else None,
         }
         for each in records
     ]
@@ -121,7 +121,7 @@ def overrides(rows: "pd.DataFrame") -> list[Document]:
 
 
 def value_added(table: "pd.DataFrame") -> list[Document]:
-    """All overrides first, then each group. `closer` is in the unit of sales; negative: overrides are farther off."""
+    """All overrides first, then each group. `closer` is in the unit of sales; negative: overrides are further off."""
     return [
         {str(name): _number(value) if isinstance(value, float) else value for name, value in row.items()}
         for row in table.to_dict("records")
@@ -139,22 +139,22 @@ def sweep(expired: "Iterable[Expired]") -> list[Document]:
     return [asdict(each) for each in expired]
 
 
-def training(report: "TrainingReport") -> Document:
+def training(summary: "TrainingSummary") -> Document:
     """The leaderboard is best by the loss first; `rmspe_by_fold` is keyed by origin. `warning`: of a bias, or null.
 
     `report` is null if it could not be written.
     """
     return {
-        "challenger": report.result.challenger,
-        "candidate": report.best,
-        "loss": report.loss.name,
-        "warning": report.warning or None,
-        "backtest_run": report.result.backtest_run,
-        "leaderboard": [_score(str(name), line) for name, line in report.leaderboard.iterrows()],
-        "report": report.result.report,
-        "backtest_rows_file": report.backtest_rows_file,
-        "run_id": report.result.run_id,
-        "mlflow": report.mlflow,
+        "challenger": summary.result.challenger,
+        "candidate": summary.best,
+        "loss": summary.loss.name,
+        "warning": summary.warning or None,
+        "backtest_run": summary.result.backtest_run,
+        "leaderboard": [_score(str(name), line) for name, line in summary.leaderboard.iterrows()],
+        "report": summary.result.report,
+        "backtest_rows_file": summary.backtest_rows_file,
+        "run_id": summary.result.run_id,
+        "mlflow": summary.mlflow,
     }
 
 
@@ -179,13 +179,13 @@ def forecast(delivered: "DeliveredForecast") -> Document:
     }
 
 
-def retraining(result: "RetrainResult", report: "TrainingReport | None") -> Document:
+def retraining(result: "RetrainResult", summary: "TrainingSummary | None") -> Document:
     """Training and verdict are null if no training was needed, forecast is null without a champion."""
     return {
         "snapshot": result.snapshot,
         "train": result.decision.train,
         "reason": result.decision.reason,
-        "training": training(report) if report else None,
+        "training": training(summary) if summary else None,
         "verdict": verdict(result.verdict) if result.verdict else None,
         "forecast": forecast(result.forecast) if result.forecast else None,
     }

@@ -22,12 +22,12 @@ def prepare_environment() -> "Settings":
     from rossmann.settings import AWS_RETRIES, TELEMETRY_OFF, Settings
 
     settings = Settings()
-    for variable, meant in Settings.unknown_variables(os.environ).items():
-        question = f": did you mean {meant}?" if meant else "; docs/operations.md lists the settings"
+    for variable, similar_name in Settings.unknown_variables(os.environ).items():
+        question = f": did you mean {similar_name}?" if similar_name else "; docs/operations.md lists the settings"
         sys.stderr.write(f"warning: {variable} is not a setting and has no effect{question}\n")
     log_levels = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "MLFLOW_LOGGING_LEVEL": "WARNING"}
-    embedded = {} if has_prefect_server() else _embedded_prefect(settings)
-    for name, value in (AWS_RETRIES | TELEMETRY_OFF | log_levels | embedded).items():
+    prefect_variables = {} if has_prefect_server() else _embedded_prefect(settings)
+    for name, value in (AWS_RETRIES | TELEMETRY_OFF | log_levels | prefect_variables).items():
         os.environ.setdefault(name, value)
     for folder in {settings.workspace.root, settings.local_folder}:
         if "://" not in folder:

@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.environment import prepare_environment
 from flows.cli.options import DAY, AsJson, PlanFile, parse_day
+from rossmann.number_formats import change, unsigned_zero
 
 if TYPE_CHECKING:
     from flows.cli.documents import Document
@@ -110,19 +111,18 @@ def _waterfall(explanation: "Explanation") -> list[list[str]]:
     low -= (high - low) * AXIS_MARGIN
     rows: list[list[str]] = []
     for start, end, term in zip([low, *ends], ends, reasons.terms, strict=False):
-        numbers = _signed(term) if rows else [f"{term.amount:,.0f}", ""]
+        numbers = _signed_texts(term) if rows else [f"{term.amount:,.0f}", ""]
         rows.append([term.name, *numbers, _bar(start, end, low, high)])
-        rows += [[f"  {part.name}", *_signed(part), ""] for part in _visible(term)]
+        rows += [[f"  {part.name}", *_signed_texts(part), ""] for part in _visible_parts(term)]
     return [*rows, ["forecast", f"{reasons.forecast:,.0f}", "", _bar(low, ends[-1], low, high)]]
 
 
-def _signed(term: "Term") -> list[str]:
+def _signed_texts(term: "Term") -> list[str]:
     """The amount and the change of a term with their signs. Zero has none."""
-    texts = [f"{term.amount:+,.0f}", f"{term.change:+.1%}"]
-    return [text[1:] if text[1:] in ("0", "0.0%") else text for text in texts]
+    return [change(term.amount), unsigned_zero(f"{term.change:+.1%}")]
 
 
-def _visible(term: "Term") -> list["Term"]:
+def _visible_parts(term: "Term") -> list["Term"]:
     """The parts that change sales by MIN_PART_CHANGE at least; --json has all of them."""
     return [part for part in term.parts if abs(part.change) >= MIN_PART_CHANGE]
 

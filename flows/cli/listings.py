@@ -24,7 +24,7 @@ def alarms(json: AsJson = False) -> None:
     from rossmann.alarms import list_alarms
 
     records = list_alarms(settings.workspace.alarms)
-    retraining = _retraining(settings) if any(each.is_open for each in records) else ""
+    retraining = _retraining(settings) if any(each.waits_for_retraining for each in records) else ""
     if json:
         documents.write(documents.alarms(records, retraining))
     else:
@@ -32,7 +32,7 @@ def alarms(json: AsJson = False) -> None:
 
 
 def _retraining(settings: "Settings") -> str:
-    """A sentence about the run that will answer the open alarms; empty where none is due, or there is no server."""
+    """A sentence about the run that will answer the alarms; empty where none is due, or there is no server."""
     if not has_prefect_server():
         return ""
     import httpx

@@ -16,7 +16,9 @@ loading_movement    the same of earlier forecasts
 loading_planning    what planners read and write in the journal
 records             what the pages about operation read
 series, charts      sums of forecasts and sales as arrays; Plotly figures on light and on dark ground
+difference_charts   what changes of the plan are worth, as bars
 operation_charts    the figures of the pages about operation
 formats, widgets    numbers and dates as text; small parts of pages
+tables              columns of tables, the same on every page
 commands            runs the `rossmann` command
 """

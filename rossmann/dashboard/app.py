@@ -64,6 +64,6 @@ def _with_messages(page: Callable[[], None]) -> Callable[[], None]:
         try:
             page()
         except DataError as error:
-            st.info(formats.sentence(str(error)), icon=":material/info:")
+            st.info(formats.capitalise(str(error)), icon=":material/info:")
 
     return run

@@ -11,6 +11,7 @@ from rossmann.dashboard import formats, loading, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.scenario_list import CHANGES_KEY
 from rossmann.dashboard.selection import Selection
+from rossmann.dashboard.tables import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, WeekChoice
@@ -29,7 +30,7 @@ def show_best_weeks(history: SalesHistory, selection: Selection, stores: tuple[s
     st.caption(
         f"{formats.plain(selection.title)}: every choice is forecast, with promotions in these weeks and no other of "
         f"the {len(weeks)} weeks from {formats.day(weeks[0])}, and compared with the published plan, which has "
-        f"{_published_promotions(history, selection, weeks)}. A choice with fewer promotion weeks than the plan "
+        f"{_promotion_weeks(history, selection, weeks)}. A choice with fewer promotion weeks than the plan "
         "usually sells less: compare the choices with each other."
     )
     if st.button("Try every choice", icon=":material/search:"):
@@ -38,7 +39,7 @@ def show_best_weeks(history: SalesHistory, selection: Selection, stores: tuple[s
         _show_choices(history, st.session_state[BEST_KEY][2], weeks, stores)
 
 
-def _published_promotions(history: SalesHistory, selection: Selection, weeks: Sequence[date]) -> str:
+def _promotion_weeks(history: SalesHistory, selection: Selection, weeks: Sequence[date]) -> str:
     """The weeks in which most of the chosen stores have a promotion already, as text."""
     days = np.array(weeks, "datetime64[D]")[:, None] + DAY * np.arange(WEEK_DAYS)
     has_promotion = series.promotion_days(history, selection.positions, days.ravel()).reshape(days.shape).any(axis=1)
@@ -68,7 +69,7 @@ def _show_choices(
         }
         for choice in choices[:MOST_CHOICES]
     ]
-    amounts = dict.fromkeys(list(rows[0])[1:], st.column_config.NumberColumn(format="localized"))
+    amounts = dict.fromkeys(list(rows[0])[1:], amount_column())
     st.caption(f"The best {len(rows)} of {len(choices)} choices; the difference is from the published plan.")
     st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=amounts)
     best = scenarios.weeks_as_changes(choices[0].weeks, weeks, stores)

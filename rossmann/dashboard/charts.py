@@ -10,15 +10,17 @@ import streamlit as st
 
 from rossmann.dashboard import formats
 from rossmann.dashboard.series import SumForecast
-from rossmann.explain import Reasons
+from rossmann.explain import Term
 from rossmann.schema import DAY
 
 # Of medium lightness, so that each stands out from white and from near-black.
 ACTUAL, FORECAST, LAST_YEAR, EARLIER = "#8590a2", "#1f9e8f", "#b98a2f", "#a274c4"
+OVERRIDE = "#d6702a"
 BETTER, WORSE = "#1f9e8f", "#d1495b"
 BAND_OPACITY = (0.14, 0.2, 0.3)  # from the widest band to the narrowest, which lies over the others
 PROMOTION, HOLIDAY = "rgba(230, 140, 50, 0.14)", "rgba(86, 130, 220, 0.28)"
 HEIGHT_PX = 430
+TEXT_SHARE = 0.5  # of the longest bar, right of it: what an amount with its change needs in a narrow chart
 FONT = "Arial, Helvetica, sans-serif"  # of the machine: a PNG has no web fonts, so its texts would be wider
 HALF_DAY = np.timedelta64(12, "h")
 AMOUNT = "%{y:,.0f}"
@@ -80,6 +82,17 @@ def add_fan(chart: go.Figure, forecast: SumForecast, shown: np.ndarray) -> None:
     )  # fmt: skip
 
 
+def add_diamonds(
+    chart: go.Figure, dates: np.ndarray, values: np.ndarray, name: str, notes: Sequence[str] | None = None
+) -> None:
+    """A diamond on each day with an override, its amount and a note when the pointer is over it."""
+    chart.add_scatter(
+        x=dates, y=values, name=name, mode="markers", marker={"color": OVERRIDE, "size": 9, "symbol": "diamond"},
+        customdata=None if notes is None else [plain(note) for note in notes],
+        hovertemplate=AMOUNT if notes is None else f"{AMOUNT} (%{{customdata}})",
+    )  # fmt: skip
+
+
 def add_days(chart: go.Figure, periods: Sequence[tuple[np.datetime64, np.datetime64]], name: str, colour: str) -> None:
     """A coloured ground behind these periods, first and last day included, and its name in the legend."""
     for first, last in periods:
@@ -121,22 +134,20 @@ def add_steps(
     chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed"}, margin={"t": 0})
 
 
-def waterfall(reasons: Reasons, unit: str) -> go.Figure:
+def waterfall(terms: Sequence[Term], forecast: float, unit: str) -> go.Figure:
     """The terms of a forecast from the usual level down to the forecast, each a step to the right or to the left."""
-    names = [*(term.name for term in reasons.terms), "forecast"]
-    amounts = [*(term.amount for term in reasons.terms), reasons.forecast]
-    first, *others = reasons.terms
+    names = [*(term.name for term in terms), "forecast"]
+    amounts = [*(term.amount for term in terms), forecast]
+    first, *others = terms
     texts = [
         f"{first.amount:,.0f}",
         *(f"{formats.change(term.amount)} ({formats.signed_percent(term.change)})" for term in others),
     ]
     chart = figure("", height=110 + 30 * len(names))
-    add_steps(
-        chart, names, amounts, [*texts, f"{reasons.forecast:,.0f}"], ["absolute", *["relative"] * len(others), "total"]
-    )
+    add_steps(chart, names, amounts, [*texts, f"{forecast:,.0f}"], ["absolute", *["relative"] * len(others), "total"])
     steps = np.cumsum(amounts[:-1])
     span = steps.max() - steps.min()
-    chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(0.3 * steps.max(), span)])
+    chart.update_xaxes(title=unit, tickformat="~s", range=[0, steps.max() + max(TEXT_SHARE * steps.max(), span)])
     return chart
 
 

@@ -30,10 +30,10 @@ def run(*arguments: str) -> CommandResult:
     """Run `rossmann` with these arguments and this process's settings."""
     command = [sys.executable, "-m", "flows.cli", *arguments]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, timeout=TIMEOUT_S, env=os.environ | {"NO_COLOR": "1"}
         )
     except subprocess.TimeoutExpired:
         return CommandResult(False, f"rossmann {arguments[0]} has not ended after {TIMEOUT_S // 60} minutes")
-    output = (done.stdout if done.returncode == 0 else done.stderr).strip()
-    return CommandResult(done.returncode == 0, output or f"rossmann {arguments[0]} ended with {done.returncode}")
+    output = (process.stdout if process.returncode == 0 else process.stderr).strip()
+    return CommandResult(process.returncode == 0, output or f"rossmann {arguments[0]} ended with {process.returncode}")

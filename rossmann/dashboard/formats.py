@@ -1,4 +1,4 @@
-"""Numbers and dates as text, the same on every page."""
+"""Numbers, dates and messages as text, the same on every page."""
 
 import re
 from collections.abc import Sequence
@@ -7,32 +7,29 @@ from datetime import date, datetime
 import numpy as np
 
 from rossmann.data import SalesHistory
+from rossmann.number_formats import NO_NUMBER, amount, change, percent, signed_percent, signed_points
 from rossmann.planning.scenarios import Difference
 from rossmann.schema import to_date
 
-NO_NUMBER = "–"
+__all__ = [
+    "NO_NUMBER",
+    "age",
+    "amount",
+    "bullets",
+    "capitalise",
+    "change",
+    "day",
+    "difference_interval",
+    "file_stem",
+    "moment",
+    "percent",
+    "plain",
+    "points",
+    "signed_percent",
+    "unit",
+]
 LONGEST_FILE_STEM = 100  # characters
 ESCAPES = {ord(mark): f"\\{mark}" for mark in "\\`*_[]$~#<>:!|"}
-
-
-def amount(value: float) -> str:
-    """Sales with thousands separators and without decimals: 1,234,568; – where there is no number."""
-    return NO_NUMBER if np.isnan(value) else f"{value:,.0f}"
-
-
-def change(value: float) -> str:
-    """An amount with its sign: +1,234; 0 has none."""
-    return NO_NUMBER if np.isnan(value) else f"{value:+,.0f}" if round(value) else "0"
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage: 8.3 %."""
-    return NO_NUMBER if np.isnan(share) else f"{100 * share:.{decimals}f} %"
-
-
-def signed_percent(share: float) -> str:
-    """The same with its sign: +3.2 %; 0 has none."""
-    return NO_NUMBER if np.isnan(share) else f"{100 * share:+.1f} %" if round(1000 * share) else "0.0 %"
 
 
 def day(value: np.datetime64 | date | str) -> str:
@@ -53,7 +50,7 @@ def unit(history: SalesHistory) -> str:
 
 def points(value: float) -> str:
     """A difference of two shares in percentage points: -0.3 points."""
-    return NO_NUMBER if np.isnan(value) else f"{100 * value:+.1f} points"
+    return NO_NUMBER if np.isnan(value) else f"{signed_points(value)} points"
 
 
 def file_stem(*parts: object) -> str:
@@ -63,17 +60,17 @@ def file_stem(*parts: object) -> str:
 
 
 def plain(text: str) -> str:
-    """A text of somebody else as Markdown that shows it as it is: nothing in it is markup, a link or a picture."""
+    """A text that somebody else wrote, escaped for Markdown: nothing in it becomes markup, a link or a picture."""
     return text.translate(ESCAPES)
 
 
-def sentence(text: str) -> str:
-    """A message that begins with a capital letter."""
+def capitalise(text: str) -> str:
+    """A message that begins with a capital letter; the rest of it stays as it is."""
     return text[:1].upper() + text[1:]
 
 
 def bullets(texts: Sequence[str]) -> str:
-    """Texts as Markdown, several as a list. Nothing in them is markup: the name of a column may have * or _."""
+    """Texts as Markdown, several as a list. They are escaped like in `plain`: the name of a column may have * or _."""
     lines = [plain(text) for text in texts]
     return lines[0] if len(lines) == 1 else "\n".join(f"- {line}" for line in lines)
 

@@ -1,4 +1,4 @@
-"""What an address asks for and the page does not have: said before a widget drops it without a word."""
+"""Warnings about an address that names what the page does not have: a widget would drop it without a word."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -35,7 +35,7 @@ def warn_of_unknown_day(key: str, first: date, last: date, problem: str = "{} is
 def _warn(values: Sequence[str], problem: str, remedy: str) -> None:
     names = ", ".join(value[:LONGEST_VALUE] for value in values[:MOST_EXAMPLES])
     text = f"This address cannot be shown as it is: {problem.format(names)}; {remedy}"
-    st.warning(formats.bullets([text]), icon=":material/link_off:")
+    st.warning(formats.plain(text), icon=":material/link_off:")
 
 
 def _examples(names: Sequence[str]) -> str:

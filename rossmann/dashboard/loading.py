@@ -27,7 +27,7 @@ from rossmann.storage import Storage
 from rossmann.validation import DataError
 
 CURRENT_TTL_S = 5  # what is current is asked again after so many seconds
-KEEP = 2  # snapshots and models in memory: the current one, and the one before for sessions that still show it
+MAX_IN_MEMORY = 2  # snapshots and models: the current one, and the one before for sessions that still show it
 
 EARLIER_TTL_S, MOST_CHOICES = 60, 32
 MAX_EARLIER_FORECASTS = 6  # earlier forecasts that a chart shows
@@ -69,26 +69,26 @@ def current() -> Current:
     return Current(current_snapshot(), champion())
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner=False)
+@st.cache_resource(max_entries=MAX_IN_MEMORY, show_spinner=False)
 def history(snapshot: str) -> SalesHistory:
     """The sales history of a snapshot."""
     return data.load_snapshot(settings().workspace.snapshots, snapshot)
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner=False)
+@st.cache_resource(max_entries=MAX_IN_MEMORY, show_spinner=False)
 def state(snapshot: str) -> State:
     """The State of a snapshot."""
     return features.load_state(settings().workspace.snapshots, snapshot)
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner=False)
+@st.cache_resource(max_entries=MAX_IN_MEMORY, show_spinner=False)
 def forecaster(snapshot: str, version: int) -> Forecaster:
     """A model version with the quantiles that the snapshot has for it: what the batch forecast uses, too."""
-    _, fitted = registry.fetch_forecaster(model_registry(), version)
-    return models.adapt(fitted, settings().workspace.snapshots, snapshot)
+    _, trained_forecaster = registry.fetch_forecaster(model_registry(), version)
+    return models.adapt(trained_forecaster, settings().workspace.snapshots, snapshot)
 
 
-@st.cache_resource(max_entries=KEEP, show_spinner=False)
+@st.cache_resource(max_entries=MAX_IN_MEMORY, show_spinner=False)
 def published(snapshot: str, version: int) -> PublishedForecast:
     """The forecast of the whole published plan, which every choice of stores is a part of."""
     return series.forecast_published_plan(forecaster(snapshot, version), state(snapshot))
@@ -104,10 +104,10 @@ def earlier_forecasts(
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)
-def reasons(snapshot: str, version: int, store: int, day: date) -> Reasons:
-    """Why the forecast of a store and day is what it is."""
+def reasons(snapshot: str, version: int, stores: tuple[int, ...], day: date) -> tuple[Reasons, ...]:
+    """Why the forecast of a day of each of these stores is what it is."""
     inputs = ForecastInputs(forecaster(snapshot, version), state(snapshot))
-    return explain.reasons_of_day(inputs, store, np.datetime64(day))
+    return explain.reasons_of_stores(inputs, stores, np.datetime64(day))
 
 
 @st.cache_resource(max_entries=MOST_CHOICES, show_spinner=False)

@@ -23,7 +23,9 @@ def versions() -> dict[int, RegisteredModel]:
 
 
 @st.cache_resource(
-    max_entries=loading.KEEP, show_spinner=False, hash_funcs={DataAsOf: lambda each: (each.snapshot, str(each.origin))}
+    max_entries=loading.MAX_IN_MEMORY,
+    show_spinner=False,
+    hash_funcs={DataAsOf: lambda each: (each.snapshot, str(each.origin))},
 )
 def cached_state(data: DataAsOf) -> State:
     """The State of the data. That of a truncated snapshot is fitted, which takes a second or more for a large chain."""
@@ -55,19 +57,21 @@ def movement(now: Current, store: int, day: date, since: date, version: int) -> 
     DataError where the origin or the version cannot forecast the day.
     """
     snapshots, model = loading.settings().workspace.snapshots, now.champion
-    number, origin = np.datetime64(day), loading.history(now.snapshot).origin
+    day_number, origin = np.datetime64(day), loading.history(now.snapshot).origin
     loaders = InputLoaders(
         snapshots,
         train_end=lambda each: registry.find_version(loading.model_registry(), each).card.train_end,
         forecaster=lambda each: loading.forecaster(now.snapshot, each),
         state=cached_state,
     )
-    data = DataAsOf(origin, snapshots, now.snapshot, is_truncated=False)
-    later = InputVersions(model.version, model.card.train_end, data)
+    current_data = DataAsOf(origin, snapshots, now.snapshot, is_truncated=False)
+    versions = InputVersions(model.version, model.card.train_end, current_data)
     inputs = ForecastInputs(loading.forecaster(now.snapshot, model.version), loading.state(now.snapshot))
-    other, before = explain.load_earlier_inputs(later, inputs, now.snapshot, since, version, loaders)
-    earlier = EarlierForecast(other, explain.why_it_moved(before, inputs, store, number))
-    return earlier, explain.notes(day, later, other)
+    earlier_versions, earlier_inputs = explain.load_earlier_inputs(
+        versions, inputs, now.snapshot, since, version, loaders
+    )
+    comparison = EarlierForecast(earlier_versions, explain.why_it_moved(earlier_inputs, inputs, store, day_number))
+    return comparison, explain.notes(day, versions, earlier_versions)
 
 
 def _day(moment: pd.Timestamp) -> date:

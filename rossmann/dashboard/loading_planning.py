@@ -29,34 +29,34 @@ def forecasts(store: int, first: date, last: date) -> pd.DataFrame:
 @st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
 def earlier_forecasts(store: int, first: date, last: date) -> pd.DataFrame:
     """Of each of a store's days the forecast of the origin before the newest one: date, origin and forecast."""
-    url, most = loading.settings().journal_address, loading.MAX_EARLIER_FORECASTS
-    table = journal.read_earlier_forecasts(url, [store], first, last, before=last, most=most)
+    url, count = loading.settings().journal_address, loading.MAX_EARLIER_FORECASTS
+    table = journal.read_earlier_forecasts(url, [store], first, last, before_origin=last, most=count)
     newest = table["origin"].max()
-    older = table[table["origin"] < newest] if len(table) else table
-    return older.drop_duplicates("date")[["date", "origin", "forecast"]]
+    earlier_rows = table[table["origin"] < newest] if len(table) else table
+    return earlier_rows.drop_duplicates("date")[["date", "origin", "forecast"]]
 
 
 @st.cache_data(ttl=TTL_S, max_entries=MOST_STORES, show_spinner=False)
-def overrides(store: int, first: date, last: date) -> pd.DataFrame:
-    """All overrides of a store's days, in the order of writing."""
-    return journal.read_overrides(loading.settings().journal_address, first, last, [store])
+def overrides(stores: tuple[int, ...], first: date, last: date) -> pd.DataFrame:
+    """All overrides of the days of some stores, in the order of writing; () for all stores."""
+    return journal.read_overrides(loading.settings().journal_address, first, last, stores)
 
 
-def overrides_now(store: int, first: date, last: date) -> pd.DataFrame:
+def overrides_now(stores: tuple[int, ...], first: date, last: date) -> pd.DataFrame:
     """The same, read again: another planner may have written since."""
     overrides.clear()
-    return overrides(store, first, last)
+    return overrides(stores, first, last)
 
 
 def add_overrides(*rows: pd.DataFrame) -> None:
     """Write rows of overrides; all sessions see them at once."""
-    filled = [each for each in rows if len(each)]
-    journal.add_overrides(loading.settings().journal_address, pd.concat(filled, ignore_index=True))
+    tables = [each for each in rows if len(each)]
+    journal.add_overrides(loading.settings().journal_address, pd.concat(tables, ignore_index=True))
     overrides.clear()
     scores.clear()
 
 
-@st.cache_data(ttl=TTL_S, max_entries=loading.KEEP, show_spinner=False)
+@st.cache_data(ttl=TTL_S, max_entries=loading.MAX_IN_MEMORY, show_spinner=False)
 def scores(snapshot: str) -> pd.DataFrame:
     """Forecast value added of all overrides whose days are over in a snapshot."""
     history = loading.history(snapshot)

@@ -92,8 +92,8 @@ def store_chart(days: np.ndarray, sales: np.ndarray, forecasts: pd.DataFrame, un
     """
     chart = figure(f"sales per day, {unit}", SMALL_PX)
     rows = forecasts[forecasts.forecast > 0].sort_values("date")
-    both = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
-    chart.add_scatter(x=both[0], y=both[1], fill="toself", fillcolor=forecast_colour(0.18), line_width=0,
+    outline = pd.concat([rows.date, rows.date[::-1]]), pd.concat([rows.upper, rows.lower[::-1]])
+    chart.add_scatter(x=outline[0], y=outline[1], fill="toself", fillcolor=forecast_colour(0.18), line_width=0,
                       name="Bounds", hoverinfo="skip")  # fmt: skip
     chart.add_scatter(x=days[sales > 0], y=sales[sales > 0], name="Sales", mode="lines+markers",
                       line={"color": ACTUAL, "width": 1}, marker={"size": 4})  # fmt: skip
@@ -106,9 +106,9 @@ def with_bounds(batches: Iterable[tuple[pd.DataFrame, Quantiles]], store: int) -
     """The newest forecasts of a store with lower and upper bounds: date, forecast, lower, upper."""
     tables = [pd.DataFrame({"date": [], "forecast": [], "lower": [], "upper": []})]
     for rows, quantiles in batches:
-        own = rows[rows.store == store]
-        lower, upper = quantiles.bounds(own.standard_deviation.to_numpy(float), own.forecast.to_numpy())
-        tables.append(own[["date", "forecast"]].assign(lower=lower, upper=upper))
+        store_rows = rows[rows.store == store]
+        lower, upper = quantiles.bounds(store_rows.standard_deviation.to_numpy(float), store_rows.forecast.to_numpy())
+        tables.append(store_rows[["date", "forecast"]].assign(lower=lower, upper=upper))
     return pd.concat([table for table in tables if len(table)] or tables[:1])
 
 
@@ -139,11 +139,11 @@ def findings_chart(findings: pd.DataFrame) -> go.Figure:
     names = [f"{row.name_} · {row.subject}" for row in rows.rename(columns={"name": "name_"}).itertuples()]
     is_alarm = rows.alarm.to_numpy(bool)
     is_beyond = ~is_alarm & (rows.ratio.to_numpy() > 1)
-    for shown, name, color in zip(
+    for group, name, color in zip(
         (is_alarm, is_beyond, ~is_alarm & ~is_beyond), FINDING_NAMES, (WORSE, LAST_YEAR, FORECAST), strict=True
     ):
-        chart.add_bar(x=rows.ratio[shown], y=np.array(names)[shown], name=name, orientation="h", marker_color=color,
-                      customdata=rows.message[shown], hovertemplate="%{customdata}<extra></extra>",
+        chart.add_bar(x=rows.ratio[group], y=np.array(names)[group], name=name, orientation="h", marker_color=color,
+                      customdata=rows.message[group], hovertemplate="%{customdata}<extra></extra>",
                       showlegend=True)  # fmt: skip
     chart.add_vline(1, line={"color": WORSE, "dash": "dot"})
     chart.update_layout(hovermode="closest", barmode="overlay")

@@ -9,24 +9,23 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
-from rossmann.dashboard import charts, formats, loading_planning
-from rossmann.dashboard.override_fill import ask_texts
+from rossmann.dashboard import charts, formats, loading_planning, widgets
+from rossmann.dashboard.override_fill import show_fill_form
 from rossmann.dashboard.override_table import (
     Edits,
     Texts,
-    for_editing,
     override_table,
     read_edits,
+    to_editor_table,
     unsaved_texts,
 )
+from rossmann.dashboard.tables import amount_column, day_column
 from rossmann.data import SalesHistory
 from rossmann.planning.overrides import Signature, override_rows, withdrawal_rows
 from rossmann.schema import KEYS
 
-AMOUNT = "localized"  # with thousands separators
 PLANNER_KEY, MESSAGE_KEY, COUNTER_KEY = "planner", "override-message", "override-counter"  # of the session
 TABLES_KEY = "override-tables"  # of the session: the table of each store, and what is typed into it
-OVERRIDE_COLOUR = "#d6702a"
 READ_ONLY = ("date", "promotion", "last_year", "earlier", "forecast", "planner", "reason")
 MOST_LINES = 5  # of a message
 
@@ -60,18 +59,18 @@ class Store:
 
 def edit_overrides(store: Store) -> None:
     """Chart, form, table, and what a planner has to say before saving."""
-    overrides = loading_planning.overrides(store.number, *store.days)
+    overrides = loading_planning.overrides((store.number,), *store.days)
     open_table = _find_table(store, overrides)
     if open_table.table.empty:
         st.info(f"Store {formats.plain(store.label)} is closed on all days to come: there is nothing to override.")
         return
     chart = st.container()
-    filled = ask_texts(open_table.table)
-    edited = _editor(open_table, formats.unit(store.history))
-    texts = unsaved_texts(open_table.table, edited)
+    form_texts = show_fill_form(open_table.table)
+    editor_table = _editor(open_table, formats.unit(store.history))
+    texts = unsaved_texts(open_table.table, editor_table)
     st.session_state[TABLES_KEY][store.key] = open_table, texts
-    if filled:
-        _reopen(store, open_table, texts | dict(filled))
+    if form_texts:
+        _reopen(store, open_table, texts | dict(form_texts))
         st.rerun()
     edits = read_edits(open_table.table, texts)
     with chart:
@@ -100,9 +99,9 @@ def _find_table(store: Store, overrides: pd.DataFrame) -> OpenTable:
 
 def _reopen(store: Store, open_table: OpenTable, texts: Texts) -> OpenTable:
     """Another editor for the same table, which begins with these texts."""
-    again = replace(open_table, editor_key=_new_key(), initial_texts=texts)
-    st.session_state[TABLES_KEY][store.key] = again, texts
-    return again
+    reopened_table = replace(open_table, editor_key=_new_key(), initial_texts=texts)
+    st.session_state[TABLES_KEY][store.key] = reopened_table, texts
+    return reopened_table
 
 
 def _new_key() -> str:
@@ -112,22 +111,18 @@ def _new_key() -> str:
 
 def _editor(open_table: OpenTable, unit: str) -> pd.DataFrame:
     return st.data_editor(
-        for_editing(open_table.table, open_table.initial_texts),
+        to_editor_table(open_table.table, open_table.initial_texts),
         key=open_table.editor_key,
         hide_index=True,
         disabled=READ_ONLY,
         height=390,
         placeholder="",
         column_config={
-            "date": _day(),
+            "date": day_column("day"),
             "promotion": st.column_config.CheckboxColumn("promotion"),
-            "last_year": st.column_config.NumberColumn(
-                "last year", help="Same weekday, 52 weeks before", format=AMOUNT
-            ),
-            "earlier": st.column_config.NumberColumn("earlier forecast", help="Of the origin before", format=AMOUNT),
-            "forecast": st.column_config.NumberColumn(
-                f"forecast, {unit}", help="The newest one in the journal", format=AMOUNT
-            ),
+            "last_year": amount_column("last year", "Same weekday, 52 weeks before"),
+            "earlier": amount_column("earlier forecast", "Of the origin before"),
+            "forecast": amount_column(f"forecast, {unit}", "The newest one in the journal"),
             "override": st.column_config.TextColumn(
                 "override", help="An amount, or a change of the forecast like +10%; empty the cell to withdraw it"
             ),
@@ -143,17 +138,14 @@ def _chart(history: SalesHistory, table: pd.DataFrame, override: np.ndarray) -> 
     charts.add_line(chart, dates, table["last_year"].to_numpy(), "last year", charts.LAST_YEAR, dash="dot", width=1.2)
     charts.add_line(chart, dates, table["earlier"].to_numpy(), "earlier forecast", charts.EARLIER, width=1.2)
     charts.add_line(chart, dates, table["forecast"].to_numpy(), "forecast", charts.FORECAST, width=2.2)
-    chart.add_scatter(
-        x=dates, y=override, name="override", mode="markers", hovertemplate=charts.AMOUNT,
-        marker={"color": OVERRIDE_COLOUR, "size": 9, "symbol": "diamond"},
-    )  # fmt: skip
+    charts.add_diamonds(chart, dates, override, "override")
     return chart
 
 
 def _show_change(table: pd.DataFrame, edits: Edits, unit: str) -> None:
     forecast = table["forecast"].sum()
     final = np.where(np.isnan(edits.override), table["forecast"], edits.override).sum()
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     left.metric(f"Forecast of all days, {unit}", formats.amount(forecast))
     delta = formats.change(final - forecast) if final != forecast else None
     middle.metric(f"Final, {unit}", formats.amount(final), delta, delta_color="off")
@@ -186,7 +178,7 @@ def _ask_about(unlikely: tuple[str, ...], key: str) -> bool:
 
 def _save(store: Store, open_table: OpenTable, edits: Edits, signature: Signature) -> None:
     """Save, or say why not. A day that somebody else has changed meanwhile is asked about."""
-    tables, overrides = st.session_state[TABLES_KEY], loading_planning.overrides_now(store.number, *store.days)
+    tables, overrides = st.session_state[TABLES_KEY], loading_planning.overrides_now((store.number,), *store.days)
     days = pd.concat([edits.changed["date"], edits.removed["date"]])
     if others := _changes_of_others(overrides, days, open_table.last_entry):
         lines = [*others[:MOST_LINES], "Save again to replace it, or reload the page to see it in the table."]
@@ -213,10 +205,10 @@ def _changes_of_others(overrides: pd.DataFrame, days: pd.Series, last_entry: int
     rows = overrides.drop_duplicates(list(KEYS), keep="last")
     newer = rows[rows["date"].isin(days) & (rows["id"] > last_entry)]
     columns = (newer[name].to_numpy() for name in ("planner", "amount", "date", "reason"))
-    return [_sentence(*entry) for entry in zip(*columns, strict=True)]
+    return [_change_sentence(*entry) for entry in zip(*columns, strict=True)]
 
 
-def _sentence(planner: str, amount: float, day: np.datetime64, reason: str) -> str:
+def _change_sentence(planner: str, amount: float, day: np.datetime64, reason: str) -> str:
     what = (
         f"withdrawn the override of {formats.day(day)}"
         if np.isnan(amount)
@@ -229,13 +221,13 @@ def _show_entries(overrides: pd.DataFrame) -> None:
     if overrides.empty:
         return
     title = "The entry" if len(overrides) == 1 else f"All {len(overrides)} entries"
-    amounts = st.column_config.NumberColumn(format=AMOUNT)
+    amounts = amount_column()
     with st.expander(f"{title} of these days, withdrawn and replaced ones too"):
         st.dataframe(
             _entries(overrides),
             hide_index=True,
             placeholder=formats.NO_NUMBER,
-            column_config={"at (UTC)": _moment(), "day": _day(), "forecast": amounts, "override": amounts},
+            column_config={"at (UTC)": _moment(), "day": day_column(), "forecast": amounts, "override": amounts},
         )
 
 
@@ -246,11 +238,6 @@ def _entries(overrides: pd.DataFrame) -> pd.DataFrame:
     names = {"at": "at (UTC)", "planner": "by", "date": "day", "forecast": "forecast", "kind": "what",
              "amount": "override", "reason": "because"}  # fmt: skip
     return table[list(names)].round({"forecast": 0, "amount": 2}).rename(columns=names)
-
-
-def _day() -> ColumnConfig:
-    """A day with its weekday."""
-    return st.column_config.DateColumn("day", format="ddd D MMM YYYY")
 
 
 def _moment() -> ColumnConfig:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import streamlit as st
 
-from rossmann.dashboard import formats
-from rossmann.dashboard.override_table import Texts, fill_texts
+from rossmann.dashboard import formats, widgets
+from rossmann.dashboard.override_table import Texts, amounts_as_texts
 from rossmann.schema import to_date
 from rossmann.validation import DataError
 
+FIELD_PX = 132  # the least width that shows a whole day
 MAX_VALUE = 1e12  # a larger one is a slip of the finger
 
 
@@ -35,11 +36,11 @@ def _to_amount(table: pd.DataFrame, amount: float) -> pd.Series:
 WAYS: Mapping[str, Callable[[pd.DataFrame, float], pd.Series]] = {"change by %": _by_percentage, "set to": _to_amount}
 
 
-def ask_texts(table: pd.DataFrame) -> Texts:
-    """The form. What it fills in, by day; nothing before it is submitted."""
+def show_fill_form(table: pd.DataFrame) -> Texts:
+    """Show the form. Returns what it fills in, by day; nothing before it is submitted."""
     first_day, last_day = (to_date(table["date"].to_numpy()[position]) for position in (0, -1))
     with st.form("override-fill", border=False):
-        columns = st.columns([1, 1, 1, 1, 1], vertical_alignment="bottom")
+        columns = widgets.columns(5, FIELD_PX, "bottom")
         first = columns[0].date_input("From", first_day, first_day, last_day, format="YYYY-MM-DD")
         last = columns[1].date_input("To", last_day, first_day, last_day, format="YYYY-MM-DD")
         way = columns[2].selectbox("Overrides", list(WAYS))
@@ -47,7 +48,7 @@ def ask_texts(table: pd.DataFrame) -> Texts:
         if not columns[4].form_submit_button("Fill in", icon=":material/format_color_fill:"):
             return {}
         try:
-            return fill_texts(table, first, last, WAYS[way](table, value))
+            return amounts_as_texts(table, first, last, WAYS[way](table, value))
         except DataError as error:
-            st.error(formats.sentence(str(error)), icon=":material/error:")
+            st.error(formats.capitalise(str(error)), icon=":material/error:")
             return {}

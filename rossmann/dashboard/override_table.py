@@ -50,29 +50,30 @@ def override_table(
         "last_year": history.take("sales", number, dates - WEEKS_YEAR_DAYS * DAY),
     })  # fmt: skip
     values = with_overrides(forecasts[[*KEYS, "forecast"]], overrides).drop(columns="store")
-    before = earlier[["date", "forecast"]].rename(columns={"forecast": "earlier"}).astype({"earlier": float})
-    table = days[days["is_open"]].drop(columns="is_open").merge(before, on="date", how="left")
+    earlier_forecasts = earlier[["date", "forecast"]].rename(columns={"forecast": "earlier"}).astype({"earlier": float})
+    table = days[days["is_open"]].drop(columns="is_open").merge(earlier_forecasts, on="date", how="left")
     table = table.merge(values, on="date").reset_index(drop=True)
     columns = ["date", "promotion", "last_year", "earlier", "forecast", "override", "planner", "reason"]
     return table[columns].fillna({"planner": "", "reason": ""})
 
 
-def for_editing(table: pd.DataFrame, texts: Texts) -> pd.DataFrame:
+def to_editor_table(table: pd.DataFrame, texts: Texts) -> pd.DataFrame:
     """The table as the editor shows it: rounded, and its overrides as text, some of which are not saved."""
-    shown = table.round({"last_year": 0, "earlier": 0, "forecast": 0})
-    return shown.assign(override=[
+    rounded_table = table.round({"last_year": 0, "earlier": 0, "forecast": 0})
+    return rounded_table.assign(override=[
         texts.get(day, _as_text(amount)) for day, amount in zip(table["date"], table["override"], strict=True)
     ])  # fmt: skip
 
 
-def unsaved_texts(table: pd.DataFrame, edited: pd.DataFrame) -> dict[pd.Timestamp, str]:
+def unsaved_texts(table: pd.DataFrame, editor_table: pd.DataFrame) -> dict[pd.Timestamp, str]:
     """The texts of the column override that are not those of the saved table."""
-    saved = for_editing(table, {})["override"]
-    typed = edited["override"].fillna("")
-    return dict(zip(table["date"][typed != saved], typed[typed != saved], strict=True))
+    saved_texts = to_editor_table(table, {})["override"]
+    editor_texts = editor_table["override"].fillna("")
+    is_unsaved = editor_texts != saved_texts
+    return dict(zip(table["date"][is_unsaved], editor_texts[is_unsaved], strict=True))
 
 
-def fill_texts(table: pd.DataFrame, first: date, last: date, amounts: pd.Series) -> dict[pd.Timestamp, str]:
+def amounts_as_texts(table: pd.DataFrame, first: date, last: date, amounts: pd.Series) -> dict[pd.Timestamp, str]:
     """These amounts as overrides of the days first … last that the table has: closed days are not in it.
 
     DataError if it has none of them.
@@ -95,10 +96,10 @@ def read_edits(table: pd.DataFrame, texts: Texts) -> Edits:
             override[row] = parse_amount(text, forecast) if text.strip() else np.nan
         except DataError as error:
             problems.append(f"{formats.day(table['date'].to_numpy()[row])}: {error}")
-    saved = table["override"].to_numpy(dtype=float)
-    is_changed = is_typed & ~np.isnan(override) & (override != saved)
+    saved_amounts = table["override"].to_numpy(dtype=float)
+    is_changed = is_typed & ~np.isnan(override) & (override != saved_amounts)
     days = pd.DataFrame({"date": table["date"], "amount": override})
-    changed, removed = days[is_changed], days[np.isnan(override) & ~np.isnan(saved)]
+    changed, removed = days[is_changed], days[np.isnan(override) & ~np.isnan(saved_amounts)]
     return Edits(override, changed, removed, tuple(problems), _unlikely(changed, table["forecast"][is_changed]))
 
 

@@ -1,5 +1,6 @@
-"""Why the forecast of a store's day is what it is, and why it moved. Day, origin and version are in the URL."""
+"""Why the forecast of a day is what it is, and why that of one store moved. Day, origin and version are in the URL."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -7,47 +8,58 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.elements.plotly_chart import PlotlyState
 
-from rossmann.dashboard import charts, formats, links, loading, loading_movement
+from rossmann import explain
+from rossmann.dashboard import charts, formats, links, loading, loading_movement, loading_planning, widgets
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.selection import Selection
 from rossmann.data import SalesHistory
-from rossmann.explain import Movement
-from rossmann.schema import DAY, to_date
+from rossmann.explain import Movement, Reasons
+from rossmann.schema import to_date
 from rossmann.validation import DataError
 
 DAY_KEY, CLICK_KEY = "day", "click"  # of the session; the day is in the URL, too
 MOVEMENT_KEY, SINCE_KEY, VERSION_KEY = "movement", "since", "since-version"  # of the session and of the URL
+MOST_STORES = 100  # whose reasons are summed: some 5 ms each
 MARGIN = 0.35  # of the range of a movement, beside it, for the amounts
 
 
 def show_reasons(history: SalesHistory, selection: Selection, now: Current, event: PlotlyState) -> None:
-    """The reasons of one store's day, and, when the reader asks for it, why it moved. event: a click in the chart."""
+    """The reasons of a day of the chosen stores, and, for one store, why it moved. event: a click in the chart."""
     st.subheader("Reasons")
-    if len(selection.positions) > 1:
-        st.info("Choose one store above: then the reasons of a day's forecast stand here.")
+    stores = tuple(history.stores.number[selection.positions].tolist())
+    if len(stores) > MOST_STORES:
+        st.info(f"Choose at most {MOST_STORES} stores above: then the reasons of a day's forecast stand here.")
         return
-    left, right = st.columns([1, 3])
+    left, right = widgets.side_and_main()
     with left:
         day = _choose_day(history, event)
-    store = int(history.stores.number[selection.positions[0]])
-    reasons = loading.reasons(now.snapshot, now.champion.version, store, day)
-    left.metric(f"Forecast of {formats.day(day)}, {formats.unit(history)}", formats.amount(reasons.forecast))
-    if reasons.closed:
-        right.info("The plan says that the store is closed on this day, so that the forecast is 0.")
-    else:
-        with right:
-            charts.show(charts.waterfall(reasons, f"{formats.unit(history)}"), "reasons")
-            st.caption("The usual level, and what each cause adds to it or takes away: together they are the forecast.")
-    if st.toggle("Why it moved since an earlier origin", key=MOVEMENT_KEY, bind="query-params"):
-        _show_movement(history, now, store, day)
+    reasons = loading.reasons(now.snapshot, now.champion.version, stores, day)
+    forecast, unit = sum(each.forecast for each in reasons), formats.unit(history)
+    left.metric(f"Forecast of {formats.day(day)}, {unit}", formats.amount(forecast))
+    with right:
+        _show_terms(reasons, forecast, unit)
+    if len(stores) == 1 and st.toggle("Why it moved since an earlier origin", key=MOVEMENT_KEY, bind="query-params"):
+        _show_movement(history, now, stores[0], day)
+
+
+def _show_terms(reasons: Sequence[Reasons], forecast: float, unit: str) -> None:
+    count, closed = len(reasons), sum(each.closed for each in reasons)
+    if closed == count:
+        who = "the store is" if count == 1 else "the stores are"
+        st.info(f"The plan says that {who} closed on this day, so that the forecast is 0.")
+        return
+    charts.show(charts.waterfall(explain.sum_terms(reasons), forecast, unit), "reasons")
+    about = "The usual level, and what each cause adds to it or takes away: together they are the forecast."
+    of_them = f", {closed} of them closed" if closed else ""
+    st.caption(about + (f" They are sums of {count} stores{of_them}." if count > 1 else ""))
 
 
 def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
     """The day whose reasons are shown: clicked in the chart, or typed. In the URL."""
-    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
-    clicked = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
-    if clicked and first <= clicked[0] <= last and clicked[0] != st.session_state.get(CLICK_KEY):
-        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked[0]
+    first, last = loading_planning.days_to_come(history)
+    clicked_days = [to_date(np.datetime64(point["x"])) for point in event.selection.points]
+    if clicked_days and first <= clicked_days[0] <= last and clicked_days[0] != st.session_state.get(CLICK_KEY):
+        st.session_state[CLICK_KEY] = st.session_state[DAY_KEY] = clicked_days[0]
     links.warn_of_unknown_day(DAY_KEY, first, last)
     return st.date_input(
         "Day, also by a click on it in the chart",
@@ -62,7 +74,7 @@ def _choose_day(history: SalesHistory, event: PlotlyState) -> date:
 
 def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -> None:
     """Choose an origin and a version; the forecast before and now, and by how much each cause moved it."""
-    left, right = st.columns([1, 3])
+    left, right = widgets.side_and_main()
     with left:
         since, version = _choose_earlier(history, now, store, day)
     with right:
@@ -72,11 +84,11 @@ def _show_movement(history: SalesHistory, now: Current, store: int, day: date) -
             st.info(str(error), icon=":material/info:")
             return
         movement, unit = earlier.movement, formats.unit(history)
-        before, after = st.columns(2)
-        before.metric(f"Before, from sales up to {formats.day(since)}, {unit}", formats.amount(movement.before))
+        earlier_column, now_column = widgets.columns(2)
+        earlier_column.metric(f"Before, from sales up to {formats.day(since)}, {unit}", formats.amount(movement.before))
         change = formats.change(movement.change)
-        after.metric(f"Now, from sales up to {formats.day(history.origin)}, {unit}", formats.amount(movement.after),
-                     change, delta_color="off")  # fmt: skip
+        now_label = f"Now, from sales up to {formats.day(history.origin)}, {unit}"
+        now_column.metric(now_label, formats.amount(movement.after), change, delta_color="off")
         if any(round(amount) for _, amount in movement.causes):
             charts.show(_movement_chart(movement, unit), "movement-chart")
             st.caption("What each cause adds or takes away: together they are the difference of the two forecasts.")

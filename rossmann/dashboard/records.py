@@ -31,7 +31,7 @@ TTL_S = 5  # for what may change at any time
 SUMS_TTL_S = 300  # a day that is scored a second time changes no field of JournalKey
 ENDPOINT_TIMEOUT_S = 2
 HOURS = 24
-FIGURES = ("all", "lead_week")  # the slices that are read as they are
+PAGE_SLICES = ("all", "lead_week")  # slices of the accuracy table that the pages show
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ class EndpointStatus:
 
 @st.cache_data(ttl=TTL_S, show_spinner=False)
 def journal_key() -> JournalKey:
-    """The newest of the journal, by which everything else is cached."""
+    """What changes with the journal: what is computed from it is cached by this key."""
     url = loading.settings().journal_address
     return JournalKey(journal.newest_request(url), journal.newest_scored_day(url))
 
 
 @st.cache_data(max_entries=20, ttl=SUMS_TTL_S, show_spinner=False)
 def accuracy_sums(_: JournalKey, first: date, last: date) -> pd.DataFrame:
-    """The daily sums of FIGURES of all model versions."""
-    return journal.sum_accuracy(loading.settings().journal_address, FIGURES, first, last)
+    """The daily sums of PAGE_SLICES of all model versions."""
+    return journal.sum_accuracy(loading.settings().journal_address, PAGE_SLICES, first, last)
 
 
 @st.cache_data(max_entries=20, ttl=SUMS_TTL_S, show_spinner=False)
@@ -81,13 +81,13 @@ def store_sums(_: JournalKey, version: int, first: date, last: date) -> pd.DataF
 
 @st.cache_resource(max_entries=4, ttl=SUMS_TTL_S, show_spinner=False)
 def newest_batches(_: JournalKey, version: int, first: date, last: date) -> list[tuple[pd.DataFrame, Quantiles]]:
-    """The newest forecasts of a model version, as of `journal.read_newest_batches`."""
+    """The newest forecasts of a model version, as `journal.read_newest_batches` returns them."""
     return journal.read_newest_batches(loading.settings().journal_address, version, first, last)
 
 
 @st.cache_data(ttl=TTL_S, show_spinner=False)
 def hourly_traffic(end: datetime) -> pd.DataFrame:
-    """Requests of the HOURS before a moment in UTC, as of `journal.hourly_traffic`."""
+    """Requests of the HOURS before a moment in UTC, as `journal.hourly_traffic` returns them."""
     return journal.hourly_traffic(loading.settings().journal_address, end, HOURS)
 
 
@@ -151,7 +151,7 @@ def rollback_target(champion: int) -> int | None:
 
 @st.cache_data(ttl=TTL_S, show_spinner="Asking Prefect whether a retraining runs …")
 def retraining() -> str:
-    """What `rossmann alarms` says about the run that will answer the open alarms; empty if none is due or running.
+    """What `rossmann alarms` says about the run that will answer the alarms; empty if none is due or running.
 
     The command asks Prefect, which only the flows know.
     """

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-import plotly.graph_objects as go
 import streamlit as st
 
-from rossmann.dashboard import charts, formats, loading
+from rossmann.dashboard import charts, formats, loading, widgets
+from rossmann.dashboard.difference_charts import scenario_chart
 from rossmann.dashboard.loading import Current
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
@@ -17,7 +17,7 @@ CHANGES_KEY, NAME_KEY = "changes", "scenario"  # of the session and of the URL
 REPLACE_KEY, DELETED_KEY, FIELD_KEY = "scenario-to-replace", "scenario-deleted", "scenario-name"  # of the session
 
 
-def keep(changes: tuple[Change, ...]) -> None:
+def show_keep_form(changes: tuple[Change, ...]) -> None:
     """Keep the changes under a name; before one of the same name is replaced, ask."""
     with st.form("keep", border=False):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -45,12 +45,10 @@ def _ask_before_replacing() -> None:
     scenario, changes_then = st.session_state.get(REPLACE_KEY, (None, ()))
     if not scenario or changes_then != st.session_state[CHANGES_KEY]:
         return
-    text, replace, cancel = st.columns([6, 1, 1], vertical_alignment="center")
-    text.warning(
-        formats.bullets([f"There is a scenario {scenario.name} with other changes."]), icon=":material/warning:"
-    )
-    replace.button("Replace it", on_click=_save, args=(scenario,))
-    cancel.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
+    row = widgets.row()
+    row.warning(formats.plain(f"There is a scenario {scenario.name} with other changes."), icon=":material/warning:")
+    row.button("Replace it", on_click=_save, args=(scenario,))
+    row.button("Cancel", on_click=st.session_state.pop, args=(REPLACE_KEY, None))
 
 
 def _save(scenario: Scenario) -> None:
@@ -70,14 +68,15 @@ def show_scenarios(history: SalesHistory, now: Current) -> None:
     st.subheader("Scenarios")
     differences = {each.name: _difference_today(each, now) for each in stored}
     if totals := {name: value for name, value in differences.items() if isinstance(value, Difference)}:
-        charts.show(_scenario_chart(history, totals), "scenarios")
+        charts.show(scenario_chart(history, totals), "scenarios")
     for scenario in stored:
-        text, use, forget = st.columns([6, 1, 1], vertical_alignment="center")
+        row = widgets.row()
         is_over = all(change.last <= to_date(history.origin) for change in scenario.changes)
         note = "; all of its days are over" if is_over else ""
-        text.markdown(f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}")
-        use.button("Open", key=f"open-{scenario.name}", on_click=_use, args=(scenario.changes, scenario.name))
-        forget.button("Delete", key=f"delete-{scenario.name}", on_click=_forget, args=(scenario,))
+        text = f"**{formats.plain(scenario.name)}**: {_difference_text(differences[scenario.name])}{note}"
+        row.markdown(text, width="stretch")
+        row.button("Open", key=f"open-{scenario.name}", on_click=_open, args=(scenario.changes, scenario.name))
+        row.button("Delete", key=f"delete-{scenario.name}", on_click=_delete, args=(scenario,))
 
 
 def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
@@ -90,30 +89,11 @@ def _difference_today(scenario: Scenario, now: Current) -> Difference | str:
 
 def _difference_text(difference: Difference | str) -> str:
     if isinstance(difference, str):
-        return formats.bullets([difference])
+        return formats.plain(difference)
     return f"{formats.change(difference.amount)}, between {formats.difference_interval(difference)}"
 
 
-def _scenario_chart(history: SalesHistory, differences: dict[str, Difference]) -> go.Figure:
-    totals = list(differences.values())
-    chart = charts.figure("", height=90 + 40 * len(differences))
-    reach = {
-        "symmetric": False, "color": charts.ACTUAL,
-        "array": [total.upper - total.amount for total in totals],
-        "arrayminus": [total.amount - total.lower for total in totals],
-    }  # fmt: skip
-    colours = [charts.BETTER if total.amount >= 0 else charts.WORSE for total in totals]
-    chart.add_bar(
-        y=[charts.plain(name) for name in differences], x=[total.amount for total in totals], orientation="h",
-        marker={"color": colours},
-        error_x=reach, name="difference", hovertemplate="%{x:+,.0f}",
-    )  # fmt: skip
-    chart.update_layout(hovermode="closest", yaxis={"autorange": "reversed", "type": "category"})
-    chart.update_xaxes(title=f"difference from the published plan, {formats.unit(history)}", tickformat="~s")
-    return chart
-
-
-def _use(changes: tuple[Change, ...], name: str) -> None:
+def _open(changes: tuple[Change, ...], name: str) -> None:
     st.session_state[CHANGES_KEY] = changes
     st.session_state[FIELD_KEY] = st.query_params[NAME_KEY] = name
 
@@ -121,9 +101,9 @@ def _use(changes: tuple[Change, ...], name: str) -> None:
 def _offer_undo() -> None:
     """One click brings back the scenario that was deleted last."""
     if scenario := st.session_state.get(DELETED_KEY):
-        text, undo = st.columns([7, 1], vertical_alignment="center")
-        text.info(formats.bullets([f"Scenario {scenario.name} is deleted."]), icon=":material/delete:")
-        undo.button("Undo", on_click=_restore, args=(scenario,))
+        row = widgets.row()
+        row.info(formats.plain(f"Scenario {scenario.name} is deleted."), icon=":material/delete:")
+        row.button("Undo", on_click=_restore, args=(scenario,))
 
 
 def _restore(scenario: Scenario) -> None:
@@ -131,7 +111,7 @@ def _restore(scenario: Scenario) -> None:
     _keep_or_ask(scenario)
 
 
-def _forget(scenario: Scenario) -> None:
+def _delete(scenario: Scenario) -> None:
     scenarios.remove_scenario(loading.scenario_folder(), scenario.name)
     st.session_state[DELETED_KEY] = scenario
     if st.query_params.get(NAME_KEY) == scenario.name:

@@ -62,8 +62,8 @@ def choose_stores(history: SalesHistory) -> Selection:
         _restore(STORES_KEY, labels)
         names = _choose_labels(right, labels)
     if names:
-        chosen = np.flatnonzero(np.isin(history.stores.label, names))
-        return Selection(chosen, _title(history.stores.label[chosen].tolist()), is_all=False)
+        positions = np.flatnonzero(np.isin(history.stores.label, names))
+        return Selection(positions, _title(history.stores.label[positions].tolist()), is_all=False)
     is_all = group == ALL
     count = "1 store" if len(labels) == 1 else f"{len(labels):,} stores"
     return Selection(members, f"All {count}" if is_all else f"{group} ({count})", is_all)

@@ -108,8 +108,8 @@ def sum_actuals(history: SalesHistory, positions: np.ndarray, days: int) -> tupl
 def last_year(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
     """Sales of these stores on the same weekdays 52 weeks before; NaN where a store has no row. [stores, days]"""
     stores = np.repeat(history.stores.number[positions], len(dates))
-    before = np.tile(dates - WEEKS_YEAR_DAYS * DAY, len(positions))
-    return history.take("sales", stores, before).reshape(len(positions), len(dates))
+    dates_last_year = np.tile(dates - WEEKS_YEAR_DAYS * DAY, len(positions))
+    return history.take("sales", stores, dates_last_year).reshape(len(positions), len(dates))
 
 
 def promotion_days(history: SalesHistory, positions: np.ndarray, dates: np.ndarray) -> np.ndarray:
@@ -131,24 +131,29 @@ def holiday_names(history: SalesHistory, positions: np.ndarray, dates: np.ndarra
     return names.astype(str)
 
 
+def weeks(dates: np.ndarray) -> list[np.ndarray]:
+    """The positions of the days of each week from Monday to Sunday."""
+    monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
+    return [np.flatnonzero(monday == each) for each in np.unique(monday)]
+
+
 def weekly_table(
-    published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, before: np.ndarray
+    published: PublishedForecast, dates: np.ndarray, positions: np.ndarray, sales_last_year: np.ndarray
 ) -> pd.DataFrame:
     """The weeks from Monday to Sunday: first and last day, days, forecast, lower, upper, last_year, change.
 
-    before: `last_year` of these stores. [stores, dates]
+    sales_last_year: `last_year` of these stores. [stores, dates]
     lower, upper: of the widest band of the `forecast_sums` of weeks.
     change: against last year, of the stores and days that are open in both years, as `forecasting.year_over_year` says.
     The first and the last week may have fewer than seven days, and last_year has the same ones; NaN without any row.
     """
-    monday = (dates - weekday(dates) * DAY).astype("datetime64[D]")
-    periods = [np.flatnonzero(monday == each) for each in np.unique(monday)]
+    periods = weeks(dates)
     sums, sales = forecast_sums(published, dates, positions, periods), published.sales[positions]
-    changes = [forecasting.year_over_year(sales[:, days].ravel(), before[:, days].ravel()) for days in periods]
+    changes = [forecasting.year_over_year(sales[:, days].ravel(), sales_last_year[:, days].ravel()) for days in periods]
     return pd.DataFrame({
         "first": sums.dates, "last": [dates[days[-1]] for days in periods], "days": [len(days) for days in periods],
         "forecast": sums.sales, "lower": sums.bands[0].lower, "upper": sums.bands[0].upper,
-        "last_year": [_sum(before[:, days]) for days in periods], "change": changes,
+        "last_year": [_sum(sales_last_year[:, days]) for days in periods], "change": changes,
     })  # fmt: skip
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from rossmann import monitoring, registry
-from rossmann.alarms import AlarmRecord, RetrainingOutcome
-from rossmann.dashboard.formats import percent
+from rossmann.alarms import AlarmRecord, RetrainingOutcome, ids_of_repeated_outcomes
+from rossmann.dashboard.formats import moment, percent
 from rossmann.registry import LedgerEntry
 
 ADVICE = {  # what a person does about an alarm that no retraining answers, by its kind
@@ -40,15 +40,22 @@ class TimelineEntry:
     title: str
     reasons: tuple[str, ...]
     day: date | None  # of the sales that an alarm is about
-    is_open: bool  # whether a retraining must still answer it
     answer: str  # what was done, and what that changed, or what a person does; empty where nothing answers
+    is_open: bool = False  # whether a retraining must still answer it, or a check pass
+    waits_for_retraining: bool = False
+    is_over: bool = False  # whether a check has passed
 
 
 def timeline(
     records: Sequence[AlarmRecord], ledger: Sequence[LedgerEntry], weekly: pd.DataFrame
 ) -> list[TimelineEntry]:
     """All entries, newest first. weekly: from `monitoring.weekly_scores`, for what a promotion changed."""
-    entries = [_of_alarm(each, ledger, weekly) for each in records] + [_of_decision(each) for each in ledger]
+    repeated = ids_of_repeated_outcomes(records)
+    answers = [
+        _same_answer(each) if each.alarm.id in repeated else _answer(each, *effect(each, ledger, weekly))
+        for each in records
+    ]
+    entries = [*map(_of_alarm, records, answers), *map(_of_decision, ledger)]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)
 
 
@@ -63,7 +70,7 @@ def sentence(entry: LedgerEntry) -> str:
 def effect(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFrame) -> tuple[float, float]:
     """WAPE before and after the promotion that answered an alarm; NaN where there was none, or no week yet."""
     outcome, nothing = record.outcome, (np.nan, np.nan)
-    if outcome is None or outcome.decision != "promoted" or record.alarm.day is None:
+    if not isinstance(outcome, RetrainingOutcome) or outcome.decision != "promoted" or record.alarm.day is None:
         return nothing
     promotions = (each for each in ledger if each.version == outcome.model_version and each.action == registry.PROMOTE)
     previous = next((each.previous for each in promotions), None)
@@ -72,18 +79,24 @@ def effect(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFr
     return monitoring.wape_around(weekly, record.alarm.day, previous, outcome.model_version)
 
 
-def _of_alarm(record: AlarmRecord, ledger: Sequence[LedgerEntry], weekly: pd.DataFrame) -> TimelineEntry:
+def _of_alarm(record: AlarmRecord, answer: str) -> TimelineEntry:
     alarm = record.alarm
     statistic = f": {alarm.statistic}" if alarm.statistic else ""
     title = f"{alarm.event_kind.replace('-', ' ').capitalize()} alarm{statistic}"
-    advice = ADVICE.get(alarm.event_kind, "")
-    answer = _answer(record.outcome, *effect(record, ledger, weekly)) if record.outcome else advice
     reason = alarm.reason.removeprefix(f"{alarm.statistic}: ")  # which is in the title
-    return TimelineEntry(alarm.at, alarm.event_kind, title, (reason,), alarm.day, record.is_open, answer)
+    return TimelineEntry(
+        alarm.at, alarm.event_kind, title, (reason,), alarm.day, answer,
+        record.is_open, record.waits_for_retraining, record.is_over,
+    )  # fmt: skip
 
 
-def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:
-    """The first reason only: the decision, an entry of its own, has all of them."""
+def _answer(record: AlarmRecord, before: float, after: float) -> str:
+    """The first reason of a retraining only: the decision, an entry of its own, has all of them."""
+    outcome = record.outcome
+    if outcome and record.is_over:
+        return f"Over since {moment(outcome.at)}: {outcome.reason}."
+    if not isinstance(outcome, RetrainingOutcome):
+        return ADVICE.get(record.alarm.event_kind, "")
     version = f", version {outcome.model_version} serves" if outcome.model_version else ""
     text = f"Retraining {outcome.decision}{version}: {outcome.reason.partition('; ')[0]}."
     if np.isnan(after):
@@ -91,6 +104,11 @@ def _answer(outcome: RetrainingOutcome, before: float, after: float) -> str:
     return f"{text} WAPE was {percent(before)} before and is {percent(after)} in the weeks after."
 
 
+def _same_answer(record: AlarmRecord) -> str:
+    """Without what the alarm before says of the same retraining."""
+    return f"Retraining {record.outcome.decision}: the same as above." if record.outcome else ""
+
+
 def _of_decision(entry: LedgerEntry) -> TimelineEntry:
     at = entry.at.to_pydatetime().astimezone(UTC)
-    return TimelineEntry(at, DECISION, sentence(entry), entry.reasons, None, False, "")
+    return TimelineEntry(at, DECISION, sentence(entry), entry.reasons, None, "")

@@ -30,11 +30,12 @@ class CovariateRows:
     is_flag: bool
 
     def __call__(self, stores: Stores, dates: np.ndarray) -> np.ndarray:
-        """The panel. A day without a value has that of the other stores: the most common flag, the mean number.
+        """The panel, with the values of days without one.
 
-        On days on which no store has a value: that of the same store 52 weeks before; where there is none, flags are 0
-        and numbers the last one of the store before, since later ones are not known on that day. Before its first
-        value a number has this value. Rows without a store: `_of_all_stores`.
+        Such a day has the most common flag, or the mean number, of the other stores. If no store has a value on that
+        day: the value of the same store 52 weeks before. If there is none: a flag is 0, and a number is the last one
+        before that day, since later ones are not known then; before its first value, a number has this value.
+        Rows without a store: `_of_all_stores`.
         """
         values = self._of_all_stores(stores, dates) if self.store is None else self._by_store(self.store, stores, dates)
         of_day = mean(values, axis=0)

@@ -17,6 +17,10 @@ from rossmann.validation import DataError, ValidationError, Violation
 HEADER_BYTES = 1 << 16  # more than any first line has, and than most footers of Parquet files
 MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
 MAX_MALFORMED_LINES = 1000  # parsing stops here
+EXCEL_FILES = {  # by their first bytes, which are also those of others
+    b"PK\x03\x04": "an Excel file or an archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel file or another document of Office",
+}
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 Parser = Callable[[pa.ChunkedArray], tuple[np.ndarray, np.ndarray]]  # → values, and which cells are unreadable
@@ -122,9 +126,17 @@ def check_header(file: str, content: bytes, required: Sequence[str]) -> None:
     _header(file, content, required)
 
 
+def check_not_excel(file: str, content: bytes) -> None:
+    """Raise DataError if the content begins as the files of Excel do."""
+    for start, kind in EXCEL_FILES.items():
+        if content.startswith(start):
+            raise DataError(f"{file} is {kind}. Save it as CSV in UTF-8.")
+
+
 def _check_encoding(file: str, content: bytes) -> None:
     if not content.strip():
         raise DataError(f"{file} is empty. Export it again, with its header.")
+    check_not_excel(file, content)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

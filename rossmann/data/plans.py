@@ -8,7 +8,7 @@ import pandas as pd
 from rossmann.chain import KAGGLE_CHAIN
 from rossmann.data.chain_files.cells import is_parquet, parquet_cells, parquet_names
 from rossmann.data.chain_files.plans import plan_names, plan_types
-from rossmann.data.csv_parsing import CELL_TYPES, CellType, header_names, parse_readable, read_cells
+from rossmann.data.csv_parsing import CELL_TYPES, CellType, check_not_excel, header_names, parse_readable, read_cells
 from rossmann.data.history import Plan, SalesHistory
 from rossmann.data.kaggle.columns import KAGGLE_NAMES
 from rossmann.data.known_values import calendar_values, lay_over
@@ -28,7 +28,7 @@ def require_plan(path: str) -> None:
 
 
 def read_plan(path: str, history: SalesHistory) -> tuple[Plan, np.ndarray | None]:
-    """The rows of a CSV or Parquet file in its order, and its ids if it has a column of them: as of `parse_plan`."""
+    """The rows of a CSV or Parquet file in its order, and its ids if it has a column of them, like `parse_plan`."""
     require_plan(path)
     storage, file = split_path(path)
     return parse_plan(file, storage.read(file), history)
@@ -43,6 +43,7 @@ def parse_plan(file: str, content: bytes, history: SalesHistory) -> tuple[Plan, 
     columns; and ValidationError for cells that cannot be read, stores without a history, repeated rows and days up to
     the origin or beyond the horizon, all of them at once.
     """
+    check_not_excel(file, content)
     chain, stores = history.chain, history.stores
     header = set(parquet_names(file, content)) if is_parquet(content) else header_names(content)
     if chain.is_kaggle:

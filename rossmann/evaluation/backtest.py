@@ -33,7 +33,7 @@ BACKTEST_COLUMNS = {
     "sales": DTYPES["sales"],
     **{name: DTYPES[name] for name in FORECAST_COLUMNS},
     "standard_deviation": "float64",  # of the error of log sales, known with the forecast; NaN where it is not needed
-    "quantile_loss": "float64",  # as of `quantile_loss`; NaN without quantiles
+    "quantile_loss": "float64",  # from `quantile_loss`; NaN without quantiles
 }
 
 
@@ -130,7 +130,7 @@ class Backtest:
 
     @staticmethod
     def of_tables(tables: Iterable[pd.DataFrame], loss: Loss = LOSSES[DEFAULT_LOSS]) -> "Backtest":
-        """The backtest of the rows of several tables, each as of `backtest_rows`."""
+        """The backtest of the rows of several tables, each from `backtest_rows`."""
         return Backtest(pd.concat(tables, ignore_index=True).astype(BACKTEST_COLUMNS), loss)
 
     @property

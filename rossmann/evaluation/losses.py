@@ -55,14 +55,14 @@ class Loss:
         return self.term(self.error(sales, forecast))
 
     def capped_terms(self, sales: np.ndarray, forecast: np.ndarray, store_fold: np.ndarray) -> np.ndarray:
-        """The same with no error beyond the cap. store_fold: as of `store_folds`. float64 [rows]"""
+        """The same with no error beyond the cap. store_fold: from `store_folds`. float64 [rows]"""
         cap: np.ndarray | float = self.cap
         if self.cap_is_in_sales:
             cap = cap * pd.Series(sales).groupby(store_fold).transform("median").to_numpy()
         return self.term(np.clip(self.error(sales, forecast), -cap, cap))
 
     def score(self, terms: np.ndarray, sales: np.ndarray, store_fold: np.ndarray) -> float:
-        """The score of rows with these terms; there must be at least one. store_fold: as of `store_folds`."""
+        """The score of rows with these terms; there must be at least one. store_fold: from `store_folds`."""
         store_sums = np.abs(np.bincount(store_fold, terms))
         return float(self.finish(store_sums.sum() / self.weight(sales).sum()))
 

@@ -17,7 +17,15 @@ from rossmann.explain.comparison import (
 )
 from rossmann.explain.data_as_of import DataAsOf, find_data_as_of, latest_data_before
 from rossmann.explain.movement import Movement, why_it_moved
-from rossmann.explain.reasons import ForecastInputs, Reasons, Term, reasons, reasons_of_day
+from rossmann.explain.reasons import (
+    ForecastInputs,
+    Reasons,
+    Term,
+    reasons,
+    reasons_of_day,
+    reasons_of_stores,
+    sum_terms,
+)
 from rossmann.explain.terms import feature_part
 
 __all__ = [
@@ -36,5 +44,7 @@ __all__ = [
     "notes",
     "reasons",
     "reasons_of_day",
+    "reasons_of_stores",
+    "sum_terms",
     "why_it_moved",
 ]

@@ -65,12 +65,12 @@ def load_earlier_inputs(
     since_version: int | None,
     loaders: InputLoaders,
 ) -> tuple[InputVersions, ForecastInputs]:
-    """The inputs of the forecast to compare with, from the origin `since` and the model `since_version`, and their
-    versions.
+    """The inputs of the earlier forecast to compare with, and their versions. Its plan is the published one.
 
-    What is None is as in the later forecast, of which `versions` and `inputs` are, and is not loaded again; the plan
-    is the published one. current: the snapshot that is truncated where none ends on the origin. DataError for an origin
-    after that of the later forecast, and for an unknown version.
+    versions, inputs: of the later forecast.
+    since: the origin of the earlier one. since_version: its model. None: that of the later one, as it is loaded.
+    current: the snapshot that is truncated at `since` where no snapshot ends on that day.
+    DataError for an origin after that of the later forecast, and for an unknown version.
     """
     earlier = _earlier_versions(versions, current, since, since_version, loaders)
     forecaster, state = inputs.forecaster, inputs.state
@@ -98,14 +98,14 @@ def _earlier_versions(
 
 def notes(day: date, versions: InputVersions, earlier: InputVersions | None) -> list[str]:
     """What the reader must know: data include later corrections, or a model was trained on the day itself."""
-    both = [versions] if earlier is None else [versions, earlier]
-    truncated = sorted({str(each.data.origin) for each in both if each.data.is_truncated})
+    all_versions = [versions] if earlier is None else [versions, earlier]
+    truncated_origins = sorted({str(each.data.origin) for each in all_versions if each.data.is_truncated})
     lines = [
         f"no snapshot ends on {end}: data up to {end} come from the current snapshot, which includes later corrections "
         "of sales and plan"
-        for end in truncated
+        for end in truncated_origins
     ]
-    ends = {each.model_version: each.train_end for each in both}
+    ends = {each.model_version: each.train_end for each in all_versions}
     lines += [
         f"model version {version} was trained until {end}: it knows this day"
         for version, end in ends.items()

@@ -40,14 +40,14 @@ class Movement:
         return ("new actuals", self.actuals), ("changed plan", self.plan), ("changed model", self.model)
 
 
-def why_it_moved(before: ForecastInputs, after: ForecastInputs, store: int, day: np.datetime64) -> Movement:
+def why_it_moved(earlier: ForecastInputs, later: ForecastInputs, store: int, day: np.datetime64) -> Movement:
     """Split the difference of two forecasts of a store's day. DataError if one of the two cannot forecast the day.
 
     The forecast is computed with every mixture of what was and what is. A cause has the mean of what it changes over
     all orders in which the causes can be exchanged (its Shapley value): one fixed order would give what two causes do
     together to one of them. A cause that changes nothing has 0. The plan is exchanged on the days that both forecast.
     """
-    sides = (before, after)
+    sides = (earlier, later)
     for inputs in sides:
         inputs.require_day(day)
     forecasts = {mixture: _forecast(sides, mixture, store, day) for mixture in product((0, 1), repeat=CAUSES)}
@@ -62,14 +62,14 @@ def _shapley(value: Callable[[Sides], float]) -> list[float]:
     for order in permutations(range(CAUSES)):
         mixture = [0] * CAUSES
         for cause in order:
-            without = value(tuple(mixture))
+            value_without = value(tuple(mixture))
             mixture[cause] = 1
-            shares[cause] += value(tuple(mixture)) - without
+            shares[cause] += value(tuple(mixture)) - value_without
     return [share / factorial(CAUSES) for share in shares]
 
 
 def _forecast(sides: tuple[ForecastInputs, ForecastInputs], mixture: Sides, store: int, day: np.datetime64) -> float:
-    """The forecast with actuals, plan and model each of one side."""
+    """The forecast with the actuals, the plan and the model that the mixture takes from the two sides."""
     actuals, plan, model = (sides[side] for side in mixture)
     rows = _store_plan(plan, actuals.state, store)
     sales = model.forecaster.predict(actuals.state, rows).sales

@@ -1,6 +1,6 @@
 """The reasons of a forecast: its terms, named in business language, which add up to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -104,6 +104,32 @@ def reasons_of_day(inputs: ForecastInputs, store: int, day: np.datetime64) -> Re
     return result
 
 
+def reasons_of_stores(inputs: ForecastInputs, stores: Sequence[int], day: np.datetime64) -> tuple[Reasons, ...]:
+    """The reasons of the published forecasts of a day of these stores. DataError for a day that cannot be forecast."""
+    inputs.require_day(day)
+    plan = features.published_plan(inputs.state)
+    return reasons(inputs.forecaster, inputs.state, plan.at(np.isin(plan.store, stores) & (plan.date == day)))
+
+
+def sum_terms(several: Sequence[Reasons]) -> tuple[Term, ...]:
+    """The terms of the sum of several forecasts, without parts: their amounts are summed. None if all are closed.
+
+    An effect is that on the logarithm of the sum, so that these add up, too.
+    """
+    amounts: dict[str, float] = {}
+    for term in (term for each in several for term in each.terms):
+        amounts[term.name] = amounts.get(term.name, 0.0) + term.amount
+    if not amounts:
+        return ()
+    forecast, base = sum(each.forecast for each in several), amounts[terms.USUAL]
+    amount_per_log_effect = float(logarithmic_mean(np.array(forecast), np.array(base)))
+    others = (name for name in _ordered(amounts) if name != terms.USUAL)
+    return (
+        Term(terms.USUAL, float(np.log(base)), base),
+        *(Term(name, amounts[name] / amount_per_log_effect, amounts[name]) for name in others),
+    )
+
+
 def reasons(forecaster: Forecaster, state: State, plan: Plan) -> tuple[Reasons, ...]:
     """The reasons of the forecast of every row of the plan, in its order. Some 5 ms of one core per row with a blend.
 
@@ -116,9 +142,9 @@ def _reasons(forecaster: Forecaster, state: State, plan: Plan, positions: np.nda
     """The reasons of the rows at these positions; the other rows of the plan are their neighbours."""
     if not len(positions):
         return ()
-    joined = features.join_plan(state, plan)
-    of_rows = joined.row_store[positions], joined.row_day[positions]
-    rows = PlanRows(state, joined.calendar, joined.store_positions, *of_rows)
+    all_rows = features.join_plan(state, plan)
+    row_positions = all_rows.row_store[positions], all_rows.row_day[positions]
+    rows = PlanRows(state, all_rows.calendar, all_rows.store_positions, *row_positions)
     forecast = forecaster.predict(state, plan).sales[positions]
     effects = log_effects(forecaster, rows)
     base = effects[terms.USUAL, WHOLE]
@@ -149,14 +175,18 @@ def logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _in_order(effects: Effects) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """The effects by term and part, as the terms are listed: the covariates of chain.toml before LAST_TERMS."""
+    """The effects by term and part, as the terms are listed."""
     by_term: dict[str, dict[str, np.ndarray]] = {}
     for (term, part), values in effects.items():
         by_term.setdefault(term, {})[part] = values
-    covariate_terms = [term for term in by_term if term not in (*terms.FIRST_TERMS, *terms.LAST_TERMS)]
-    return {
-        term: by_term[term] for term in (*terms.FIRST_TERMS, *covariate_terms, *terms.LAST_TERMS) if term in by_term
-    }
+    return {term: by_term[term] for term in _ordered(by_term)}
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """Names of terms as they are listed: the covariates of chain.toml before LAST_TERMS."""
+    existing = list(names)
+    covariate_terms = [name for name in existing if name not in (*terms.FIRST_TERMS, *terms.LAST_TERMS)]
+    return [name for name in (*terms.FIRST_TERMS, *covariate_terms, *terms.LAST_TERMS) if name in existing]
 
 
 def _terms(

@@ -42,7 +42,7 @@ NEW_YEAR = ("special_day 12-31", "special_day 1-2")
 def fit_chain(
     calendar: Calendar, stores: Stores, breaks: SchoolBreaks, log_sales: np.ndarray, weekdays: Weekdays
 ) -> StoreRidge:
-    """As `store_ridge.fit`, with the shrinkage that would have forecast the last HELD_OUT_DAYS best."""
+    """Like `store_ridge.fit`, with the shrinkage that would have forecast the last HELD_OUT_DAYS best."""
     shrinkage = learn_shrinkage(calendar, log_sales)
     sample = np.arange(0, len(stores.number), -(-len(stores.number) // MOST_STORES))
     of_sample = (calendar.of_stores(sample), stores.at(sample), breaks.at(sample), log_sales[sample], weekdays)

@@ -81,8 +81,9 @@ def is_new_store(days: np.ndarray) -> np.ndarray:
 def level_of_similar_stores(level: np.ndarray, is_new: np.ndarray, stores: Stores) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of the established levels among the stores with the same attributes. [stores] each
 
-    A group has the same first attributes, and one more than a larger group, to whose mean its own is shrunk; the mean
-    of the largest, which are those of the first attribute, to the chain's. The variance is shrunk to the chain's.
+    The groups are nested: stores with the same first attribute, with the same first two, and so on. The mean of a group
+    is shrunk to that of the next larger one, and that of the largest to the chain's. The variance of the smallest group
+    is shrunk to the chain's.
     """
     groups = _nested_groups(stores.attribute_codes)
     established = level[~is_new]

@@ -56,8 +56,8 @@ def build(state: State, plan: Plan, spec: FeatureSpec) -> np.ndarray:
 def matrix(rows: PlanRows, names: Sequence[str]) -> np.ndarray:
     """The features of these names, of rows that `join_plan` returned. float32 [rows, names]
 
-    names: those that `column_names` had for the State of the training, which the State of the rows may not have: a
-    value of a category that it does not have is 0. DataError where it lacks anything else.
+    names: of `column_names` for the State of the training. The State of the rows may lack some of them: the flag of a
+    category's value is then 0; DataError for anything else.
     """
     table = columns.merge_groups(columns.GROUPS) | _covariates(rows.calendar)
     if absent := [name for name in names if name not in table]:
@@ -76,8 +76,8 @@ def column_names(state: State, spec: FeatureSpec) -> tuple[str, ...]:
 def _attribute_names(state: State) -> tuple[str, ...]:
     """The names of the columns with the codes of the stores' attributes.
 
-    The codes of Kaggle's files are always the same. Of other chains, a column has the name of the attribute and its
-    categories in its own: so a model knows what its codes meant, whatever categories a newer history has.
+    The codes of Kaggle's files are always the same. In other chains, the name of a column contains the attribute and
+    its categories: so a model knows what its codes meant, whatever categories a newer history has.
     """
     if state.chain.is_kaggle:
         return state.chain.attribute_columns

@@ -53,7 +53,7 @@ def load_state(snapshots: str, fingerprint: str) -> State:
 def save_state(snapshots: str, fingerprint: str, state: State) -> None:
     """Write the State beside its snapshot, in place of those of other code versions.
 
-    A storage that cannot be written costs later readers a fit, no more.
+    If the storage cannot be written, later readers fit the State again.
     """
     folder = Storage(snapshots).subfolder(fingerprint)
     try:

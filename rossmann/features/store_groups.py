@@ -93,7 +93,7 @@ def group_stores(
 
 
 def _group(positions: np.ndarray, common: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray]) -> StoreGroup:
-    """Of the stores' `own` columns those that are the same in all of them become common ones."""
+    """A group of stores. The columns of `own` that are the same for all of these stores become common ones."""
     shared = {name: column[0] for name, column in own.items() if (column == column[:1]).all()}
     common, own = {**common, **shared}, {name: column for name, column in own.items() if name not in shared}
     values = np.empty((len(positions), len(own), len(next(iter(common.values())))))

@@ -130,7 +130,7 @@ def _chain_coefficients(
     target: np.ndarray,
     shrinkage: Shrinkage,
 ) -> dict[str, float]:
-    """One ridge regression over all stores, by column: towards it every store's is shrunk."""
+    """The coefficients of one ridge regression over all stores; those of every store are shrunk to them. [columns]"""
     chain_only = {name: column for name, column in dates.items() if is_for_chain_only(name)}
     names = (*groups[0].names, *chain_only)
     fine = np.stack(list(chain_only.values()), axis=1).astype(float)

@@ -12,7 +12,7 @@ MOST_OPEN_SHARE = 0.5  # of a rest day's stores
 
 @dataclass(frozen=True)
 class Weekdays:
-    """The arrays have no dimension or one, so that they can be stored beside the others of a State."""
+    """What the weekdays of a chain are. Both are arrays, so that they are stored like the others of a State."""
 
     rest: np.ndarray  # 0 Monday … 6 Sunday, on which most stores are closed; -1 if there is none. int64, no dimension
     has_promotion: np.ndarray  # on which weekdays there are promotions; Monday to Friday always. bool [7]

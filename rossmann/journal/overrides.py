@@ -62,23 +62,23 @@ def read_overrides(url: str, first: date, last: date, stores: Sequence[int] = ()
     return pd.DataFrame(rows, columns=["id", *OVERRIDE_COLUMNS]).astype(DAYS | NUMBERS)
 
 
-def count_old_overrides(url: str, before: datetime) -> int:
+def count_old_overrides(url: str, cutoff: datetime) -> int:
     """The number of rows that `prune_overrides` would delete."""
-    old = sa.select(sa.func.count()).select_from(overrides).where(_is_old(before))
+    old = sa.select(sa.func.count()).select_from(overrides).where(_is_old(cutoff))
     return int(read_table(url, old).to_numpy()[0, 0])
 
 
-def prune_overrides(url: str, before: datetime) -> int:
+def prune_overrides(url: str, cutoff: datetime) -> int:
     """Delete the rows from before a moment whose day is over by then. Returns their number."""
     engine = connect(url)
     try:
         migrate(url)
         with engine.begin() as connection:
-            return connection.execute(sa.delete(overrides).where(_is_old(before))).rowcount
+            return connection.execute(sa.delete(overrides).where(_is_old(cutoff))).rowcount
     finally:
         engine.dispose()
 
 
-def _is_old(before: datetime) -> sa.ColumnElement[bool]:
-    moment = naive_utc(before)
-    return sa.and_(overrides.c.at < moment, overrides.c.date < moment.date())
+def _is_old(cutoff: datetime) -> sa.ColumnElement[bool]:
+    cutoff_utc = naive_utc(cutoff)
+    return sa.and_(overrides.c.at < cutoff_utc, overrides.c.date < cutoff_utc.date())

@@ -89,15 +89,15 @@ def read_answer(url: str, request_id: str) -> pd.DataFrame:
             f"the journal has no request {request_id}: it was never answered, was lost, or is deleted by now"
         )
     batch = request.batch[0]
-    own = forecasts.c.request_id == (batch or request_id)
-    table = read_table(url, sa.select(forecasts).where(own).order_by(forecasts.c.position))
+    is_of_request = forecasts.c.request_id == (batch or request_id)
+    table = read_table(url, sa.select(forecasts).where(is_of_request).order_by(forecasts.c.position))
     if batch is None or batch == request_id:
         return _with_quantiles(table, request.quantiles[0])
     if table.empty:
         raise DataError(f"the forecasts of request {request_id} are lost: the journal does not have {batch}")
-    stored = read_table(url, sa.select(requests.c.quantiles).where(requests.c.id == batch))
+    batch_quantiles = read_table(url, sa.select(requests.c.quantiles).where(requests.c.id == batch))
     rows = table.iloc[from_ranges(request.positions[0])].reset_index(drop=True)
-    return _with_quantiles(rows, stored.quantiles[0])
+    return _with_quantiles(rows, batch_quantiles.quantiles[0])
 
 
 def daily_traffic(url: str, first: date, last: date) -> pd.DataFrame:
@@ -150,9 +150,9 @@ def _newest_forecasts(days: Sequence[date], stores: Sequence[int] = ()) -> sa.Se
         .label("rank")
     )
     of_stores = [forecasts.c.store.in_(list(stores))] if stores else []
-    ranked = _operational_forecasts(*days).where(*of_stores).add_columns(rank).subquery()
-    query = sa.select(*(ranked.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(ranked.c.rank == 1)
-    return query.order_by(ranked.c.date, ranked.c.store)
+    with_rank = _operational_forecasts(*days).where(*of_stores).add_columns(rank).subquery()
+    query = sa.select(*(with_rank.c[name] for name in JOURNAL_FORECAST_COLUMNS)).where(with_rank.c.rank == 1)
+    return query.order_by(with_rank.c.date, with_rank.c.store)
 
 
 def _frame(rows: Sequence[sa.Row]) -> pd.DataFrame:

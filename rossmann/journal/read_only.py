@@ -47,11 +47,11 @@ def read_only_frame(connection: sa.Connection | None, query: sa.Select) -> pd.Da
 
 
 def read_earlier_forecasts(
-    url: str, stores: Sequence[int] | None, first: date, last: date, before: date, most: int
+    url: str, stores: Sequence[int] | None, first: date, last: date, before_origin: date, most: int
 ) -> pd.DataFrame:
     """What the `most` newest forecasts of the published plan said of the days first … last, the newest origin first.
 
-    before: later than the origins of these forecasts.
+    before_origin: only forecasts from earlier origins count.
 
     Columns EARLIER_FORECAST_COLUMNS, a row per forecast and day: `forecast` is the sum of these stores, None for all,
     and `rows` is how many of them it has.
@@ -60,17 +60,19 @@ def read_earlier_forecasts(
     with read_only_connection(url) as connection:
         if connection is None:
             return empty
-        rows = connection.execute(_select_earlier_forecasts(stores, first, last, before, most)).fetchall()
+        rows = connection.execute(_select_earlier_forecasts(stores, first, last, before_origin, most)).fetchall()
     table = pd.DataFrame(rows, columns=list(EARLIER_FORECAST_COLUMNS)) if rows else empty
     return table.astype({"origin": "datetime64[s]", "date": "datetime64[s]", "forecast": float, "rows": int})
 
 
 def _select_earlier_forecasts(
-    stores: Sequence[int] | None, first: date, last: date, before: date, most: int
+    stores: Sequence[int] | None, first: date, last: date, before_origin: date, most: int
 ) -> sa.Select:
     is_batch = sa.and_(requests.c.batch == requests.c.id, requests.c.purpose == OPERATIONAL)
     newest_first = (requests.c.origin.desc(), requests.c.at.desc())
-    newest = sa.select(requests).where(is_batch, requests.c.origin < before).order_by(*newest_first).limit(most).cte()
+    newest = (
+        sa.select(requests).where(is_batch, requests.c.origin < before_origin).order_by(*newest_first).limit(most).cte()
+    )
     sums = (sa.func.sum(forecasts.c.forecast), sa.func.count())
     query = sa.select(newest.c.origin, newest.c.model_version, forecasts.c.date, *sums)
     query = query.join(forecasts, forecasts.c.request_id == newest.c.id).where(forecasts.c.date.between(first, last))

@@ -70,7 +70,7 @@ def write_entries(url: str, entries: Sequence[JournalEntry]) -> None:
         engine.dispose()
 
 
-def prune(url: str, before: datetime) -> int:
+def prune(url: str, cutoff: datetime) -> int:
     """Delete the requests from before a moment, with their forecasts. Returns the number of requests.
 
     A batch stays as long as a younger request refers to it. Many short transactions let others write in between.
@@ -81,7 +81,7 @@ def prune(url: str, before: datetime) -> int:
         while True:
             with engine.begin() as connection:
                 _begin(connection)
-                ids = _oldest(connection, before)
+                ids = _oldest(connection, cutoff)
                 connection.execute(sa.delete(forecasts).where(forecasts.c.request_id.in_(ids)))
                 connection.execute(sa.delete(requests).where(requests.c.id.in_(ids)))
             if not ids:
@@ -91,10 +91,10 @@ def prune(url: str, before: datetime) -> int:
         engine.dispose()
 
 
-def count_old(url: str, before: datetime) -> tuple[int, int]:
+def count_old(url: str, cutoff: datetime) -> tuple[int, int]:
     """The numbers of requests and of forecasts that `prune` would delete."""
     engine = connect(url)
-    old = sa.select(requests.c.id).where(_is_old(before))
+    old = sa.select(requests.c.id).where(_is_old(cutoff))
     try:
         migrate(url)
         with engine.connect() as connection:
@@ -197,19 +197,19 @@ def _begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _oldest(connection: sa.Connection, before: datetime) -> list[str]:
+def _oldest(connection: sa.Connection, cutoff: datetime) -> list[str]:
     """Ids of the oldest requests from before a moment: at least one, then as many as fit into one transaction."""
-    oldest = sa.select(requests.c.id, requests.c.rows).where(_is_old(before)).order_by(requests.c.at)
+    oldest = sa.select(requests.c.id, requests.c.rows).where(_is_old(cutoff)).order_by(requests.c.at)
     candidates = connection.execute(oldest.limit(REQUESTS_PER_DELETION)).all()
     rows_before = accumulate((row.rows for row in candidates), initial=0)
     return [row.id for row, rows in zip(candidates, rows_before, strict=False) if rows < ROWS_PER_DELETION]
 
 
-def _is_old(before: datetime) -> sa.ColumnElement[bool]:
+def _is_old(cutoff: datetime) -> sa.ColumnElement[bool]:
     """Whether a request is from before a moment, and none from after it refers to its rows."""
-    moment, younger = naive_utc(before), requests.alias()
-    later_reference = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= moment)
-    return sa.and_(requests.c.at < moment, ~later_reference.exists())
+    cutoff_utc, younger = naive_utc(cutoff), requests.alias()
+    later_reference = sa.select(younger.c.id).where(younger.c.batch == requests.c.id, younger.c.at >= cutoff_utc)
+    return sa.and_(requests.c.at < cutoff_utc, ~later_reference.exists())
 
 
 def _without_stored_batches(connection: sa.Connection, entries: Sequence[JournalEntry]) -> list[JournalEntry]:

@@ -254,14 +254,14 @@ class Journal:
         try:
             missing = find_missing_batches(engine, batch)
             with self._lock:
-                restored = [each for each in self._batches if each.request_id in missing]
-            insert(engine, [*restored, *batch])
+                batches_again = [each for each in self._batches if each.request_id in missing]
+            insert(engine, [*batches_again, *batch])
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:  # the entry is wrong, not the database
             if len(batch) > 1:
                 return sum(self._insert_batch([entry]) for entry in batch)
             log.error("request %s cannot be written to the journal: %s", batch[0].request_id, error.orig)
             return len(batch[0].answer)
-        return _rows_without_batch(batch, missing - {each.request_id for each in restored})
+        return _rows_without_batch(batch, missing - {each.request_id for each in batches_again})
 
     def _count(self, entries: Sequence[JournalEntry], refused_rows: int) -> None:
         """Count entries that are dealt with. The caller has the lock."""
@@ -270,8 +270,8 @@ class Journal:
 
     def _record_success(self) -> None:
         with self._lock:
-            recovered, self._problem = self._problem is not None, None
-        if recovered:
+            was_failing, self._problem = self._problem is not None, None
+        if was_failing:
             log.warning("the journal is written again")
 
     def _record_failure(self, error: Exception) -> None:

@@ -98,7 +98,7 @@ class Forecaster:
         return replace(self, variance_components=components)
 
     def require_interval_quantiles(self) -> Quantiles:
-        """The interval quantiles, or `quantiles` where it has none. ValueError as of `require_quantiles`."""
+        """The interval quantiles, or `quantiles` where it has none. Raises ValueError like `require_quantiles`."""
         return self.interval_quantiles or self.require_quantiles()
 
     def importance(self) -> tuple[tuple[str, float], ...]:

@@ -37,9 +37,9 @@ def covariate_statistics(history: SalesHistory) -> Iterator[Statistic]:
 
 def _daily_sums(history: SalesHistory, values: np.ndarray) -> np.ndarray:
     """Number of open stores with a value, and the sums of the values and of their squares, by day. [days, 3]"""
-    included = (history.calendar.open > 0) & np.isfinite(values)
-    values = np.where(included, values, 0.0)
-    return np.stack([included.sum(axis=0), values.sum(axis=0), np.square(values).sum(axis=0)], axis=1).astype(float)
+    is_included = (history.calendar.open > 0) & np.isfinite(values)
+    values = np.where(is_included, values, 0.0)
+    return np.stack([is_included.sum(axis=0), values.sum(axis=0), np.square(values).sum(axis=0)], axis=1).astype(float)
 
 
 def _mean_ahead(daily: np.ndarray, window: int) -> np.ndarray:

@@ -28,12 +28,15 @@ def weekly_scores(sums: pd.DataFrame, last: np.datetime64) -> pd.DataFrame:
     return scores_of_sums(days.assign(week=week_ends(days, last)), "model_version", "week")
 
 
-def wape_around(weekly: pd.DataFrame, day: date, before: int, after: int) -> tuple[float, float]:
+def wape_around(weekly: pd.DataFrame, day: date, previous_version: int, next_version: int) -> tuple[float, float]:
     """What a new champion changed: the mean WAPE of version `before` in its last weeks, and of `after` in its first.
 
     weekly: from `weekly_scores`. Up to COMPARED_WEEKS that end by `day`, and as many later ones; NaN without any.
     """
-    old, new = (weekly.wape[weekly.index.get_level_values("model_version") == version] for version in (before, after))
+    old, new = (
+        weekly.wape[weekly.index.get_level_values("model_version") == version]
+        for version in (previous_version, next_version)
+    )
     weeks_before = old[old.index.get_level_values("week") <= pd.Timestamp(day)]
     weeks_after = new[new.index.get_level_values("week") > pd.Timestamp(day)]
     return float(weeks_before.tail(COMPARED_WEEKS).mean()), float(weeks_after.head(COMPARED_WEEKS).mean())
@@ -44,9 +47,9 @@ def lead_week_scores(sums: pd.DataFrame, reference: BacktestReference, version: 
 
     sums: of the slice "lead_week". Weeks that only the backtest has, have NaN as delivered.
     """
-    own = sums[(sums.model_version == version) & (sums.slice == "lead_week")]
+    version_sums = sums[(sums.model_version == version) & (sums.slice == "lead_week")]
     expected = reference.sums[reference.sums.slice == "lead_week"]
-    delivered, backtest = (scores_of_sums(_by_number(rows), "value") for rows in (own, expected))
+    delivered, backtest = (scores_of_sums(_by_number(rows), "value") for rows in (version_sums, expected))
     table = backtest[["wape"]].add_prefix("expected_").join(delivered, how="outer")
     return table.rename_axis("lead_week")[["wape", "expected_wape", "bias", "coverage", "rows"]]
 
@@ -113,8 +116,8 @@ def _group(
 ) -> list[object]:
     """A row of `group_scores`. included: bool [stores of the history]."""
     inside, backtest = (_scores(rows[included[rows.index]]) for rows in (delivered, expected))
-    own = [inside[column] for column in ("bias", "coverage", "rows")]
-    return [name, int(included.sum()), inside["wape"], backtest["wape"], *own]
+    other_scores = [inside[column] for column in ("bias", "coverage", "rows")]
+    return [name, int(included.sum()), inside["wape"], backtest["wape"], *other_scores]
 
 
 def _scores(rows: pd.DataFrame) -> dict[str, float]:

@@ -89,16 +89,16 @@ def detect_drift(
 
 def explain_alarms(findings: Sequence[DriftFinding]) -> list[DriftFinding]:
     """The findings in the same order. Those explained by another alarm are no alarms; their message names it."""
-    explained = list(findings)
+    result = list(findings)
     for cause in DEFINITIONS.values():
-        if any(finding.alarm and finding.name == cause.name for finding in explained):
-            explained = [
+        if any(finding.alarm and finding.name == cause.name for finding in result):
+            result = [
                 replace(finding, alarm=False, message=f"{finding.message}; explained by {cause.name}")
                 if finding.alarm and finding.name in cause.explains
                 else finding
-                for finding in explained
+                for finding in result
             ]
-    return explained
+    return result
 
 
 def name_slice(

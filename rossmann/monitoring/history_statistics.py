@@ -53,10 +53,10 @@ def multivariate(statistics: Sequence[Statistic]) -> Statistic:
 
     The Mahalanobis distance of the target's and the features' statistics, over the square root of their number.
     """
-    selected = [
+    included = [
         s for s in statistics if s.definition.kind in ("target", "feature") or s.definition.name == "other_unit"
     ]
-    values = np.stack([statistic.values for statistic in selected])
+    values = np.stack([statistic.values for statistic in included])
     values = values[np.isfinite(values).sum(axis=1) >= 2 * MIN_LIMIT_DAYS]
     distance = np.full(len(statistics[0].values), np.nan)
     if len(values):
@@ -89,8 +89,8 @@ def _zero_sales(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
 
 
 def _traffic_quality(series: StoreSeries, types: StoreGroups) -> Iterator[Statistic]:
-    repeated = share_of_stores(series.traffic_repeated, series.has_sales)
-    yield _statistic("traffic_frozen", series.columns["traffic"], repeated)
+    repeated_share = share_of_stores(series.traffic_repeated, series.has_sales)
+    yield _statistic("traffic_frozen", series.columns["traffic"], repeated_share)
     for name, stores in types:
         deviation = series.sales_per_customer_deviation
         difference = median_of_stores(deviation, stores) - median_of_stores(deviation, ~stores)
@@ -103,18 +103,18 @@ def _past_plan(series: StoreSeries) -> Iterator[Statistic]:
     open_share = share_of_stores(series.is_open, series.has_row)
     if is_rest_day.any():
         yield _open_on_rest_days(series, np.where(is_rest_day, open_share, np.nan))
-    shifted = share_of_stores(series.day_repeated, series.has_sales)
+    shifted_share = share_of_stores(series.day_repeated, series.has_sales)
     if series.has_fixed_openings:
-        closed = share_of_stores(~series.is_open & ~series.holiday, series.has_row)
-        shifted = np.fmax(np.where(is_rest_day, 0.0, closed), shifted)
+        closed_share = share_of_stores(~series.is_open & ~series.holiday, series.has_row)
+        shifted_share = np.fmax(np.where(is_rest_day, 0.0, closed_share), shifted_share)
     elif is_rest_day.any():
-        shifted = np.fmax(_exchanged_rest_days(open_share, is_rest_day), shifted)
-    yield _statistic("dates_shifted", "open", shifted)
-    unusual = (series.weekday >= SATURDAY) & ~series.promotion_weekdays[series.weekday]
-    if "promotion" in series.columns and unusual.any():
+        shifted_share = np.fmax(_exchanged_rest_days(open_share, is_rest_day), shifted_share)
+    yield _statistic("dates_shifted", "open", shifted_share)
+    is_unusual = (series.weekday >= SATURDAY) & ~series.promotion_weekdays[series.weekday]
+    if "promotion" in series.columns and is_unusual.any():
         promotion_share = share_of_stores(series.promotion, series.has_row)
         subject = f"{series.columns['promotion']} on weekends"
-        yield _statistic("promotion_inverted", subject, np.where(unusual, promotion_share, np.nan))
+        yield _statistic("promotion_inverted", subject, np.where(is_unusual, promotion_share, np.nan))
 
 
 def _open_on_rest_days(series: StoreSeries, open_share: np.ndarray) -> Statistic:
@@ -188,10 +188,10 @@ def _stores_out_of_scale(series: StoreSeries) -> np.ndarray:
 def _share_over_year(flags: np.ndarray, series: StoreSeries) -> np.ndarray:
     """Share of the stores with the flag minus that of the same stores 364 days before, as the mean of a week; by day"""
     change = np.full(len(series.dates), np.nan)
-    now, before = slice(WEEKS_YEAR_DAYS, None), slice(None, -WEEKS_YEAR_DAYS)
+    year, year_before = slice(WEEKS_YEAR_DAYS, None), slice(None, -WEEKS_YEAR_DAYS)
     if len(change) > WEEKS_YEAR_DAYS:
-        both = series.has_row[:, now] & series.has_row[:, before]
-        change[now] = share_of_stores(flags[:, now], both) - share_of_stores(flags[:, before], both)
+        both = series.has_row[:, year] & series.has_row[:, year_before]
+        change[year] = share_of_stores(flags[:, year], both) - share_of_stores(flags[:, year_before], both)
     return earlier_mean(change[None], 0, WINDOW_DAYS - 1)[0]
 
 

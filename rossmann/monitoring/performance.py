@@ -38,9 +38,9 @@ def join_actuals(forecasts: pd.DataFrame, history: SalesHistory) -> pd.DataFrame
 
 
 def baseline_forecasts(history: SalesHistory, since: np.datetime64) -> pd.DataFrame:
-    """The median's forecasts of the days from `since` on, fitted on the days before it; rows as of `join_actuals`.
+    """The median's forecasts of the days from `since` on, fitted on the days before it, as in `join_actuals`.
 
-    From the eighth day of the history on at the earliest: a State needs a week.
+    The first day is the eighth of the history at the earliest: a State needs a week.
     """
     first_state = history.dates[:WEEK_DAYS][-1]
     origin = max(since - DAY, first_state)
@@ -79,7 +79,7 @@ def daily_sums(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_rows(forecasts: Iterable[pd.DataFrame], history: SalesHistory) -> pd.DataFrame:
-    """The daily sums of forecasts, tables as of `join_actuals`, and of the baseline on the same days."""
+    """The daily sums of forecasts, tables from `join_actuals`, and of the baseline on the same days."""
     sums = [table for table in map(daily_sums, forecasts) if len(table)]
     return with_baseline(pd.concat(sums), history) if sums else pd.DataFrame(columns=[*KEY, "slice", "value", *SUMS])
 
@@ -106,7 +106,7 @@ def scores_of_sums(sums: pd.DataFrame, *by: str) -> pd.DataFrame:
 
 
 def rmspe_by_lead(forecasts: Iterable[pd.DataFrame]) -> pd.Series:
-    """RMSPE of forecasts, tables as of `join_actuals`, by the LEAD_RANGES; NaN where a range has none."""
+    """RMSPE of forecasts, tables from `join_actuals`, by the LEAD_RANGES; NaN where a range has none."""
     totals = pd.DataFrame(0.0, index=list(LEAD_RANGES), columns=["sum", "count"])
     for table in forecasts:
         rows = table[table.sales > 0]
@@ -163,7 +163,7 @@ class Performance:
     wape_limit: float  # of one week
     weeks_beyond_limit: int  # of the last WATCHED_WEEKS
 
-    def called(self, names: Names) -> "Performance":
+    def with_names(self, names: Names) -> "Performance":
         """The same with the chain's own names of slices and stores, and without the slices that it does not have."""
         columns = {"all": "all", **names.slices}
         slices = self.slices[self.slices.index.isin(columns, level="slice")].rename(index=columns, level="slice")
@@ -195,15 +195,15 @@ def weekly_performance(
     """
     accuracy = accuracy[accuracy.date <= pd.Timestamp(last)]
     accuracy = accuracy.assign(week=week_ends(accuracy, last))
-    own = accuracy[(accuracy.model_version == version) & (accuracy.source != "baseline")]
-    window = own[own.week == pd.Timestamp(last)]
+    model_rows = accuracy[(accuracy.model_version == version) & (accuracy.source != "baseline")]
+    window = model_rows[model_rows.week == pd.Timestamp(last)]
     if window.empty:
         return None
     wape_limit = float(reference.weekly_wape.max() * WORST_WEEK_MARGIN)
     all_rows = accuracy[accuracy.slice == "all"]
     baseline = all_rows[(all_rows.source == "baseline") & (all_rows.week == pd.Timestamp(last))]
     baseline_scores = scores_of_sums(baseline, "slice")
-    recent_wape = scores_of_sums(own[own.slice == "all"], "week").wape.tail(WATCHED_WEEKS)
+    recent_wape = scores_of_sums(model_rows[model_rows.slice == "all"], "week").wape.tail(WATCHED_WEEKS)
     slices = scores_of_sums(window[window.slice != "store"], "slice", "value")
     expected = scores_of_sums(reference.sums, "slice", "value")[["rmspe", "wape"]].add_prefix("expected_")
     stores = scores_of_sums(window[window.slice == "store"], "value")

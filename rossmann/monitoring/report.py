@@ -105,10 +105,10 @@ def _window_rows(history: SalesHistory, first: np.datetime64, forecasts: pd.Data
 
     Columns: the store, then texts, then numbers; those that the chain has, under its own names.
     """
-    before = max(first - DAY, history.dates[0])
-    days = max(int((first + WINDOW_DAYS * DAY - DAY - before).astype(int)), 0)
-    days = min(days, int((history.origin - before).astype(int)))
-    plan, actuals = history.plan(before, days), history.actuals(before, days)
+    origin = max(first - DAY, history.dates[0])
+    days = max(int((first + WINDOW_DAYS * DAY - DAY - origin).astype(int)), 0)
+    days = min(days, int((history.origin - origin).astype(int)))
+    plan, actuals = history.plan(origin, days), history.actuals(origin, days)
     rows = pd.DataFrame({"store": plan.store, "date": plan.date.astype("datetime64[s]"), "sales": actuals.sales})
     rows["forecast"] = _newest_forecasts(rows, forecasts)
     positive = (rows.sales > 0) & (rows.forecast > 0)

@@ -27,16 +27,20 @@ def decide_retraining(
 
     min_gain: the share of its error that a new model must be expected to save. While data are broken, do not train.
     """
-    broken = [alarm for alarm in drift.alarm_findings if alarm.broken_data]
-    if broken:
-        reason = f"the data are broken, correct them at their source first: {broken[0].name}, {broken[0].message}"
+    data_alarms = [alarm for alarm in drift.alarm_findings if alarm.broken_data]
+    if data_alarms:
+        reason = (
+            f"the data are broken, correct them at their source first: {data_alarms[0].name}, {data_alarms[0].message}"
+        )
         return RetrainingDecision(False, reason)
-    wape, expected = _fresh_wape(forecaster, history), reference.first_week_wape
+    wape, expected_wape = _fresh_wape(forecaster, history), reference.first_week_wape
     if wape is None:
         reason = f"the history of {len(history.dates)} days has no last week with sales to try the champion on"
         return RetrainingDecision(False, reason)
-    gain = 1 - expected / wape
-    comparison = f"with a fresh State the champion has WAPE {wape:.3f} on the last week, {expected:.3f} in its backtest"
+    gain = 1 - expected_wape / wape
+    comparison = (
+        f"with a fresh State the champion has WAPE {wape:.3f} on the last week, {expected_wape:.3f} in its backtest"
+    )
     if gain < min_gain:
         reason = f"{comparison}: a retraining is expected to save {max(gain, 0):.0%} of the error, below {min_gain:.0%}"
         return RetrainingDecision(False, reason)

@@ -37,23 +37,23 @@ def days_with_late_forecasts(
 ) -> list[np.datetime64]:
     """The days with sales of which the journal has forecasts that are not in the accuracy table: they came later.
 
-    accuracy: as of `outdated_days`. counts: from `journal.count_forecasts`, of the same days. Forecasts that the
-    journal has no more are no reason to score a day again.
+    accuracy: the same as for `outdated_days`. counts: from `journal.count_forecasts`, of the same days.
+    Forecasts that the journal has no more are no reason to score a day again.
     """
     key = ["date", "source", "model_version", "store"]
     selling = counts[history.take("sales", counts.store.to_numpy(), counts.date.to_numpy()) > 0]
     stores = accuracy[accuracy.slice == "store"]
-    scored = stores.assign(store=stores.value.astype(int)).set_index(key)["rows"].astype(float)
-    both = selling.set_index(key)[["rows"]].join(scored, rsuffix="_scored").fillna({"rows_scored": 0})
-    late = both[both.rows > both.rows_scored].index.get_level_values("date")
+    scored_rows = stores.assign(store=stores.value.astype(int)).set_index(key)["rows"].astype(float)
+    table = selling.set_index(key)[["rows"]].join(scored_rows, rsuffix="_scored").fillna({"rows_scored": 0})
+    late = table[table.rows > table.rows_scored].index.get_level_values("date")
     return list(np.unique(late.to_numpy().astype("datetime64[D]")))
 
 
 def actual_sums(history: SalesHistory, first: np.datetime64) -> pd.DataFrame:
     """Number and sum of the sales above 0 by day, slice and value, as `daily_sums` has them of complete forecasts."""
-    before = max(first - DAY, history.dates[0])
-    days = int((history.origin - before).astype(int))
-    plan, actuals = history.plan(before, days), history.actuals(before, days)
+    origin = max(first - DAY, history.dates[0])
+    days = int((history.origin - origin).astype(int))
+    plan, actuals = history.plan(origin, days), history.actuals(origin, days)
     rows = pd.DataFrame(
         {
             "date": plan.date.astype("datetime64[s]"),

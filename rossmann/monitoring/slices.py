@@ -71,14 +71,14 @@ def explaining_slice(history: SalesHistory, residual: np.ndarray) -> SliceDeviat
     return max(explanations, key=lambda each: abs(each.inside - each.outside), default=None)
 
 
-def _compare(name: str, deviation: np.ndarray, included: np.ndarray) -> SliceDeviation | None:
+def _compare(name: str, deviation: np.ndarray, is_inside: np.ndarray) -> SliceDeviation | None:
     """A slice beside all other stores; None where one of them has too few stores."""
-    valid = np.isfinite(deviation)
-    inside, outside = deviation[valid & included], deviation[valid & ~included]
+    has_value = np.isfinite(deviation)
+    inside, outside = deviation[has_value & is_inside], deviation[has_value & ~is_inside]
     if min(len(inside), len(outside)) < MIN_STORES:
         return None
     rest = float(np.median(outside))
-    total = float((deviation[valid] - rest).sum())
+    total = float((deviation[has_value] - rest).sum())
     share = float((inside - rest).sum()) / total if total else 0.0
     return SliceDeviation(name, float(np.median(inside)), rest, share)
 

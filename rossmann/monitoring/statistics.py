@@ -93,15 +93,15 @@ def medians_of_rows(values: np.ndarray) -> np.ndarray:
     return medians
 
 
-def median_of_days(values: np.ndarray, included: np.ndarray) -> np.ndarray:
-    """Median over the store-days `included`, by day. values, included: [stores, days] → [days]
+def median_of_days(values: np.ndarray, is_included: np.ndarray) -> np.ndarray:
+    """Median over the store-days that are included, by day. values, is_included: [stores, days] → [days]
 
     NaN where fewer than MIN_STORES, or a quarter of the stores, have a value.
     """
-    selected = np.where(included, values, np.nan)
-    enough = np.isfinite(selected).sum(axis=0) >= max(MIN_STORES, len(selected) // 4)
+    included_values = np.where(is_included, values, np.nan)
+    enough = np.isfinite(included_values).sum(axis=0) >= max(MIN_STORES, len(included_values) // 4)
     medians = np.full(values.shape[1], np.nan)
-    medians[enough] = np.nanmedian(selected[:, enough], axis=0)
+    medians[enough] = np.nanmedian(included_values[:, enough], axis=0)
     return medians
 
 
@@ -113,5 +113,5 @@ def median_of_stores(values: np.ndarray, stores: np.ndarray) -> np.ndarray:
 def share_of_stores(flags: np.ndarray, among: np.ndarray, stores: np.ndarray | slice = slice(None)) -> np.ndarray:
     """Share of the store-days `among` with the flag, by day; NaN where these are fewer than MIN_STORES. [days]"""
     count = among[stores].sum(axis=0)
-    flagged = (flags & among)[stores].sum(axis=0)
-    return np.where(count >= MIN_STORES, flagged / np.maximum(count, 1), np.nan)
+    flag_count = (flags & among)[stores].sum(axis=0)
+    return np.where(count >= MIN_STORES, flag_count / np.maximum(count, 1), np.nan)

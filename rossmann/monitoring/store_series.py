@@ -112,11 +112,11 @@ def forecast_residuals(rows: pd.DataFrame, history: SalesHistory) -> tuple[np.nd
 def _day_repeated(history: SalesHistory, traffic: np.ndarray, columns: Collection[str]) -> np.ndarray:
     """Whether sales, and traffic where there are any, equal those of one of the days before. bool [stores, days]"""
     amounts = [np.where(history.sales > 0, history.sales, np.nan)] + [traffic] * ("traffic" in columns)
-    repeated = [
+    equals_earlier_day = [
         np.logical_and.reduce([_equals_earlier(values, back) for values in amounts])
         for back in range(1, REPEATED_DAYS + 1)
     ]
-    return np.logical_or.reduce(repeated)
+    return np.logical_or.reduce(equals_earlier_day)
 
 
 def _promotion_weekdays(history: SalesHistory, promotion: np.ndarray) -> np.ndarray:
@@ -148,8 +148,8 @@ def _recent_deviation(log_sales: np.ndarray, promotion: np.ndarray, holiday: np.
 
 def _year_over_year(log_sales: np.ndarray, promotion: np.ndarray, holiday: np.ndarray) -> np.ndarray:
     change = np.full_like(log_sales, np.nan)
-    now, before = slice(WEEKS_YEAR_DAYS, None), slice(None, -WEEKS_YEAR_DAYS)
+    year, year_before = slice(WEEKS_YEAR_DAYS, None), slice(None, -WEEKS_YEAR_DAYS)
     if log_sales.shape[1] > WEEKS_YEAR_DAYS:
-        comparable = (promotion[:, now] == promotion[:, before]) & ~holiday[:, now] & ~holiday[:, before]
-        change[:, now] = np.where(comparable, log_sales[:, now] - log_sales[:, before], np.nan)
+        comparable = (promotion[:, year] == promotion[:, year_before]) & ~holiday[:, year] & ~holiday[:, year_before]
+        change[:, year] = np.where(comparable, log_sales[:, year] - log_sales[:, year_before], np.nan)
     return change

@@ -17,11 +17,11 @@ def parse_amount(text: str, forecast: float) -> float:
 
     DataError, with what to write instead, for any other text: it is never read as a part of itself.
     """
-    stripped = text.strip()
-    if change := CHANGE.fullmatch(stripped):
+    trimmed_text = text.strip()
+    if change := CHANGE.fullmatch(trimmed_text):
         return max(forecast * (1 + float(change[1]) / 100), 0.0)
-    if PLAIN.fullmatch(stripped) and not TWO_MEANINGS.fullmatch(stripped):
-        return float(stripped.replace(",", ""))
+    if PLAIN.fullmatch(trimmed_text) and not TWO_MEANINGS.fullmatch(trimmed_text):
+        return float(trimmed_text.replace(",", ""))
     raise DataError(f'"{text}" is no amount: write it like 8500 or 8500.50, or as a change like +10%')
 
 

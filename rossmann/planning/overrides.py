@@ -60,7 +60,7 @@ def override_rows(
         history.origin,
         history.calendar.dates[-1],
     )
-    return _signed(history, rows, signature)
+    return _with_signature(history, rows, signature)
 
 
 def withdrawal_rows(
@@ -73,7 +73,7 @@ def withdrawal_rows(
     if rows["forecast"].isna().any():
         first = days[rows["forecast"].isna().to_numpy()].iloc[0]
         raise DataError(f"store {first['store']} has no override on {first['date']:%Y-%m-%d} that could be withdrawn")
-    return _signed(history, rows.assign(amount=np.nan), signature)
+    return _with_signature(history, rows.assign(amount=np.nan), signature)
 
 
 def overrides_in_force(overrides: pd.DataFrame) -> pd.DataFrame:
@@ -101,10 +101,10 @@ def open_days(history: SalesHistory, store: object, first: date, last: date) -> 
         raise DataError(f"the last day, {last}, is before the first, {first}: give them in their order")
     dates = np.arange(np.datetime64(first), np.datetime64(last) + DAY, dtype="datetime64[D]")
     is_open = history.take("open", store_numbers(history, [store] * len(dates)), dates)
-    chosen = dates if len(dates) == 1 else dates[is_open != 0]
-    if not len(chosen):
+    open_dates = dates if len(dates) == 1 else dates[is_open != 0]
+    if not len(open_dates):
         raise DataError(f"store {store} is closed on all days from {first} to {last}: choose other days")
-    return pd.DataFrame({"store": [store] * len(chosen), "date": chosen.astype(DTYPES["date"])})
+    return pd.DataFrame({"store": [store] * len(open_dates), "date": open_dates.astype(DTYPES["date"])})
 
 
 def amounts_of_days(
@@ -137,7 +137,7 @@ def days_in_force(
     return pd.DataFrame({"store": [store] * len(dates), "date": dates})
 
 
-def _signed(history: SalesHistory, rows: pd.DataFrame, signature: Signature) -> pd.DataFrame:
+def _with_signature(history: SalesHistory, rows: pd.DataFrame, signature: Signature) -> pd.DataFrame:
     labels = row_labels(history, rows["store"].to_numpy())
     return rows.assign(
         label=None if labels is None else labels,

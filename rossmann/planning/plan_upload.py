@@ -9,8 +9,6 @@ from rossmann import data
 from rossmann.data import Plan, SalesHistory
 from rossmann.validation import FINDING_COLUMNS, DataError, ValidationError, row_findings
 
-ZIP_SIGNATURE = b"PK\x03\x04"  # of Excel's files, too
-TO_CSV = "Save it as CSV in UTF-8."
 WHOLE_FILE = pd.NA  # in the column `row` of a finding that is about no single row
 
 
@@ -29,8 +27,6 @@ def check_upload(file: str, content: bytes, history: SalesHistory) -> PlanUpload
     `row` of a finding is the line of a CSV file, whose header is line 1, or the row of a Parquet file, counted from 1;
     NA for what is about the whole file.
     """
-    if content.startswith(ZIP_SIGNATURE):
-        return PlanUpload(None, None, _of_whole_file(DataError(f"{file} is an Excel file or an archive. {TO_CSV}")))
     try:
         plan, ids = data.parse_plan(file, content, history)
     except ValidationError as error:
@@ -58,5 +54,7 @@ def _with_nearest_stores(findings: pd.DataFrame, error: ValidationError, history
     """The findings, where a store is unknown with the stores that there are."""
     problems = {violation.problem for violation in error.violations if violation.check == "store_exists"}
     is_unknown = findings["problem"].isin(problems)
-    named = [data.unknown_store(history, store) for store in findings["value"][is_unknown]]
-    return findings.assign(problem=findings["problem"].mask(is_unknown, pd.Series(named, findings.index[is_unknown])))
+    messages = [data.unknown_store(history, store) for store in findings["value"][is_unknown]]
+    return findings.assign(
+        problem=findings["problem"].mask(is_unknown, pd.Series(messages, findings.index[is_unknown]))
+    )

@@ -109,18 +109,18 @@ class WeekChoice:
 
 def compare(forecaster: Forecaster, state: State, changes: Sequence[Change]) -> Comparison:
     """Forecast the stores that the changes name with and without them. DataError for a store that does not exist."""
-    named = {store for change in changes for store in change.stores}
-    base_plan = _plan_of(state, tuple(named) if all(change.stores for change in changes) else ())
+    labels = {store for change in changes for store in change.stores}
+    base_plan = _plan_of(state, tuple(labels) if all(change.stores for change in changes) else ())
     base = forecaster.predict(state, base_plan)
     return _comparison(forecaster, state, base, apply_changes(base_plan, changes, state))
 
 
 def apply_changes(plan: Plan, changes: Iterable[Change], state: State) -> Plan:
-    """The plan with the changes. A promotion is on those weekdays only on which the chain has promotions."""
+    """The plan with the changes. A promotion is added only on weekdays on which the chain has promotions."""
     opening, promotion = plan.open.copy(), plan.promotion.copy()
     promotion_day = state.weekdays.has_promotion[weekday(plan.date)]
     for change in changes:
-        rows = _rows_of(plan, change, state)
+        rows = _is_affected(plan, change, state)
         match change.kind:
             case "promotion":
                 promotion[rows & promotion_day] = 1
@@ -141,12 +141,12 @@ def difference_bounds(base: Forecast, alternative: Forecast, quantiles: Quantile
     the standard deviations are equal, the relative error carries over. How wrong the model is about the effect of a
     promotion itself is not in it.
     """
-    shift = quantiles.around(alternative.standard_deviation, alternative.sales)
-    shift -= quantiles.around(base.standard_deviation, base.sales)
+    shifts = quantiles.around(alternative.standard_deviation, alternative.sales)
+    shifts -= quantiles.around(base.standard_deviation, base.sales)
     lowest, highest = bound_levels(quantiles.coverage)
     levels = np.array(quantiles.levels)
-    between = shift[:, (levels >= lowest) & (levels <= highest)]
-    return between.min(axis=1), between.max(axis=1)
+    shifts_within_bounds = shifts[:, (levels >= lowest) & (levels <= highest)]
+    return shifts_within_bounds.min(axis=1), shifts_within_bounds.max(axis=1)
 
 
 def has_promotions(history: SalesHistory) -> bool:
@@ -236,8 +236,8 @@ def _plan_of(state: State, stores: tuple[str, ...]) -> Plan:
     return plan.at(_is_named(plan, stores, state))
 
 
-def _rows_of(plan: Plan, change: Change, state: State) -> np.ndarray:
-    """Which rows a change is about. bool [rows]"""
+def _is_affected(plan: Plan, change: Change, state: State) -> np.ndarray:
+    """Whether a change is about each row. bool [rows]"""
     of_days = (plan.date >= np.datetime64(change.first)) & (plan.date <= np.datetime64(change.last))
     return of_days & _is_named(plan, change.stores, state)
 

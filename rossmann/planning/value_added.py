@@ -16,6 +16,10 @@ ORDERED_SIZES = pd.CategoricalDtype([*SIZES], ordered=True)
 UP, DOWN, EQUAL = "up", "down", "equal"  # directions
 GROUPS = (("planner",), ("direction",), ("size",), ("direction", "size"), ("planner", "direction", "size"))
 GROUP_COLUMNS = ("planner", "direction", "size")
+SCORE_NAMES = {  # what readers see of the columns of `value_added`
+    "days": "days", "decisions": "decisions", "mae_forecast": "MAE forecast", "mae_override": "MAE override",
+    "wape_forecast": "WAPE forecast", "wape_override": "WAPE override", "closer": "closer by", "p_closer": "P(closer)",
+}  # fmt: skip
 ALL = "all"  # in a group column: whatever its value is
 MIN_DECISIONS = 5  # fewer cannot be told from chance: there is no probability
 FEW_DECISIONS = 20  # fewer are reported with a note
@@ -40,20 +44,22 @@ def scored_overrides(overrides: pd.DataFrame, history: SalesHistory) -> pd.DataF
     )
 
 
-def value_added(scored: pd.DataFrame) -> pd.DataFrame:
+def value_added(rows: pd.DataFrame) -> pd.DataFrame:
     """The errors of forecasts and overrides side by side: all rows, then each of GROUPS. Empty without rows.
 
     Columns: GROUP_COLUMNS (ALL: whatever the value is); days, decisions (what one planner saved at one moment); MAE and
     WAPE of both (WAPE NaN without any sales); closer: by how much the overrides were closer in sum, in the unit of the
-    sales, negative where farther; days_closer; p_closer: probability that they are closer than the forecasts, NaN for
+    sales, negative where further; days_closer; p_closer: probability that they are closer than the forecasts, NaN for
     fewer than MIN_DECISIONS; note.
     """
-    if scored.empty:
+    if rows.empty:
         return pd.DataFrame()
-    tables = [pd.DataFrame([_summary(scored)])]
+    tables = [pd.DataFrame([_summary(rows)])]
     for columns in GROUPS:
-        groups = scored.astype({"size": ORDERED_SIZES}).groupby(list(columns), observed=True)
-        tables.append(pd.DataFrame([dict(zip(columns, key, strict=True)) | _summary(rows) for key, rows in groups]))
+        groups = rows.astype({"size": ORDERED_SIZES}).groupby(list(columns), observed=True)
+        tables.append(
+            pd.DataFrame([dict(zip(columns, key, strict=True)) | _summary(group_rows) for key, group_rows in groups])
+        )
     table = pd.concat(tables, ignore_index=True)
     values = table.reindex(columns=[*GROUP_COLUMNS, *tables[0].columns])
     return values.fillna(dict.fromkeys(GROUP_COLUMNS, ALL))
@@ -86,8 +92,8 @@ def _probability(gains: np.ndarray) -> float:
     count = len(gains)
     if count < MIN_DECISIONS:
         return np.nan
-    drawn = np.random.default_rng(SEED).multinomial(count - 1, np.full(count, 1 / count), size=BOOTSTRAPS)
-    return float(np.mean(drawn @ gains > 0))
+    draws = np.random.default_rng(SEED).multinomial(count - 1, np.full(count, 1 / count), size=BOOTSTRAPS)
+    return float(np.mean(draws @ gains > 0))
 
 
 def _note(decisions: int) -> str:

@@ -30,6 +30,11 @@ class ModelCard:
         """Origins of its backtest."""
         return tuple(np.datetime64(origin) for origin in self.rmspe)
 
+    @property
+    def mean_rmspe(self) -> float:
+        """The mean RMSPE over the folds of its backtest."""
+        return sum(self.rmspe.values()) / len(self.rmspe)
+
 
 @dataclass(frozen=True)
 class RegisteredModel:

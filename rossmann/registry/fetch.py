@@ -22,7 +22,10 @@ FILES, MODEL, ERROR = "files", "model.json", "error.txt"  # what the process wri
 
 
 def fetch_forecaster(registry: Registry, version: int | None) -> tuple[RegisteredModel, Forecaster]:
-    """A version, the champion for None, and its fitted model. DataError as of `load_forecaster` and `find_version`."""
+    """A version, or the champion for None, and its fitted model.
+
+    Raises DataError like `load_forecaster` and `find_version`.
+    """
     if registry.sqlite_file:
         model = _find(registry, version)
         return model, load_forecaster(registry, model)

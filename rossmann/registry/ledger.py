@@ -62,8 +62,8 @@ def promote(
 def override(registry: Registry, version: int, reason: str, awaits_endpoint: bool = False) -> bool:
     """Make a version champion because a person wants it, whatever was decided before; this ends its veto.
 
-    awaits_endpoint: as of `promote`. Returns whether it was not champion already. The caller holds the workspace's
-    lock.
+    awaits_endpoint: the same as for `promote`. The caller holds the workspace's lock.
+    Returns whether it was not champion already.
     """
     was_champion = _champion_version(registry) == version
     _move_champion(registry, OVERRIDE, version, (reason,), awaits_endpoint)
@@ -187,12 +187,12 @@ def find_version_before(registry: Registry, version: int) -> int | None:
     for entry in reversed(ledger(registry)):
         if entry.action in PROMOTION_ACTIONS and entry.previous not in (None, entry.version):
             replacements[entry.version] = entry.previous
-    chain, before = {version}, replacements.get(version)
-    while before is not None and before not in chain:
-        if find_veto(registry, before) is None:
-            return before
-        chain.add(before)
-        before = replacements.get(before)
+    visited_versions, predecessor = {version}, replacements.get(version)
+    while predecessor is not None and predecessor not in visited_versions:
+        if find_veto(registry, predecessor) is None:
+            return predecessor
+        visited_versions.add(predecessor)
+        predecessor = replacements.get(predecessor)
     return None
 
 

@@ -86,12 +86,12 @@ def find_version(registry: Registry, version: int) -> RegisteredModel:
 
 def champion(registry: Registry) -> RegisteredModel:
     """The version that serves. DataError where there is none yet."""
-    return _required(registry, CHAMPION, "train a challenger (`rossmann train`) and release it (`rossmann release`)")
+    return _require(registry, CHAMPION, "train a challenger (`rossmann train`) and release it (`rossmann release`)")
 
 
 def challenger(registry: Registry) -> RegisteredModel:
     """The version that is a candidate for release. DataError where there is none yet."""
-    return _required(registry, CHALLENGER, "train one (`rossmann train`)")
+    return _require(registry, CHALLENGER, "train one (`rossmann train`)")
 
 
 def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
@@ -106,7 +106,7 @@ def load_forecaster(registry: Registry, model: RegisteredModel) -> Forecaster:
 
 def copy_files(registry: Registry, model: RegisteredModel, folder: Path) -> None:
     """Copy the files of a version to a new folder. DataError if they cannot be read."""
-    with _downloaded(registry, model) as local:
+    with _download(registry, model) as local:
         shutil.copytree(local, folder)
 
 
@@ -137,7 +137,7 @@ def is_readable(registry: Registry, model: RegisteredModel) -> bool:
     return True
 
 
-def _required(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
+def _require(registry: Registry, alias: str, remedy: str) -> RegisteredModel:
     model = find_by_alias(registry, alias)
     if model is None:
         raise DataError(f"no {alias} yet in {registry.address}: {remedy}")
@@ -152,7 +152,7 @@ def _write_files(forecaster: Forecaster, folder: Path) -> None:
 
 
 def _load(registry: Registry, model: RegisteredModel) -> Forecaster:
-    with _downloaded(registry, model) as folder:
+    with _download(registry, model) as folder:
         return _load_folder(model, folder)
 
 
@@ -162,7 +162,7 @@ def _load_folder(model: RegisteredModel, folder: Path) -> Forecaster:
 
 
 @contextmanager
-def _downloaded(registry: Registry, model: RegisteredModel) -> Iterator[Path]:
+def _download(registry: Registry, model: RegisteredModel) -> Iterator[Path]:
     """A local folder with all files of a version. DataError if some are missing, else UnavailableError."""
     if registry.sqlite_file and Path(model.source).is_dir():
         yield Path(model.source)

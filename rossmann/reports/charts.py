@@ -30,7 +30,7 @@ class Lines:
 
     sales: str  # path data, a line per fold
     forecast: str
-    block: str  # week or day
+    period: str  # week or day
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     origins: tuple[float, ...]  # of the folds
@@ -49,24 +49,24 @@ class CalibrationPoint:
 def lines(backtest: Backtest, candidate: str) -> Lines:
     """The mean day of all stores together in each week after each origin, or each day where folds have few weeks."""
     rows = scored_rows(backtest.of(candidate))
-    block = "lead_week" if rows.lead_days.max() >= MIN_WEEKS * WEEK_DAYS else "lead_days"
-    blocks = rows.groupby(["origin", block])
-    totals = blocks[["sales", "forecast"]].sum().div(blocks.date.nunique(), axis=0)
-    middle = blocks.date.min() + (blocks.date.max() - blocks.date.min()) / 2
+    column = "lead_week" if rows.lead_days.max() >= MIN_WEEKS * WEEK_DAYS else "lead_days"
+    periods = rows.groupby(["origin", column])
+    totals = periods[["sales", "forecast"]].sum().div(periods.date.nunique(), axis=0)
+    middle = periods.date.min() + (periods.date.max() - periods.date.min()) / 2
     first, last = rows.origin.min(), rows.date.max()
     steps = nice_steps(float(totals.to_numpy().max()))
-    x = _across(middle, first, last)
+    x = _x_positions(middle, first, last)
     is_first = ~totals.index.get_level_values("origin").duplicated()
     sales, forecast = (
-        _path(x, _heights(totals[column].to_numpy(), steps[-1]), is_first) for column in ("sales", "forecast")
+        _path(x, _y_positions(totals[name].to_numpy(), steps[-1]), is_first) for name in ("sales", "forecast")
     )
     return Lines(
         sales,
         forecast,
-        block="week" if block == "lead_week" else "day",
+        period="week" if column == "lead_week" else "day",
         x_ticks=tuple(_month_ticks(first, last)),
-        y_ticks=tuple(Tick(float(_heights(step, steps[-1])), short_number(step)) for step in steps),
-        origins=tuple(_across(pd.Series(rows.origin.unique()), first, last)),
+        y_ticks=tuple(Tick(float(_y_positions(step, steps[-1])), short_number(step)) for step in steps),
+        origins=tuple(_x_positions(pd.Series(rows.origin.unique()), first, last)),
     )
 
 
@@ -95,18 +95,20 @@ def short_number(value: float) -> str:
     return f"{value:g}"
 
 
-def _heights(values: np.ndarray | float, largest: float) -> np.ndarray:
+def _y_positions(values: np.ndarray | float, largest: float) -> np.ndarray:
+    """The vertical positions of values on an axis from 0 to `largest`. float64, same shape"""
     return HEIGHT - BOTTOM - np.asarray(values) / largest * (HEIGHT - TOP - BOTTOM)
 
 
-def _across(days: pd.Series, first: pd.Timestamp, last: pd.Timestamp) -> np.ndarray:
+def _x_positions(days: pd.Series, first: pd.Timestamp, last: pd.Timestamp) -> np.ndarray:
     """The horizontal positions of days on an axis from `first` to `last`. float64, same shape"""
     return LEFT + ((days - first) / (last - first)).to_numpy() * (WIDTH - LEFT - RIGHT)
 
 
 def _path(x: np.ndarray, y: np.ndarray, is_first: np.ndarray) -> str:
+    """SVG path data through these points. is_first: where a new line begins. [points] each"""
     points = zip(np.where(is_first, "M", "L"), x, y, strict=True)
-    return "".join(f"{letter}{across:.1f} {down:.1f}" for letter, across, down in points)
+    return "".join(f"{letter}{x_position:.1f} {y_position:.1f}" for letter, x_position, y_position in points)
 
 
 def _month_ticks(first: pd.Timestamp, last: pd.Timestamp) -> list[Tick]:
@@ -115,5 +117,5 @@ def _month_ticks(first: pd.Timestamp, last: pd.Timestamp) -> list[Tick]:
     months = months[:: len(months) // MAX_MONTHS + 1]
     return [
         Tick(position, f"{day:%b %Y}")
-        for position, day in zip(_across(months.to_series(), first, last), months, strict=True)
+        for position, day in zip(_x_positions(months.to_series(), first, last), months, strict=True)
     ]

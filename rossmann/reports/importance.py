@@ -9,7 +9,7 @@ from rossmann.features.shrinkage import COVARIATE_KINDS
 KINDS = (*COVARIATE_KINDS, "static")  # the first word of the names of a chain's own covariates
 
 
-def grouped(importance: Mapping[str, float], part_of: Callable[[str], str]) -> dict[str, float]:
+def sum_by_part(importance: Mapping[str, float], part_of: Callable[[str], str]) -> dict[str, float]:
     """The shares of the gain by what a feature describes, largest first; without those that have no gain."""
     shares: dict[str, float] = {}
     for name, share in importance.items():
@@ -18,7 +18,7 @@ def grouped(importance: Mapping[str, float], part_of: Callable[[str], str]) -> d
     return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
 
-def largest(importance: Mapping[str, float], count: int = 15) -> dict[str, float]:
+def top_features(importance: Mapping[str, float], count: int = 15) -> dict[str, float]:
     """The features with the largest shares, by names for readers."""
     top = sorted(importance.items(), key=lambda pair: -pair[1])[:count]
     return {_readable(name): share for name, share in top if share > 0}

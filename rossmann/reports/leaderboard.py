@@ -54,12 +54,13 @@ def leaderboard_rows(run: BacktestRun) -> list[dict[str, str]]:
     ]
 
 
-def _others(loss: Loss) -> Sequence[Loss]:
+def other_losses(loss: Loss) -> Sequence[Loss]:
+    """RMSPE and MAE, which are shown whatever the loss of the backtest is, without that loss."""
     return [each for each in (RMSPE, MAE) if each != loss]
 
 
 def _other_labels(loss: Loss) -> Sequence[str]:
-    return [each.label for each in _others(loss)]
+    return [each.label for each in other_losses(loss)]
 
 
 def _scores(line: pd.Series, loss: Loss) -> tuple[str, ...]:
@@ -69,7 +70,7 @@ def _scores(line: pd.Series, loss: Loss) -> tuple[str, ...]:
         page.signed_percent(line.bias),
         page.percent(line.coverage, 0),
         loss.text(line[loss.name]),
-        *(each.text(line[each.name]) for each in _others(loss)),
+        *(each.text(line[each.name]) for each in other_losses(loss)),
         "–" if pd.isna(line.wql) else f"{line.wql:.4f}",
         f"{line.cpu_seconds:,.1f}",
     )

@@ -1,9 +1,14 @@
 """The template of a report with its style, and how it writes numbers."""
 
-import math
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rossmann import number_formats
+from rossmann.number_formats import amount, percent
+
+__all__ = ["amount", "percent", "render", "signed_percent", "signed_points"]
+MINUS = "−"  # as wide as a plus, in every font
 
 
 def render(template: str, **values: object) -> bytes:
@@ -22,22 +27,11 @@ def _environment() -> Environment:
     return environment
 
 
-def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage, – where there is none."""
-    return "–" if math.isnan(share) else f"{share * 100:.{decimals}f} %"
-
-
 def signed_percent(share: float) -> str:
-    """The same with its sign."""
-    return "–" if math.isnan(share) else f"{signed_points(share)} %"
+    """A share as a percentage with its sign: +3.2 %, −3.2 %."""
+    return number_formats.signed_percent(share).replace("-", MINUS)
 
 
 def signed_points(difference: float) -> str:
-    """A difference of two shares in percentage points with its sign: zero has none, a minus is as wide as a plus."""
-    points = round(difference * 100, 1)
-    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
-
-
-def amount(value: float) -> str:
-    """Sales or a count, without decimals."""
-    return f"{value:,.0f}"
+    """A difference of two shares in percentage points with its sign: +0.3, −0.3."""
+    return number_formats.signed_points(difference).replace("-", MINUS)

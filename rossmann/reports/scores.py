@@ -58,13 +58,13 @@ def _with_baseline(backtest: Backtest, candidate: str) -> Backtest:
 
 def _parts(pair: Backtest, candidate: str, column: str, names: Names | None = None) -> tuple[PartScore, ...]:
     """The parts with scored rows, in the order of the column's values."""
-    scores, capped = pair.by(column), pair.loss.capped_name
+    scores, capped_name = pair.by(column), pair.loss.capped_name
     candidate_scores = scores.loc[candidate]
-    baseline = scores[capped].loc[BASELINE if BASELINE in pair.candidates else candidate]
+    baseline = scores[capped_name].loc[BASELINE if BASELINE in pair.candidates else candidate]
     return tuple(
         PartScore(
             names.store(int(str(value))) if names else _label(column, value),
-            float(row[capped]),
+            float(row[capped_name]),
             float(baseline[value]),
             float(row.bias),
             float(row.coverage),

@@ -82,7 +82,7 @@ def render_training(report: TrainingReport) -> bytes:
 
 
 def _tiles(report: TrainingReport) -> list[tuple[str, str, str]]:
-    """The numbers at the top: what, number, and beside what it is to be seen."""
+    """The numbers at the top: name, number, and what to compare it with."""
     board, loss, candidate = report.run.backtest.score(), report.loss, report.challenger.candidate
     best: Any = board.loc[candidate]
     rows = report.run.backtest.of(candidate)
@@ -111,6 +111,6 @@ def _importance(report: TrainingReport) -> dict[str, object]:
     shares = run.importance[source] if source else {}
     return {
         "importance_source": source,
-        "importance_groups": importance.grouped(shares, report.feature_part),
-        "importance_features": importance.largest(shares),
+        "importance_groups": importance.sum_by_part(shares, report.feature_part),
+        "importance_features": importance.top_features(shares),
     }

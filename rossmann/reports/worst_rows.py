@@ -51,7 +51,7 @@ def circumstances(history: SalesHistory, error: LargeError) -> list[str]:
 
 
 def _unusual_sales(history: SalesHistory, store: int, day: int) -> list[str]:
-    """How far sales are from the median of the same weekday and promotion before."""
+    """How far the sales are from the median of earlier days with the same weekday and promotion."""
     earlier_days = np.arange(day - WEEK_DAYS, max(day - WEEK_DAYS * USUAL_WEEKS, 0) - 1, -WEEK_DAYS)
     promotion = history.calendar.promotion[store]
     alike = history.sales[store, earlier_days[promotion[earlier_days] == promotion[day]]]
@@ -78,19 +78,19 @@ def _holiday_name(history: SalesHistory, store: int, day: int) -> str:
     calendar = history.calendar
     if not 0 <= day < len(calendar.dates):
         return ""
-    is_named = calendar.is_holiday & (calendar.covariates[:, store, day] > 0)
-    named = calendar.covariate_names[is_named]
-    if len(named):
-        return str(named[0]).split(" ", 1)[1]
+    is_on_day = calendar.is_holiday & (calendar.covariates[:, store, day] > 0)
+    names = calendar.covariate_names[is_on_day]
+    if len(names):
+        return str(names[0]).split(" ", 1)[1]
     return "a public holiday" if calendar.holiday_kind[store, day] else ""
 
 
 def _opening(history: SalesHistory, store: int, day: int) -> list[str]:
     """Whether the store reopened on the day, and whether it was open for the first time."""
-    sold = history.sales[store, :day] > 0
-    if not sold.any():
+    has_sales = history.sales[store, :day] > 0
+    if not has_sales.any():
         return ["first day of the store"]
-    closed_days = int(day - 1 - np.flatnonzero(sold)[-1])
+    closed_days = int(day - 1 - np.flatnonzero(has_sales)[-1])
     if closed_days < 2 or closed_days > MAX_CLOSED_DAYS:
         return []
     first = history.calendar.dates[day] - closed_days * DAY

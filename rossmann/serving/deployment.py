@@ -70,42 +70,42 @@ def serve_cluster(settings: Settings) -> ServeCluster | None:
     )
 
 
-def deploy(serve: ServeCluster, target: ServingTarget) -> None:
+def deploy(cluster: ServeCluster, target: ServingTarget) -> None:
     """Request a target from Serve; returns before it is loaded. Replicas of other code are replaced one by one."""
-    if not serve.api_key and not _is_loopback(serve.host):
+    if not cluster.api_key and not _is_loopback(cluster.host):
         raise DataError(
-            f"the endpoint would listen on {serve.host} without API keys: "
+            f"the endpoint would listen on {cluster.host} without API keys: "
             "set ROSSMANN_API_KEYS, or ROSSMANN_HTTP_HOST=127.0.0.1"
         )
-    config = yaml.safe_load(serve.config.read_text())
-    config["http_options"] |= {"host": serve.host, "port": serve.port}
+    config = yaml.safe_load(cluster.config.read_text())
+    config["http_options"] |= {"host": cluster.host, "port": cluster.port}
     (application,) = config["applications"]
     # A changed environment makes Serve start new processes, which import the new code.
     application["runtime_env"]["env_vars"]["ROSSMANN_CODE"] = code_version()
     (deployment,) = application["deployments"]
     deployment["user_config"] = asdict(target)
-    _call_dashboard(serve, lambda client: client.deploy_applications(config))
+    _call_dashboard(cluster, lambda client: client.deploy_applications(config))
 
 
-def deployed_target(serve: ServeCluster) -> ServingTarget | None:
+def deployed_target(cluster: ServeCluster) -> ServingTarget | None:
     """The target that was last requested from Serve; None if nothing is deployed."""
-    _, deployment = _serve_status(serve)
+    _, deployment = _serve_status(cluster)
     return ServingTarget(**deployment["deployment_config"]["user_config"]) if deployment else None
 
 
-def replica_states(serve: ServeCluster) -> Counter[str]:
+def replica_states(cluster: ServeCluster) -> Counter[str]:
     """How many replicas are in each of Serve's states, RUNNING or another; empty if nothing is deployed."""
-    _, deployment = _serve_status(serve)
+    _, deployment = _serve_status(cluster)
     return Counter(replica["state"] for replica in deployment["replicas"]) if deployment else Counter()
 
 
-def wait_until_ready(serve: ServeCluster, target: ServingTarget, timeout_s: float) -> None:
+def wait_until_ready(cluster: ServeCluster, target: ServingTarget, timeout_s: float) -> None:
     """Wait until all replicas run with the target, behind a proxy. DataError with Serve's message if not in time."""
     deadline = time.monotonic() + timeout_s
     while True:
-        application, deployment = _serve_status(serve)
+        application, deployment = _serve_status(cluster)
         status = application.get("status")
-        if deployment and status == "RUNNING" and _runs(deployment, target) and _has_proxy(serve):
+        if deployment and status == "RUNNING" and _runs(deployment, target) and _has_proxy(cluster):
             return
         if status == "DEPLOY_FAILED" or time.monotonic() > deadline:
             message = (deployment or {}).get("message") or application.get("message") or "Serve gives no reason"
@@ -113,40 +113,40 @@ def wait_until_ready(serve: ServeCluster, target: ServingTarget, timeout_s: floa
         time.sleep(POLL_INTERVAL_S)
 
 
-def smoke_test(serve: ServeCluster, target: ServingTarget, forecaster: Forecaster, state: State) -> None:
+def smoke_test(cluster: ServeCluster, target: ServingTarget, forecaster: Forecaster, state: State) -> None:
     """Compare forecasts over HTTP with those of `forecaster` and `state`. DataError if one replica differs."""
     plan = _smoke_plan(state)
     expected = forecaster.predict(state, plan)
     body = {"plan": _json_rows(plan, state), "quantiles": True}
     for _ in range(SMOKE_REQUESTS):
-        response = request_forecast(serve, body, SMOKE_HEADERS)
+        response = request_forecast(cluster, body, SMOKE_HEADERS)
         endpoint_target = ServingTarget(response["model_version"], response["snapshot"])
         if endpoint_target != target:
-            reason = readiness(serve).get("load_error") or "an old replica still serves"
+            reason = readiness(cluster).get("load_error") or "an old replica still serves"
             raise DataError(f"the endpoint serves {endpoint_target}, not {target}: {reason}")
         rows = [{**row, **(row["quantiles"] or {})} for row in response["forecasts"]]
         for name, batch in _forecast_columns(expected, forecaster.quantiles).items():
             _compare(name, rows, batch)
 
 
-def request_forecast(serve: ServeCluster, body: dict, headers: Mapping[str, str] | None = None) -> dict:
+def request_forecast(cluster: ServeCluster, body: dict, headers: Mapping[str, str] | None = None) -> dict:
     """The response of /predict. DataError if it is an error, or if nothing responds."""
-    return _json(_successful(_send(serve, "POST", "/predict", body, headers)))
+    return _json(_require_success(_send(cluster, "POST", "/predict", body, headers)))
 
 
-def check_key(serve: ServeCluster) -> None:
+def check_key(cluster: ServeCluster) -> None:
     """Raise UnauthorizedError if the endpoint serves, but not this process. Nothing else is checked."""
-    _successful(_send(serve, "GET", "/model"))
+    _require_success(_send(cluster, "GET", "/model"))
 
 
-def readiness(serve: ServeCluster) -> dict:
+def readiness(cluster: ServeCluster) -> dict:
     """The response of /ready, whether ready or not. DataError if nothing responds."""
-    return _json(_send(serve, "GET", "/ready"))
+    return _json(_send(cluster, "GET", "/ready"))
 
 
-def request_counts(serve: ServeCluster) -> dict[str, float]:
+def request_counts(cluster: ServeCluster) -> dict[str, float]:
     """Counters of Serve's proxies since they started: requests, errors, mean_ms. DataError if nothing responds."""
-    text = _successful(_send(serve, "GET", "/metrics")).text
+    text = _require_success(_send(cluster, "GET", "/metrics")).text
     totals: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -157,17 +157,17 @@ def request_counts(serve: ServeCluster) -> dict[str, float]:
 
 
 def _send(
-    serve: ServeCluster, method: str, path: str, json: dict | None = None, headers: Mapping[str, str] | None = None
+    cluster: ServeCluster, method: str, path: str, json: dict | None = None, headers: Mapping[str, str] | None = None
 ) -> httpx.Response:
-    key = {"X-API-Key": serve.api_key} if serve.api_key else {}
+    key = {"X-API-Key": cluster.api_key} if cluster.api_key else {}
     try:
-        with httpx.Client(base_url=serve.url, headers=key, timeout=serve.timeout_s, trust_env=False) as client:
+        with httpx.Client(base_url=cluster.url, headers=key, timeout=cluster.timeout_s, trust_env=False) as client:
             return client.request(method, path, json=json, headers=headers)
     except httpx.HTTPError as error:
-        raise DataError(f"the endpoint at {serve.url} does not respond ({type(error).__name__}: {error})") from error
+        raise DataError(f"the endpoint at {cluster.url} does not respond ({type(error).__name__}: {error})") from error
 
 
-def _successful(response: httpx.Response) -> httpx.Response:
+def _require_success(response: httpx.Response) -> httpx.Response:
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise UnauthorizedError(
             f"the endpoint at {response.url} responds, but it requires one of its API keys: "
@@ -195,14 +195,14 @@ def _forecast_columns(forecast: Forecast, quantiles: Quantiles | None) -> dict[s
 
 def _smoke_plan(state: State) -> Plan:
     """The published plan of a few stores; for one of them with a flag inverted on every other day."""
-    published = published_plan(state)
+    published_rows = published_plan(state)
     sample = np.linspace(0, len(state.store_numbers) - 1, min(SMOKE_STORES, len(state.store_numbers))).astype(int)
-    rows = np.isin(published.store, state.store_numbers[sample])
-    plan = Plan(**{name: values[rows] for name, values in vars(published).items()})
-    inverted = (plan.store == state.store_numbers[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
+    rows = np.isin(published_rows.store, state.store_numbers[sample])
+    plan = Plan(**{name: values[rows] for name, values in vars(published_rows).items()})
+    is_inverted = (plan.store == state.store_numbers[sample[-1]]) & (np.arange(len(plan)) % 2 == 0)
     name = _smoke_flags(state)[-1]
     flag = getattr(plan, name)
-    return replace(plan, **{name: np.where(inverted, 1 - flag, flag).astype(np.int8)})
+    return replace(plan, **{name: np.where(is_inverted, 1 - flag, flag).astype(np.int8)})
 
 
 def _smoke_flags(state: State) -> list[str]:
@@ -221,18 +221,18 @@ def _json_rows(plan: Plan, state: State) -> list[dict[str, object]]:
 
 def _compare(name: str, rows: Sequence[dict], batch: np.ndarray) -> None:
     """Raise DataError with the largest difference if a column of the endpoint's rows is not that of the batch."""
-    served = np.array([row[name] for row in rows])
-    if not np.allclose(served, batch, rtol=RELATIVE_TOLERANCE, atol=0):
-        worst = int(np.argmax(np.abs(served - batch)))
+    endpoint_values = np.array([row[name] for row in rows])
+    if not np.allclose(endpoint_values, batch, rtol=RELATIVE_TOLERANCE, atol=0):
+        worst = int(np.argmax(np.abs(endpoint_values - batch)))
         raise DataError(
-            f"the endpoint returns {name} {served[worst]} for store {rows[worst]['store']} on {rows[worst]['date']}, "
-            f"the batch {batch[worst]}"
+            f"the endpoint returns {name} {endpoint_values[worst]} for store {rows[worst]['store']} on "
+            f"{rows[worst]['date']}, the batch {batch[worst]}"
         )
 
 
-def _serve_status(serve: ServeCluster) -> tuple[dict, dict | None]:
+def _serve_status(cluster: ServeCluster) -> tuple[dict, dict | None]:
     """Serve's details of the application and of its one deployment; empty and None if nothing is deployed."""
-    details = _call_dashboard(serve, lambda client: client.get_serve_details())
+    details = _call_dashboard(cluster, lambda client: client.get_serve_details())
     application: dict = next(iter(details["applications"].values()), {})
     return application, next(iter(application.get("deployments", {}).values()), None)
 
@@ -244,25 +244,25 @@ def _runs(deployment: dict, target: ServingTarget) -> bool:
     return deployment["status"] == "HEALTHY" and has_target and all_running
 
 
-def _has_proxy(serve: ServeCluster) -> bool:
+def _has_proxy(cluster: ServeCluster) -> bool:
     """Whether the proxy answers and has a replica. It starts, and learns of replicas, a moment after Serve has them."""
     try:
-        return _send(serve, "GET", "/-/healthz").is_success
+        return _send(cluster, "GET", "/-/healthz").is_success
     except DataError:
         return False
 
 
-def _call_dashboard(serve: ServeCluster, call: Callable[[ServeSubmissionClient], T]) -> T:
+def _call_dashboard(cluster: ServeCluster, call: Callable[[ServeSubmissionClient], T]) -> T:
     try:
-        return call(ServeSubmissionClient(serve.dashboard_url))
+        return call(ServeSubmissionClient(cluster.dashboard_url))
     except AuthenticationError as error:
         raise DataError(
-            f'Ray\'s dashboard at {serve.dashboard_url} requires its token: run eval "$(make -s env)" here, '
+            f'Ray\'s dashboard at {cluster.dashboard_url} requires its token: run eval "$(make -s env)" here, '
             "or set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
         ) from error
     except (ConnectionError, RuntimeError, OSError) as error:
         raise UnreachableError(
-            f"Ray's dashboard at {serve.dashboard_url} does not accept the request ({_last_line(str(error))}): "
+            f"Ray's dashboard at {cluster.dashboard_url} does not accept the request ({_last_line(str(error))}): "
             "start it (make up), or work without an endpoint (unset ROSSMANN_SERVE_ADDRESS)"
         ) from error
 

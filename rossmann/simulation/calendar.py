@@ -45,14 +45,14 @@ def make_calendar(chain: Chain, days: int, rng: np.random.Generator) -> SampleCa
     opens = np.where(scope == _NATIONAL, chain.opens_on_sundays, opens)
     opens = np.where(scope == _STRICT, chain.store_type == "b", opens)
     day = np.arange(days)[:, None]
-    refurbished = (day >= chain.refurbishment_first_day) & (day <= chain.refurbishment_last_day)
+    is_refurbishment = (day >= chain.refurbishment_first_day) & (day <= chain.refurbishment_last_day)
     return SampleCalendar(
         dates=dates,
         weekday=weekdays,
         promo=_promo(weekdays, promo_rng),
         holiday=holiday,
         school=(_school_holidays(dates, weekdays)[:, chain.federal_state] | in_town).astype(np.int8),
-        open=(opens & ~refurbished).astype(np.int8),
+        open=(opens & ~is_refurbishment).astype(np.int8),
     )
 
 
@@ -129,8 +129,8 @@ def _school_holidays(dates: np.ndarray, weekdays: np.ndarray) -> np.ndarray:
         for year in _years(dates):
             for first, days in _school_holidays_of(state, year):
                 holiday[(dates >= first) & (dates < first + days * DAY), column] = True
-    marked = (weekdays < SATURDAY)[:, None] | np.array([state.marks_weekends for state in FEDERAL_STATES])
-    return holiday & marked
+    is_marked = (weekdays < SATURDAY)[:, None] | np.array([state.marks_weekends for state in FEDERAL_STATES])
+    return holiday & is_marked
 
 
 def _school_holidays_of(state: FederalState, year: int) -> Iterator[tuple[np.datetime64, int]]:

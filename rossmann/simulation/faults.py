@@ -46,10 +46,10 @@ def _copy(history: SalesHistory) -> SalesHistory:
 def _scale(
     history: SalesHistory, first_position: int, stores: np.ndarray, sales_factor: float, traffic_factor: float = 1.0
 ) -> SalesHistory:
-    changed = _copy(history)
-    changed.sales[stores, first_position:] = np.round(changed.sales[stores, first_position:] * sales_factor)
-    changed.traffic[stores, first_position:] = np.round(changed.traffic[stores, first_position:] * traffic_factor)
-    return changed
+    result = _copy(history)
+    result.sales[stores, first_position:] = np.round(result.sales[stores, first_position:] * sales_factor)
+    result.traffic[stores, first_position:] = np.round(result.traffic[stores, first_position:] * traffic_factor)
+    return result
 
 
 def _choose_stores(history: SalesHistory, count: float, rng: np.random.Generator) -> np.ndarray:
@@ -82,7 +82,7 @@ def _promotion_uplift_gone(
     history: SalesHistory, first_position: int, size: float, _: np.random.Generator
 ) -> SalesHistory:
     """Sales with promotion fall by `size` of the store's earlier uplift."""
-    changed = _copy(history)
+    result = _copy(history)
     days = np.arange(history.sales.shape[1])
     promotion = history.calendar.promotion[:, days] > 0
     log_sales = np.log(np.where(history.sales > 0, history.sales, np.nan))
@@ -90,40 +90,40 @@ def _promotion_uplift_gone(
     with_promotion = np.nanmean(np.where(promotion & past & workday, log_sales, np.nan), axis=1)
     without_promotion = np.nanmean(np.where(~promotion & past & workday, log_sales, np.nan), axis=1)
     loss = np.where(promotion & ~past, size * (with_promotion - without_promotion)[:, None], 0.0)
-    changed.sales[:] = np.round(changed.sales * np.exp(-loss))
-    changed.traffic[:] = np.round(changed.traffic * np.exp(-loss))
-    return changed
+    result.sales[:] = np.round(result.sales * np.exp(-loss))
+    result.traffic[:] = np.round(result.traffic * np.exp(-loss))
+    return result
 
 
 def _traffic_frozen(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     traffic = history.traffic.copy()
     stores = rng.random(len(traffic)) < size
     week_before = slice(first_position - 7, first_position)
-    frozen = np.nanmax(np.where(history.sales[:, week_before] > 0, traffic[:, week_before], 0.0), axis=1)
-    changed = np.where(history.sales[:, first_position:] > 0, frozen[:, None], traffic[:, first_position:])
-    traffic[stores, first_position:] = changed[stores]
+    last_traffic = np.nanmax(np.where(history.sales[:, week_before] > 0, traffic[:, week_before], 0.0), axis=1)
+    faulty_traffic = np.where(history.sales[:, first_position:] > 0, last_traffic[:, None], traffic[:, first_position:])
+    traffic[stores, first_position:] = faulty_traffic[stores]
     return replace(history, traffic=traffic)
 
 
 def _stores_missing(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     reporting = np.flatnonzero(~np.isnan(history.sales[:, first_position - 1]))
-    changed = _copy(history)
+    result = _copy(history)
     missing = rng.choice(reporting, min(int(np.ceil(size * len(reporting))), len(reporting)), replace=False)
-    changed.sales[missing, first_position:] = changed.traffic[missing, first_position:] = np.nan
-    return changed
+    result.sales[missing, first_position:] = result.traffic[missing, first_position:] = np.nan
+    return result
 
 
 def _sundays_open(history: SalesHistory, first_position: int, size: float, rng: np.random.Generator) -> SalesHistory:
     """Half of Saturday's sales and traffic on Sundays."""
-    changed = _copy(history)
+    result = _copy(history)
     is_open = history.calendar.open.copy()
     weekdays = weekday(history.dates)
     stores = np.flatnonzero(rng.random(len(is_open)) < size)
     for day in np.flatnonzero((weekdays == SUNDAY) & (np.arange(len(weekdays)) >= first_position)):
         is_open[stores, day] = 1
-        for values in (changed.sales, changed.traffic):
+        for values in (result.sales, result.traffic):
             values[stores, day] = np.round(0.5 * values[stores, day - 1])
-    return replace(changed, calendar=replace(history.calendar, open=is_open))
+    return replace(result, calendar=replace(history.calendar, open=is_open))
 
 
 def _dates_shifted(history: SalesHistory, first_position: int, size: float, _: np.random.Generator) -> SalesHistory:
@@ -131,9 +131,9 @@ def _dates_shifted(history: SalesHistory, first_position: int, size: float, _: n
     delay_days = int(size)
 
     def shift(values: np.ndarray) -> np.ndarray:
-        changed = values.copy()
-        changed[:, first_position + delay_days :] = values[:, first_position:-delay_days]
-        return changed
+        result = values.copy()
+        result[:, first_position + delay_days :] = values[:, first_position:-delay_days]
+        return result
 
     c = history.calendar
     calendar = Calendar(c.dates, shift(c.open), shift(c.promotion), c.holiday_kind, c.school_break)

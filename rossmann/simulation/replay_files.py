@@ -60,15 +60,15 @@ def _first_stores(rows: pd.DataFrame, count: int | None) -> pd.DataFrame:
 def _replace_values(rows: pd.DataFrame, history: SalesHistory, fault_start: np.datetime64) -> pd.DataFrame:
     """The raw rows with the history's values from `fault_start` on; without the rows that the history does not have."""
     date = rows.Date.to_numpy().astype("datetime64[D]")
-    replaced = (date >= fault_start) & (date <= history.origin)
-    store, day = history.positions(rows.Store.to_numpy()[replaced].astype(int), date[replaced])
+    is_replaced = (date >= fault_start) & (date <= history.origin)
+    store, day = history.positions(rows.Store.to_numpy()[is_replaced].astype(int), date[is_replaced])
     panels = {
         "Sales": history.sales,
         "Customers": history.traffic,
         "Open": history.calendar.open,
         "Promo": history.calendar.promotion,
     }
-    changed = rows.copy()
+    result = rows.copy()
     for name, panel in panels.items():
-        changed.loc[replaced, name] = [f"{value:.0f}" for value in panel[store, day]]
-    return changed[~(replaced & (changed.Sales == "nan"))]
+        result.loc[is_replaced, name] = [f"{value:.0f}" for value in panel[store, day]]
+    return result[~(is_replaced & (result.Sales == "nan"))]

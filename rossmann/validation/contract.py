@@ -134,5 +134,5 @@ def _violation(
 ) -> Violation:
     where = _file_names(rows["file"].unique().tolist()) if "file" in rows else contract.name
     keys = [name for name in ("line", *contract.keys) if name in rows]
-    shown = rows[[*keys, *(name for name in columns if name not in keys)]]
-    return Violation(where, check, problem, remedy, shown.reset_index(drop=True), contract.name, columns)
+    cells = rows[[*keys, *(name for name in columns if name not in keys)]]
+    return Violation(where, check, problem, remedy, cells.reset_index(drop=True), contract.name, columns)

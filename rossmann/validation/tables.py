@@ -186,8 +186,15 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray, quantiles: Seque
     quantiles: the names of the columns with quantiles, in the order of their levels.
     Raises ValidationError.
     """
+    columns = _columns((*KEYS, *FORECAST_COLUMNS)) | {name: Column(NUMBER) for name in quantiles}
+    contract = Contract("forecast", columns, _forecast_rules(quantiles))
+    return check_contracts("forecast", [(contract, forecast.assign(is_open=is_open))])
+
+
+def _forecast_rules(quantiles: Sequence[str]) -> tuple[Rule, ...]:
+    """What every row of a forecast table with the columns of these quantiles must fulfil."""
     amounts = (*FORECAST_COLUMNS, *quantiles)
-    rules = (
+    return (
         Rule(
             "finite_and_not_negative",
             "a forecast is negative or infinite",
@@ -224,9 +231,6 @@ def check_forecast(forecast: pd.DataFrame, is_open: np.ndarray, quantiles: Seque
             lambda table: ~table[list(KEYS)].duplicated(keep=False),
         ),
     )
-    columns = _columns((*KEYS, *FORECAST_COLUMNS)) | {name: Column(NUMBER) for name in quantiles}
-    contract = Contract("forecast", columns, rules)
-    return check_contracts("forecast", [(contract, forecast.assign(is_open=is_open))])
 
 
 def _columns(names: Sequence[str]) -> dict[str, Column]:
@@ -241,11 +245,11 @@ def _finite_and_not_negative(table: pd.DataFrame, names: Sequence[str]) -> np.nd
 def _stores_without_last_day(days: pd.DataFrame, labels: Mapping[int, str]) -> tuple[str, ...]:
     """A note if some stores end early: they may have closed for good, or their rows may be late."""
     last = days.groupby("store")["date"].max()
-    ended = last.index[last < last.max()]
-    if not len(ended):
+    stores = last.index[last < last.max()]
+    if not len(stores):
         return ()
-    first = ", ".join(str(labels.get(store, store)) for store in ended[:10]) + (", …" if len(ended) > 10 else "")
-    return (f"{len(ended):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
+    first = ", ".join(str(labels.get(store, store)) for store in stores[:10]) + (", …" if len(stores) > 10 else "")
+    return (f"{len(stores):,} of {len(last):,} stores have no row on the last day, {last.max().date()}: {first}.",)
 
 
 def _finite(table: pd.DataFrame) -> Rule:

@@ -124,8 +124,8 @@ class ProxyNode:
     def processes(self, name: str = "") -> list[psutil.Process]:
         """HAProxy and its guard, or those with `name` in their command; the oldest first."""
         lines = {each: _command_line(each) for each in psutil.process_iter()}
-        own = [each for each, line in lines.items() if str(self.folder.path) in line and ACTOR not in line]
-        return sorted((each for each in own if name in lines[each]), key=psutil.Process.create_time)
+        of_node = [each for each, line in lines.items() if str(self.folder.path) in line and ACTOR not in line]
+        return sorted((each for each in of_node if name in lines[each]), key=psutil.Process.create_time)
 
 
 @contextmanager

@@ -31,9 +31,9 @@ def terminal_lines(findings: list[Finding], width: int) -> list[str]:
     """Each finding wrapped, its advice below it, and a last line that counts them."""
     lines = []
     for each in findings:
-        lines += _wrapped(f"{each.status:<8} {each.check:<{INDENT - 10}} {' '.join(each.text.split())}", width)
+        lines += _wrap(f"{each.status:<8} {each.check:<{INDENT - 10}} {' '.join(each.text.split())}", width)
         if each.advice:
-            lines += _wrapped(f"{'':<{INDENT}}→ {each.advice}", width)
+            lines += _wrap(f"{'':<{INDENT}}→ {each.advice}", width)
     return [*lines, "", summary(findings)]
 
 
@@ -43,6 +43,6 @@ def summary(findings: Iterable[Finding]) -> str:
     return f"{statuses.count(WRONG)} wrong, {statuses.count(WARNING)} warnings, {statuses.count(OK)} ok"
 
 
-def _wrapped(line: str, width: int) -> list[str]:
+def _wrap(line: str, width: int) -> list[str]:
     indent, width = " " * (INDENT + 2), max(width, 2 * INDENT)
     return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

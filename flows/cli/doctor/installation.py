@@ -91,8 +91,8 @@ def settings(surroundings: Surroundings) -> Iterator[Finding]:
     if surroundings.settings is None:
         return
     unknown = surroundings.settings.unknown_variables(surroundings.environment)
-    for name, meant in unknown.items():
-        advice = f"did you mean {meant}?" if meant else "docs/operations.md lists the settings"
+    for name, similar_name in unknown.items():
+        advice = f"did you mean {similar_name}?" if similar_name else "docs/operations.md lists the settings"
         yield Finding("settings", WARNING, f"{name} is not a setting and has no effect", advice)
     if not unknown:
         yield Finding("settings", OK, "all variables ROSSMANN_… can be read")

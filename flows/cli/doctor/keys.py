@@ -92,8 +92,8 @@ def aws_keys(surroundings: Surroundings) -> Iterator[Finding]:
 
 def token_files(surroundings: Surroundings) -> set[Path]:
     """Where `make up` writes Ray's token, and where the environment says that it is."""
-    other = surroundings.environment.get("RAY_AUTH_TOKEN_PATH")
-    return {Path(surroundings.workspace) / TOKEN} | ({Path(other)} if other else set())
+    configured_path = surroundings.environment.get("RAY_AUTH_TOKEN_PATH")
+    return {Path(surroundings.workspace) / TOKEN} | ({Path(configured_path)} if configured_path else set())
 
 
 def secret_files(surroundings: Surroundings, repository: Path = REPOSITORY) -> list[Path]:

@@ -90,12 +90,12 @@ def existing_parent(folder: str) -> str:
 def clock(surroundings: Surroundings) -> Iterator[Finding]:
     """The clock is set, agrees with the file system's, and the time zone of the schedules is installed."""
     now = time.time()
-    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    time_text = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if time.gmtime(now).tm_year < MIN_YEAR:
-        yield Finding("clock", WRONG, f"the clock says {shown}", "set it (timedatectl set-ntp true)")
+        yield Finding("clock", WRONG, f"the clock says {time_text}", "set it (timedatectl set-ntp true)")
         return
     yield from time_zone(surroundings.environment.get("TZ", ""))
-    yield judge_skew("the disk of the workspace", file_time(existing_parent(surroundings.workspace)), now, shown)
+    yield judge_skew("the disk of the workspace", file_time(existing_parent(surroundings.workspace)), now, time_text)
     try:
         from zoneinfo import ZoneInfo
 
@@ -118,14 +118,14 @@ def time_zone(name: str) -> Iterator[Finding]:
     yield Finding("clock", WARNING, text, "set it like TZ=Europe/Berlin, or unset it")
 
 
-def judge_skew(place: str, other: float | None, now: float, shown: str = "") -> Finding:
-    """Times are seconds since 1970. `other` is None where the place could not be asked."""
-    zone = f"local time is UTC{time.strftime('%z')}; the project uses UTC" if shown else ""
-    if other is None or abs(other - now) <= MAX_SKEW_S:
-        agreement = f"{place} agrees" if other is not None else f"{place} was not asked"
-        return Finding("clock", OK, "; ".join(filter(None, [shown, zone, agreement])))
-    direction = "ahead of" if other > now else "behind"
-    text = f"the clock of {place} is {abs(other - now):,.0f} s {direction} this machine's"
+def judge_skew(place: str, place_time: float | None, now: float, time_text: str = "") -> Finding:
+    """Times are seconds since 1970. `place_time` is None where the place could not be asked."""
+    zone = f"local time is UTC{time.strftime('%z')}; the project uses UTC" if time_text else ""
+    if place_time is None or abs(place_time - now) <= MAX_SKEW_S:
+        agreement = f"{place} agrees" if place_time is not None else f"{place} was not asked"
+        return Finding("clock", OK, "; ".join(filter(None, [time_text, zone, agreement])))
+    direction = "ahead of" if place_time > now else "behind"
+    text = f"the clock of {place} is {abs(place_time - now):,.0f} s {direction} this machine's"
     return Finding(
         "clock", WRONG, text, "synchronise both (timedatectl set-ntp true): S3 and tokens refuse wrong times"
     )

@@ -158,10 +158,10 @@ def addresses(surroundings: Surroundings) -> Iterator[Finding]:
             "addresses", WARNING, "not looked at, because the settings cannot be read", "correct the settings first"
         )
         return
-    named = named_addresses(surroundings)
-    for variable, address in named.items():
+    by_variable = named_addresses(surroundings)
+    for variable, address in by_variable.items():
         yield from _reach(variable, address)
-    if not named:
+    if not by_variable:
         yield Finding("addresses", OK, "none is set: everything is in the workspace, on this machine")
 
 
@@ -205,15 +205,17 @@ def _reach(variable: str, address: str) -> Iterator[Finding]:
         advice = "correct it; write /, ? and # of a password as %2F, %3F and %23"
         yield Finding("addresses", WRONG, f"{variable} is not an address with a host and a port", advice)
         return
-    shown = without_password(address)
+    public_address = without_password(address)
     try:
         with socket.create_connection((parts.hostname, port), TIMEOUT_S):
             pass
     except OSError as error:
         advice = f"start it, open the network's way to it, or change {variable}"
-        yield Finding("addresses", WRONG, f"{variable}: {shown} does not respond ({error.strerror or error})", advice)
+        yield Finding(
+            "addresses", WRONG, f"{variable}: {public_address} does not respond ({error.strerror or error})", advice
+        )
         return
-    yield Finding("addresses", OK, f"{variable}: {shown} responds")
+    yield Finding("addresses", OK, f"{variable}: {public_address} responds")
     if parts.scheme in ("http", "https"):
         yield from _skew(variable, parts)
 

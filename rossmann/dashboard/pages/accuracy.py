@@ -9,7 +9,8 @@ import streamlit as st
 from rossmann import data, monitoring
 from rossmann.dashboard import charts, links, loading, operation_charts, records
 from rossmann.dashboard.formats import day, percent, points, signed_percent, unit
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.tables import percent_column, selected_row
+from rossmann.dashboard.widgets import CHART_PX, columns, fact
 from rossmann.data import SalesHistory
 from rossmann.models import Quantiles
 from rossmann.monitoring import BacktestReference
@@ -45,8 +46,8 @@ def page() -> None:
         f"Version {model.version} ({model.card.candidate}), {day(first)} to {day(last)}. Delivered: its forecasts "
         "beside the sales of these days. Expected: its backtest, on days that it did not see."
     )
-    own = sums[sums.model_version == model.version]
-    if own.empty:
+    version_sums = sums[sums.model_version == model.version]
+    if version_sums.empty:
         st.info(NO_ACTUALS, icon=":material/info:")
         return
     reference = _reference(model)
@@ -55,7 +56,7 @@ def page() -> None:
     _headline(weekly, model, reference, batches[-1][1].coverage if batches else None)
     st.subheader("By week")
     charts.show(operation_charts.weekly_chart(weekly, model.version, reference), "accuracy-by-week")
-    _leads_and_quantiles(own, batches, history, model, reference)
+    _leads_and_quantiles(version_sums, batches, history, model, reference)
     stores = records.store_sums(key, model.version, first, last)
     if reference:
         _groups(stores, reference, history)
@@ -103,37 +104,37 @@ def _headline(
     scores = weekly.loc[model.version]
     newest, week = scores.iloc[-1], scores.index[-1]
     median = weekly.wape.get((0, week), np.nan)
-    columns = st.columns(4)
+    places = columns(4)
     expected = float(np.mean(reference.weekly_wape)) if reference else np.nan
-    columns[0].metric(
+    places[0].metric(
         f"WAPE, week to {week:%-d %b}",
         percent(newest.wape),
         f"{points(newest.wape - expected)} against expected",
         delta_color="inverse",
         help="Sum of the absolute errors as a share of all sales. Expected is the mean week of the backtest.",
     )
-    columns[1].metric(
+    places[1].metric(
         "Median baseline", percent(median), f"{points(newest.wape - median)} for this model", delta_color="inverse"
     )
-    columns[2].metric(
+    places[2].metric(
         "Bias", signed_percent(newest.bias), help="Sum of the errors as a share of all sales: + is too high."
     )
     nominal = None if coverage is None else f"nominal {percent(coverage, 0)}"
-    fact(columns[3], "Sales within the bounds", percent(newest.coverage), nominal)
+    fact(places[3], "Sales within the bounds", percent(newest.coverage), nominal)
 
 
 def _leads_and_quantiles(
-    own: pd.DataFrame,
+    version_sums: pd.DataFrame,
     batches: list[tuple[pd.DataFrame, Quantiles]],
     history: SalesHistory,
     model: RegisteredModel,
     reference: BacktestReference | None,
 ) -> None:
-    left, right = st.columns(2)
+    left, right = columns(2, CHART_PX)
     with left:
         st.subheader("By week after the origin")
         if reference:
-            scores = monitoring.lead_week_scores(own, reference, model.version)
+            scores = monitoring.lead_week_scores(version_sums, reference, model.version)
             charts.show(operation_charts.lead_week_chart(scores), "accuracy-by-lead")
     with right:
         st.subheader("Quantiles")
@@ -167,17 +168,15 @@ def _stores(
     scores = scores[np.isin(scores.index, history.stores.number)]
     names = data.store_names(history, scores.index.to_numpy()).astype(str)
     table = scores[list(STORE_COLUMNS)].rename(columns=STORE_COLUMNS).set_axis(names, axis=0).rename_axis("store")
-    left, right = st.columns(2)
+    left, right = columns(2, CHART_PX)
     with left:
-        percents = {name: st.column_config.NumberColumn(format="percent") for name in table.columns}
-        chosen = st.dataframe(table, column_config=percents, on_select="rerun", selection_mode="single-row",
-                              key="worst-stores", height=operation_charts.SMALL_PX)  # fmt: skip
-    position = next(iter(chosen.selection.rows), 0)
+        event = st.dataframe(table, column_config=dict.fromkeys(table.columns, percent_column()), on_select="rerun",
+                             selection_mode="single-row", key="worst-stores",
+                             height=operation_charts.SMALL_PX)  # fmt: skip
+    position, hint = selected_row(event.selection.rows)
     with right:
         number = int(scores.index[position])
-        st.markdown(
-            f"**Store {names[position]}**" + ("" if chosen.selection.rows else " (select another in the table)")
-        )
+        st.markdown(f"**Store {names[position]}**{hint}")
         rows = operation_charts.with_bounds(records.newest_batches(key, model.version, *days), number)
         store = int(history.stores.positions(np.array([number]))[0])
         chart = operation_charts.store_chart(

@@ -8,9 +8,9 @@ import streamlit.components.v1 as components
 
 from rossmann import monitoring
 from rossmann.dashboard import charts, loading, operation_charts, records
-from rossmann.dashboard.formats import bullets, day, moment
+from rossmann.dashboard.formats import bullets, capitalise, day, moment
 from rossmann.dashboard.timeline import DECISION, TimelineEntry, timeline
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.widgets import columns, fact
 from rossmann.data import SalesHistory
 from rossmann.schema import to_date
 
@@ -47,20 +47,21 @@ def page() -> None:
 
 
 def _headline(entries: list[TimelineEntry]) -> None:
-    columns = st.columns(3)
+    places = columns(3)
     alarms = [each for each in entries if each.kind != DECISION]
-    waiting = sum(each.is_open for each in alarms)
-    columns[0].metric("Alarms that wait for a retraining", waiting)
-    fact(columns[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
+    waiting = sum(each.waits_for_retraining for each in alarms)
+    note = f"a retraining must answer {waiting} of them" if waiting else None
+    fact(places[0], "Open alarms", sum(each.is_open for each in alarms), note)
+    fact(places[1], "Newest alarm", alarms[0].kind if alarms else "none", moment(alarms[0].at) if alarms else None)
     decisions = [each for each in entries if each.kind == DECISION]
-    fact(columns[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
+    fact(places[2], "Decisions about the champion", len(decisions), moment(decisions[0].at) if decisions else None)
     if not waiting:
         return
     if retraining := records.retraining():
-        st.info(f"{retraining[:1].upper()}{retraining[1:]}", icon=":material/model_training:")
+        st.info(capitalise(retraining), icon=":material/model_training:")
         return
     st.warning(
-        "A retraining must answer the open alarms: the automation of `make up` starts one, or type "
+        "Alarms wait for a retraining: the automation of `make up` starts one, or type "
         "`rossmann retrain`.", icon=":material/warning:",
     )  # fmt: skip
 
@@ -93,7 +94,7 @@ def _entries(entries: list[TimelineEntry]) -> None:
 def _entry(entry: TimelineEntry) -> None:
     with st.container(border=True):
         about = f" · about {day(entry.day)}" if entry.day else ""
-        state = " :red-badge[open]" if entry.is_open else ""
+        state = " :red-badge[open]" if entry.is_open else " :green-badge[over]" if entry.is_over else ""
         st.markdown(f":material/{ICONS[entry.kind]}: **{entry.title}**{state}")
         st.caption(f"{moment(entry.at)}{about}")
         st.markdown(bullets(entry.reasons))

@@ -6,19 +6,23 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, links, loading, series
+from rossmann.dashboard import charts, final_forecast, formats, links, loading, loading_planning, series
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import PublishedForecast, SumForecast
+from rossmann.dashboard.widgets import columns, fact
 from rossmann.data import SalesHistory
-from rossmann.schema import DAY, WEEK_DAYS
+from rossmann.schema import DAY, KEYS, WEEK_DAYS
 
 PAST_WEEKS = (4, 8, 13, 26, 52)
 LAST_YEAR, EARLIER, PROMOTIONS, HOLIDAYS = "last year", "earlier forecasts", "promotions", "holidays"
-LAYERS = (LAST_YEAR, EARLIER, PROMOTIONS, HOLIDAYS)
+OVERRIDES = "overrides"
+LAYERS = (LAST_YEAR, EARLIER, PROMOTIONS, HOLIDAYS, OVERRIDES)
+FINAL = "with overrides"  # name of a line and of a column
 LIKE_FOR_LIKE = "change, open in both years"  # name of a column
 COMPARABLE = "The change against the same weekdays 52 weeks before, of the stores and days open in both years."
 CANCELLING = (
@@ -33,6 +37,12 @@ BIASED = (
     "A range begins or ends at the forecast itself: in the backtest, sums of so many days were nearly always on one "
     "side of their forecast. The report of the training has the bias."
 )
+ABOUT_FINAL = (
+    f"*{FINAL}*: the amounts of planners on days that have an override, in place of their forecasts, which stay as "
+    "they are. Who changed what, and why, is on the page Overrides."
+)
+CSV_START = (*KEYS, "forecast", "override", "final")  # columns; the quantiles follow
+TITLE_PX = 12  # so that the names of some stores fit into a narrow chart
 CHART_KEY = "forecast"  # of the session
 PAST_KEY, SHOW_KEY = "past", "show"  # of the widgets and of the URL
 
@@ -48,20 +58,26 @@ def page() -> None:
     past_days, layers = _choose_view()
     days = series.forecast_sums(published, history.calendar.dates[-history.horizon_days :], selection.positions)
     before = series.last_year(history, selection.positions, days.dates)
-    _show_totals(history, selection, published, days.dates, before)
-    chart = _chart(history, selection, days, past_days, layers)
+    rows = _final_rows(history, published, selection)
+    final = final_forecast.final_days(rows)
+    _show_totals(history, selection, published, final, before)
+    chart = _chart(history, selection, days, final, past_days, layers)
     origin, version = history.origin, now.champion.version
-    chart.update_xaxes(
-        title=f"{charts.plain(selection.title)}: forecast from sales up to {formats.day(origin)}, version {version}"
-    )
+    about = f"{charts.plain(selection.title)}: forecast from sales up to {formats.day(origin)}, version {version}"
+    chart.update_xaxes(title={"text": about, "font": {"size": TITLE_PX}})
     stem = _file_stem(history, selection, now)
     event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
     if len(selection.positions) > 1:
         st.caption(f"The bands of several stores: {_about_sums(published)}")
+    if rows["override"].notna().any():
+        st.caption(ABOUT_FINAL)
     show_reasons(history, selection, now, event)
     weeks = series.weekly_table(published, days.dates, selection.positions, before)
+    sums, is_overridden = final_forecast.sum_periods(final, series.weeks(days.dates))
+    if is_overridden.any():
+        weeks = weeks.assign(final=sums)
     _show_weeks(history, weeks, f"{days.bands[0].coverage:.0%}", _about_sums(published))
-    _offer_csv(history, published, selection, now)
+    _offer_csv(history, published, selection, now, rows)
 
 
 def _where_from(now: Current, history: SalesHistory) -> str:
@@ -72,13 +88,25 @@ def _where_from(now: Current, history: SalesHistory) -> str:
     )
 
 
+def _final_rows(history: SalesHistory, published: PublishedForecast, selection: Selection) -> pd.DataFrame:
+    overrides = loading_planning.overrides(_numbers(history, selection) or (), *loading_planning.days_to_come(history))
+    return final_forecast.final_rows(history, published, selection.positions, overrides)
+
+
+def _numbers(history: SalesHistory, selection: Selection) -> tuple[int, ...] | None:
+    """The chosen stores; None for all, which the journal finds faster without a list."""
+    return None if selection.is_all else tuple(history.stores.number[selection.positions].tolist())
+
+
 def _choose_view() -> tuple[int, Collection[str]]:
     """How many past days to show, and which layers."""
     left, right = st.columns([1, 3])
     links.warn_of_unknown(PAST_KEY, PAST_WEEKS, "the chart has no {} past weeks")
     links.warn_of_unknown(SHOW_KEY, LAYERS, "the chart does not show {}")
     weeks = left.selectbox("Past weeks", PAST_WEEKS, index=1, key=PAST_KEY, bind="query-params")
-    layers = right.pills("Show", LAYERS, selection_mode="multi", default=LAYERS, key=SHOW_KEY, bind="query-params")
+    layers = right.pills(
+        "Show", LAYERS, selection_mode="multi", default=LAYERS, key=SHOW_KEY, bind="query-params", wrap=True
+    )
     return weeks * WEEK_DAYS, layers
 
 
@@ -87,25 +115,45 @@ def _about_sums(published: PublishedForecast) -> str:
 
 
 def _show_totals(
-    history: SalesHistory, selection: Selection, published: PublishedForecast, dates: np.ndarray, before: np.ndarray
+    history: SalesHistory, selection: Selection, published: PublishedForecast, final: pd.DataFrame, before: np.ndarray
 ) -> None:
     st.subheader(formats.plain(selection.title))
+    dates = history.calendar.dates[-history.horizon_days :]
     counts = [min(count, len(dates)) for count in (WEEK_DAYS, 4 * WEEK_DAYS, len(dates))]
-    totals = series.forecast_sums(published, dates, selection.positions, [np.arange(count) for count in counts])
+    periods = [np.arange(count) for count in counts]
+    totals = series.forecast_sums(published, dates, selection.positions, periods)
+    finals, is_overridden = final_forecast.sum_periods(final, periods)
     sales, widest = published.sales[selection.positions], totals.bands[0]
-    for number, (column, count) in enumerate(zip(st.columns(3), counts, strict=True)):
-        change = forecasting.year_over_year(sales[:, :count].ravel(), before[:, :count].ravel())
-        delta = None if np.isnan(change) else f"{formats.signed_percent(change)} on last year"
-        label = f"Next {count} days, {formats.unit(history)}"
-        column.metric(label, formats.amount(totals.sales[number]), delta, help=COMPARABLE)
+    for number, (column, count) in enumerate(zip(columns(3), counts, strict=True)):
+        label, amount = f"Next {count} days, {formats.unit(history)}", formats.amount(totals.sales[number])
+        _show_total(column, label, amount, sales[:, :count].ravel(), before[:, :count].ravel())
         lower, upper = formats.amount(widest.lower[number]), formats.amount(widest.upper[number])
-        column.caption(f"{widest.coverage:.0%}: {lower} to {upper}")
+        lines = [f"{widest.coverage:.0%}: {lower} to {upper}"]
+        if is_overridden[number]:
+            change = formats.change(finals[number] - totals.sales[number])
+            lines.append(f"{FINAL}: {formats.amount(finals[number])} ({change})")
+        column.caption("  \n".join(lines))
     if np.isclose(totals.sales, widest.lower).any() or np.isclose(totals.sales, widest.upper).any():
         st.caption(BIASED)
 
 
+def _show_total(column: DeltaGenerator, label: str, amount: str, sales: np.ndarray, before: np.ndarray) -> None:
+    """A sum with its change against last year, or why there is none."""
+    change = forecasting.year_over_year(sales, before)
+    if np.isnan(change):
+        reason = "no day open in both years" if (before > 0).any() else "no sales on these days last year"
+        fact(column, label, amount, f"{formats.NO_NUMBER} {reason}", help=COMPARABLE)
+    else:
+        column.metric(label, amount, f"{formats.signed_percent(change)} on last year", help=COMPARABLE)
+
+
 def _chart(
-    history: SalesHistory, selection: Selection, days: SumForecast, past_days: int, layers: Collection[str]
+    history: SalesHistory,
+    selection: Selection,
+    days: SumForecast,
+    final: pd.DataFrame,
+    past_days: int,
+    layers: Collection[str],
 ) -> go.Figure:
     positions = selection.positions
     chart = charts.figure(f"sales per day, {formats.unit(history)}")
@@ -126,14 +174,18 @@ def _chart(
         _add_earlier_forecasts(chart, history, selection, dates)
     charts.add_line(chart, past, _without_closed(sales), "actual", charts.ACTUAL)
     charts.add_fan(chart, days, days.sales > 0)
+    changed = final[final["overrides"] > 0]
+    if OVERRIDES in layers and len(changed):
+        charts.add_diamonds(
+            chart, changed["date"].to_numpy(), changed["final"].to_numpy(), FINAL, changed["note"].tolist()
+        )
     charts.add_day(chart, history.origin + charts.HALF_DAY, "forecast")
     chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
     return chart
 
 
 def _add_earlier_forecasts(chart: go.Figure, history: SalesHistory, selection: Selection, dates: np.ndarray) -> None:
-    stores = None if selection.is_all else tuple(history.stores.number[selection.positions].tolist())
-    table = loading.earlier_forecasts(stores, dates[0], dates[-1], history.origin)
+    table = loading.earlier_forecasts(_numbers(history, selection), dates[0], dates[-1], history.origin)
     for (origin, version), rows in table.groupby(["origin", "model_version"], sort=False):
         name = f"forecast of {origin:%-d %b} (v{version})"
         values = _without_closed(rows.forecast.to_numpy())
@@ -149,7 +201,7 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, coverage: str, about
     st.subheader("By week")
     names = {
         "first": "from", "last": "to", "days": "days", "forecast": f"forecast, {formats.unit(history)}",
-        "lower": f"{coverage} from", "upper": f"{coverage} to", "last_year": "same days last year",
+        "final": FINAL, "lower": f"{coverage} from", "upper": f"{coverage} to", "last_year": "same days last year",
         "change": LIKE_FOR_LIKE,
     }  # fmt: skip
     st.caption(
@@ -158,31 +210,38 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, coverage: str, about
     )
     amounts = st.column_config.NumberColumn(format="localized")
     days_of = st.column_config.DateColumn(format="ddd D MMM")
+    shown = table[[name for name in names if name in table]]  # without overrides, there is no final
     st.dataframe(
-        table.round({"forecast": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
+        shown.round({"forecast": 0, "final": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
         hide_index=True,
         placeholder=formats.NO_NUMBER,
         column_config={
             "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
-            names["upper"]: amounts, names["last_year"]: amounts,
+            names["upper"]: amounts, names["last_year"]: amounts, FINAL: amounts,
             LIKE_FOR_LIKE: st.column_config.NumberColumn(format="percent"),
         },
     )  # fmt: skip
     st.caption(f"{coverage} from/to: {about_sums}")
 
 
-def _offer_csv(history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current) -> None:
-    """All rows of the chosen stores with every quantile, as `rossmann forecast` writes them."""
+def _offer_csv(
+    history: SalesHistory, published: PublishedForecast, selection: Selection, now: Current, rows: pd.DataFrame
+) -> None:
+    """All rows of the chosen stores with every quantile, as `rossmann forecast` writes them, and their overrides."""
     name = f"{_file_stem(history, selection, now)}.csv"
     st.download_button(
-        "Download as CSV", lambda: _csv(history, published, selection), name, "text/csv", icon=":material/download:"
-    )
+        "Download as CSV", lambda: _csv(history, published, selection, rows), name, "text/csv",
+        icon=":material/download:",
+    )  # fmt: skip
 
 
 def _file_stem(history: SalesHistory, selection: Selection, now: Current) -> str:
     return formats.file_stem(selection.title, history.origin, f"v{now.champion.version}")
 
 
-def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection) -> bytes:
+def _csv(history: SalesHistory, published: PublishedForecast, selection: Selection, rows: pd.DataFrame) -> bytes:
+    """Without the texts of planners, which a spreadsheet could take for formulas."""
     table = series.forecast_rows(history, published, selection.positions)
-    return forecasting.to_csv_bytes(forecasting.with_store_names(table, history))
+    table = table.merge(rows[[*KEYS, "override", "final"]], on=list(KEYS), how="left", validate="one_to_one")
+    quantiles = [name for name in table if name not in CSV_START]
+    return forecasting.to_csv_bytes(forecasting.with_store_names(table[[*CSV_START, *quantiles]], history))

@@ -8,13 +8,16 @@ import streamlit as st
 
 from rossmann.dashboard import charts, commands, formats, loading, operation_charts, records
 from rossmann.dashboard.formats import bullets, moment, percent
+from rossmann.dashboard.tables import percent_column, selected_row
 from rossmann.dashboard.timeline import sentence
+from rossmann.dashboard.widgets import CHART_PX, columns
 from rossmann.registry import CHALLENGER, CHAMPION, RELEASE_ACTIONS, LedgerEntry, RegisteredModel
 from rossmann.settings import is_valid_key, key_hash
 
 FIRST_ENTRIES = 10
+ROLE_PX, SCORE_PX = 400, 130  # the least width of champion and challenger, and of a score of theirs
 CHANGE, RESULT, ATTEMPTS = "change", "change-result", "change-attempts"  # in the session
-DISPLAYED = "displayed-champion"  # in the session: the version that the forms name
+CHAMPION_ON_PAGE = "champion-on-page"  # in the session: the version that the forms name
 SCORES = {"rmspe": "RMSPE", "wql": "WQL", "mape": "MAPE", "bias": "bias", "coverage": "in bounds"}
 NO_MODELS = "There is no model yet: train one with `rossmann train`, and release it with `rossmann release`."
 NO_KEY = (
@@ -58,7 +61,7 @@ def page() -> None:
         st.info(NO_MODELS, icon=":material/info:")
         return
     champion, challenger = records.with_alias(CHAMPION), records.with_alias(CHALLENGER)
-    left, right = st.columns(2)
+    left, right = columns(2, ROLE_PX)
     with left:
         _role("Champion", champion, "No version serves: `rossmann release` makes the first one champion.")
     with right:
@@ -77,17 +80,13 @@ def _role(title: str, model: RegisteredModel | None, nobody: str) -> None:
         if model is None:
             st.markdown(nobody)
             return
-        columns = st.columns(3)
-        columns[0].metric("Version", model.version)
-        columns[1].metric("RMSPE of its backtest", percent(_mean_rmspe(model)))
-        columns[2].metric("Sales within bounds", percent(model.card.coverage))
+        version, rmspe, coverage = columns(3, SCORE_PX)
+        version.metric("Version", model.version)
+        rmspe.metric("RMSPE of its backtest", percent(model.card.mean_rmspe))
+        coverage.metric("Sales within bounds", percent(model.card.coverage))
         st.caption(f"{model.card.candidate}, trained on sales up to {model.card.train_end}, for {model.card.loss}")
         if model.code_mismatch:
             st.warning("It was fitted by another code version and cannot forecast: `rossmann retrain`.")
-
-
-def _mean_rmspe(model: RegisteredModel) -> float:
-    return sum(model.card.rmspe.values()) / len(model.card.rmspe)
 
 
 def _verdict(entries: tuple[LedgerEntry, ...]) -> None:
@@ -109,22 +108,27 @@ def _versions(versions: tuple[RegisteredModel, ...]) -> None:
             "role": ", ".join(each.aliases),
             "candidate": each.card.candidate,
             "trained until": each.card.train_end,
-            "RMSPE": _mean_rmspe(each),
+            "RMSPE": each.card.mean_rmspe,
             "within bounds": each.card.coverage,
             "loss": each.card.loss,
         }
         for each in versions
     ]
-    percents = {name: st.column_config.NumberColumn(format="percent") for name in ("RMSPE", "within bounds")}
-    chosen = st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=percents, on_select="rerun",
-                          selection_mode="single-row", key="versions")  # fmt: skip
+    percents = dict.fromkeys(("RMSPE", "within bounds"), percent_column())
+    event = st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=percents, on_select="rerun",
+                         selection_mode="single-row", key="versions")  # fmt: skip
     st.caption(OWN_FOLDS)
-    model = versions[next(iter(chosen.selection.rows), 0)]
-    hint = "" if chosen.selection.rows else " (select another in the table)"
+    position, hint = selected_row(event.selection.rows)
+    model = versions[position]
     st.markdown(f"**Version {model.version}**{hint}")
+    _details(model)
+
+
+def _details(model: RegisteredModel) -> None:
+    """The scores of one version, and its card."""
     scores, card = st.tabs(["Scores", "Card"])
     with scores:
-        left, right = st.columns(2)
+        left, right = columns(2, CHART_PX)
         with left:
             st.caption("RMSPE by the origin of the fold")
             charts.show(operation_charts.fold_chart(model.card.rmspe), "models-folds")
@@ -140,7 +144,7 @@ def _leaderboard(model: RegisteredModel) -> None:
     if board is None:
         st.caption("The backtest of this version is deleted by now.")
         return
-    percents = {name: st.column_config.NumberColumn(format="percent") for name in SCORES.values()}
+    percents = dict.fromkeys(SCORES.values(), percent_column())
     st.caption("All candidates of its training, the best first")
     st.dataframe(board[list(SCORES)].rename(columns=SCORES), column_config=percents)
 
@@ -165,33 +169,34 @@ def _actions(versions: tuple[RegisteredModel, ...], champion: RegisteredModel | 
     _finish_change()
     if result := st.session_state.get(RESULT):
         box, icon = (st.success, "check_circle") if result.succeeded else (st.error, "error")
-        box(formats.sentence(result.text), icon=f":material/{icon}:")
+        box(formats.capitalise(result.text), icon=f":material/{icon}:")
     current = champion.version if champion else None
-    displayed = st.session_state.get(DISPLAYED, current)  # when the button was pressed; another may be champion by now
-    st.session_state[DISPLAYED] = current
-    left, right = st.columns(2)
+    # When the button was pressed: another version may be champion by now.
+    champion_on_page = st.session_state.get(CHAMPION_ON_PAGE, current)
+    st.session_state[CHAMPION_ON_PAGE] = current
+    left, right = columns(2, CHART_PX)
     with left:
-        _rollback_form(champion, displayed)
+        _rollback_form(champion, champion_on_page)
     with right:
-        _promotion_form([each.version for each in versions if each != champion], displayed)
+        _promotion_form([each.version for each in versions if each != champion], champion_on_page)
 
 
-def _rollback_form(champion: RegisteredModel | None, displayed: int | None) -> None:
+def _rollback_form(champion: RegisteredModel | None, champion_on_page: int | None) -> None:
     if champion is None:
         return
     target = records.rollback_target(champion.version)
-    if target is None and displayed == champion.version:
+    if target is None and champion_on_page == champion.version:
         st.info(NO_TARGET.format(version=champion.version), icon=":material/info:")
         return
     with st.form("rollback"):
-        before = "the champion before it" + (f", version {target}" if target else "")
-        st.markdown(f"**Roll back from version {champion.version}** to {before}")
+        target_text = "the champion before it" + (f", version {target}" if target else "")
+        st.markdown(f"**Roll back from version {champion.version}** to {target_text}")
         consent = _consent("rollback", "The champion before serves, and the endpoint follows")
         if st.form_submit_button("Roll back", icon=":material/undo:"):
-            _change(["rollback"], consent, displayed)
+            _change(["rollback"], consent, champion_on_page)
 
 
-def _promotion_form(others: list[int], displayed: int | None) -> None:
+def _promotion_form(others: list[int], champion_on_page: int | None) -> None:
     if not others:
         return
     with st.form("promotion"):
@@ -199,7 +204,7 @@ def _promotion_form(others: list[int], displayed: int | None) -> None:
         version = st.selectbox("Version", others, key=_key("promotion-version"))
         consent = _consent("promotion", "It serves whatever its verdict, and the endpoint follows")
         if st.form_submit_button("Promote", icon=":material/publish:"):
-            _change(["promote", str(version)], consent, displayed)
+            _change(["promote", str(version)], consent, champion_on_page)
 
 
 def _consent(name: str, consequence: str) -> Consent:
@@ -215,16 +220,16 @@ def _key(name: str) -> str:
     return f"{name}-{st.session_state.get(ATTEMPTS, 0)}"
 
 
-def _change(command: list[str], consent: Consent, displayed: int | None) -> None:
+def _change(command: list[str], consent: Consent, champion_on_page: int | None) -> None:
     """Change the champion by the command that an operator would type, and show the page anew.
 
     A second click while the change is made starts no other one.
-    displayed: the champion that the person has seen; if another one serves by now, nothing is changed.
+    champion_on_page: the champion that the person has seen; if another one serves by now, nothing is changed.
     """
     if problem := consent.problem(each.get_secret_value() for each in loading.settings().api_keys):
         st.error(problem)
         return
-    instead_of = ["--instead-of", str(displayed)] if displayed else []
+    instead_of = ["--instead-of", str(champion_on_page)] if champion_on_page else []
     if CHANGE not in st.session_state:
         st.session_state[CHANGE] = commands.start("models", *command, "--because", consent.reason, *instead_of)
     _finish_change()

@@ -8,8 +8,9 @@ import streamlit as st
 from rossmann.dashboard import charts, formats, links, loading, loading_planning
 from rossmann.dashboard.override_editor import Store, edit_overrides
 from rossmann.dashboard.selection import STORES_KEY
+from rossmann.dashboard.tables import amount_column, percent_column
 from rossmann.data import SalesHistory
-from rossmann.planning.value_added import ALL
+from rossmann.planning.value_added import ALL, SCORE_NAMES
 from rossmann.validation import DataError
 
 STORE_KEY = "store"  # of the session and of the URL
@@ -17,11 +18,7 @@ NO_FORECASTS = "the journal has no forecast of store {store} for the days to com
 NOTHING_OVER = (
     "No day with an override is over yet. This part begins when the sales of such a day are ingested: rossmann refresh"
 )
-SCORE_NAMES = {
-    "planner": "planner", "direction": "direction", "size": "change", "days": "days", "decisions": "decisions",
-    "mae_forecast": "MAE forecast", "mae_override": "MAE override", "wape_forecast": "WAPE forecast",
-    "wape_override": "WAPE override", "closer": "closer by", "p_closer": "P(closer)", "note": "note",
-}  # fmt: skip
+COLUMN_NAMES = {"planner": "planner", "direction": "direction", "size": "change", **SCORE_NAMES, "note": "note"}
 
 
 def page() -> None:
@@ -40,7 +37,7 @@ def page() -> None:
         try:
             edit_overrides(store)
         except DataError as error:
-            st.error(formats.sentence(str(error)), icon=":material/error:")
+            st.error(formats.capitalise(str(error)), icon=":material/error:")
     st.subheader("Did overrides help?")
     _show_value_added(loading_planning.scores(now.snapshot), formats.unit(history))
 
@@ -63,18 +60,17 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
     if scores.empty:
         st.info(NOTHING_OVER, icon=":material/info:")
         return
-    everything = scores.iloc[0]
+    all_rows = scores.iloc[0]
     st.markdown(
-        f"On {everything.days:,} days that are over, overrides were in sum **{_closeness(everything.closer, unit)}** "
-        f"the forecasts that they replaced (MAE {formats.amount(everything.mae_override)} against "
-        f"{formats.amount(everything.mae_forecast)}).{_reservation(everything.decisions, everything.note)}"
+        f"On {all_rows.days:,} days that are over, overrides were in sum **{_closeness(all_rows.closer, unit)}** "
+        f"the forecasts that they replaced (MAE {formats.amount(all_rows.mae_override)} against "
+        f"{formats.amount(all_rows.mae_forecast)}).{_reservation(all_rows.decisions, all_rows.note)}"
     )
     charts.show(_score_chart(scores, unit), "value-added")
-    shares = st.column_config.NumberColumn(format="percent")
-    amounts = st.column_config.NumberColumn(format="localized")
-    rounded = scores.round({"mae_forecast": 0, "mae_override": 0, "closer": 0, "p_closer": 2})
+    shares, amounts = percent_column(), amount_column()
+    table = scores.round({"mae_forecast": 0, "mae_override": 0, "closer": 0, "p_closer": 2})
     st.dataframe(
-        rounded[list(SCORE_NAMES)].rename(columns=SCORE_NAMES),
+        table[list(COLUMN_NAMES)].rename(columns=COLUMN_NAMES),
         hide_index=True,
         column_config={
             "WAPE forecast": shares, "WAPE override": shares, "MAE forecast": amounts, "MAE override": amounts,
@@ -87,7 +83,7 @@ def _show_value_added(scores: pd.DataFrame, unit: str) -> None:
 def _closeness(closer: float, unit: str) -> str:
     if round(closer) == 0:
         return "as close to the sales as"
-    side = "closer to" if closer > 0 else "farther from"
+    side = "closer to" if closer > 0 else "further from"
     return f"{formats.amount(abs(closer))} {unit} {side} the sales than"
 
 
@@ -98,7 +94,7 @@ def _reservation(decisions: int, note: str) -> str:
 
 
 def _score_chart(scores: pd.DataFrame, unit: str) -> go.Figure:
-    """By planner, and by direction and size, how much closer or farther overrides were."""
+    """By planner, and by direction and size, how much closer or further overrides were."""
     is_planner = (scores["planner"] != ALL) & (scores["direction"] == ALL)
     is_kind = (scores["planner"] == ALL) & (scores["direction"] != ALL) & (scores["size"] != ALL)
     rows = scores[is_planner | is_kind]
@@ -107,6 +103,6 @@ def _score_chart(scores: pd.DataFrame, unit: str) -> go.Figure:
     colours = np.where(rows["closer"] > 0, charts.BETTER, charts.WORSE)
     chart.add_bar(x=rows["closer"], y=names, orientation="h", marker_color=colours, hovertemplate="%{x:,.0f}")
     chart.update_layout(hovermode="closest", showlegend=False)
-    chart.update_xaxes(title=f"closer than the forecast by, {unit} (negative: farther)", tickformat="~s")
+    chart.update_xaxes(title=f"closer than the forecast by, {unit} (negative: further)", tickformat="~s")
     chart.update_yaxes(autorange="reversed", tickformat=None)
     return chart

@@ -9,7 +9,7 @@ from rossmann import data
 from rossmann.dashboard import charts, loading, operation_charts, records
 from rossmann.dashboard.formats import age, amount, day, moment
 from rossmann.dashboard.records import EndpointStatus
-from rossmann.dashboard.widgets import fact
+from rossmann.dashboard.widgets import CHART_PX, columns, fact
 from rossmann.registry import CHAMPION
 from rossmann.serving.target import ServingTarget
 from rossmann.settings import without_password
@@ -50,14 +50,14 @@ def _endpoint(status: EndpointStatus | None) -> None:
         return
     if error := status.readiness["load_error"]:
         st.error(f"What was requested last cannot be loaded: {error}", icon=":material/error:")
-    columns = st.columns(4)
-    fact(columns[0], "State", "ready" if status.readiness["ready"] else "not ready", status.url)
+    places = columns(4)
+    fact(places[0], "State", "ready" if status.readiness["ready"] else "not ready", status.url)
     running = None if status.replicas is None else status.replicas["RUNNING"]
-    fact(columns[1], "Replicas that run", "–" if running is None else running, _other_states(status))
+    fact(places[1], "Replicas that run", "–" if running is None else running, _other_states(status))
     counts = status.requests or {}
-    fact(columns[2], "Requests since its start", amount(counts.get("requests", float("nan"))))
+    fact(places[2], "Requests since its start", amount(counts.get("requests", float("nan"))))
     fact(
-        columns[3],
+        places[3],
         "Errors since its start",
         amount(counts.get("errors", float("nan"))),
         f"{counts['mean_ms']:.1f} ms each request" if counts else None,
@@ -84,15 +84,15 @@ def _versions(status: EndpointStatus | None) -> None:
     served = status.target if status else None
     now, created = datetime.now(UTC), datetime.fromisoformat(snapshot.created)
     origin = datetime.fromisoformat(str(snapshot.origin)).date()
-    columns = st.columns(4)
+    places = columns(4)
     if champion:
-        fact(columns[0], "Champion", f"version {champion.version}", f"trained until {champion.card.train_end}")
+        fact(places[0], "Champion", f"version {champion.version}", f"trained until {champion.card.train_end}")
     else:
-        fact(columns[0], "Champion", "none", "rossmann release")
+        fact(places[0], "Champion", "none", "rossmann release")
     version, note = (f"version {served.model_version}", f"snapshot {served.snapshot}") if served else ("–", None)
-    fact(columns[1], "Endpoint serves", version, note)
-    fact(columns[2], "Snapshot is", f"{age((now - created).total_seconds())} old", snapshot.fingerprint)
-    fact(columns[3], "Newest sales are", f"{(now.date() - origin).days:,} days old", f"until {day(origin)}")
+    fact(places[1], "Endpoint serves", version, note)
+    fact(places[2], "Snapshot is", f"{age((now - created).total_seconds())} old", snapshot.fingerprint)
+    fact(places[3], "Newest sales are", f"{(now.date() - origin).days:,} days old", f"until {day(origin)}")
     if champion and served and served != ServingTarget(champion.version, snapshot.fingerprint):
         st.warning(OTHER_TARGET, icon=":material/warning:")
 
@@ -103,18 +103,18 @@ def _journal(status: EndpointStatus | None) -> None:
     files, oldest = records.waiting_files()
     health = status.readiness["journal"] if status and status.readiness else None
     now = datetime.now(UTC)
-    columns = st.columns(4)
+    places = columns(4)
     newest_age = age((now.replace(tzinfo=None) - newest.at).total_seconds()) if newest else None
     fact(
-        columns[0],
+        places[0],
         "Newest entry",
         f"{newest_age} ago" if newest_age else "none",
         moment(newest.at) if newest else "rossmann forecast",
     )
     lag_s = (now - oldest).total_seconds() if oldest else 0.0
-    fact(columns[1], "Lag of the log", age(lag_s) if files else "none", f"{files} files wait")
-    fact(columns[2], "Rows that wait", amount(health["pending_rows"]) if health else "–")
-    fact(columns[3], "Rows lost", amount(health["lost_rows"]) if health else "–")
+    fact(places[1], "Lag of the log", age(lag_s) if files else "none", f"{files} files wait")
+    fact(places[2], "Rows that wait", amount(health["pending_rows"]) if health else "–")
+    fact(places[3], "Rows lost", amount(health["lost_rows"]) if health else "–")
     if health and health["problem"]:
         st.error(health["problem"], icon=":material/error:")
     if oldest and lag_s > LATE_FILE_S and health is None:
@@ -142,7 +142,10 @@ def _traffic(has_endpoint: bool) -> None:
 
 def _traffic_pair(table: pd.DataFrame, time: str, start: datetime | date, end: datetime) -> None:
     for column, chart, name in zip(
-        st.columns(2), operation_charts.traffic_charts(table, time, start, end), ("requests", "latency"), strict=True
+        columns(2, CHART_PX),
+        operation_charts.traffic_charts(table, time, start, end),
+        ("requests", "latency"),
+        strict=True,
     ):
         with column:
             charts.show(chart, f"system-{name}-by-{time}")

@@ -4,19 +4,20 @@ from datetime import date
 from typing import get_args
 
 import numpy as np
-import plotly.graph_objects as go
 import streamlit as st
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, formats, links, loading, series
+from rossmann.dashboard import charts, formats, links, loading, loading_planning, series, widgets
 from rossmann.dashboard.best_weeks import show_best_weeks
+from rossmann.dashboard.difference_charts import day_chart
 from rossmann.dashboard.loading import Current
-from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, keep, show_scenarios
+from rossmann.dashboard.scenario_list import CHANGES_KEY, NAME_KEY, show_keep_form, show_scenarios
 from rossmann.dashboard.selection import Selection, choose_stores
+from rossmann.dashboard.tables import amount_column
 from rossmann.data import SalesHistory
 from rossmann.planning import scenarios
 from rossmann.planning.scenarios import Change, Comparison, Kind
-from rossmann.schema import DAY, MONDAY, WEEK_DAYS, to_date, weekday
+from rossmann.schema import MONDAY, WEEK_DAYS, weekday
 from rossmann.validation import DataError
 
 MOST_URL_CHARACTERS = 6000  # of the changes: browsers and proxies refuse an address that is much longer
@@ -78,10 +79,10 @@ def _write_address(changes: tuple[Change, ...]) -> None:
 
 
 def _add_change(history: SalesHistory, selection: Selection) -> None:
-    first, last = to_date(history.origin + DAY), to_date(history.calendar.dates[-1])
+    first, last = loading_planning.days_to_come(history)
     proposal = _week_without_promotion(history)
     with st.form("change", border=True):
-        left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
+        left, middle, right = widgets.columns(3, vertical_alignment="bottom")
         kinds = [kind for kind in get_args(Kind) if scenarios.has_promotions(history) or kind in scenarios.OPENING]
         kind = left.selectbox("The stores have, or are", kinds)
         days = middle.date_input(
@@ -114,9 +115,9 @@ def _list_changes() -> tuple[Change, ...]:
     if not changes:
         st.info("No change yet: choose stores, what changes and the days, then *Add this change*.")
     for position, change in enumerate(changes):
-        text, button = st.columns([6, 1], vertical_alignment="center")
-        text.markdown(f"{position + 1}. {_text(change)}")
-        button.button("Remove", key=f"remove-{position}", on_click=_remove, args=(position,))
+        row = widgets.row()
+        row.markdown(f"{position + 1}. {_text(change)}", width="stretch")
+        row.button("Remove", key=f"remove-{position}", on_click=_remove, args=(position,))
     return changes
 
 
@@ -139,10 +140,10 @@ def _show_difference(history: SalesHistory, changes: tuple[Change, ...], now: Cu
     try:
         comparison = loading.comparison(now.snapshot, now.champion.version, changes)
     except DataError as error:
-        st.error(formats.bullets([str(error)]), icon=":material/error:")
+        st.error(formats.plain(str(error)), icon=":material/error:")
         return
     _show_result(history, comparison)
-    keep(changes)
+    show_keep_form(changes)
 
 
 def _show_result(history: SalesHistory, comparison: Comparison) -> None:
@@ -151,7 +152,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
     st.subheader("Difference")
     stores = "the store" if count == 1 else f"the {count:,} stores"
     st.caption(f"Sums of {stores} that the changes are about, over all days of the plan.")
-    left, middle, right = st.columns(3)
+    left, middle, right = widgets.columns(3)
     left.metric(f"As planned, {unit}", formats.amount(total.base))
     middle.metric(f"With the changes, {unit}", formats.amount(total.base + total.amount))
     share = formats.signed_percent(total.amount / total.base) if total.base > 0 else None
@@ -165,7 +166,7 @@ def _show_result(history: SalesHistory, comparison: Comparison) -> None:
         "If the model is right about the effect of the changes, the difference is with "
         f"{share} between **{bounds}** {unit}."
     )
-    charts.show(_chart(history, comparison), "what-if")
+    charts.show(day_chart(history, comparison), "what-if")
     st.caption(NOTE)
     _show_stores(history, comparison)
 
@@ -177,24 +178,8 @@ def _show_stores(history: SalesHistory, comparison: Comparison) -> None:
     by_store = rows.groupby("store", sort=False)[["planned", "changed", "difference"]].sum().round().reset_index()
     names = {name: f"{name}, {unit}" for name in ("planned", "changed", "difference")}
     with st.expander(f"By store ({len(by_store):,})"):
-        amounts = dict.fromkeys(names.values(), st.column_config.NumberColumn(format="localized"))
+        amounts = dict.fromkeys(names.values(), amount_column())
         st.dataframe(by_store.rename(columns=names), hide_index=True, column_config=amounts)
     st.download_button(
         "Download as CSV", lambda: forecasting.to_csv_bytes(rows), "what-if.csv", "text/csv", icon=":material/download:"
     )
-
-
-def _chart(history: SalesHistory, comparison: Comparison) -> go.Figure:
-    """The differences of the days as bars with their prediction intervals."""
-    dates = np.unique(comparison.plan.date)
-    totals = [comparison.total(comparison.plan.date == day) for day in dates]
-    amount, lower, upper = (np.array([getattr(each, name) for each in totals]) for name in ("amount", "lower", "upper"))
-    amount = np.where(amount == 0, np.nan, amount)  # no bar and no interval where nothing differs
-    chart = charts.figure(f"difference per day, {formats.unit(history)}", height=300)
-    colours = np.where(amount >= 0, charts.BETTER, charts.WORSE)
-    reach = {"symmetric": False, "array": upper - amount, "arrayminus": amount - lower, "color": charts.ACTUAL}
-    chart.add_bar(
-        x=dates, y=amount, marker={"color": colours}, error_y=reach, name="difference", hovertemplate="%{y:+,.0f}"
-    )
-    chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
-    return chart

@@ -5,7 +5,7 @@ import pandas as pd
 
 
 def days_without_row(days: pd.DataFrame, store: str, date: str, max_days: int | None = None) -> pd.DataFrame:
-    """Store and date of each such day, by store and date; with `max_days`, only of gaps that are not longer."""
+    """Store and date of each such day, sorted; with `max_days`, only the days of gaps of at most so many days."""
     ordered = days[[store, date]].sort_values([store, date], kind="stable", ignore_index=True)
     length = (ordered[date] - ordered.groupby(store)[date].shift()).dt.days.fillna(1).astype(int).to_numpy() - 1
     if max_days is not None:

@@ -83,7 +83,7 @@ def chain_holidays(
 
 
 def _holidays_of_file(holidays: Holidays, table: pd.DataFrame, places: Mapping[int, tuple[str, ...]]) -> ChainHolidays:
-    """Those of a file. A region is a combination of places that stores are in, if the file's rows have places."""
+    """The holidays of a file. If its rows have places, a region is a combination of the places that stores are in."""
     columns = holidays.date.column, holidays.name
     if not holidays.place:
         return ChainHolidays({"": _names_by_date(table, *columns)}, {})

@@ -149,7 +149,7 @@ def _without_blanks(rows: pd.DataFrame, column: Column) -> pd.DataFrame:
 
 
 def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFrame:
-    """With a closed day for every day without a row between others of its store, fewer than CLOSURE_DAYS in a row."""
+    """The rows, and a closed day for each day of a gap between two rows of a store; gaps of CLOSURE_DAYS remain."""
     missing = days_without_row(days, *KEYS, max_days=CLOSURE_DAYS - 1)
     if missing.empty:
         return days
@@ -159,7 +159,7 @@ def _add_closed_days(days: pd.DataFrame, holidays: ChainHolidays) -> pd.DataFram
 
 
 def _covariates(tables: ChainTables, chain: Chain, number_of: Mapping[str, int]) -> dict[str, CovariatePanel]:
-    """One covariate for each of [known], but one for each value of a category; a promotion that is a flag has none."""
+    """The panels of the entries of [known], of a category one for each value; a promotion that is a flag has none."""
     panels: dict[str, CovariatePanel] = {}
     for name, column in chain.covariate_columns:
         sources = [_without_blanks(source, column) for source in _sources(tables, name, column)]

@@ -89,9 +89,9 @@ def is_store_key(cells: Cells, days: np.ndarray) -> bool:
 
 
 def missing_days(days: StoreDays) -> tuple[np.ndarray, int]:
-    """The days between others of their store that have no row, and how many days there are with them.
+    """The days without a row between two rows of their store, and the number of all days, these included.
 
-    datetime64[D], one for each store that lacks the day. Those of a whole closure, CLOSURE_DAYS in a row, do not count.
+    datetime64[D], a day once for each store that lacks it. The days of gaps of CLOSURE_DAYS or more do not count.
     """
     day = (days.days - days.first_day) // DAY
     width = 2 * int(day.max() + CLOSURE_DAYS)  # of a store: a closure is between any two
@@ -126,7 +126,7 @@ def _amount_order(cells: Cells) -> tuple[int, float]:
 
 
 def _order(days: StoreDays) -> tuple[bool, int, bool, int]:
-    """Tables whose sales have such a name first, then the longest; of their columns, those that are called a store."""
+    """The key of the order of guesses: sales and stores that are called so come first, and longer tables."""
     sales = days.amounts[0].name
     return (
         not names.matches(sales, _AMOUNTS),

@@ -96,7 +96,7 @@ def _holidays(
 
 
 def _attributes_with(cells: Cells, categories: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """The attributes that share two values or more with a column, or a single one that has no other."""
+    """The attributes that share at least MIN_SHARED values with a column, or all of their values if they have fewer."""
     values = set(cells.values)
     return tuple(name for name, texts in categories.items() if len(values & texts) >= min(MIN_SHARED, len(texts)))
 

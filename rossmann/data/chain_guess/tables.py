@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from rossmann.data.chain_files.cells import ENDINGS
 from rossmann.data.chain_guess.cells import Cells
-from rossmann.data.csv_parsing import MISSING, OTHER_DELIMITERS, header_names
+from rossmann.data.csv_parsing import MISSING, OTHER_DELIMITERS, check_not_excel, header_names
 from rossmann.storage import S3, Storage
 from rossmann.validation import DataError
 
@@ -114,6 +114,7 @@ def _read_cells(name: str, content: bytes) -> pa.Table:
 
 def _read_csv(name: str, content: bytes) -> pa.Table:
     text = _decompress(content) if name.endswith(".gz") else content
+    check_not_excel("it", text)
     header = header_names(text)
     other = [plural for delimiter, plural in OTHER_DELIMITERS.items() if delimiter.encode() in text.split(b"\n", 1)[0]]
     if other and b"," not in text.split(b"\n", 1)[0]:

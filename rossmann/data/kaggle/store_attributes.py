@@ -22,7 +22,7 @@ class StoreAttributes:
 
     @staticmethod
     def nothing(count: int) -> "StoreAttributes":
-        """Those of so many stores of which nothing is known, as of all other chains."""
+        """The attributes of `count` stores about which nothing is known, as in every chain but Kaggle's."""
         return StoreAttributes(
             competition_distance_m=np.full(count, np.nan),
             competition_since=np.full(count, np.datetime64("NaT", "M")),

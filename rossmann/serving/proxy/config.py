@@ -99,9 +99,9 @@ def _with_replicas_at_bind_address(config: str) -> str:
     addresses = re.findall(r"^    server \S+ (\S+):\d+ ", config, re.MULTILINE)
     if len(addresses) != len(re.findall(r"^ *server ", config, re.MULTILINE)):
         raise UnknownConfigError(_ADAPT.format("has servers that are not `server NAME HOST:PORT …`"))
-    own = Edit(
+    edit = Edit(
         r"^(    server \S+) (?:127\.0\.0\.1|::1|localhost):",
         rf"\1 {bind[1]}:",
         sum(address in ("127.0.0.1", "::1", "localhost") for address in addresses),
     )
-    return own.apply(config)
+    return edit.apply(config)

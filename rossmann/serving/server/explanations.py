@@ -84,7 +84,7 @@ def _movements(model: LoadedModel, request: ExplainRequest, loaders: InputLoader
     versions = InputVersions(model.version, model.card.train_end, data)
     inputs = ForecastInputs(model.forecaster.forecaster, state, plan)
     try:
-        other, before = explain.load_earlier_inputs(
+        earlier_versions, earlier_inputs = explain.load_earlier_inputs(
             versions, inputs, current, earlier.since, earlier.since_version, loaders
         )
     except DataError as error:
@@ -92,12 +92,12 @@ def _movements(model: LoadedModel, request: ExplainRequest, loaders: InputLoader
     result, problems = [], []
     for row, (store, day) in enumerate(zip(plan.store.tolist(), plan.date, strict=True)):
         try:
-            movement = explain.why_it_moved(before, inputs, store, day)
+            movement = explain.why_it_moved(earlier_inputs, inputs, store, day)
         except DataError as error:
             problems.append(Problem(str(error), "date", row))
             continue
-        notes = explain.notes(day.item(), versions, other)
-        result.append({"movement": EarlierForecast(other, movement).document(), "notes": notes})
+        notes = explain.notes(day.item(), versions, earlier_versions)
+        result.append({"movement": EarlierForecast(earlier_versions, movement).document(), "notes": notes})
     if problems:
         raise ApiError(422, problems)
     return result

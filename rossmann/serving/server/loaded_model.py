@@ -82,9 +82,9 @@ class LoadedModel:
 
 def load_model(model_registry: Registry, snapshots: str, cores: Cores, target: ServingTarget) -> LoadedModel:
     """Load a model version and a snapshot, and forecast the published plan. Raises DataError."""
-    entry, fitted = registry.fetch_forecaster(model_registry, target.model_version)
+    entry, trained_forecaster = registry.fetch_forecaster(model_registry, target.model_version)
     fingerprint = data.resolve_snapshot(snapshots, target.snapshot)
-    forecaster = BlockForecaster(models.adapt(fitted, snapshots, fingerprint), cores)
+    forecaster = BlockForecaster(models.adapt(trained_forecaster, snapshots, fingerprint), cores)
     snapshot = data.describe_snapshot(snapshots, fingerprint)
     state = features.load_state(snapshots, fingerprint)
     plan = features.published_plan(state)

@@ -1,4 +1,4 @@
-"""What a command shows besides the result of its flow, loaded from the workspace."""
+"""What the commands show of a training besides the result of its flow, loaded from the workspace."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainingReport:
+class TrainingSummary:
     """A training with its leaderboard and the addresses of what it stored."""
 
     result: "TrainResult"
@@ -26,11 +26,11 @@ class TrainingReport:
     mlflow: str  # address of MLflow, without its password
 
 
-def training(settings: Settings, result: "TrainResult") -> TrainingReport:
+def summarise_training(settings: Settings, result: "TrainResult") -> TrainingSummary:
     """Load the backtest run of a training."""
     run = workspace.backtest_run(settings, result.backtest_run)
     best = run.backtest.best()
-    return TrainingReport(
+    return TrainingSummary(
         result,
         best,
         leaderboard=run.leaderboard(),
