@@ -134,8 +134,8 @@ def test_a_column_that_is_in_no_table_is_refused():
 
 
 def test_a_new_feature_without_a_part_is_refused_with_the_place_where_it_gets_one():
-    with pytest.raises(KeyError, match=r"school_days_before.*add it.*rossmann/explain/terms.py"):
-        terms.feature_part("school_days_before")
+    with pytest.raises(KeyError, match=r"new_feature.*add it.*rossmann/explain/terms.py"):
+        terms.feature_part("new_feature")
 
 
 def test_the_terms_of_a_chain_by_a_formula_are_its_factors(toy):

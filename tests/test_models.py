@@ -67,6 +67,13 @@ def test_a_trial_has_its_parameters_beside_the_defaults():
     assert dict(trial.params) == LEARNERS["xgboost"].defaults | {"max_depth": 5, "lambda": 12.3}
 
 
+def test_a_candidate_says_which_of_its_parameters_are_no_defaults():
+    trial = models.trial_candidate("xgboost", 3, {"max_depth": 5, "lambda": 12.3456, "learning_rate": 0.08})
+    assert trial.param_changes == "lambda=12.3, max_depth=5"
+    assert models.replace_members(BY_NAME["blend"], {"xgboost": trial}).param_changes == "with xgboost-s3"
+    assert {candidate.param_changes for candidate in BY_NAME.values()} == {""}
+
+
 def test_a_blend_takes_the_members_of_a_search_by_their_learner():
     trial = models.trial_candidate("xgboost", 3, {"max_depth": 5})
     blend = models.replace_members(BY_NAME["blend"], {"xgboost": trial})

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from flows import training_report
-from flows.cli import console
+from flows.cli import console, documents
 from rossmann import evaluation, training
 from rossmann.data import SalesHistory
 from rossmann.evaluation import Backtest, BacktestRun
@@ -102,6 +102,22 @@ def test_the_leaderboard_is_the_one_of_the_run(page, run):
     ]
     assert lines[2][1] == "failed: <out of memory>"
     assert escape("<out of memory>") in page
+
+
+def test_every_leaderboard_says_what_differs_from_the_defaults_where_anything_does(page, report, run, capsys):
+    changes = {"ridge": "lambda=12.3, kind=<a & b>", "lightgbm": "num_leaves=5"}
+    searched = replace(run, param_changes=changes)
+    root = ElementTree.fromstring(render_training(replace(report, run=searched)))
+    texts = ["".join(each.itertext()) for each in next(root.iter("dl"))]
+    assert texts == [text for pair in changes.items() for text in pair]
+    assert [line.get("differs from the defaults") for line in leaderboard_rows(searched)] == [
+        changes["ridge"], "", changes["lightgbm"]
+    ]  # fmt: skip
+    console.show_leaderboard(searched.leaderboard(), run.backtest.loss)
+    assert {f"{name}\t{text}" for name, text in changes.items()} <= set(capsys.readouterr().out.splitlines())
+    assert documents._score("ridge", searched.leaderboard().loc["ridge"])["param_changes"] == changes["ridge"]
+    console.show_leaderboard(run.leaderboard(), run.backtest.loss)
+    assert "from the defaults" not in page + capsys.readouterr().out + str(leaderboard_rows(run))
 
 
 def test_the_tile_of_days_counts_those_of_every_table_out_of_all_in_the_folds(page, noisy):

@@ -16,6 +16,7 @@ from rossmann.data import SalesHistory, load_snapshot, save_snapshot
 from rossmann.models import LEARNERS
 from rossmann.storage import Storage
 from rossmann.training import BacktestEntry, Trial
+from rossmann.training.search import _Study
 from rossmann.validation import DataError
 from tests.support.commands import REPOSITORY
 
@@ -133,6 +134,20 @@ def test_another_seed_is_another_search(finished, noisy, tmp_path):
     assert other[1].candidate.params != trials[1].candidate.params
 
 
+def test_every_booster_draws_points_of_its_own_and_the_same_in_every_search(noisy):
+    def learning_rates(learner: str) -> list[float]:
+        """Of the random trials that start at once, as places in the range: from 0 to 1."""
+        study = _Study(learner, TRIALS, origins(noisy), 7, evaluation.LOSSES["rmspe"])
+        study.start_trials()
+        rates = np.array([dict(trial.candidate.params)["learning_rate"] for trial in study.trials[1:]])
+        low, high = LEARNERS[learner].ranges["learning_rate"]
+        return list(np.log(rates / low) / np.log(high / low))
+
+    assert learning_rates("lightgbm") == learning_rates("lightgbm")
+    pairs = zip(learning_rates("lightgbm"), learning_rates("xgboost"), strict=True)
+    assert all(abs(one - other) > 0.01 for one, other in pairs)
+
+
 def test_a_search_that_was_killed_goes_on_from_its_finished_fits(finished, noisy, tmp_path):
     _, trials = finished
     save_snapshot(noisy, str(tmp_path / "snapshots"), datetime.now(UTC), "raw")
@@ -165,6 +180,11 @@ def test_the_leaderboard_has_the_scores_of_the_search_without_another_fit(finish
     assert fits(storage) == before
     scores = run.leaderboard().rmspe_capped.to_dict()
     assert scores == pytest.approx({trial.candidate.name: trial.mean for trial in trials if trial.is_complete})
+    changes = training.load_backtest_run(storage, run.key).param_changes
+    assert changes == {entry.name: entry.candidate.param_changes for entry in entries[1:]}
+    rows = {row["candidate"]: row["parameters"] for row in training.trial_table(trials)}
+    assert changes.items() <= rows.items()
+    assert rows["xgboost"] == "the defaults"
 
 
 def trial(number: int, *scores: float) -> Trial:

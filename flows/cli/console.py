@@ -122,6 +122,9 @@ def show_leaderboard(board: "pd.DataFrame", loss: "Loss") -> None:
         scores = [*["–"] * len(scores), str(line.failure)] if line.failure else scores
         rows.append([str(candidate), *scores])
     show_table(columns, rows, f"Leaderboard: means over the folds; capped: {loss.cap_text}")
+    if board.param_changes.any():
+        rows = [[str(name), changes] for name, changes in board.param_changes.items() if changes]
+        show_table([Column("candidate"), Column("parameters")], rows, "What differs from the defaults")
     succeeded = board[board.failure == ""]
     show_table(
         [Column("origin"), *(Column(str(name), numeric=True) for name in succeeded.index)],

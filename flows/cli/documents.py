@@ -238,6 +238,7 @@ def _score(candidate: str, line: "pd.Series") -> Document:
     names = (*LOSS_SCORES, "bias", "wql", "coverage", "cpu_seconds")
     return {
         "candidate": candidate,
+        "param_changes": line.param_changes or None,
         **{name: _number(line[name]) for name in names},
         "rmspe_by_fold": {name: _number(line[name]) for name in line.index if name[0].isdigit()},
         "failure": line.failure or None,

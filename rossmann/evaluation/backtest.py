@@ -1,7 +1,7 @@
 """Forecasts on folds beside the actuals, and their scores."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -196,6 +196,7 @@ class BacktestRun:
     cpu_seconds: dict[str, float]  # of all fits of an entry; entries share fits, as a blend with its members: no sum
     importance: dict[str, dict[str, float]]  # of an entry: mean share of the gain by feature, largest first
     failures: dict[str, str]  # reason by entry
+    param_changes: dict[str, str] = field(default_factory=dict)  # of the entries whose parameters are no defaults
 
     def rmspe_by_fold(self, candidate: str) -> dict[str, float]:
         """RMSPE of a candidate by origin, oldest first."""
@@ -207,11 +208,15 @@ class BacktestRun:
         return float(self.backtest.score().coverage[candidate])
 
     def leaderboard(self) -> pd.DataFrame:
-        """One row per entry, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure."""
+        """One row per entry, best first: mean scores, RMSPE per fold (columns are origins), CPU seconds, failure.
+
+        `param_changes` says which parameters of an entry differ from the defaults; empty where none does.
+        """
         per_fold = self.backtest.fold_scores.rmspe.unstack("origin")
         per_fold.columns = [f"{origin:%Y-%m-%d}" for origin in per_fold.columns]
         board = self.backtest.score().drop(columns="rows").join(per_fold)
         board["cpu_seconds"] = pd.Series(self.cpu_seconds)
         board["failure"] = ""
         failed = pd.DataFrame({"failure": pd.Series(self.failures, dtype=object)})
-        return pd.concat([board, failed]).rename_axis("candidate")
+        board = pd.concat([board, failed]).rename_axis("candidate")
+        return board.assign(param_changes=[self.param_changes.get(str(name), "") for name in board.index])

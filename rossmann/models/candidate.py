@@ -45,6 +45,21 @@ class Candidate:
         """Whether it is fitted to rows; other candidates read all they need from the State."""
         return self.needs_training_windows or self.needs_past_window
 
+    @property
+    def param_changes(self) -> str:
+        """The parameters that differ from the learner's defaults, as text; of a blend the members that do.
+
+        Empty where nothing differs.
+        """
+        if self.members:
+            names = [member.name for member in self.members if member.param_changes]
+            return f"with {', '.join(names)}" if names else ""
+        defaults = LEARNERS[self.learner].defaults
+        changes = [(name, value) for name, value in self.params if value != defaults.get(name)]
+        return ", ".join(
+            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in changes
+        )
+
     def key(self) -> str:
         """The whole configuration as JSON; `parse` reads it."""
         return json.dumps(asdict(self), sort_keys=True)

@@ -135,7 +135,7 @@ def _dataset(snapshot: str, address: str, rows: int) -> "DatasetInput":
 def _log_scores(client: "MlflowClient", run_id: str, scores: pd.Series) -> None:
     """The numbers of a row of the leaderboard; RMSPE per fold also as the steps of one metric, oldest first."""
     step = 0
-    for key, value in scores.drop("failure").dropna().items():
+    for key, value in scores.drop(["param_changes", "failure"]).dropna().items():
         name = str(key)
         is_fold = name[0].isdigit()  # folds are named by their origin, YYYY-MM-DD
         client.log_metric(run_id, f"rmspe_{name}" if is_fold else name, float(value))

@@ -17,6 +17,7 @@ class LeaderboardLine:
     scores: tuple[str, ...]
     share: float  # of the largest capped loss, for the bar; 0 for one that failed
     failure: str
+    param_changes: str  # its parameters that differ from the defaults
 
 
 def columns(loss: Loss) -> tuple[str, ...]:
@@ -29,20 +30,25 @@ def lines(run: BacktestRun) -> list[LeaderboardLine]:
     board, loss = run.leaderboard(), run.backtest.loss
     largest = board[loss.capped_name].max()
     return [
-        LeaderboardLine(str(name), (), 0.0, line.failure)
+        LeaderboardLine(str(name), (), 0.0, line.failure, line.param_changes)
         if line.failure
-        else LeaderboardLine(str(name), _scores(line, loss), line[loss.capped_name] / largest, "")
+        else LeaderboardLine(str(name), _scores(line, loss), line[loss.capped_name] / largest, "", line.param_changes)
         for name, line in board.iterrows()
     ]
 
 
 def leaderboard_rows(run: BacktestRun) -> list[dict[str, str]]:
-    """The lines as rows of a table: rounded texts by column. A candidate that failed has its reason as the last one."""
+    """The lines as rows of a table: rounded texts by column.
+
+    The last columns are there only where a candidate has them: parameters that differ from the defaults, and the reason
+    why it failed.
+    """
     names, board = columns(run.backtest.loss), lines(run)
-    has_failures = any(line.failure for line in board)
+    has_changes, has_failures = any(line.param_changes for line in board), any(line.failure for line in board)
     return [
         {"candidate": line.candidate}
         | dict(zip(names, line.scores or ("–",) * len(names), strict=True))
+        | ({"differs from the defaults": line.param_changes} if has_changes else {})
         | ({"failure": line.failure} if has_failures else {})
         for line in board
     ]

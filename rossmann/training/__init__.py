@@ -4,6 +4,7 @@ fits        single fits as Ray tasks
 search      hyperparameters of boosters: which configurations join the candidates (Optuna)
 backtests   candidates × folds: what must be fitted, and the run made of the results
 folds       the windows of the past on which all candidates can be fitted
+rehearsal   whether what a candidate fits can be stored, before it is fitted to all folds
 files       finished fits and backtest runs in a storage: what was computed once is not computed again
 """
 

@@ -14,6 +14,7 @@ from rossmann.schema import DAY, DEFAULT_LOSS, MIN_FOLDS, QUANTILE_LEVELS
 from rossmann.storage import Storage
 from rossmann.training import files
 from rossmann.training.fits import FitResult, FitTask, run_fits
+from rossmann.training.rehearsal import require_storable
 from rossmann.validation import DataError
 
 Progress = Callable[[int, int, str], None]  # number of finished fits, number of all fits, what was finished last
@@ -56,8 +57,8 @@ def run_backtests(
 
     loss: by which the entries are ranked and compared; what each forecasts is up to its candidate.
     An entry that fails is in `failures`, and the others go on. Each fit is saved as soon as it is finished, and a fit
-    that the storage has from an earlier run is not done again. DataError for fewer than two folds; RuntimeError if
-    all entries fail.
+    that the storage has from an earlier run is not done again. DataError for fewer than two folds, or if the fits
+    of a candidate could not be stored as a model; RuntimeError if all entries fail.
     """
     if len(origins) < MIN_FOLDS:
         raise DataError(f"backtests need at least {MIN_FOLDS} folds: a fold's quantiles are calibrated on the others")
@@ -134,6 +135,7 @@ def _fit_all(
     fit_files = files.FitFiles(storage, history.fingerprint, horizon_days, seed)
     results = {task: result for task in tasks if (result := fit_files.load(task))}
     missing = [task for task in tasks if task not in results]
+    require_storable(task.candidate for task in missing)
     progress(len(results), len(tasks), "fitted before" if results else "starting Ray")
     if not missing:
         return results
@@ -171,7 +173,8 @@ def _assemble_run(
         details = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise RuntimeError(f"every candidate failed: {details}")
     rows = pd.concat(tables, ignore_index=True).astype(evaluation.BACKTEST_COLUMNS)
-    return BacktestRun(key, Backtest(rows, loss), cpu_seconds, importance, failures)
+    param_changes = {entry.name: changes for entry in entries if (changes := entry.candidate.param_changes)}
+    return BacktestRun(key, Backtest(rows, loss), cpu_seconds, importance, failures, param_changes)
 
 
 def _entry_rows(name: str, folds: Sequence[Fold], by_fold: Sequence[Sequence[FitResult]]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from rossmann.validation import DataError
 
 FITS_FOLDER = "fits"  # in the storage of backtest runs
 ROWS_FILE, LEADERBOARD_FILE, RUN_FILE = "backtest.parquet", "leaderboard.csv", "run.json"
-RUN_FIELDS = ("cpu_seconds", "importance", "failures")  # of BacktestRun, in RUN_FILE
+RUN_FIELDS = ("cpu_seconds", "importance", "failures", "param_changes")  # of BacktestRun, in RUN_FILE
 LOSS = "loss"  # in RUN_FILE: the name of the backtest's loss
 DIGEST = "sha256"  # in RUN_FILE: of the rows and of all other fields
 

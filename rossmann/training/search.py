@@ -24,6 +24,7 @@ from rossmann.storage import Storage
 from rossmann.training.backtests import Progress
 from rossmann.training.files import FitFiles
 from rossmann.training.fits import FitPool, FitResult, FitTask
+from rossmann.training.rehearsal import require_storable
 from rossmann.validation import DataError
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ def run_search(
     """Try the defaults and `trials` configurations of every booster among the candidates on the folds.
 
     Returns the trials by booster and number. Fits are stored, and those that the storage has are not repeated.
-    DataError if there is no booster among the candidates.
+    DataError if there is no booster among the candidates, or if the fits of one could not be stored as a model.
     """
     learners = [candidate.name for candidate in candidates if candidate.name in SEARCHABLE]
     if not learners:
         raise DataError(f"a search needs a booster among the candidates: name one of {', '.join(SEARCHABLE)}")
+    require_storable(models.default_candidate(learner, loss) for learner in learners)
     sales = {origin: history.actuals(origin, horizon_days).sales for origin in origins}
     stores = {origin: history.stores.positions(history.plan(origin, horizon_days).store) for origin in origins}
     studies = {learner: _Study(learner, trials, origins, seed, loss) for learner in learners}
@@ -136,23 +138,21 @@ def search_results(trials: Iterable[Trial], candidates: Sequence[Candidate]) -> 
 
 
 def trial_table(trials: Iterable[Trial]) -> list[dict[str, object]]:
-    """A row per trial: name, mean score over its folds (rounded), state, parameters, number of folds, failure."""
+    """A row per trial: name, mean score over its folds (rounded), state, parameters, number of folds, failure.
+
+    The parameters are those that differ from the defaults.
+    """
     return [
         {
             "candidate": trial.candidate.name,
             "score": round(trial.mean, SCORE_DECIMALS),
             "state": trial.state,
-            "parameters": ", ".join(f"{name} {_short(value)}" for name, value in trial.candidate.params),
+            "parameters": trial.candidate.param_changes or "the defaults",
             "folds": len(trial.scores),
             "failure": trial.failure,
         }
         for trial in trials
     ]
-
-
-def _short(value: object) -> str:
-    """A parameter for a table."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class _Study:
@@ -168,7 +168,8 @@ class _Study:
         self._screening = origins[::SCREENING_STEP]
         self._others = [origin for origin in origins if origin not in self._screening]
         self._suggestions: list[optuna.trial.Trial] = []
-        self._study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
+        sampler = optuna.samplers.TPESampler(seed=_stream_seed(seed, learner), constant_liar=True)
+        self._study = optuna.create_study(sampler=sampler)
         self._study.enqueue_trial({name: LEARNERS[learner].defaults[name] for name in LEARNERS[learner].ranges})
 
     def start_trials(self) -> list[FitTask]:
@@ -262,6 +263,11 @@ class _FitQueue:
                 task, result = self._pool.next_result()
                 self._files.save(task, result)
                 yield task, result
+
+
+def _stream_seed(seed: int, learner: str) -> int:
+    """A seed of the learner's own, the same in every process: else all learners would draw the same random points."""
+    return int(np.random.SeedSequence([seed, *learner.encode()]).generate_state(1)[0])
 
 
 def _distributions(learner: str) -> dict[str, optuna.distributions.BaseDistribution]:
