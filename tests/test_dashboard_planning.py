@@ -296,6 +296,7 @@ def test_the_keyboard_alone_chooses_a_store_and_a_day_and_saves_an_override(show
     page.keyboard.type(label)
     page.keyboard.press("Enter")
     page.wait_for_url(f"**stores={label}*")
+    expect(page.get_by_text("Why it moved since an earlier origin")).to_be_visible()  # of one store only
     show.settled()
     show.tab_to("day, Day, also by a click")
     page.keyboard.press("ArrowUp")

@@ -23,6 +23,14 @@ def side_and_main() -> tuple[DeltaGenerator, DeltaGenerator]:
     return grid.cell(), grid.cell(column_span=3)
 
 
+def optional() -> DeltaGenerator:
+    """A place for what only some choices show: without it the widgets below would move.
+
+    Streamlit no longer writes the choice of a widget that has moved into the address.
+    """
+    return st.container()
+
+
 def row() -> DeltaGenerator:
     """A text and its buttons in one line, where nothing in a button is cut. The text needs width="stretch"."""
     return st.container(horizontal=True, vertical_alignment="center")

@@ -9,12 +9,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from rossmann import forecasting
-from rossmann.dashboard import charts, final_forecast, formats, links, loading, loading_planning, series
+from rossmann.dashboard import charts, final_forecast, formats, links, loading, loading_planning, series, widgets
 from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import PublishedForecast, SumForecast
-from rossmann.dashboard.widgets import columns, fact
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY, KEYS, WEEK_DAYS
 
@@ -67,10 +66,11 @@ def page() -> None:
     chart.update_xaxes(title={"text": about, "font": {"size": TITLE_PX}})
     stem = _file_stem(history, selection, now)
     event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
-    if len(selection.positions) > 1:
-        st.caption(f"The bands of several stores: {_about_sums(published)}")
-    if rows["override"].notna().any():
-        st.caption(ABOUT_FINAL)
+    with widgets.optional():
+        if len(selection.positions) > 1:
+            st.caption(f"The bands of several stores: {_about_sums(published)}")
+        if rows["override"].notna().any():
+            st.caption(ABOUT_FINAL)
     show_reasons(history, selection, now, event)
     weeks = series.weekly_table(published, days.dates, selection.positions, before)
     sums, is_overridden = final_forecast.sum_periods(final, series.weeks(days.dates))
@@ -124,7 +124,7 @@ def _show_totals(
     totals = series.forecast_sums(published, dates, selection.positions, periods)
     finals, is_overridden = final_forecast.sum_periods(final, periods)
     sales, widest = published.sales[selection.positions], totals.bands[0]
-    for number, (column, count) in enumerate(zip(columns(3), counts, strict=True)):
+    for number, (column, count) in enumerate(zip(widgets.columns(3), counts, strict=True)):
         label, amount = f"Next {count} days, {formats.unit(history)}", formats.amount(totals.sales[number])
         _show_total(column, label, amount, sales[:, :count].ravel(), before[:, :count].ravel())
         lower, upper = formats.amount(widest.lower[number]), formats.amount(widest.upper[number])
@@ -133,8 +133,9 @@ def _show_totals(
             change = formats.change(finals[number] - totals.sales[number])
             lines.append(f"{FINAL}: {formats.amount(finals[number])} ({change})")
         column.caption("  \n".join(lines))
-    if np.isclose(totals.sales, widest.lower).any() or np.isclose(totals.sales, widest.upper).any():
-        st.caption(BIASED)
+    with widgets.optional():
+        if np.isclose(totals.sales, widest.lower).any() or np.isclose(totals.sales, widest.upper).any():
+            st.caption(BIASED)
 
 
 def _show_total(column: DeltaGenerator, label: str, amount: str, sales: np.ndarray, before: np.ndarray) -> None:
@@ -142,7 +143,7 @@ def _show_total(column: DeltaGenerator, label: str, amount: str, sales: np.ndarr
     change = forecasting.year_over_year(sales, before)
     if np.isnan(change):
         reason = "no day open in both years" if (before > 0).any() else "no sales on these days last year"
-        fact(column, label, amount, f"{formats.NO_NUMBER} {reason}", help=COMPARABLE)
+        widgets.fact(column, label, amount, f"{formats.NO_NUMBER} {reason}", help=COMPARABLE)
     else:
         column.metric(label, amount, f"{formats.signed_percent(change)} on last year", help=COMPARABLE)
 
