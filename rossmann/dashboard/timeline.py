@@ -9,7 +9,7 @@ import pandas as pd
 
 from rossmann import monitoring, registry
 from rossmann.alarms import AlarmRecord, RetrainingOutcome, ids_of_repeated_outcomes
-from rossmann.dashboard.formats import moment, percent
+from rossmann.dashboard.formats import moment, percent, plain
 from rossmann.registry import LedgerEntry
 
 ADVICE = {  # what a person does about an alarm that no retraining answers, by its kind
@@ -40,7 +40,7 @@ class TimelineEntry:
     title: str
     reasons: tuple[str, ...]
     day: date | None  # of the sales that an alarm is about
-    answer: str  # what was done, and what that changed, or what a person does; empty where nothing answers
+    answer: str  # as Markdown: what was done, and what that changed, or what a person does; empty where nothing answers
     is_open: bool = False  # whether a retraining must still answer it, or a check pass
     waits_for_retraining: bool = False
     is_over: bool = False  # whether a check has passed
@@ -94,11 +94,11 @@ def _answer(record: AlarmRecord, before: float, after: float) -> str:
     """The first reason of a retraining only: the decision, an entry of its own, has all of them."""
     outcome = record.outcome
     if outcome and record.is_over:
-        return f"Over since {moment(outcome.at)}: {outcome.reason}."
+        return f"Over since {moment(outcome.at)}: {plain(outcome.reason)}."
     if not isinstance(outcome, RetrainingOutcome):
         return ADVICE.get(record.alarm.event_kind, "")
     version = f", version {outcome.model_version} serves" if outcome.model_version else ""
-    text = f"Retraining {outcome.decision}{version}: {outcome.reason.partition('; ')[0]}."
+    text = f"Retraining {outcome.decision}{version}: {plain(outcome.reason.partition('; ')[0])}."
     if np.isnan(after):
         return text
     return f"{text} WAPE was {percent(before)} before and is {percent(after)} in the weeks after."

@@ -99,7 +99,7 @@ def _entry(entry: TimelineEntry) -> None:
         st.caption(f"{moment(entry.at)}{about}")
         st.markdown(bullets(entry.reasons))
         if entry.answer:
-            st.markdown(f":material/subdirectory_arrow_right: {bullets([entry.answer])}")
+            st.markdown(f":material/subdirectory_arrow_right: {entry.answer}")
 
 
 def _findings(history: SalesHistory) -> None:
