@@ -23,10 +23,10 @@ def side_and_main() -> tuple[DeltaGenerator, DeltaGenerator]:
     return grid.cell(), grid.cell(column_span=3)
 
 
-def optional() -> DeltaGenerator:
-    """A place for what only some choices show: without it the widgets below would move.
+def reserved_place() -> DeltaGenerator:
+    """A container for what is on the page only after some choices, so that the widgets below it do not move.
 
-    Streamlit no longer writes the choice of a widget that has moved into the address.
+    Streamlit stops writing the value of a widget that has moved into the address.
     """
     return st.container()
 

@@ -14,6 +14,7 @@ from rossmann.dashboard.loading import Current
 from rossmann.dashboard.reasons_view import show_reasons
 from rossmann.dashboard.selection import Selection, choose_stores
 from rossmann.dashboard.series import PublishedForecast, SumForecast
+from rossmann.dashboard.tables import amount_column, day_column, percent_column
 from rossmann.data import SalesHistory
 from rossmann.schema import DAY, KEYS, WEEK_DAYS
 
@@ -66,7 +67,7 @@ def page() -> None:
     chart.update_xaxes(title={"text": about, "font": {"size": TITLE_PX}})
     stem = _file_stem(history, selection, now)
     event = charts.show(chart, CHART_KEY, f"forecast_{stem}", on_select="rerun", selection_mode="points")
-    with widgets.optional():
+    with widgets.reserved_place():
         if len(selection.positions) > 1:
             st.caption(f"The bands of several stores: {_about_sums(published)}")
         if rows["override"].notna().any():
@@ -133,7 +134,7 @@ def _show_totals(
             change = formats.change(finals[number] - totals.sales[number])
             lines.append(f"{FINAL}: {formats.amount(finals[number])} ({change})")
         column.caption("  \n".join(lines))
-    with widgets.optional():
+    with widgets.reserved_place():
         if np.isclose(totals.sales, widest.lower).any() or np.isclose(totals.sales, widest.upper).any():
             st.caption(BIASED)
 
@@ -175,10 +176,10 @@ def _chart(
         _add_earlier_forecasts(chart, history, selection, dates)
     charts.add_line(chart, past, _without_closed(sales), "actual", charts.ACTUAL)
     charts.add_fan(chart, days, days.sales > 0)
-    changed = final[final["overrides"] > 0]
-    if OVERRIDES in layers and len(changed):
+    overrides = final[final["overrides"] > 0]
+    if OVERRIDES in layers and len(overrides):
         charts.add_diamonds(
-            chart, changed["date"].to_numpy(), changed["final"].to_numpy(), FINAL, changed["note"].tolist()
+            chart, overrides["date"].to_numpy(), overrides["final"].to_numpy(), FINAL, overrides["note"].tolist()
         )
     charts.add_day(chart, history.origin + charts.HALF_DAY, "forecast")
     chart.update_xaxes(range=[str(dates[0] - DAY), str(dates[-1] + DAY)])
@@ -209,17 +210,16 @@ def _show_weeks(history: SalesHistory, table: pd.DataFrame, coverage: str, about
         f"Both sums are of all chosen stores and days; *{LIKE_FOR_LIKE}* only of those open in both years, so that a "
         "new store or a moved holiday is no growth. It is not the ratio of the two sums."
     )
-    amounts = st.column_config.NumberColumn(format="localized")
-    days_of = st.column_config.DateColumn(format="ddd D MMM")
-    shown = table[[name for name in names if name in table]]  # without overrides, there is no final
+    amounts, days = amount_column(), day_column()
+    weeks = table[[name for name in names if name in table]]  # without overrides, there is no final
     st.dataframe(
-        shown.round({"forecast": 0, "final": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
+        weeks.round({"forecast": 0, "final": 0, "lower": 0, "upper": 0, "last_year": 0}).rename(columns=names),
         hide_index=True,
         placeholder=formats.NO_NUMBER,
         column_config={
-            "from": days_of, "to": days_of, names["forecast"]: amounts, names["lower"]: amounts,
+            "from": days, "to": days, names["forecast"]: amounts, names["lower"]: amounts,
             names["upper"]: amounts, names["last_year"]: amounts, FINAL: amounts,
-            LIKE_FOR_LIKE: st.column_config.NumberColumn(format="percent"),
+            LIKE_FOR_LIKE: percent_column(),
         },
     )  # fmt: skip
     st.caption(f"{coverage} from/to: {about_sums}")
