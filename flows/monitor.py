@@ -157,7 +157,7 @@ def raise_alarms(snapshot: str, performance: Performance | None, drift: DriftRep
     if drift:
         report = monitoring.report_address(drift, Storage(settings.workspace.monitoring_reports))
         new += monitor_alarms.new_drift_alarms(settings, snapshot, drift, report, records)
-        alarms.end(settings, monitor_alarms.right_data(snapshot, drift))
+        alarms.end(settings, monitor_alarms.statistics_within_limits(snapshot, drift))
     new += monitor_alarms.new_performance_alarms(snapshot, performance, drift, records)
     return publish_all(settings, new)
 

@@ -42,8 +42,8 @@ def _others(drift: DriftReport, finding: DriftFinding) -> str:
     return f"; also {', '.join(subjects[:MAX_SUBJECTS])}{more}" if subjects else ""
 
 
-def right_data(snapshot: str, drift: DriftReport) -> dict[str, str]:
-    """By the cause of an alarm about wrong data: that its statistic is within its limit, of all subjects."""
+def statistics_within_limits(snapshot: str, drift: DriftReport) -> dict[str, str]:
+    """A sentence per statistic of wrong data that is within its limit for all subjects, by the cause of its alarm."""
     beyond = {each.name for each in drift.findings if abs(each.effect) > each.limit}
     return {
         _drift_alarm(snapshot, drift, each, "").cause: f"{each.name} is within its limit up to {drift.last_day}"

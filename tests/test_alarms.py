@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flows.cli.console import show_alarms
-from flows.monitor_alarms import new_drift_alarms, right_data
+from flows.monitor_alarms import new_drift_alarms, statistics_within_limits
 from rossmann.alarms import (
     AlarmRecord,
     CheckOutcome,
@@ -100,7 +100,7 @@ def test_wrong_data_that_were_right_in_between_are_raised_again(settings):
 
 def test_wrong_data_are_right_again_once_their_statistic_is_within_its_limit_of_every_subject():
     def right(*findings: DriftFinding) -> dict[str, str]:
-        return right_data("b", drift(*findings))
+        return statistics_within_limits("b", drift(*findings))
 
     within = replace(BROKEN, effect=0.01, alarm=False)
     cause = DataRejected(reason="r", raw="snapshot a", name=BROKEN.name).cause

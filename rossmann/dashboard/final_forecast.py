@@ -1,4 +1,4 @@
-"""The final forecast: that of the model with the overrides of planners in its place, beside it and never instead."""
+"""The final forecast: an override where a planner made one, else the forecast of the model, which never changes."""
 
 from collections.abc import Sequence
 

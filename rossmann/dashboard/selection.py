@@ -93,7 +93,7 @@ def _restore(key: str, options: list[str]) -> None:
     if key in st.query_params:
         return
     if key in st.session_state:
-        if st.session_state[key] not in ([], ALL):  # in every address but that of the default
+        if st.session_state[key] not in ([], ALL):  # the default is never in the address
             st.session_state[key] = st.session_state[key]  # Streamlit writes what a program sets into the address
         return
     first_choice = st.session_state.get(FIRST_CHOICE_KEY, {}).get(key, [])

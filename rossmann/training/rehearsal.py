@@ -38,7 +38,7 @@ def _problem(candidate: Candidate) -> str:
     windows = [_window(TRAIN_END - DAY, candidate.spec, False), _window(TRAIN_END, candidate.spec, True)]
     try:
         forecaster = models.fit(candidate, windows, TRAIN_END, seed=0)
-    except Exception as error:  # of any library
+    except Exception as error:  # of any learner; the fits of the folds, on real rows, report their failures
         log.warning("whether %s can be stored is not known: it cannot fit random rows (%s)", candidate.name, error)
         return ""
     step = "pickled"  # by Ray, from the process that fits to the one that saves
@@ -51,7 +51,7 @@ def _problem(candidate: Candidate) -> str:
             loaded = models.load(folder)
         step = "explained"
         is_same = _content(loaded, windows[0].matrix) == _content(forecaster, windows[0].matrix)
-    except Exception as error:  # of any library
+    except Exception as error:  # of any learner or library; the caller raises a DataError with it
         reason = str(error).partition("\n")[0]
         return f"cannot be {step} ({type(error).__name__}: {reason})"
     return "" if is_same else "is another model after it was saved and loaded"

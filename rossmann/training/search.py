@@ -196,7 +196,7 @@ class _Study:
         """The next trial, from the results of those that are TRIALS_AT_ONCE or more before it, and of no others."""
         number = len(self.trials)
         if number >= TRIALS_AT_ONCE:
-            self._tell(number - TRIALS_AT_ONCE)
+            self._report_result(number - TRIALS_AT_ONCE)
         suggestion = self._study.ask(_distributions(self._learner))
         self._suggestions.append(suggestion)
         candidate = (
@@ -207,8 +207,8 @@ class _Study:
         folds = len(self._screening) + len(self._others)
         return Trial(candidate, folds, len(self._screening), self._pruning_limit(number - TRIALS_AT_ONCE + 1))
 
-    def _tell(self, number: int) -> None:
-        """Tell Optuna the result of a finished trial."""
+    def _report_result(self, number: int) -> None:
+        """Pass the result of a finished trial to Optuna."""
         import optuna
 
         trial, suggestion = self.trials[number], self._suggestions[number]
